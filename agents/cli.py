@@ -1,0 +1,227 @@
+"""The command `n2n`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from n2n_gym import __version__
+from n2n_gym.errors import InputError, unknown
+
+Options = TypeVar("Options")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, or 2 if the input is wrong."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(words)
+    except InputError as error:
+        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"n2n: error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        Console(stderr=True).print("\nstopped; the same command goes on from the last finished update")
+        return 130
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        _print_help()
+        return 0
+    if words[0] == "--version":
+        Console().print(f"n2n-gym {__version__}", highlight=False)
+        return 0
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if name in COMMANDS:
+            COMMANDS[name].run(words[length:])
+            return 0
+    raise unknown("command", " ".join(w for w in words[:2] if not w.startswith("-")), COMMANDS)
+
+
+def _parse(options: type[Options], command: str, words: list[str]) -> Options:
+    """The command's options from its words.
+
+    Raises:
+        InputError: If there is no such option, or its value is not of its type.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parsed, rest = tyro.cli(options, prog=f"n2n {command}", args=words, return_unknown_args=True)
+    except SystemExit as stop:
+        if stop.code:
+            raise InputError(f"{_one_line(said.getvalue())}; see n2n {command} --help") from None
+        raise
+    if rest:
+        assert is_dataclass(options)
+        known = [f"--{field.name.replace('_', '-')}" for field in fields(options)]
+        raise unknown("option", rest[0].split("=")[0], known)
+    return parsed
+
+
+def _one_line(box: str) -> str:
+    """The first paragraph of tyro's framed message."""
+    lines = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
+    paragraph = itertools.takewhile(lambda line: not line.startswith("─"), lines)
+    return " ".join(paragraph) or box.strip()
+
+
+def _compress(words: list[str]) -> None:
+    from agents.search import Search
+
+    search = _parse(Search, "compress", words)
+    from agents.display import ProgressDisplay
+    from agents.search import compress
+
+    search = search.resumed()
+    console = Console()
+    command = shlex.join(["n2n", "compress", *words])
+    result = compress(search, display=ProgressDisplay(console), command=command)
+    _print_result(console, result, search.folder)
+
+
+def _print_result(console: Console, result: dict[str, Any], folder: Path) -> None:
+    table = Table(title=f"{result['teacher']['name']}, seed {result['seed']}")
+    for heading in ("", "test accuracy", "parameters", "MACs", "ratio", "reward"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, title in (("teacher", "teacher"), ("stage1", "stage 1"), ("student", "student")):
+        if name in result:
+            part = result[name]
+            ratio = f"{part['ratio']:.1f}x" if "ratio" in part else ""
+            reward = f"{part['reward']:.4f}" if "reward" in part else ""
+            table.add_row(
+                title, f"{part['test_accuracy']:.2%}", f"{part['parameters']:,}", f"{part['macs']:,}", ratio, reward
+            )
+    console.print(table)
+    search = result["search"]
+    console.print(
+        f"{search['evaluations']} students: {search['trained']} trained, {search['from_store']} from the store, "
+        f"{search['degenerate']} degenerate",
+        highlight=False,
+    )
+    for file in ("curves.png", "architectures.png", "result.json"):
+        console.print(str(folder / file), highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherTrain:
+    """Train a teacher and keep it; one that is there is left alone."""
+
+    teacher: str = "conv4"
+    """Network of the zoo, or an architecture's .json file."""
+    dataset: str = "digits"
+    """Data set by name, or your own .npz file."""
+    width: float = 1.0
+    """Factor on the network's filters."""
+    train_size: int | None = None
+    """Number of training images; all by default."""
+    epochs: int | None = None
+    """Instead of the recipe's; the teacher is then kept under a name of its own."""
+    device: str = "auto"
+    """auto, cpu, cuda."""
+
+
+def _teacher_train(words: list[str]) -> None:
+    options = _parse(TeacherTrain, "teacher train", words)
+    from agents.display import ProgressDisplay
+    from n2n_gym.evaluators.distillation import torch_device
+    from n2n_gym.models.teachers import ready_teacher
+    from n2n_gym.problem import Problem
+    from n2n_gym.recipes import teacher_recipe
+
+    problem = Problem(options.teacher, options.dataset, options.width, options.train_size)
+    recipe = teacher_recipe(problem.data)
+    if options.epochs is not None:
+        if options.epochs < 1:
+            raise InputError(f"epochs must be at least 1, not {options.epochs}")
+        recipe = replace(recipe, epochs=options.epochs)
+    console = Console()
+    with ProgressDisplay(console) as display:
+        display.start("teacher", recipe.epochs)
+        device = torch_device(options.device)
+        teacher = ready_teacher(
+            problem, device=device, recipe=recipe, on_epoch=lambda epoch, _: display.update(epoch, problem.name)
+        )
+    _print_teacher(console, teacher.name)
+
+
+@dataclass(frozen=True)
+class TeacherList:
+    """List the teachers that are kept."""
+
+
+def _teacher_list(words: list[str]) -> None:
+    _parse(TeacherList, "teacher list", words)
+    from n2n_gym.models.teachers import teacher_facts, teacher_names, teachers_folder
+
+    console = Console()
+    table = Table(title=f"teachers in {teachers_folder()}")
+    for heading in ("name", "parameters", "MACs", "val accuracy", "test accuracy"):
+        table.add_column(heading, justify="left" if heading == "name" else "right", overflow="fold")
+    for name in teacher_names():
+        facts = teacher_facts(name)
+        accuracies = (f"{facts[split]:.2%}" for split in ("val_accuracy", "test_accuracy"))
+        table.add_row(name, f"{facts['parameters']:,}", f"{facts['macs']:,}", *accuracies)
+    console.print(table)
+
+
+@dataclass(frozen=True)
+class TeacherShow:
+    """Show what is known of a teacher that is kept."""
+
+    name: tyro.conf.Positional[str]
+    """One of `n2n teacher list`."""
+
+
+def _teacher_show(words: list[str]) -> None:
+    options = _parse(TeacherShow, "teacher show", words)
+    from n2n_gym.models.teachers import load_teacher
+
+    load_teacher(options.name)
+    _print_teacher(Console(), options.name)
+
+
+def _print_teacher(console: Console, name: str) -> None:
+    from n2n_gym.models.teachers import teacher_facts, teachers_folder
+
+    console.print_json(data=teacher_facts(name))
+    console.print(str(teachers_folder() / name), highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command and what it is for."""
+
+    run: Callable[[list[str]], None]
+    about: str
+
+
+COMMANDS = {
+    "compress": Command(_compress, "compress a teacher: Algorithm 1 and the final training of its best student"),
+    "teacher train": Command(_teacher_train, "train a teacher and keep it"),
+    "teacher list": Command(_teacher_list, "list the teachers that are kept"),
+    "teacher show": Command(_teacher_show, "show what is known of a teacher"),
+}
+
+
+def _print_help() -> None:
+    lines = ["usage: n2n COMMAND [options]", ""]
+    lines += [f"  n2n {name:<15} {command.about}" for name, command in COMMANDS.items()]
+    lines += ["", "n2n COMMAND --help lists a command's options."]
+    Console(highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

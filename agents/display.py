@@ -1,0 +1,77 @@
+"""What a long run shows while it works."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class Display:
+    """Shows nothing; what a run tells it may be shown by a subclass."""
+
+    def start(self, task: str, total: int, done: int = 0) -> None:
+        """A task of `total` steps begins, or goes on after `done` of them."""
+
+    def update(self, done: int, note: str) -> None:
+        """`done` steps are done; `note` says how it goes."""
+
+    def say(self, line: str) -> None:
+        """Something worth a line of its own."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """The run is over."""
+
+
+class ProgressDisplay(Display):
+    """A progress bar with the time left; where the output is no terminal, a line after each tenth of a task.
+
+    Args:
+        console: Where to.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._name = ""
+        self._total = 1
+        self._tenth = 0
+
+    def start(self, task: str, total: int, done: int = 0) -> None:
+        self._name, self._total, self._tenth = task, total, 10 * done // max(total, 1)
+        self._task = self._progress.add_task(task, total=total, completed=done, note="")
+        if not self._console.is_terminal:
+            self._console.print(f"{task}: {done} of {total}")
+
+    def update(self, done: int, note: str) -> None:
+        self._progress.update(self._task, completed=done, note=note)
+        tenth = 10 * done // self._total
+        if not self._console.is_terminal and tenth > self._tenth:
+            self._tenth = tenth
+            self._console.print(f"{self._name}: {done} of {self._total}  {note}", soft_wrap=True)
+
+    def say(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._progress.stop()

@@ -1,0 +1,192 @@
+"""The two recurrent policies (section 3.2, figure 2). Both read rows of features, so one policy serves any depth.
+
+Shapes: B episodes, D decisions, F features, A actions.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor, nn
+
+from n2n_gym.architecture.features import COLUMNS, DECISION
+
+State = tuple[Tensor, ...]
+Arrays = tuple[npt.NDArray[Any], ...]
+
+
+class SequencePolicy(BasePolicy):
+    """A policy that decides on one row after the other and remembers between them.
+
+    Args:
+        observation_space: A compression environment's.
+        action_space: A compression environment's.
+        lr_schedule: Learning rate of Adam, as a function of the share of training that is left.
+        layers: LSTM layers.
+        hidden: Hidden units of each, per direction.
+    """
+
+    bidirectional: ClassVar[bool]
+    inputs: ClassVar[int]
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Discrete,
+        lr_schedule: Schedule,
+        *,
+        layers: int = 2,
+        hidden: int,
+        **_: Any,
+    ) -> None:
+        if not isinstance(observation_space, spaces.Dict) or not {"architecture", "position"} <= set(observation_space.spaces):
+            raise ValueError("this policy needs the observations of N2N/LayerRemoval-v0 or N2N/LayerShrink-v0")
+        super().__init__(observation_space, action_space)
+        self.lstm = nn.LSTM(self.inputs, hidden, layers, batch_first=True, bidirectional=self.bidirectional)
+        self.action_net = nn.Linear(hidden * (2 if self.bidirectional else 1), int(action_space.n))
+        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1))
+        self.generator = torch.Generator()
+        self.generator.seed()
+
+    @abstractmethod
+    def logits(self, rows: Tensor, actions: Tensor) -> Tensor:
+        """Unnormalised log-probabilities of all actions at every step of whole episodes.
+
+        Args:
+            rows: Features of the decisions, shape (B, D, F).
+            actions: What was done, shape (B, D).
+
+        Returns:
+            Shape (B, D, A).
+        """
+
+    @abstractmethod
+    def begin(self, rows: Tensor) -> State:
+        """The memory at the start of episodes with these rows; its tensors have B as their first dimension."""
+
+    @abstractmethod
+    def advance(self, rows: Tensor, position: Tensor, state: State) -> tuple[Tensor, State]:
+        """Logits of the next action, shape (B, A), and the memory after it.
+
+        Args:
+            rows: Features of the decisions so far, shape (B, D, F).
+            position: Which one is next, shape (B).
+            state: The memory.
+        """
+
+    @staticmethod
+    def rows(observation: dict[str, Tensor]) -> Tensor:
+        """The rows that an observation holds, shape (B, D, F)."""
+        flat = observation["architecture"].float()
+        return flat.view(len(flat), -1, len(COLUMNS))
+
+    @torch.no_grad()
+    def predict(
+        self,
+        observation: npt.NDArray[Any] | dict[str, npt.NDArray[Any]],
+        state: Arrays | None = None,
+        episode_start: npt.NDArray[Any] | None = None,
+        deterministic: bool = False,
+        action_masks: npt.NDArray[np.bool_] | None = None,
+    ) -> tuple[npt.NDArray[Any], Arrays | None]:
+        """The next action, and the memory to hand in again with the next observation.
+
+        Args:
+            observation: Of one environment or of several.
+            state: What the previous call returned; None at the start.
+            episode_start: Which environments begin an episode, shape (B).
+            deterministic: Take the likeliest action instead of drawing one.
+            action_masks: Which actions may be taken, shape (B, A).
+        """
+        self.set_training_mode(False)
+        tensors, vectorized = self.obs_to_tensor(observation)
+        assert isinstance(tensors, dict)
+        rows, position = self.rows(tensors), tensors["position"].long().view(-1)
+        memory = self.begin(rows)
+        if state is not None:
+            fresh = torch.zeros(len(rows)) if episode_start is None else torch.as_tensor(episode_start, dtype=torch.float32)
+            kept = (torch.as_tensor(old, device=self.device) for old in state)
+            memory = tuple(
+                torch.where(fresh.to(self.device).bool().view(-1, *[1] * (new.dim() - 1)), new, old)
+                for new, old in zip(memory, kept, strict=True)
+            )
+        last = rows.shape[1] - 1  # an episode that is over has no next decision; any answer will do
+        logits, memory = self.advance(rows, position.clamp(max=last), memory)
+        if action_masks is not None:
+            logits = masked(logits, torch.as_tensor(action_masks, device=self.device).view(len(rows), -1))
+        actions = logits.argmax(1) if deterministic else self._draw(logits)
+        chosen = actions.cpu().numpy()
+        return chosen if vectorized else chosen[0], tuple(tensor.cpu().numpy() for tensor in memory)
+
+    def _draw(self, logits: Tensor) -> Tensor:
+        """Actions drawn on the CPU from the policy's own generator, so that training can resume exactly."""
+        probabilities = logits.float().softmax(1).cpu()
+        return torch.multinomial(probabilities, 1, generator=self.generator).squeeze(1)
+
+    def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
+        raise NotImplementedError("a recurrent policy decides with its memory: call predict(observation, state)")
+
+
+def masked(logits: Tensor, masks: Tensor) -> Tensor:
+    """Logits with the probability of masked actions set to 0."""
+    return logits.masked_fill(~masks, -torch.inf)
+
+
+class BidirectionalLstmPolicy(SequencePolicy):
+    """Sees the whole network at once: pi_remove(a_t | h_{t-1}, h_{t+1}, x_t) (section 3.2.1).
+
+    Its decisions do not depend on earlier actions, so one pass gives a whole episode's probabilities.
+    """
+
+    bidirectional: ClassVar[bool] = True
+    inputs: ClassVar[int] = DECISION
+
+    def __init__(self, *args: Any, hidden: int = 30, **kwargs: Any) -> None:
+        super().__init__(*args, hidden=hidden, **kwargs)
+
+    def logits(self, rows: Tensor, actions: Tensor) -> Tensor:
+        result: Tensor = self.action_net(self.lstm(rows[..., :DECISION])[0])
+        return result
+
+    def begin(self, rows: Tensor) -> State:
+        return (self.logits(rows, torch.empty(0)),)
+
+    def advance(self, rows: Tensor, position: Tensor, state: State) -> tuple[Tensor, State]:
+        [logits] = state
+        return logits[torch.arange(len(logits), device=logits.device), position], state
+
+
+class AutoregressiveLstmPolicy(SequencePolicy):
+    """Sees the network so far and its own last action: pi_shrink(a_t | a_{t-1}, h_{t-1}, x_t) (section 3.2.2)."""
+
+    bidirectional: ClassVar[bool] = False
+    inputs: ClassVar[int] = DECISION + 1
+
+    def __init__(self, *args: Any, hidden: int = 50, **kwargs: Any) -> None:
+        super().__init__(*args, hidden=hidden, **kwargs)
+
+    def logits(self, rows: Tensor, actions: Tensor) -> Tensor:
+        previous = torch.zeros_like(actions)
+        previous[:, 1:] = actions[:, :-1] + 1
+        inputs = torch.cat([rows[..., :DECISION], previous.to(rows.dtype).unsqueeze(2)], dim=2)
+        result: Tensor = self.action_net(self.lstm(inputs)[0])
+        return result
+
+    def begin(self, rows: Tensor) -> State:
+        shape = (len(rows), self.lstm.num_layers, self.lstm.hidden_size)
+        return (torch.zeros(shape, device=rows.device), torch.zeros(shape, device=rows.device))
+
+    def advance(self, rows: Tensor, position: Tensor, state: State) -> tuple[Tensor, State]:
+        everyone = torch.arange(len(rows), device=rows.device)
+        previous = torch.where(position > 0, rows[everyone, position - 1, DECISION], 0.0)
+        inputs = torch.cat([rows[everyone, position, :DECISION], previous.unsqueeze(1)], dim=1)
+        hidden, cell = (tensor.transpose(0, 1).contiguous() for tensor in state)
+        output, (hidden, cell) = self.lstm(inputs.unsqueeze(1), (hidden, cell))
+        return self.action_net(output[:, 0]), (hidden.transpose(0, 1), cell.transpose(0, 1))

@@ -1,0 +1,304 @@
+"""REINFORCE with a moving-average baseline, as a Stable-Baselines3 algorithm (section 3.4)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from gymnasium import spaces
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.utils import safe_mean
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from agents.policies import AutoregressiveLstmPolicy, BidirectionalLstmPolicy, SequencePolicy, masked
+from n2n_gym.errors import InputError, unknown
+from n2n_gym.files import write_whole
+
+FORMAT = 1
+
+
+class Reinforce(BaseAlgorithm):
+    """The paper's agent: each update follows the gradient of equation 2 over a few whole episodes.
+
+    Every rollout gets its own advantage R_k - b, where b is an exponential moving average of the rewards so far.
+
+    Args:
+        policy: `BidirectionalLstmPolicy` (layer removal), `AutoregressiveLstmPolicy` (layer shrinkage), or a class.
+        env: A compression environment, single or vectorised; all episodes must have the same length.
+        learning_rate: Of Adam; the paper has 0.003 for removal and 0.01 for shrinkage.
+        n_rollouts: Episodes per update; a multiple of the number of environments.
+        baseline_decay: How much of the moving average stays at each update.
+        ent_coef: Weight of the entropy in the loss.
+        use_masking: Never draw an action that `env.action_masks()` rules out.
+        policy_kwargs: Arguments of the policy, such as `hidden`.
+        stats_window_size: Episodes that the logged means run over.
+        tensorboard_log: Folder of TensorBoard logs.
+        verbose: 0 prints nothing, 1 a table after each `log_interval` updates.
+        seed: Of the policy's initial weights and of its draws.
+        device: Where the policy is; the default is the CPU, which is faster for so small a network.
+        _init_setup_model: Whether to build the policy at once.
+
+    Raises:
+        ValueError: If the environments cannot share out the rollouts evenly.
+    """
+
+    policy: SequencePolicy
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "BidirectionalLstmPolicy": BidirectionalLstmPolicy,
+        "AutoregressiveLstmPolicy": AutoregressiveLstmPolicy,
+    }
+
+    def __init__(
+        self,
+        policy: str | type[SequencePolicy],
+        env: GymEnv | str | None,
+        learning_rate: float | Schedule = 0.003,
+        *,
+        n_rollouts: int = 5,
+        baseline_decay: float = 0.9,
+        ent_coef: float = 0.0,
+        use_masking: bool = True,
+        policy_kwargs: dict[str, Any] | None = None,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: torch.device | str = "cpu",
+        _init_setup_model: bool = True,
+    ) -> None:
+        if isinstance(policy, str) and policy not in self.policy_aliases:
+            raise unknown("policy", policy, self.policy_aliases)
+        super().__init__(
+            policy,
+            env,
+            learning_rate,
+            policy_kwargs=policy_kwargs,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            device=device,
+            support_multi_env=True,
+            seed=seed,
+            supported_action_spaces=(spaces.Discrete,),
+        )
+        self.n_rollouts = n_rollouts
+        self.baseline_decay = baseline_decay
+        self.ent_coef = ent_coef
+        self.use_masking = use_masking
+        self.baseline: float | None = None
+        if env is not None and n_rollouts % self.n_envs:
+            raise ValueError(f"n_rollouts ({n_rollouts}) must be a multiple of the number of environments ({self.n_envs})")
+        if _init_setup_model:
+            self._setup_model()
+
+    def _setup_model(self) -> None:
+        self._setup_lr_schedule()
+        self.set_random_seed(self.seed)
+        self.policy = self.policy_class(  # type: ignore[assignment]
+            self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs
+        ).to(self.device)
+        if self.seed is not None:
+            self.policy.generator.manual_seed(self.seed)
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 1,
+        tb_log_name: str = "Reinforce",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        """Train until at least this many environment steps were made; updates are never cut short."""
+        total_timesteps, callback = self._setup_learn(
+            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
+        )
+        callback.on_training_start(locals(), globals())
+        while self.num_timesteps < total_timesteps:
+            rollouts = self._collect_rollouts(callback)
+            if rollouts is None:
+                break
+            self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
+            self._train(*rollouts)
+            if log_interval and self._n_updates % log_interval == 0:
+                self._dump_logs()
+        callback.on_training_end()
+        return self
+
+    def predict(
+        self,
+        observation: npt.NDArray[Any] | dict[str, npt.NDArray[Any]],
+        state: tuple[npt.NDArray[Any], ...] | None = None,
+        episode_start: npt.NDArray[Any] | None = None,
+        deterministic: bool = False,
+        action_masks: npt.NDArray[np.bool_] | None = None,
+    ) -> tuple[npt.NDArray[Any], tuple[npt.NDArray[Any], ...] | None]:
+        """The policy's next action and its memory; see `SequencePolicy.predict`."""
+        return self.policy.predict(observation, state, episode_start, deterministic, action_masks)
+
+    def _collect_rollouts(self, callback: BaseCallback) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+        """Play `n_rollouts` whole episodes, all environments in step.
+
+        Returns:
+            Rows (B, D, F), actions (B, D), masks (B, D, A) and returns (B); None if the callback stopped the training.
+        """
+        assert self.env is not None and isinstance(self._last_obs, dict)
+        callback.on_rollout_start()
+        batches = []
+        for _ in range(self.n_rollouts // self.n_envs):
+            rows = self.policy.rows(self.policy.obs_to_tensor(self._last_obs)[0])  # type: ignore[arg-type]
+            actions, masks = [], []
+            total = np.zeros(self.n_envs)
+            state = None
+            finished = np.zeros(self.n_envs, dtype=bool)
+            while not finished.any():
+                mask = self._masks(self.env)
+                chosen, state = self.policy.predict(self._last_obs, state, action_masks=mask)
+                self._last_obs, rewards, finished, infos = self.env.step(chosen)  # type: ignore[assignment]
+                actions.append(torch.as_tensor(chosen))
+                masks.append(torch.as_tensor(mask))
+                total += rewards
+                self.num_timesteps += self.n_envs
+                self._update_info_buffer(infos, finished)
+                callback.update_locals(locals())
+                if not callback.on_step():
+                    return None
+            if not finished.all():
+                raise ValueError("REINFORCE plays whole episodes side by side; these environments' episodes differ in length")
+            batches.append((rows, torch.stack(actions, 1), torch.stack(masks, 1), torch.as_tensor(total)))
+        callback.on_rollout_end()
+        rows, actions_taken, masks_seen, returns = (torch.cat(parts).to(self.device) for parts in zip(*batches, strict=True))
+        return rows, actions_taken, masks_seen, returns
+
+    def _masks(self, env: VecEnv) -> npt.NDArray[np.bool_]:
+        if not self.use_masking:
+            return np.ones((self.n_envs, int(self.action_space.n)), dtype=np.bool_)  # type: ignore[attr-defined]
+        return np.stack(env.env_method("action_masks"))
+
+    def _train(self, rows: Tensor, actions: Tensor, masks: Tensor, returns: Tensor) -> None:
+        """One step along the gradient of equation 2."""
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        mean_return = float(returns.mean())
+        baseline = mean_return if self.baseline is None else self.baseline
+        advantages = (returns - baseline).float()
+
+        probabilities = torch.distributions.Categorical(logits=masked(self.policy.logits(rows, actions), masks))
+        log_probability = probabilities.log_prob(actions).sum(1)
+        entropy = probabilities.entropy().sum(1).mean()
+        loss = -(advantages * log_probability).mean() - self.ent_coef * entropy
+        self.policy.optimizer.zero_grad()
+        loss.backward()
+        self.policy.optimizer.step()
+
+        self.baseline = self.baseline_decay * baseline + (1 - self.baseline_decay) * mean_return
+        self._n_updates += 1
+        self.logger.record("train/loss", loss.item())
+        self.logger.record("train/entropy", entropy.item())
+        self.logger.record("train/baseline", self.baseline)
+        self.logger.record("rollout/reward_mean", mean_return)
+        self.logger.record("rollout/reward_best", float(returns.max()))
+        self.logger.record("time/updates", self._n_updates, exclude="tensorboard")
+
+    def _dump_logs(self) -> None:
+        if self.ep_info_buffer:
+            self.logger.record("rollout/ep_rew_mean", safe_mean([info["r"] for info in self.ep_info_buffer]))
+            self.logger.record("rollout/ep_len_mean", safe_mean([info["l"] for info in self.ep_info_buffer]))
+        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+        self.logger.dump(step=self.num_timesteps)
+
+    def save(self, path: str | Path, exclude: Any = None, include: Any = None) -> None:  # type: ignore[override]
+        """Write weights, optimiser, baseline, counters and random state to one safetensors file: nothing in it can run.
+
+        Args:
+            path: The file, by custom ending in `.policy`.
+            exclude: Not used; the file is always whole.
+            include: Not used.
+        """
+        optimizer = self.policy.optimizer.state_dict()
+        tensors = {f"policy.{name}": value.detach().cpu().contiguous() for name, value in self.policy.state_dict().items()}
+        for index, values in optimizer["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value).cpu() for name, value in values.items()}
+        tensors["generator"] = self.policy.generator.get_state()
+        settings = {
+            "format": FORMAT,
+            "policy_class": type(self.policy).__name__,
+            "policy_kwargs": self.policy_kwargs,
+            "actions": int(self.action_space.n),  # type: ignore[attr-defined]
+            "learning_rate": self.policy.optimizer.param_groups[0]["lr"],
+            "n_rollouts": self.n_rollouts,
+            "baseline_decay": self.baseline_decay,
+            "ent_coef": self.ent_coef,
+            "use_masking": self.use_masking,
+            "seed": self.seed,
+            "baseline": self.baseline,
+            "num_timesteps": self.num_timesteps,
+            "n_updates": self._n_updates,
+        }
+        metadata = {"reinforce": json.dumps(settings)}
+        write_whole(Path(path), lambda part: save_file(tensors, part, metadata))
+
+    @classmethod
+    def load(  # type: ignore[override]
+        cls, path: str | Path, env: GymEnv | None = None, device: torch.device | str = "cpu", **settings: Any
+    ) -> Self:
+        """Read what `save` wrote.
+
+        Args:
+            path: The file.
+            env: To learn on, or None to predict only with spaces set later; another teacher's is fine.
+            device: Where the policy will be.
+            **settings: Arguments of the constructor to set anew.
+
+        Raises:
+            InputError: If the file is no saved agent, or was saved for another kind of environment.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                saved = json.loads(file.metadata()["reinforce"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+            if saved["format"] != FORMAT:
+                raise InputError(f"{path} has format {saved['format']}, this version reads {FORMAT}")
+            if env is None:
+                raise InputError(f"give the environment that {path} is to act in: Reinforce.load(path, env)")
+            policy = saved["policy_class"]
+            names = ("n_rollouts", "baseline_decay", "ent_coef", "use_masking", "seed", "learning_rate", "policy_kwargs")
+            agent = cls(policy, env, device=device, **({name: saved[name] for name in names} | settings))
+            if agent.action_space.n != saved["actions"]:  # type: ignore[attr-defined]
+                raise InputError(
+                    f"{path} chooses among {saved['actions']} actions, the environment has "
+                    f"{agent.action_space.n}; was it trained for the other stage?"  # type: ignore[attr-defined]
+                )
+            agent._restore(saved, tensors)
+        except InputError:
+            raise
+        except FileNotFoundError:
+            raise InputError(f"no saved agent at {path}") from None
+        except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+            raise InputError(f"{path} is not a saved agent: {str(error).splitlines()[0]}") from None
+        return agent
+
+    def _restore(self, saved: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        weights = {name.removeprefix("policy."): value for name, value in tensors.items() if name.startswith("policy.")}
+        self.policy.load_state_dict(weights)
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, key = name.split(".")
+                state.setdefault(int(index), {})[key] = value
+        groups = self.policy.optimizer.state_dict()["param_groups"]
+        self.policy.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self.policy.generator.set_state(tensors["generator"])
+        self.baseline = saved["baseline"]
+        self.num_timesteps = saved["num_timesteps"]
+        self._n_updates = saved["n_updates"]

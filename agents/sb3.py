@@ -1,0 +1,72 @@
+"""The batching vector environment as Stable-Baselines3 wants it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+
+from n2n_gym.envs.vector import CompressionVectorEnv
+
+
+class BatchedVecEnv(VecEnv):
+    """Lets any Stable-Baselines3 algorithm play episodes side by side and have their students trained in one batch.
+
+    Episodes restart by themselves in the step that ends them, as Stable-Baselines3 expects. Each ending carries what
+    its `Monitor` would have recorded, so logs and callbacks work as usual.
+
+    Args:
+        envs: From `gym.make_vec("N2N/...", num_envs=...)`.
+    """
+
+    def __init__(self, envs: CompressionVectorEnv) -> None:
+        self.envs = envs
+        self._actions = np.zeros(envs.num_envs, dtype=np.int64)
+        self._start = time.time()
+        super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
+
+    def reset(self) -> VecEnvObs:
+        observation, _ = self.envs.reset()
+        self._reset_seeds()
+        self._reset_options()
+        return observation
+
+    def step_async(self, actions: npt.NDArray[Any]) -> None:
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        observation, rewards, terminations, _, _ = self.envs.step(self._actions)
+        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
+        if terminations.all():
+            seconds = round(time.time() - self._start, 6)
+            for i, (info, finished) in enumerate(zip(infos, self.envs.finished, strict=True)):
+                info |= finished.info
+                info["terminal_observation"] = {key: value[i] for key, value in observation.items()}
+                info["episode"] = {"r": float(rewards[i]), "l": self.envs.stage.decisions, "t": seconds}
+            observation, _ = self.envs.reset()
+        return observation, rewards.astype(np.float32), terminations, infos
+
+    def close(self) -> None:
+        self.envs.close()
+
+    def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
+        value = getattr(self.envs, attr_name)
+        each: Sequence[Any] = value if isinstance(value, list) else [value] * self.num_envs
+        return [each[i] for i in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: int | Iterable[int] | None = None) -> None:
+        setattr(self.envs, attr_name, value)
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: int | Iterable[int] | None = None, **method_kwargs: Any
+    ) -> list[Any]:
+        results = getattr(self.envs, method_name)(*method_args, **method_kwargs)
+        return [results[i] for i in self._get_indices(indices)]
+
+    def env_is_wrapped(self, wrapper_class: type[Any], indices: int | Iterable[int] | None = None) -> list[bool]:
+        return [False for _ in self._get_indices(indices)]

@@ -1,0 +1,76 @@
+"""The found student: its final training, and loading it for use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from n2n_gym.candidate import Candidate
+from n2n_gym.datasets import load_dataset
+from n2n_gym.evaluators.distillation import torch_device
+from n2n_gym.models.build import Network
+from n2n_gym.models.checkpoint import Classifier, load_checkpoint, save_checkpoint
+from n2n_gym.models.teachers import Teacher
+from n2n_gym.problem import Problem
+from n2n_gym.recipes import Recipe
+from n2n_gym.training import ImageData, TeacherLogits, train
+
+
+class FinalTraining:
+    """Trains found students to convergence with hard and soft labels (section 3.5) and reads the test images once each.
+
+    Args:
+        problem: Teacher and data set.
+        teacher: The trained teacher.
+        recipe: How.
+        seed: Of initial weights and order of images.
+        device: Where.
+    """
+
+    def __init__(self, problem: Problem, teacher: Teacher, recipe: Recipe, *, seed: int, device: str) -> None:
+        self._device = torch_device(device)
+        self._recipe = recipe
+        self._seed = seed
+        shape = problem.architecture.input_shape
+        self._data = ImageData(load_dataset(problem.dataset), shape, train_size=problem.train_size, device=self._device)
+        self._logits = TeacherLogits(teacher.checkpoint.network.to(self._device), self._data)
+
+    def run(
+        self, candidate: Candidate, folder: Path, name: str, on_epoch: Callable[[int, float], None] | None = None
+    ) -> dict[str, Any]:
+        """Train a student, save it in a folder and return its facts: parameters, MACs, accuracies, epochs."""
+        architecture = candidate.architecture
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed)
+            network = Network(architecture).to(self._device)
+        outcome = train(network, self._data, self._recipe, seed=self._seed, teacher=self._logits, on_epoch=on_epoch)
+        facts: dict[str, Any] = {
+            "name": name,
+            "parameters": architecture.parameters,
+            "macs": architecture.macs,
+            "val_accuracy": outcome.accuracy,
+            "test_accuracy": self._data.test_accuracy(network),
+            "epochs": outcome.epochs,
+        }
+        save_checkpoint(folder, network, self._data.preprocessing, {**facts, "recipe": self._recipe.to_json()})
+        return facts
+
+
+def load_student(run: str | Path) -> Classifier:
+    """The student that a run found, trained and ready to use.
+
+    Args:
+        run: The run's folder, or the folder of any saved network.
+
+    Returns:
+        A module in evaluation mode: images in, uint8 (N, C, H, W) or floats in [0, 1]; logits out, (N, classes).
+
+    Raises:
+        InputError: If there is none, or it is damaged.
+    """
+    path = Path(run)
+    checkpoint = load_checkpoint(path / "student" if (path / "student").is_dir() else path)
+    return Classifier(checkpoint.preprocessing, checkpoint.network).eval()

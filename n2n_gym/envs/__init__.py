@@ -1,0 +1,1 @@
+"""The Gymnasium environments; `import n2n_gym` registers them."""

@@ -1,0 +1,288 @@
+"""The compression MDP as a Gymnasium environment (section 3.1); the two stages differ in their `Stage` alone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from gymnasium.error import InvalidAction, ResetNeeded
+
+from n2n_gym.architecture import Architecture, Variable
+from n2n_gym.architecture.features import DECISION, HIGH, Rows
+from n2n_gym.envs.render import draw_ansi, draw_rgb_array
+from n2n_gym.errors import InputError, unknown
+from n2n_gym.evaluators import check_evaluator, make_evaluator
+from n2n_gym.evaluators.base import Evaluation, Evaluator
+from n2n_gym.files import home
+from n2n_gym.problem import Problem
+from n2n_gym.recipes import search_recipe
+from n2n_gym.rewards import Reward, reward_by_name
+
+Observation = dict[str, Any]
+Mask = npt.NDArray[np.bool_]
+
+
+class Stage(ABC):
+    """A stage of Algorithm 1: its decisions, its actions, its edit.
+
+    Attributes:
+        base: The architecture that an episode starts from.
+        rows: One row of features per decision, shape (decisions, columns), float32.
+        layers: The layers of `base` that each decision is about.
+        variables: What of those layers is decided.
+        masks: Which actions have an effect, shape (decisions, actions), bool.
+        shows_previous_action: Whether the observation holds the previous action.
+    """
+
+    base: Architecture
+    rows: Rows
+    layers: tuple[tuple[int, ...], ...]
+    variables: tuple[Variable, ...]
+    masks: Mask
+    shows_previous_action: ClassVar[bool]
+
+    @abstractmethod
+    def student(self, actions: Sequence[int]) -> Architecture:
+        """The architecture that a whole episode's actions make of `base`."""
+
+    @abstractmethod
+    def describe(self, position: int, action: int) -> str:
+        """What an action does at a position, in a word or two."""
+
+    def removed(self, actions: Sequence[int]) -> frozenset[int]:
+        """The layers of `base` that the first actions of an episode remove."""
+        return frozenset()
+
+    def resized(self, actions: Sequence[int]) -> Architecture:
+        """`base` as the first actions of an episode shrink it."""
+        return self.base
+
+    @property
+    def decisions(self) -> int:
+        """Length of an episode."""
+        return len(self.rows)
+
+    @property
+    def actions(self) -> int:
+        """How many actions there are to choose from."""
+        return int(self.masks.shape[1])
+
+    @cached_property
+    def observation_space(self) -> spaces.Dict:
+        """The space of one observation."""
+        rows = np.tile(HIGH, self.decisions)  # one row after the other: SB3's checker frowns on two dimensions
+        space: dict[str, spaces.Space[Any]] = {
+            "architecture": spaces.Box(np.zeros_like(rows), rows, dtype=np.float32),
+            "layer": spaces.Box(np.zeros_like(HIGH), HIGH, dtype=np.float32),
+            "position": spaces.Discrete(self.decisions + 1),
+        }
+        if self.shows_previous_action:
+            space["previous_action"] = spaces.Discrete(self.actions + 1)
+        return spaces.Dict(space)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished episode.
+
+    Attributes:
+        student: The architecture it ended with.
+        evaluation: What the evaluator says of it.
+        reward: The episode's only reward.
+        actions: One per decision.
+    """
+
+    student: Architecture
+    evaluation: Evaluation
+    reward: float
+    actions: tuple[int, ...]
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The terminal step's `info`; it depends on teacher, settings and actions alone."""
+        return {
+            "accuracy": self.evaluation.accuracy,
+            "compression": self.evaluation.compression,
+            "parameters": self.evaluation.parameters,
+            "macs": self.evaluation.macs,
+            "reason": self.evaluation.reason,
+            "actions": self.actions,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The arguments of both environments that say what is compressed and how a student is judged.
+
+    Their meaning stands in the environments' documentation.
+    """
+
+    teacher: str = "conv4"
+    dataset: str = "digits"
+    width: float = 1.0
+    train_size: int | None = None
+    recipe: str = "paper"
+    reward: str = "paper"
+    evaluator: str | Evaluator = "distillation"
+    seed: int = 0
+    device: str = "auto"
+    workers: int = 0
+    store: str | None = "auto"
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> Settings:
+        """Settings from an environment's keyword arguments.
+
+        Raises:
+            InputError: If one is unknown.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in known:
+                raise unknown("environment argument", name, known)
+        return cls(**given)
+
+    def __post_init__(self) -> None:
+        reward_by_name(self.reward)
+        search_recipe(self.recipe, self.problem.data)
+        if isinstance(self.evaluator, str):
+            check_evaluator(self.evaluator, self.workers)
+
+    @cached_property
+    def problem(self) -> Problem:
+        """Teacher and data."""
+        return Problem(self.teacher, self.dataset, self.width, self.train_size)
+
+    def make_evaluator(self) -> Evaluator:
+        """The evaluator that these settings describe."""
+        if isinstance(self.evaluator, Evaluator):
+            if self.evaluator.teacher != self.problem.architecture:
+                raise InputError("the evaluator is for another teacher than the environment's; give both the same settings")
+            return self.evaluator
+        store = home() / "evaluations.sqlite" if self.store == "auto" else self.store and Path(self.store).expanduser()
+        return make_evaluator(
+            self.evaluator,
+            self.problem,
+            recipe=self.recipe,
+            seed=self.seed,
+            device=self.device,
+            workers=self.workers,
+            store=store or None,
+        )
+
+
+class Judge:
+    """Turns finished episodes into rewards; shared by the single and the vector environment.
+
+    Args:
+        settings: What is compressed and how a student is judged.
+        stage: What the actions mean.
+    """
+
+    def __init__(self, settings: Settings, stage: Stage) -> None:
+        self.stage = stage
+        self.reward: Reward = reward_by_name(settings.reward)
+        self._settings = settings
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """Made when the first episode ends, so that making an environment costs nothing."""
+        return self._settings.make_evaluator()
+
+    def finish(self, episodes: Sequence[Sequence[int]]) -> list[Finished]:
+        """Evaluate the students of whole episodes in one batch.
+
+        Args:
+            episodes: The actions of each.
+        """
+        students = [self.stage.student(actions) for actions in episodes]
+        evaluations = self.evaluator.evaluate(students)
+        return [
+            Finished(student, evaluation, self.reward(evaluation), tuple(actions))
+            for student, evaluation, actions in zip(students, evaluations, episodes, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Let go of the evaluator's processes and files."""
+        if "evaluator" in self.__dict__:
+            self.evaluator.close()
+
+
+class CompressionEnv(gym.Env[Observation, np.int64], ABC):
+    """One episode edits one network: one decision a step, one reward at the end.
+
+    Attributes:
+        stage: What is decided.
+        judge: Who rewards.
+        finished: The last episode that was finished; kept through `reset`.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # type: ignore[misc]
+
+    def __init__(self, stage: Stage, settings: Settings, render_mode: Literal["ansi", "rgb_array"] | None) -> None:
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise unknown("render mode", render_mode, self.metadata["render_modes"])
+        self.render_mode = render_mode
+        self.stage = stage
+        self.judge = Judge(settings, stage)
+        self.observation_space = stage.observation_space
+        self.action_space = spaces.Discrete(stage.actions)
+        self.finished: Finished | None = None
+        self._position = stage.decisions  # reset comes first
+        self._actions: list[int] = []
+        self._rows = stage.rows.copy()
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._position = 0
+        self._actions = []
+        self._rows = self.stage.rows.copy()
+        return self._observation(), {}
+
+    def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        if self._position >= self.stage.decisions:
+            raise ResetNeeded("the episode is over; call reset() before the next step()")
+        chosen = int(action)
+        if not 0 <= chosen < self.stage.actions:
+            raise InvalidAction(f"action must be 0 to {self.stage.actions - 1}, not {action}")
+        self._actions.append(chosen)
+        self._rows[self._position, DECISION] = chosen + 1
+        self._position += 1
+        if self._position < self.stage.decisions:
+            return self._observation(), 0.0, False, False, {}
+        [self.finished] = self.judge.finish([self._actions])
+        return self._observation(), self.finished.reward, True, False, self.finished.info
+
+    def action_masks(self) -> Mask:
+        """Which actions have an effect now, shape (actions,); for sb3-contrib's MaskablePPO and for planners."""
+        return self.stage.masks[min(self._position, self.stage.decisions - 1)].copy()
+
+    def render(self) -> str | npt.NDArray[np.uint8] | None:  # type: ignore[override]
+        if self.render_mode == "ansi":
+            return draw_ansi(self.stage, self._actions)
+        if self.render_mode == "rgb_array":
+            return draw_rgb_array(self.stage, self._actions)
+        return None
+
+    def close(self) -> None:
+        self.judge.close()
+
+    def _observation(self) -> Observation:
+        position = self._position
+        over = position >= self.stage.decisions
+        observation: Observation = {
+            "architecture": self._rows.flatten(),
+            "layer": np.zeros_like(HIGH) if over else self._rows[position].copy(),
+            "position": np.int64(position),
+        }
+        if self.stage.shows_previous_action:
+            observation["previous_action"] = np.int64(self._actions[-1] + 1 if self._actions else 0)
+        return observation

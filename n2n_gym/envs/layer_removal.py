@@ -1,0 +1,161 @@
+"""`N2N/LayerRemoval-v0`: stage 1 of Algorithm 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from n2n_gym.architecture import REMOVE, Architecture, Variable, apply_removals, removal_decisions
+from n2n_gym.architecture.features import decision_rows
+from n2n_gym.envs.base import CompressionEnv, Settings, Stage
+from n2n_gym.envs.vector import CompressionVectorEnv
+
+
+class RemovalStage(Stage):
+    """Keep or remove each layer of the teacher (section 3.2.1)."""
+
+    shows_previous_action: ClassVar[bool] = False
+
+    def __init__(self, teacher: Architecture) -> None:
+        decisions = removal_decisions(teacher)
+        self.base = teacher
+        self.layers = tuple((decision.layer,) for decision in decisions)
+        self.variables = (Variable.LAYER,) * len(decisions)
+        self.rows = decision_rows(teacher, [d.layer for d in decisions], self.variables)
+        self.masks = np.ones((len(decisions), 2), dtype=np.bool_)
+        self.masks[:, REMOVE] = [not decision.protected for decision in decisions]
+
+    def student(self, actions: Sequence[int]) -> Architecture:
+        return apply_removals(self.base, actions)
+
+    def describe(self, position: int, action: int) -> str:
+        protected = not self.masks[position, REMOVE]
+        return "protected" if protected else "removed" if action == REMOVE else "kept"
+
+    def removed(self, actions: Sequence[int]) -> frozenset[int]:
+        removals = (action == REMOVE and self.masks[i, REMOVE] for i, action in enumerate(actions))
+        return frozenset(layers[0] for layers, gone in zip(self.layers, removals, strict=False) if gone)
+
+
+class LayerRemovalEnv(CompressionEnv):
+    """
+    ## Description
+
+    An agent walks along a trained network, the teacher, from its first layer to its last and decides for each whether
+    to keep or to remove it. What is left, the student, is trained for a few epochs to reproduce the teacher's logits,
+    and is rewarded for being small and accurate: stage 1 of *N2N Learning* (Ashok et al., ICLR 2018). The reward
+    comes at the end alone, it is noisy as trainings are, and thousands of students share nearly the same one.
+
+    ## Action Space
+
+    `Discrete(2)`: the current layer is
+
+    | action | meaning |
+    |---|---|
+    | 0 | kept |
+    | 1 | removed; what follows then reads what came before |
+
+    The first layer, strided convolutions, the last pool and the last linear layer are protected: removing one has no
+    effect. `action_masks()` marks such actions as False.
+
+    ## Observation Space
+
+    `Dict`:
+
+    | key | space | meaning |
+    |---|---|---|
+    | `architecture` | `Box(decisions * 9)`, float32 | one row of 9 numbers per layer of the main path, row after row |
+    | `layer` | `Box(9)`, float32 | the row to be decided on now; zeros when the episode is over |
+    | `position` | `Discrete(decisions + 1)` | its index |
+
+    The columns of a row are plain numbers from 0 on (scale them in a wrapper or in the policy, if at all):
+
+    | column | meaning | at most |
+    |---|---|---|
+    | 0 type | 1 convolution, 2 batch normalisation, 3 ReLU, 4 max pool, 5 global average pool, 6 linear | 8 |
+    | 1 kernel | side of the window, pixels | 64 |
+    | 2 stride | step of the window, pixels | 64 |
+    | 3 padding | zeros around the image, pixels | 64 |
+    | 4 outputs | filters or connections | 65,536 |
+    | 5 skip start | in a residual block: layers since the shortcut began, from 1; else 0 | 1,024 |
+    | 6 skip end | in a residual block: layers until it ends, to 1; else 0 | 1,024 |
+    | 7 variable | 0: the layer itself is decided on | 3 |
+    | 8 decision | 0 not decided, 1 kept, 2 removed | 10 |
+
+    Sums, the activation behind a sum, and shortcuts belong to the frame of a residual block and are not decided on.
+    ResNet-18 has 45 decisions, ResNet-34 has 85, Conv4 has 16.
+
+    ## Starting State
+
+    Nothing decided, position 0. Every episode starts alike.
+
+    ## Rewards
+
+    0 until the last decision, then R = C (2 - C) A / A_teacher, where C = 1 - student's parameters / teacher's and A is
+    the accuracy on validation images that nothing was trained on. A degenerate student gets -1: shapes that do not fit
+    in a residual block, a feature map smaller than its kernel, a linear layer with more than 50,000 inputs, a student
+    that is not smaller than the teacher, a training that failed. Discount with 1.
+
+    ## Episode End
+
+    `terminated` after the last layer's decision. Never `truncated`.
+
+    ## Information
+
+    Empty until the last step, then:
+
+    | key | meaning |
+    |---|---|
+    | `accuracy` | validation accuracy, 0 to 1 |
+    | `compression` | C |
+    | `parameters`, `macs` | the student's trainable parameters; multiply-accumulates for one image |
+    | `reason` | why it is degenerate, or "" |
+    | `actions` | the episode's actions |
+
+    `env.unwrapped.finished` holds the student's architecture and evaluation too.
+
+    ## Arguments
+
+    ```python
+    gym.make("N2N/LayerRemoval-v0", teacher="resnet18", dataset="cifar10", width=0.25)
+    ```
+
+    | argument | default | meaning |
+    |---|---|---|
+    | `teacher` | `"conv4"` | `conv4`, `vgg11`, `vgg13`, `vgg16`, `vgg19`, `resnet18`, `resnet34`, `resnet50`, `resnet101`, `resnet152`, or an architecture's `.json` file |
+    | `dataset` | `"digits"` | `digits`, `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, `svhn`, `caltech256`, or a `.npz` file |
+    | `width` | 1.0 | factor on the teacher's filters |
+    | `train_size` | None | number of training images; all by default |
+    | `recipe` | `"paper"` | how students are trained |
+    | `reward` | `"paper"` | or `"naive"`: C A / A_teacher |
+    | `evaluator` | `"distillation"` | who judges students |
+    | `seed` | 0 | of the students' trainings; `reset(seed=)` seeds the spaces |
+    | `device` | `"auto"` | where students are trained |
+    | `workers` | 0 | processes that train students; of use in `gym.make_vec` |
+    | `store` | `"auto"` | SQLite file of evaluations, `$N2N_HOME/evaluations.sqlite` by default; None for none |
+    | `render_mode` | None | `"ansi"` or `"rgb_array"` |
+
+    Making the environment and all steps but the last train nothing and download nothing. The teacher is trained, once,
+    when the first episode ends.
+
+    `gym.make_vec("N2N/LayerRemoval-v0", num_envs=5, workers=2)` runs episodes side by side and trains their students in
+    one batch.
+
+    ## Version History
+
+    * v0: first version
+    """
+
+    def __init__(self, *, render_mode: Literal["ansi", "rgb_array"] | None = None, **settings: Any) -> None:
+        chosen = Settings.of(settings)
+        super().__init__(RemovalStage(chosen.problem.architecture), chosen, render_mode)
+
+
+class LayerRemovalVectorEnv(CompressionVectorEnv):
+    """Episodes of `LayerRemovalEnv` side by side; takes the same arguments."""
+
+    def __init__(self, num_envs: int = 1, **settings: Any) -> None:
+        chosen = Settings.of(settings)
+        super().__init__(num_envs, RemovalStage(chosen.problem.architecture), chosen)

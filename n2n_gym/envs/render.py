@@ -1,0 +1,118 @@
+"""Pictures of a network layer by layer: text for terminals, bars for frames and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from n2n_gym.architecture import IMAGE, Architecture, LayerKind, Variable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from n2n_gym.envs.base import Stage
+
+COLOURS = {
+    LayerKind.CONV: "#4477aa",
+    LayerKind.BATCH_NORM: "#66ccee",
+    LayerKind.RELU: "#ccbb44",
+    LayerKind.MAX_POOL: "#ee6677",
+    LayerKind.AVG_POOL: "#ee6677",
+    LayerKind.LINEAR: "#228833",
+    LayerKind.ADD: "#aa3377",
+    LayerKind.CONCAT: "#aa3377",
+}
+GREY = "#dddddd"
+BAR = 24
+"""Characters of the widest layer's bar."""
+
+
+def draw_ansi(stage: Stage, actions: Sequence[int]) -> str:
+    """The decisions so far as a table: layer, width to scale, what was decided."""
+    before, after = _widths(stage.base), _widths(stage.resized(actions))
+    removed = stage.removed(actions)
+    widest = max(before)
+    lines = []
+    for position, layers in enumerate(stage.layers):
+        index = layers[0]
+        layer = stage.base.nodes[index].layer
+        size = f"{layer.kernel}x{layer.kernel}/{layer.stride}" if layer.kernel else ""
+        full, left = (round(BAR * width[index] / widest) or 1 for width in (before, after))
+        bar = ("·" * full if index in removed else "█" * left + "░" * (full - left)).ljust(BAR)
+        variable = stage.variables[position]
+        pointer = ">" if position == len(actions) else " "
+        what = "" if variable is Variable.LAYER else variable.name.lower()
+        decided = stage.describe(position, actions[position]) if position < len(actions) else ""
+        lines.append(f"{pointer}{position:4d}  {layer.kind:<10} {size:<6}{after[index]:6d} {bar} {what:<8}{decided}".rstrip())
+    return "\n".join(lines)
+
+
+def draw_rgb_array(stage: Stage, actions: Sequence[int]) -> npt.NDArray[np.uint8]:
+    """The same as a picture, shape (height, width, 3): removed layers grey, shrunk ones filled as far as they are kept."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    draw_network(axes, stage.base, removed=stage.removed(actions), resized=stage.resized(actions))
+    axes.set_title(f"{len(actions)} of {stage.decisions} decisions")
+    if len(actions) < stage.decisions:
+        axes.axvline(stage.layers[len(actions)][0], color="black", linewidth=0.8, linestyle=":")
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def draw_network(
+    axes: Axes,
+    architecture: Architecture,
+    *,
+    removed: frozenset[int] = frozenset(),
+    resized: Architecture | None = None,
+    widest: int | None = None,
+) -> None:
+    """Draw a network's layers as bars from left to right, as high as they are wide, with arcs for shortcuts.
+
+    Args:
+        axes: Where to.
+        architecture: What to draw.
+        removed: Layers to draw in grey.
+        resized: The same network after shrinking; its widths are filled in, the difference left white.
+        widest: The width that fills the height; by default the network's own largest.
+    """
+    from matplotlib.patches import Patch
+
+    before = _widths(architecture)
+    after = before if resized is None else _widths(resized)
+    kinds = [node.layer.kind for node in architecture.nodes]
+    places = range(len(before))
+    axes.bar(places, before, width=0.9, color="white", edgecolor="#999999", linewidth=0.5)
+    colours = [GREY if i in removed else COLOURS[kinds[i]] for i in places]
+    axes.bar(places, after, width=0.9, color=colours, edgecolor="#555555", linewidth=0.3)
+    top = widest or max(before)
+    for block in architecture.blocks:
+        start, end = min(block.members, default=block.join) - 0.5, block.join
+        arrow = {"arrowstyle": "-", "color": "#aa3377", "connectionstyle": "arc3,rad=-0.2", "lw": 0.8}
+        axes.annotate("", (end, top * 1.04), (start, top * 1.04), arrowprops=arrow)
+    present = [kind for kind in COLOURS if kind in kinds]
+    legend = [Patch(color=COLOURS[kind], label=kind.replace("_", " ")) for kind in present]
+    if removed:
+        legend.append(Patch(color=GREY, label="removed"))
+    axes.legend(handles=legend, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
+    axes.set_ylim(0, top * 1.25)
+    axes.set_xlim(-1, max(len(before), 4))
+    axes.set_xlabel("layer")
+    axes.set_ylabel("channels")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _widths(architecture: Architecture) -> list[int]:
+    """Channels of each layer's output, for architectures that cannot be built, too."""
+    widths: list[int] = []
+    for node in architecture.nodes:
+        inputs = [architecture.input_shape[0] if i == IMAGE else widths[i] for i in node.inputs]
+        widths.append(node.layer.outputs or (sum(inputs) if node.layer.kind is LayerKind.CONCAT else inputs[0]))
+    return widths

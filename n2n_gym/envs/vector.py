@@ -1,0 +1,99 @@
+"""Episodes side by side, their students trained in one batch."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from gymnasium.error import InvalidAction
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from n2n_gym.architecture.features import DECISION, HIGH
+from n2n_gym.envs.base import Finished, Judge, Mask, Observation, Settings, Stage
+from n2n_gym.errors import InputError
+
+Actions = npt.NDArray[np.int64]
+Numbers = npt.NDArray[Any]
+
+
+class CompressionVectorEnv(VectorEnv[Observation, Actions, Numbers]):
+    """`num_envs` episodes in step with each other: all have the same length, so all end together.
+
+    Autoreset is Gymnasium's default: the step after the last one starts the next episodes and ignores its actions.
+
+    Args:
+        num_envs: Episodes side by side.
+        stage: What is decided.
+        settings: What is compressed and how a student is judged.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}  # type: ignore[misc]
+
+    def __init__(self, num_envs: int, stage: Stage, settings: Settings) -> None:
+        if num_envs < 1:
+            raise InputError(f"num_envs must be at least 1, not {num_envs}")
+        self.num_envs = num_envs
+        self.stage = stage
+        self.judge = Judge(settings, stage)
+        self.single_observation_space = stage.observation_space
+        self.single_action_space = spaces.Discrete(stage.actions)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.finished: list[Finished] = []
+        self._start()
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        super().reset(seed=seed[0] if isinstance(seed, list) else seed)
+        self._start()
+        return self._observation(), {}
+
+    def step(self, actions: Actions) -> tuple[Observation, Numbers, Numbers, Numbers, dict[str, Any]]:
+        rewards = np.zeros(self.num_envs)
+        terminations = np.zeros(self.num_envs, dtype=np.bool_)
+        truncations = np.zeros(self.num_envs, dtype=np.bool_)
+        info: dict[str, Any] = {}
+        if self._position == self.stage.decisions:
+            self._start()
+            return self._observation(), rewards, terminations, truncations, info
+        chosen = np.asarray(actions, dtype=np.int64)
+        if chosen.shape != (self.num_envs,) or chosen.min() < 0 or chosen.max() >= self.stage.actions:
+            raise InvalidAction(f"expected {self.num_envs} actions from 0 to {self.stage.actions - 1}, received {actions}")
+        self._rows[:, self._position, DECISION] = chosen + 1
+        self._position += 1
+        if self._position == self.stage.decisions:
+            episodes = (self._rows[:, :, DECISION].astype(np.int64) - 1).tolist()
+            self.finished = self.judge.finish(episodes)
+            for i, finished in enumerate(self.finished):
+                rewards[i] = finished.reward
+                info = self._add_info(info, finished.info, i)
+            terminations[:] = True
+        return self._observation(), rewards, terminations, truncations, info
+
+    def action_masks(self) -> Mask:
+        """Which actions have an effect now, shape (num_envs, actions)."""
+        mask = self.stage.masks[min(self._position, self.stage.decisions - 1)]
+        return np.tile(mask, (self.num_envs, 1))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        self.judge.close()
+
+    def _start(self) -> None:
+        self._position = 0
+        self._rows = np.tile(self.stage.rows, (self.num_envs, 1, 1))
+
+    def _observation(self) -> Observation:
+        over = self._position == self.stage.decisions
+        previous = self._rows[:, self._position - 1, DECISION] if self._position else np.zeros(self.num_envs)
+        observation: Observation = {
+            "architecture": self._rows.reshape(self.num_envs, -1).copy(),
+            "layer": np.tile(np.zeros_like(HIGH), (self.num_envs, 1)) if over else self._rows[:, self._position].copy(),
+            "position": np.full(self.num_envs, self._position, dtype=np.int64),
+        }
+        if self.stage.shows_previous_action:
+            observation["previous_action"] = previous.astype(np.int64)
+        return observation

@@ -1,0 +1,21 @@
+"""Errors that a user can mend, said in one line with the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something the user gave is wrong; the message is one line and says what would be right.
+
+    The command line prints it and exits with status 2; in Python it is an ordinary `ValueError`.
+    """
+
+
+def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
+    """The error for a name that is not one of `known`: suggests the nearest, lists them all."""
+    names = list(known)
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    suggestion = f" Did you mean {near[0]!r}?" if near else ""
+    return InputError(f"unknown {what} {str(name)!r}.{suggestion} Known: {', '.join(names)}")

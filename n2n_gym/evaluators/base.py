@@ -1,0 +1,121 @@
+"""The evaluator contract: architectures in, evaluations out (section 3.3).
+
+Whatever makes evaluation faster or safer - a store, worker processes, a finished table - is another `Evaluator`
+around or instead of one, and passes the same tests.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from types import TracebackType
+from typing import Any, Self
+
+from n2n_gym.architecture import Architecture
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is known of one student after its short training; compression and accuracy are against the teacher.
+
+    Attributes:
+        accuracy: Validation accuracy in [0, 1].
+        teacher_accuracy: The teacher's, on the same images.
+        parameters: The student's trainable parameters.
+        teacher_parameters: The teacher's.
+        macs: The student's multiply-accumulates for one image.
+        reason: Why the student is degenerate or failed, or "".
+        seconds: Time that its training took.
+        run: Name of the run that trained it, or "".
+    """
+
+    accuracy: float
+    teacher_accuracy: float
+    parameters: int
+    teacher_parameters: int
+    macs: int
+    reason: str = ""
+    seconds: float = 0.0
+    run: str = ""
+
+    @classmethod
+    def failed(cls, student: Architecture, teacher: Architecture, reason: str, seconds: float = 0.0) -> Evaluation:
+        """The evaluation of a student that is degenerate or whose training failed."""
+        return cls(0.0, 0.0, student.parameters, teacher.parameters, student.macs, reason, seconds)
+
+    @property
+    def compression(self) -> float:
+        """C = 1 - student's parameters / teacher's parameters (section 3.3)."""
+        return 1.0 - self.parameters / self.teacher_parameters
+
+    @property
+    def relative_accuracy(self) -> float:
+        """A / A_teacher; 0 for a student that failed."""
+        return self.accuracy / self.teacher_accuracy if self.teacher_accuracy else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The evaluation as JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Evaluation:
+        """The evaluation that `to_json` wrote."""
+        return cls(**data)
+
+
+class Evaluator(ABC):
+    """Trains students and says how good they are.
+
+    The contract: `evaluate` answers in the order it was asked, once per architecture, however often one occurs; equal
+    architectures get equal evaluations, whatever else is evaluated beside or before them and by however many workers;
+    a degenerate student or a failed training is an `Evaluation` with a reason, never an exception. Nothing is trained
+    or downloaded before the first call of `evaluate`.
+    """
+
+    @property
+    @abstractmethod
+    def teacher(self) -> Architecture:
+        """The teacher's architecture."""
+
+    @abstractmethod
+    def context(self) -> dict[str, Any]:
+        """Everything but the architecture that an evaluation depends on, as JSON data; readies the teacher."""
+
+    @abstractmethod
+    def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
+        """Train students that are feasible and distinct; yield index and evaluation as each is done, in any order."""
+
+    def evaluate(self, students: Sequence[Architecture]) -> list[Evaluation]:
+        """One evaluation per student, in the same order."""
+        verdicts = [student.verdict(self.teacher) for student in students]
+        distinct = {s.fingerprint: s for s, verdict in zip(students, verdicts, strict=True) if verdict.feasible}
+        fingerprints = list(distinct)
+        done: dict[str, Evaluation] = {}
+        if distinct:
+            done = {fingerprints[i]: evaluation for i, evaluation in self.stream(list(distinct.values()))}
+        return [
+            done[student.fingerprint] if verdict.feasible else Evaluation.failed(student, self.teacher, verdict)
+            for student, verdict in zip(students, verdicts, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Let go of processes and files; evaluating again takes them up again."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that a student's training depends on."""
+    versions = {}
+    for name in ("n2n-gym", "torch"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions

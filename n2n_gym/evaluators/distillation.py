@@ -1,0 +1,177 @@
+"""Trains one student from the teacher's logits (section 3.5)."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from n2n_gym.architecture import Architecture
+from n2n_gym.datasets import load_dataset
+from n2n_gym.errors import InputError
+from n2n_gym.evaluators.base import Evaluation, Evaluator, library_versions
+from n2n_gym.models.build import Network
+from n2n_gym.models.teachers import Teacher, ready_teacher
+from n2n_gym.problem import Problem
+from n2n_gym.recipes import search_recipe
+from n2n_gym.training import ImageData, TeacherLogits, train
+
+OUT_OF_MEMORY = "out of memory"
+TIMEOUT = "timeout"
+
+
+def torch_device(name: str) -> torch.device:
+    """The device of that name; `auto` is the GPU if there is one, else the CPU.
+
+    Raises:
+        InputError: If the name is no device, or the device is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(f"device {name!r} cannot be used ({reason}); try auto, cpu or cuda") from None
+    return device
+
+
+@contextlib.contextmanager
+def one_thread(device: torch.device) -> Iterator[None]:
+    """On the CPU, compute with one thread, so that a student's result does not depend on the number of cores."""
+    threads = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class _OutOfTime(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class DistillationEvaluator(Evaluator):
+    """Trains each student for a few epochs with mean squared error to the teacher's logits.
+
+    Attributes:
+        problem: Teacher and data set.
+        recipe: Name of the training recipe, one of `SEARCH_RECIPES`.
+        seed: Another seed gives every student another initialisation and order of images.
+        device: `auto`, `cpu`, `cuda`, ...
+        timeout: Seconds after which a student's training is given up; never by default.
+    """
+
+    problem: Problem
+    recipe: str = "paper"
+    seed: int = 0
+    device: str = "auto"
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        search_recipe(self.recipe, self.problem.data)
+
+    def __getstate__(self) -> dict[str, Any]:  # a worker process reads teacher and images itself
+        return {name: self.__dict__[name] for name in ("problem", "recipe", "seed", "device", "timeout")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    @property
+    def teacher(self) -> Architecture:
+        return self.problem.architecture
+
+    @cached_property
+    def trained_teacher(self) -> Teacher:
+        """The teacher with its weights; trained first if it was not yet."""
+        return ready_teacher(self.problem, device=self._device)
+
+    @cached_property
+    def data(self) -> ImageData:
+        """The images as the teacher reads them."""
+        return ImageData(
+            load_dataset(self.problem.dataset),
+            self.teacher.input_shape,
+            train_size=self.problem.train_size,
+            device=self._device,
+        )
+
+    @cached_property
+    def teacher_logits(self) -> TeacherLogits:
+        """The teacher's logits for the training images."""
+        return TeacherLogits(self.trained_teacher.checkpoint.network.to(self._device), self.data)
+
+    def context(self) -> dict[str, Any]:
+        return {
+            "evaluator": "distillation",
+            "teacher": self.trained_teacher.checkpoint.fingerprint,
+            "dataset": load_dataset(self.problem.dataset).fingerprint,
+            "train_size": self.problem.train_size,
+            "recipe": search_recipe(self.recipe, self.problem.data).to_json(),
+            "seed": self.seed,
+            "device": self._device.type,
+            "versions": library_versions(),
+        }
+
+    def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
+        for index, student in enumerate(students):
+            yield index, self.train_student(student)
+
+    def train_student(self, student: Architecture) -> Evaluation:
+        """Train one feasible student and measure it."""
+        teacher = self.trained_teacher
+        logits = self.teacher_logits
+        start = time.monotonic()
+
+        def check_time(_epoch: int, _accuracy: float) -> None:
+            if self.timeout is not None and time.monotonic() - start > self.timeout:
+                raise _OutOfTime
+
+        seed = self._student_seed(student)
+        recipe = search_recipe(self.recipe, self.problem.data)
+        failure, accuracy = "", 0.0
+        try:
+            with one_thread(self._device), torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                network = Network(student).to(self._device)
+                outcome = train(network, self.data, recipe, seed=seed, teacher=logits, on_epoch=check_time)
+                failure, accuracy = outcome.failure, outcome.accuracy
+        except (MemoryError, torch.OutOfMemoryError):
+            failure = OUT_OF_MEMORY
+        except RuntimeError as error:
+            if "memory" not in str(error):
+                raise
+            failure = OUT_OF_MEMORY
+        except _OutOfTime:
+            failure = TIMEOUT
+        seconds = time.monotonic() - start
+        if failure:
+            return Evaluation.failed(student, self.teacher, failure, seconds)
+        return Evaluation(
+            accuracy=accuracy,
+            teacher_accuracy=teacher.validation_accuracy,
+            parameters=student.parameters,
+            teacher_parameters=self.teacher.parameters,
+            macs=student.macs,
+            seconds=seconds,
+        )
+
+    def _student_seed(self, student: Architecture) -> int:
+        """From fingerprint, recipe and seed, so that neither order nor number of workers changes a result."""
+        recipe = search_recipe(self.recipe, self.problem.data).to_json()
+        text = json.dumps([student.fingerprint, recipe, self.seed], sort_keys=True)
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
+
+    @cached_property
+    def _device(self) -> torch.device:
+        return torch_device(self.device)

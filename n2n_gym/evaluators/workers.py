@@ -1,0 +1,104 @@
+"""Several students at once, each in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from typing import Any
+
+from n2n_gym.architecture import Architecture
+from n2n_gym.evaluators.base import Evaluation, Evaluator
+
+WORKER_DIED = "worker process died"
+
+_evaluator: Evaluator  # in a worker process: what it trains students with
+
+
+class WorkerEvaluator(Evaluator):
+    """Hands students to worker processes, the dearest first, and yields evaluations as they are done.
+
+    The workers are started when first needed and kept. A student whose worker dies is tried once more by itself; if
+    that worker dies too, its evaluation says so.
+
+    Args:
+        inner: Trains one student after the other; a copy of it goes to each worker.
+        workers: How many processes.
+    """
+
+    def __init__(self, inner: Evaluator, workers: int) -> None:
+        self.inner = inner
+        self.workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    @property
+    def teacher(self) -> Architecture:
+        return self.inner.teacher
+
+    def context(self) -> dict[str, Any]:
+        return self.inner.context()
+
+    def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
+        self.inner.context()  # the teacher is trained here, not once in every worker
+        dearest_first = sorted(range(len(students)), key=lambda i: -students[i].macs)
+        suspects = []
+        futures = {self._submit(students[i]): i for i in dearest_first}
+        for future in as_completed(futures):
+            try:
+                yield futures[future], future.result()
+            except BrokenProcessPool:
+                suspects.append(futures[future])
+        for index in suspects:  # one at a time, so that the one that kills its worker is found
+            self._stop()
+            try:
+                yield index, self._submit(students[index]).result()
+            except BrokenProcessPool:
+                yield index, Evaluation.failed(students[index], self.teacher, WORKER_DIED)
+        if suspects:
+            self._stop()
+
+    def close(self) -> None:
+        self._stop()
+        self.inner.close()
+
+    def _submit(self, student: Architecture) -> Future[Evaluation]:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self.workers,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start_worker,
+                initargs=(self.inner,),
+            )
+        try:
+            return self._pool.submit(_evaluate, student)
+        except BrokenProcessPool as error:  # a worker died between two submissions
+            broken: Future[Evaluation] = Future()
+            broken.set_exception(error)
+            return broken
+
+    def _stop(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+
+def _start_worker(evaluator: Evaluator) -> None:
+    global _evaluator
+    _evaluator = evaluator
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _evaluate(student: Architecture) -> Evaluation:
+    [evaluation] = _evaluator.evaluate([student])
+    return evaluation

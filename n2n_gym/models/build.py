@@ -1,0 +1,75 @@
+"""Architecture -> torch module."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from n2n_gym.architecture.graph import IMAGE, Architecture
+from n2n_gym.architecture.layers import Layer, LayerKind, Shape
+
+
+class Network(nn.Module):
+    """The network that an architecture describes, with freshly initialised weights (torch's defaults).
+
+    Takes images of shape (N, channels, height, width), normalised; puts out logits of shape (N, classes).
+
+    Args:
+        architecture: What to build.
+
+    Raises:
+        ValueError: If the architecture is degenerate.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        if not (verdict := architecture.verdict()).feasible:
+            raise ValueError(f"cannot build a degenerate architecture: {verdict}")
+        self.architecture = architecture
+        self.layers = nn.ModuleList(
+            _module(node.layer, architecture.input_shapes(i)) for i, node in enumerate(architecture.nodes)
+        )
+        last_use = {i: reader for reader, node in enumerate(architecture.nodes) for i in node.inputs}
+        self._finished = [[i for i, last in last_use.items() if last == index] for index in range(len(architecture.nodes))]
+
+    def forward(self, images: Tensor) -> Tensor:
+        values = {IMAGE: images}
+        for index, (node, layer) in enumerate(zip(self.architecture.nodes, self.layers, strict=True)):
+            values[index] = layer(*(values[i] for i in node.inputs))
+            for i in self._finished[index]:  # a feature map is let go as soon as nothing reads it any more
+                del values[i]
+        return values[len(self.layers) - 1].flatten(1)
+
+
+class _Add(nn.Module):
+    def forward(self, *branches: Tensor) -> Tensor:
+        total = branches[0]
+        for branch in branches[1:]:
+            total = total + branch
+        return total
+
+
+class _Concat(nn.Module):
+    def forward(self, *branches: Tensor) -> Tensor:
+        return torch.cat(branches, dim=1)
+
+
+def _module(layer: Layer, inputs: list[Shape]) -> nn.Module:
+    channels, height, width = inputs[0]
+    match layer.kind:
+        case LayerKind.CONV:
+            return nn.Conv2d(channels, layer.outputs, layer.kernel, layer.stride, layer.padding, bias=layer.bias)
+        case LayerKind.BATCH_NORM:
+            return nn.BatchNorm2d(channels)
+        case LayerKind.RELU:
+            return nn.ReLU()
+        case LayerKind.MAX_POOL:
+            return nn.MaxPool2d(layer.kernel, layer.stride, layer.padding)
+        case LayerKind.AVG_POOL:
+            return nn.AdaptiveAvgPool2d(1)
+        case LayerKind.LINEAR:
+            return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, layer.outputs, bias=layer.bias))
+        case LayerKind.ADD:
+            return _Add()
+        case LayerKind.CONCAT:
+            return _Concat()

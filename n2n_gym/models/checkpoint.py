@@ -1,0 +1,113 @@
+"""A trained network as a folder: weights in safetensors, everything else in JSON. Nothing that is loaded can run code."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from n2n_gym.architecture import Architecture
+from n2n_gym.errors import InputError
+from n2n_gym.files import read_json, write_json
+from n2n_gym.models.build import Network
+from n2n_gym.models.preprocessing import Preprocessing
+
+DESCRIPTION = "model.json"
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network, its preprocessing and what is known of it.
+
+    Attributes:
+        network: The network, in evaluation mode, on the CPU.
+        preprocessing: What its images go through.
+        facts: Plain data: names, accuracies, recipe, ...
+        fingerprint: A hash of the weights.
+    """
+
+    network: Network
+    preprocessing: Preprocessing
+    facts: dict[str, Any]
+    fingerprint: str
+
+
+class Classifier(nn.Module):
+    """A network with its preprocessing: takes uint8 images (N, C, H, W), or floats in [0, 1]; puts out logits."""
+
+    def __init__(self, preprocessing: Preprocessing, network: Network) -> None:
+        super().__init__()
+        self.preprocessing = preprocessing
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(self.preprocessing(images))
+        return logits
+
+
+def save_checkpoint(folder: Path, network: Network, preprocessing: Preprocessing, facts: dict[str, Any]) -> None:
+    """Write a network's folder in one step; one that is there already is replaced."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        part.chmod(0o755)
+        state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+        save_file(state, part / WEIGHTS)
+        description = {
+            "architecture": network.architecture.to_json(),
+            "preprocessing": preprocessing.to_json(),
+            "weights_sha256": _sha256(part / WEIGHTS),
+            "facts": facts,
+        }
+        write_json(part / DESCRIPTION, description)
+        if folder.exists():
+            shutil.rmtree(folder)
+        part.rename(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def describe_checkpoint(folder: Path) -> dict[str, Any]:
+    """A saved network's description without its weights.
+
+    Raises:
+        InputError: If the folder holds none.
+    """
+    return read_json(folder / DESCRIPTION, "saved network")
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a network's folder.
+
+    Raises:
+        InputError: If a file is missing, truncated or not what was saved.
+    """
+    description = describe_checkpoint(folder)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise InputError(f"no weights at {path}; the folder of a saved network holds {DESCRIPTION} and {WEIGHTS}")
+    fingerprint = _sha256(path)
+    if fingerprint != description.get("weights_sha256"):
+        raise InputError(f"{path} is truncated or was changed: its checksum is not the one in {DESCRIPTION}; train it again")
+    try:
+        network = Network(Architecture.from_json(description["architecture"]))
+        network.load_state_dict(load_file(path))
+        preprocessing = Preprocessing.from_json(description["preprocessing"])
+        facts = dict(description["facts"])
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"{folder} is not a saved network: {str(error).splitlines()[0]}") from None
+    return Checkpoint(network.eval(), preprocessing, facts, fingerprint)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

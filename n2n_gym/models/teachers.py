@@ -1,0 +1,138 @@
+"""Teachers: trained once by the paper's recipes, kept in `$N2N_HOME/teachers`, found again by name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+
+from n2n_gym.datasets import load_dataset
+from n2n_gym.errors import InputError, unknown
+from n2n_gym.files import home
+from n2n_gym.models.build import Network
+from n2n_gym.models.checkpoint import Checkpoint, describe_checkpoint, load_checkpoint, save_checkpoint
+from n2n_gym.problem import Problem
+from n2n_gym.recipes import Recipe, teacher_recipe
+from n2n_gym.training import ImageData, train
+
+_log = logging.getLogger("n2n_gym")
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained teacher.
+
+    Attributes:
+        name: Its name among the saved ones.
+        checkpoint: Network, preprocessing and facts.
+        validation_accuracy: Share of the validation images classified correctly.
+        test_accuracy: The same for the test images, measured once after training.
+    """
+
+    name: str
+    checkpoint: Checkpoint
+    validation_accuracy: float
+    test_accuracy: float
+
+
+def teachers_folder() -> Path:
+    """Where teachers are kept."""
+    return home() / "teachers"
+
+
+def ready_teacher(
+    problem: Problem,
+    *,
+    device: torch.device,
+    recipe: Recipe | None = None,
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> Teacher:
+    """The problem's teacher; it is trained first if it was not yet.
+
+    Args:
+        problem: Network, data set and number of images.
+        device: Where it is trained.
+        recipe: How; by default as the paper trains on this data set (appendix 10.2).
+        on_epoch: Told the epochs done while it trains, as `train` does.
+
+    Raises:
+        InputError: If the data set cannot be had, or the saved teacher is damaged or of other data.
+    """
+    recipe = recipe or teacher_recipe(problem.data)
+    default = recipe == teacher_recipe(problem.data)
+    name = problem.name if default else f"{problem.name}-{recipe.name}{recipe.epochs}"
+    folder = teachers_folder() / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / f".{name}.lock"):  # of several processes that want it, one trains
+        if not folder.exists():
+            _train_teacher(folder, problem, recipe, device, on_epoch)
+    return load_teacher(name, problem)
+
+
+def load_teacher(name: str, problem: Problem | None = None) -> Teacher:
+    """A saved teacher.
+
+    Args:
+        name: One of `teacher_names()`.
+        problem: If given, what it must be a teacher for.
+
+    Raises:
+        InputError: If there is none of that name, it is damaged, or it is not for this problem.
+    """
+    if name not in teacher_names():
+        raise unknown("saved teacher", name, teacher_names() or ["none yet; train one with n2n teacher train"])
+    folder = teachers_folder() / name
+    checkpoint = load_checkpoint(folder)
+    facts = checkpoint.facts
+    if problem is not None and checkpoint.network.architecture != problem.architecture:
+        raise InputError(f"the teacher in {folder} is another network than {problem.teacher}; move it away to train a new one")
+    return Teacher(name, checkpoint, facts["val_accuracy"], facts["test_accuracy"])
+
+
+def teacher_names() -> list[str]:
+    """Names of all saved teachers, in alphabetical order."""
+    folder = teachers_folder()
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+
+
+def teacher_facts(name: str) -> dict[str, Any]:
+    """What was recorded when a saved teacher was trained, without reading its weights."""
+    facts: dict[str, Any] = describe_checkpoint(teachers_folder() / name)["facts"]
+    return facts
+
+
+def _train_teacher(
+    folder: Path,
+    problem: Problem,
+    recipe: Recipe,
+    device: torch.device,
+    on_epoch: Callable[[int, float], None] | None,
+) -> None:
+    if on_epoch is None:
+        _log.warning("training the teacher %s, once, for %d epochs; it will be kept in %s", folder.name, recipe.epochs, folder)
+    architecture = problem.architecture
+    data = ImageData(load_dataset(problem.dataset), architecture.input_shape, train_size=problem.train_size, device=device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Network(architecture).to(device)
+    outcome = train(network, data, recipe, seed=0, on_epoch=on_epoch)
+    if outcome.failure:
+        raise InputError(f"teacher {folder.name}: {outcome.failure} under recipe {recipe.name}; try another width or recipe")
+    facts = {
+        "name": folder.name,
+        "teacher": problem.teacher,
+        "dataset": problem.dataset,
+        "width": problem.width,
+        "train_size": len(data.train_images),
+        "parameters": architecture.parameters,
+        "macs": architecture.macs,
+        "val_accuracy": outcome.accuracy,
+        "test_accuracy": data.test_accuracy(network),
+        "recipe": recipe.to_json(),
+    }
+    save_checkpoint(folder, network, data.preprocessing, facts)

@@ -1,0 +1,46 @@
+"""Evaluation -> reward: pure functions (section 3.3, appendix 11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from n2n_gym.errors import unknown
+from n2n_gym.evaluators.base import Evaluation
+
+DEGENERATE = -1.0
+"""The reward of a student that is degenerate or could not be trained (section 3.3)."""
+
+Reward = Callable[[Evaluation], float]
+
+
+def paper_reward(evaluation: Evaluation) -> float:
+    """R = C (2 - C) A / A_teacher, and -1 for a degenerate student (section 3.3).
+
+    Compression bends down towards C = 1, so accuracy counts for more than compression does. The value lies below 1
+    unless the student is more accurate than its teacher.
+    """
+    if evaluation.reason:
+        return DEGENERATE
+    compression = evaluation.compression
+    return compression * (2.0 - compression) * evaluation.relative_accuracy
+
+
+def naive_reward(evaluation: Evaluation) -> float:
+    """R = C A / A_teacher, and -1 for a degenerate student: the symmetric form that appendix 11.1 warns of."""
+    if evaluation.reason:
+        return DEGENERATE
+    return evaluation.compression * evaluation.relative_accuracy
+
+
+REWARDS: dict[str, Reward] = {"paper": paper_reward, "naive": naive_reward}
+
+
+def reward_by_name(name: str) -> Reward:
+    """One of `REWARDS`.
+
+    Raises:
+        InputError: If the name is unknown.
+    """
+    if name not in REWARDS:
+        raise unknown("reward", name, REWARDS)
+    return REWARDS[name]

@@ -1,0 +1,212 @@
+"""One loop that trains every network: teachers by labels, students by logits, final students by both (section 3.5)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from n2n_gym.architecture.layers import Shape
+from n2n_gym.datasets import Dataset
+from n2n_gym.models.preprocessing import Preprocessing, View
+from n2n_gym.recipes import Recipe
+
+EVALUATION_BATCH = 500
+DIVERGED = "training diverged: the loss is not finite"
+
+
+class ImageData:
+    """A data set's images and labels on a device, ready for one kind of network.
+
+    Args:
+        dataset: Where they come from.
+        input_shape: What the network reads.
+        train_size: How many training images are used; all by default.
+        device: Where they are kept, as uint8.
+    """
+
+    def __init__(self, dataset: Dataset, input_shape: Shape, *, train_size: int | None, device: torch.device) -> None:
+        self.spec = dataset.spec
+        self.device = device
+        self.preprocessing = Preprocessing.of(dataset.spec, input_shape).to(device)
+        train, validation = dataset.split(train_size)
+        self.train_images, self.train_labels = _tensors(*dataset.train, train, device)
+        self.validation_images, self.validation_labels = _tensors(*dataset.train, validation, device)
+        self._dataset = dataset
+
+    def view(self, epoch: int, *, augment: bool) -> View:
+        """How the training images look in that epoch; without augmentation, always as they are."""
+        return View.draw(self.spec, len(self.train_images), epoch) if augment else View()
+
+    def batch(self, view: View, indices: Tensor) -> Tensor:
+        """Training images of a view as a network reads them, shape (n, C, H, W)."""
+        return self.preprocessing(view.apply(self.train_images, indices))
+
+    def validation_accuracy(self, network: nn.Module) -> float:
+        """Share of the validation images that the network classifies correctly."""
+        return self._accuracy(network, self.validation_images, self.validation_labels)
+
+    def test_accuracy(self, network: nn.Module) -> float:
+        """Share of the test images that the network classifies correctly; for final reports only."""
+        images, labels = self._dataset.test
+        everything = torch.arange(len(labels)).numpy()
+        return self._accuracy(network, *_tensors(images, labels, everything, self.device))
+
+    @torch.no_grad()
+    def _accuracy(self, network: nn.Module, images: Tensor, labels: Tensor) -> float:
+        network.eval()
+        correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        for batch, truth in zip(images.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True):
+            correct += (network(self.preprocessing(batch)).argmax(1) == truth).sum()
+        return int(correct) / len(labels)
+
+
+def _tensors(images: object, labels: object, indices: object, device: torch.device) -> tuple[Tensor, Tensor]:
+    pixels = torch.from_numpy(images[indices].transpose(0, 3, 1, 2).copy())  # type: ignore[index]
+    return pixels.to(device), torch.from_numpy(labels[indices]).to(device)  # type: ignore[index]
+
+
+class TeacherLogits:
+    """A teacher's logits for the training images, computed once per view and shared by all its students.
+
+    Args:
+        teacher: The trained network.
+        data: The images.
+        views: How many views are remembered; older ones are computed again when asked for.
+    """
+
+    def __init__(self, teacher: nn.Module, data: ImageData, *, views: int = 16) -> None:
+        self._teacher = teacher
+        self._data = data
+        self._views = views
+        self._known: OrderedDict[int, Tensor] = OrderedDict()
+
+    @torch.no_grad()
+    def of(self, epoch: int, *, augment: bool) -> Tensor:
+        """The logits for that epoch's view, shape (images, classes)."""
+        view = self._data.view(epoch, augment=augment)
+        key = -1 if view.plain else epoch
+        if key not in self._known:
+            self._teacher.eval()
+            everything = torch.arange(len(self._data.train_images), device=self._data.device)
+            batches = everything.split(EVALUATION_BATCH)
+            self._known[key] = torch.cat([self._teacher(self._data.batch(view, indices)) for indices in batches])
+            if len(self._known) > self._views:
+                self._known.popitem(last=False)
+        return self._known[key]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training went.
+
+    Attributes:
+        accuracy: Validation accuracy of the weights that the network was left with.
+        epochs: Epochs trained.
+        failure: Why the training failed, or "".
+    """
+
+    accuracy: float
+    epochs: int
+    failure: str = ""
+
+
+@dataclass
+class _BestWeights:
+    """Remembers the best epoch's weights and when to slow down and stop."""
+
+    network: nn.Module
+    patience: int
+    accuracy: float = -1.0
+    since: int = 0
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def update(self, accuracy: float) -> None:
+        self.since += 1
+        if accuracy > self.accuracy:
+            self.accuracy, self.since = accuracy, 0
+            self.weights = copy.deepcopy(self.network.state_dict())
+
+
+def train(
+    network: nn.Module,
+    data: ImageData,
+    recipe: Recipe,
+    *,
+    seed: int,
+    teacher: TeacherLogits | None = None,
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> Outcome:
+    """Train a network in place.
+
+    Args:
+        network: What to train, on the data's device.
+        data: Training and validation images.
+        recipe: How.
+        seed: Of the order of the images.
+        teacher: Source of the soft labels; needed if the recipe's `soft` is not 0.
+        on_epoch: Told the epochs done (from 1) and the validation accuracy so far, which is measured after each epoch
+            if the recipe has `patience`, and is NaN otherwise until the end.
+
+    Returns:
+        Validation accuracy and, if the loss left the finite numbers, the failure.
+    """
+    optimizer = _optimizer(network, recipe)
+    generator = torch.Generator().manual_seed(seed)
+    best = _BestWeights(network, recipe.patience) if recipe.patience else None
+    images = len(data.train_images)
+    epoch = 0
+    for epoch in range(1, recipe.epochs + 1):
+        view = data.view(epoch - 1, augment=recipe.augment)
+        logits = teacher.of(epoch - 1, augment=recipe.augment) if teacher is not None and recipe.soft else None
+        order = torch.randperm(images, generator=generator).to(data.device)
+        total = torch.zeros((), device=data.device)
+        network.train()
+        for indices in order.split(recipe.batch_size):
+            if len(indices) == 1 and images > 1:
+                continue  # batch statistics of a single image are no statistics
+            outputs = network(data.batch(view, indices))
+            loss = torch.zeros((), device=data.device)
+            if recipe.hard:
+                loss = loss + recipe.hard * F.cross_entropy(outputs, data.train_labels[indices])
+            if logits is not None:
+                loss = loss + recipe.soft * F.mse_loss(outputs, logits[indices])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total += loss.detach()
+        if not math.isfinite(float(total)):
+            return Outcome(0.0, epoch, DIVERGED)
+        accuracy = math.nan
+        if best is not None:
+            accuracy = data.validation_accuracy(network)
+            best.update(accuracy)
+            if best.since and best.since % max(1, best.patience // 3) == 0:
+                _scale_learning_rate(optimizer, 1 / 3)
+        elif epoch in recipe.milestones:
+            _scale_learning_rate(optimizer, 0.1)
+        if on_epoch is not None:
+            on_epoch(epoch, accuracy)
+        if best is not None and best.since >= best.patience:
+            break
+    if best is not None:
+        network.load_state_dict(best.weights)
+        return Outcome(best.accuracy, epoch)
+    return Outcome(data.validation_accuracy(network), epoch)
+
+
+def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(network.parameters(), lr=recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay)
+    return torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+
+
+def _scale_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] *= factor
