@@ -46,7 +46,11 @@ class ImageData:
 
     def batch(self, view: View, indices: Tensor) -> Tensor:
         """Training images of a view as a network reads them, shape (n, C, H, W)."""
-        return self.preprocessing(view.apply(self.train_images, indices))
+        return self._prepared(view.apply(self.train_images, indices))
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        prepared: Tensor = self.preprocessing(images)
+        return prepared.contiguous(memory_format=torch.channels_last)
 
     def validation_accuracy(self, network: nn.Module) -> float:
         """Share of the validation images that the network classifies correctly."""
@@ -63,7 +67,7 @@ class ImageData:
         network.eval()
         correct = torch.zeros((), dtype=torch.int64, device=self.device)
         for batch, truth in zip(images.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True):
-            correct += (network(self.preprocessing(batch)).argmax(1) == truth).sum()
+            correct += (network(self._prepared(batch)).argmax(1) == truth).sum()
         return int(correct) / len(labels)
 
 
@@ -157,6 +161,7 @@ def train(
     Returns:
         Validation accuracy and, if the loss left the finite numbers, the failure.
     """
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = _optimizer(network, recipe)
     generator = torch.Generator().manual_seed(seed)
     best = _BestWeights(network, recipe.patience) if recipe.patience else None

@@ -1,0 +1,101 @@
+"""A four-layer toy teacher on small made images, an evaluator that needs no training, and a home of its own for each test."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from n2n_gym.architecture import Architecture
+from n2n_gym.architecture.layers import conv, linear, max_pool, relu
+from n2n_gym.evaluators.base import Evaluation, Evaluator
+from n2n_gym.files import home, write_json
+from n2n_gym.problem import Problem
+
+REAL_HOME = home()
+
+TOY = Architecture.chain([conv(12, bias=True), relu(), max_pool(), linear(3)], (1, 8, 8), 3)
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Teachers and stores of one test never meet another's."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("N2N_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def real_dataset(own_home: Path) -> Any:
+    """Puts a real data set into the test's home, or skips where the machine has none."""
+
+    def link(name: str) -> None:
+        path = REAL_HOME / "datasets" / f"{name}.npz"
+        if not path.exists():
+            pytest.skip(f"{path} is not there")
+        (own_home / "datasets").mkdir(parents=True, exist_ok=True)
+        os.symlink(path, own_home / "datasets" / f"{name}.npz")
+
+    return link
+
+
+def toy_arrays(images: int = 120, side: int = 8, classes: int = 3) -> dict[str, np.ndarray]:
+    """Images whose class shows in which third of them is bright."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", images), ("test", images // 2)):
+        labels = np.arange(count) % classes
+        pixels = rng.integers(0, 100, (count, side, side, 1))
+        for i, label in enumerate(labels):
+            rows = slice(label * side // classes, (label + 1) * side // classes)
+            pixels[i, rows] += 120
+        arrays |= {f"x_{split}": pixels.astype(np.uint8), f"y_{split}": labels.astype(np.int64)}
+    return arrays
+
+
+@pytest.fixture
+def toy_data(tmp_path: Path) -> str:
+    path = tmp_path / "toy.npz"
+    np.savez(path, **toy_arrays())
+    return str(path)
+
+
+@pytest.fixture
+def toy_teacher(tmp_path: Path) -> str:
+    path = tmp_path / "toy.json"
+    write_json(path, TOY.to_json())
+    return str(path)
+
+
+@pytest.fixture
+def toy_problem(toy_teacher: str, toy_data: str) -> Problem:
+    return Problem(toy_teacher, toy_data)
+
+
+@dataclass
+class FormulaEvaluator(Evaluator):
+    """Accuracy from a formula instead of a training; counts what it was asked."""
+
+    architecture: Architecture
+    calls: list[list[str]] = field(default_factory=list)
+
+    @property
+    def teacher(self) -> Architecture:
+        return self.architecture
+
+    def context(self) -> dict[str, Any]:
+        return {"evaluator": "formula"}
+
+    def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
+        self.calls.append([student.fingerprint for student in students])
+        for index in reversed(range(len(students))):
+            student = students[index]
+            kinds = json.dumps(student.to_json())
+            accuracy = 0.5 + 0.04 * min(kinds.count("relu"), 5) + 0.04 * min(kinds.count("batch_norm"), 5)
+            yield index, Evaluation(accuracy, 0.95, student.parameters, self.teacher.parameters, student.macs, seconds=0.5)

@@ -1,0 +1,97 @@
+"""Teacher + random actions: the student is degenerate with a reason, or torch agrees with every number of it."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from n2n_gym.architecture import REMOVE, Architecture, Verdict, apply_removals, apply_shrinkages, removal_decisions, shrink_decisions
+from n2n_gym.models.build import Network
+from n2n_gym.models.zoo import ZOO, network
+
+EXAMPLES = {"conv4": 400, "vgg11": 300, "vgg13": 250, "vgg16": 200, "vgg19": 200, "resnet18": 300, "resnet34": 150}
+"""Episodes per network and stage; 25 for the deep ones."""
+
+
+def assert_torch_agrees(student: Architecture) -> None:
+    """Builds the student without memory for its weights and lets torch count."""
+    with torch.device("meta"):
+        module = Network(student).eval()
+        shapes = []
+        for layer in module.layers:
+            layer.register_forward_hook(lambda _module, _inputs, output: shapes.append(tuple(output.shape[1:])))
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            logits = module(torch.empty(2, *student.input_shape))
+    assert logits.shape == (2, student.classes)
+    assert [(*shape, 1, 1)[:3] for shape in shapes] == list(student.shapes)
+    assert sum(p.numel() for p in module.parameters()) == student.parameters
+    assert counter.get_total_flops() == 2 * 2 * student.macs
+
+
+def judge(student: Architecture, teacher: Architecture) -> Verdict:
+    verdict = student.verdict(teacher)
+    assert isinstance(verdict, Verdict)
+    if verdict in (Verdict.FEASIBLE, Verdict.NOT_SMALLER):
+        assert_torch_agrees(student)
+    else:
+        assert str(verdict)
+        with pytest.raises(ValueError, match="degenerate"):
+            Network(student)
+    return verdict
+
+
+def random_student(teacher: Architecture, seed: int, removal: float, *, shrinks: bool) -> tuple[Architecture, list[int], list[int]]:
+    rng = np.random.default_rng(seed)
+    removals = (rng.random(len(removal_decisions(teacher))) < removal).astype(int) * REMOVE
+    student = apply_removals(teacher, removals.tolist())
+    if not shrinks:
+        return student, removals.tolist(), []
+    shrinkages = rng.integers(0, 10, len(shrink_decisions(student))).tolist()
+    return apply_shrinkages(student, shrinkages), removals.tolist(), shrinkages
+
+
+@pytest.mark.parametrize("shrinks", [False, True], ids=["removal", "removal+shrinkage"])
+@pytest.mark.parametrize("name", ZOO)
+def test_every_reachable_student(name, shrinks):
+    teacher = network(name, width=0.5)
+    seen = set()
+
+    @settings(max_examples=EXAMPLES.get(name, 25), deadline=None, derandomize=True, database=None)
+    @given(st.integers(0, 2**32), st.sampled_from([0.0, 0.02, 0.1, 0.3, 0.5, 0.8]))
+    def episode(seed, removal):
+        student, removals, shrinkages = random_student(teacher, seed, removal, shrinks=shrinks)
+        seen.add(judge(student, teacher))
+        again = apply_removals(teacher, removals)
+        assert (apply_shrinkages(again, shrinkages) if shrinks else again) == student
+
+    episode()
+    assert Verdict.FEASIBLE in seen
+
+
+@pytest.mark.parametrize("name", ["conv4", "vgg11", "resnet18", "resnet50"])
+def test_students_run_on_real_numbers(name):
+    teacher = network(name, (1, 8, 8), width=0.1)
+    ran = 0
+    for seed in range(30):
+        student, _, _ = random_student(teacher, seed, 0.1, shrinks=seed % 2 == 1)
+        if student.verdict().feasible:
+            torch.manual_seed(seed)
+            logits = Network(student)(torch.rand(2, *student.input_shape))
+            assert logits.shape == (2, 10)
+            assert logits.isfinite().all()
+            ran += 1
+    assert ran >= 5
+
+
+def test_all_reasons_are_reachable():
+    vgg, bottleneck, chain = network("vgg11"), network("resnet50"), network("conv4", (1, 8, 8))
+    pools = [node.layer.kind == "max_pool" for node in vgg.nodes]
+    assert apply_removals(vgg, [int(pool) for pool in pools]).verdict(vgg) is Verdict.FC_TOO_LARGE
+    last_of_block = [0] * 133
+    last_of_block[3 + 6] = REMOVE  # 3 layers of the stem, then the block's third convolution
+    assert apply_removals(bottleneck, last_of_block).verdict(bottleneck) is Verdict.SHAPES_DO_NOT_FIT
+    paddings = [0 if d.variable.name == "PADDING" else 9 for d in shrink_decisions(chain)]
+    assert apply_shrinkages(chain, paddings).verdict(chain) is Verdict.SPATIAL_COLLAPSE
+    assert apply_removals(vgg, [0] * 30).verdict(vgg) is Verdict.NOT_SMALLER
