@@ -72,10 +72,14 @@ def _parse(options: type[Options], command: str, words: list[str]) -> Options:
 
 
 def _one_line(box: str) -> str:
-    """The first paragraph of tyro's framed message."""
-    lines = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
-    paragraph = itertools.takewhile(lambda line: not line.startswith("─"), lines)
-    return " ".join(paragraph) or box.strip()
+    """What tyro's framed message says, without its frame, its title and the help that follows."""
+    lines = [line.strip("│| ") for line in box.splitlines() if line.startswith(("│", "|"))]
+    if not lines:  # a terminal without box characters gets a frame of +, - and |, or none at all
+        lines = [line.strip() for line in box.splitlines()]
+    ruled = [bool(line) and set(line) <= set("─-+|") for line in lines]
+    start = next((i + 1 for i, rule in enumerate(ruled) if rule and i < 2), 0)
+    paragraph = itertools.takewhile(lambda i: not ruled[i], range(start, len(lines)))
+    return " ".join(lines[i] for i in paragraph if lines[i])
 
 
 def _compress(words: list[str]) -> None:
@@ -101,9 +105,7 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path) -> Non
             part = result[name]
             ratio = f"{part['ratio']:.1f}x" if "ratio" in part else ""
             reward = f"{part['reward']:.4f}" if "reward" in part else ""
-            table.add_row(
-                title, f"{part['test_accuracy']:.2%}", f"{part['parameters']:,}", f"{part['macs']:,}", ratio, reward
-            )
+            table.add_row(title, f"{part['test_accuracy']:.2%}", f"{part['parameters']:,}", f"{part['macs']:,}", ratio, reward)
     console.print(table)
     search = result["search"]
     console.print(

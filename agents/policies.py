@@ -50,7 +50,8 @@ class SequencePolicy(BasePolicy):
             raise ValueError("this policy needs the observations of N2N/LayerRemoval-v0 or N2N/LayerShrink-v0")
         super().__init__(observation_space, action_space)
         self.lstm = nn.LSTM(self.inputs, hidden, layers, batch_first=True, bidirectional=self.bidirectional)
-        self.action_net = nn.Linear(hidden * (2 if self.bidirectional else 1), int(action_space.n))
+        self.actions = int(action_space.n)
+        self.action_net = nn.Linear(hidden * (2 if self.bidirectional else 1), self.actions)
         self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1))
         self.generator = torch.Generator()
         self.generator.seed()
@@ -87,6 +88,12 @@ class SequencePolicy(BasePolicy):
         flat = observation["architecture"].float()
         return flat.view(len(flat), -1, len(COLUMNS))
 
+    def obs_to_tensor(self, observation: Any) -> tuple[dict[str, Tensor], bool]:
+        """The observation with a batch dimension, and whether it had one: teachers of any depth are welcome."""
+        vectorized = np.ndim(observation["position"]) > 0
+        arrays = {key: np.asarray(value) if vectorized else np.asarray(value)[None] for key, value in observation.items()}
+        return {key: torch.as_tensor(value, device=self.device) for key, value in arrays.items()}, vectorized
+
     @torch.no_grad()
     def predict(
         self,
@@ -107,7 +114,6 @@ class SequencePolicy(BasePolicy):
         """
         self.set_training_mode(False)
         tensors, vectorized = self.obs_to_tensor(observation)
-        assert isinstance(tensors, dict)
         rows, position = self.rows(tensors), tensors["position"].long().view(-1)
         memory = self.begin(rows)
         if state is not None:

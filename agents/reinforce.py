@@ -26,19 +26,35 @@ from n2n_gym.files import write_whole
 
 FORMAT = 1
 
+_CONSTRUCTOR = (
+    "learning_rate",
+    "n_rollouts",
+    "baseline_decay",
+    "normalize_advantage",
+    "ent_coef",
+    "use_masking",
+    "seed",
+    "policy_kwargs",
+)
+"""What a saved agent hands its constructor."""
+
 
 class Reinforce(BaseAlgorithm):
     """The paper's agent: each update follows the gradient of equation 2 over a few whole episodes.
 
-    Every rollout gets its own advantage R_k - b, where b is an exponential moving average of the rewards so far.
+    Every rollout gets its own advantage R_k - b, where b is an exponential moving average of the rewards so far. Two
+    things are added by default, because the bare gradient soon settles on one mediocre student: advantages are divided
+    by their running root mean square, and a little entropy is rewarded. `normalize_advantage=False, ent_coef=0` is
+    equation 2 to the letter.
 
     Args:
         policy: `BidirectionalLstmPolicy` (layer removal), `AutoregressiveLstmPolicy` (layer shrinkage), or a class.
         env: A compression environment, single or vectorised; all episodes must have the same length.
         learning_rate: Of Adam; the paper has 0.003 for removal and 0.01 for shrinkage.
         n_rollouts: Episodes per update; a multiple of the number of environments.
-        baseline_decay: How much of the moving average stays at each update.
-        ent_coef: Weight of the entropy in the loss.
+        baseline_decay: How much of the moving averages stays at each update.
+        normalize_advantage: Divide advantages by their running root mean square.
+        ent_coef: Weight of an episode's mean entropy (nats) in the loss.
         use_masking: Never draw an action that `env.action_masks()` rules out.
         policy_kwargs: Arguments of the policy, such as `hidden`.
         stats_window_size: Episodes that the logged means run over.
@@ -65,8 +81,9 @@ class Reinforce(BaseAlgorithm):
         learning_rate: float | Schedule = 0.003,
         *,
         n_rollouts: int = 5,
-        baseline_decay: float = 0.9,
-        ent_coef: float = 0.0,
+        baseline_decay: float = 0.7,
+        normalize_advantage: bool = True,
+        ent_coef: float = 0.07,
         use_masking: bool = True,
         policy_kwargs: dict[str, Any] | None = None,
         stats_window_size: int = 100,
@@ -93,9 +110,11 @@ class Reinforce(BaseAlgorithm):
         )
         self.n_rollouts = n_rollouts
         self.baseline_decay = baseline_decay
+        self.normalize_advantage = normalize_advantage
         self.ent_coef = ent_coef
         self.use_masking = use_masking
         self.baseline: float | None = None
+        self.advantage_square: float | None = None
         if env is not None and n_rollouts % self.n_envs:
             raise ValueError(f"n_rollouts ({n_rollouts}) must be a multiple of the number of environments ({self.n_envs})")
         if _init_setup_model:
@@ -152,28 +171,30 @@ class Reinforce(BaseAlgorithm):
         Returns:
             Rows (B, D, F), actions (B, D), masks (B, D, A) and returns (B); None if the callback stopped the training.
         """
-        assert self.env is not None and isinstance(self._last_obs, dict)
+        assert self.env is not None
+        assert isinstance(self._last_obs, dict)
         callback.on_rollout_start()
         batches = []
         for _ in range(self.n_rollouts // self.n_envs):
-            rows = self.policy.rows(self.policy.obs_to_tensor(self._last_obs)[0])  # type: ignore[arg-type]
+            rows = self.policy.rows(self.policy.obs_to_tensor(self._last_obs)[0])
             actions, masks = [], []
             total = np.zeros(self.n_envs)
             state = None
-            finished = np.zeros(self.n_envs, dtype=bool)
-            while not finished.any():
+            dones = np.zeros(self.n_envs, dtype=bool)
+            while not dones.any():
                 mask = self._masks(self.env)
+                assert isinstance(self._last_obs, dict)
                 chosen, state = self.policy.predict(self._last_obs, state, action_masks=mask)
-                self._last_obs, rewards, finished, infos = self.env.step(chosen)  # type: ignore[assignment]
+                self._last_obs, rewards, dones, infos = self.env.step(chosen)  # type: ignore[assignment]
                 actions.append(torch.as_tensor(chosen))
                 masks.append(torch.as_tensor(mask))
                 total += rewards
                 self.num_timesteps += self.n_envs
-                self._update_info_buffer(infos, finished)
+                self._update_info_buffer(infos, dones)
                 callback.update_locals(locals())
                 if not callback.on_step():
                     return None
-            if not finished.all():
+            if not dones.all():
                 raise ValueError("REINFORCE plays whole episodes side by side; these environments' episodes differ in length")
             batches.append((rows, torch.stack(actions, 1), torch.stack(masks, 1), torch.as_tensor(total)))
         callback.on_rollout_end()
@@ -182,7 +203,7 @@ class Reinforce(BaseAlgorithm):
 
     def _masks(self, env: VecEnv) -> npt.NDArray[np.bool_]:
         if not self.use_masking:
-            return np.ones((self.n_envs, int(self.action_space.n)), dtype=np.bool_)  # type: ignore[attr-defined]
+            return np.ones((self.n_envs, self.policy.actions), dtype=np.bool_)
         return np.stack(env.env_method("action_masks"))
 
     def _train(self, rows: Tensor, actions: Tensor, masks: Tensor, returns: Tensor) -> None:
@@ -191,17 +212,20 @@ class Reinforce(BaseAlgorithm):
         self._update_learning_rate(self.policy.optimizer)
         mean_return = float(returns.mean())
         baseline = mean_return if self.baseline is None else self.baseline
-        advantages = (returns - baseline).float()
+        advantages = returns - baseline
+        self.advantage_square = self._averaged(self.advantage_square, float(advantages.square().mean()))
+        if self.normalize_advantage:
+            advantages = advantages / (self.advantage_square**0.5 + 1e-3)
 
         probabilities = torch.distributions.Categorical(logits=masked(self.policy.logits(rows, actions), masks))
         log_probability = probabilities.log_prob(actions).sum(1)
         entropy = probabilities.entropy().sum(1).mean()
-        loss = -(advantages * log_probability).mean() - self.ent_coef * entropy
+        loss = -(advantages.float() * log_probability).mean() - self.ent_coef * entropy
         self.policy.optimizer.zero_grad()
         loss.backward()
         self.policy.optimizer.step()
 
-        self.baseline = self.baseline_decay * baseline + (1 - self.baseline_decay) * mean_return
+        self.baseline = self._averaged(self.baseline, mean_return)
         self._n_updates += 1
         self.logger.record("train/loss", loss.item())
         self.logger.record("train/entropy", entropy.item())
@@ -209,6 +233,10 @@ class Reinforce(BaseAlgorithm):
         self.logger.record("rollout/reward_mean", mean_return)
         self.logger.record("rollout/reward_best", float(returns.max()))
         self.logger.record("time/updates", self._n_updates, exclude="tensorboard")
+
+    def _averaged(self, average: float | None, value: float) -> float:
+        """The exponential moving average after one more value; it starts at the first."""
+        return value if average is None else self.baseline_decay * average + (1 - self.baseline_decay) * value
 
     def _dump_logs(self) -> None:
         if self.ep_info_buffer:
@@ -233,15 +261,11 @@ class Reinforce(BaseAlgorithm):
         settings = {
             "format": FORMAT,
             "policy_class": type(self.policy).__name__,
-            "policy_kwargs": self.policy_kwargs,
-            "actions": int(self.action_space.n),  # type: ignore[attr-defined]
+            "actions": self.policy.actions,
+            **{name: getattr(self, name) for name in _CONSTRUCTOR},
             "learning_rate": self.policy.optimizer.param_groups[0]["lr"],
-            "n_rollouts": self.n_rollouts,
-            "baseline_decay": self.baseline_decay,
-            "ent_coef": self.ent_coef,
-            "use_masking": self.use_masking,
-            "seed": self.seed,
             "baseline": self.baseline,
+            "advantage_square": self.advantage_square,
             "num_timesteps": self.num_timesteps,
             "n_updates": self._n_updates,
         }
@@ -266,18 +290,18 @@ class Reinforce(BaseAlgorithm):
         try:
             with safe_open(path, framework="pt") as file:
                 saved = json.loads(file.metadata()["reinforce"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                names = file.keys()
+                tensors = {name: file.get_tensor(name) for name in names}
             if saved["format"] != FORMAT:
                 raise InputError(f"{path} has format {saved['format']}, this version reads {FORMAT}")
             if env is None:
                 raise InputError(f"give the environment that {path} is to act in: Reinforce.load(path, env)")
             policy = saved["policy_class"]
-            names = ("n_rollouts", "baseline_decay", "ent_coef", "use_masking", "seed", "learning_rate", "policy_kwargs")
-            agent = cls(policy, env, device=device, **({name: saved[name] for name in names} | settings))
-            if agent.action_space.n != saved["actions"]:  # type: ignore[attr-defined]
+            agent = cls(policy, env, device=device, **({name: saved[name] for name in _CONSTRUCTOR} | settings))
+            if agent.policy.actions != saved["actions"]:
                 raise InputError(
                     f"{path} chooses among {saved['actions']} actions, the environment has "
-                    f"{agent.action_space.n}; was it trained for the other stage?"  # type: ignore[attr-defined]
+                    f"{agent.policy.actions}; was it trained for the other stage?"
                 )
             agent._restore(saved, tensors)
         except InputError:
@@ -300,5 +324,6 @@ class Reinforce(BaseAlgorithm):
         self.policy.optimizer.load_state_dict({"state": state, "param_groups": groups})
         self.policy.generator.set_state(tensors["generator"])
         self.baseline = saved["baseline"]
+        self.advantage_square = saved["advantage_square"]
         self.num_timesteps = saved["num_timesteps"]
         self._n_updates = saved["n_updates"]

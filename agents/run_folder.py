@@ -54,11 +54,6 @@ class Episode:
     seconds: float
     from_store: bool
 
-    @property
-    def action_list(self) -> tuple[int, ...]:
-        """The actions as numbers."""
-        return tuple(int(action) for action in self.actions)
-
 
 class RunFolder:
     """A run's files. Only one process at a time may hold it.

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.display import Display
 from agents.reinforce import Reinforce
 from agents.report import draw_architectures, draw_curves
-from agents.run_folder import RESULT, Episode, RunFolder, read_configuration
+from agents.run_folder import HISTORY, RESULT, Episode, RunFolder, read_configuration
 from agents.sb3 import BatchedVecEnv
 from agents.student import FinalTraining
 from n2n_gym.candidate import Candidate
+from n2n_gym.datasets import load_dataset
 from n2n_gym.envs.base import Finished, Settings
 from n2n_gym.envs.layer_removal import RemovalStage
 from n2n_gym.envs.layer_shrink import ShrinkStage
@@ -30,7 +30,7 @@ from n2n_gym.files import write_json
 from n2n_gym.models.checkpoint import describe_checkpoint
 from n2n_gym.models.teachers import Teacher, ready_teacher
 from n2n_gym.problem import Problem
-from n2n_gym.recipes import SEARCH_RECIPES, final_recipe, search_recipe, teacher_recipe
+from n2n_gym.recipes import final_recipe, search_recipe, teacher_recipe
 from n2n_gym.rewards import reward_by_name
 
 
@@ -89,6 +89,7 @@ class Search:
         reward_by_name(self.reward)
         search_recipe(self.recipe, self.problem.data)
         torch_device(self.device)
+        load_dataset(self.dataset).split(self.train_size)
 
     @cached_property
     def problem(self) -> Problem:
@@ -129,7 +130,9 @@ class Search:
 _FREE = ("workers", "store", "out", "resume")
 
 
-def compress(search: Search | None = None, *, display: Display | None = None, command: str = "", **settings: Any) -> dict[str, Any]:
+def compress(
+    search: Search | None = None, *, display: Display | None = None, command: str = "", **settings: Any
+) -> dict[str, Any]:
     """Compress a teacher: Algorithm 1 and the final training of its best student.
 
     Args:
@@ -174,10 +177,15 @@ class _Run:
         start = Candidate(self.search.problem.architecture)
         found: dict[int, Candidate] = {}
         with self._make_evaluator() as evaluator:
-            if "1" in self.search.stages:
-                found[1] = start = self._search(1, start, evaluator)
-            if "2" in self.search.stages:
-                found[2] = self._search(2, start, evaluator)
+            for stage in (1, 2):
+                best = self._search(stage, start, evaluator) if str(stage) in self.search.stages else None
+                if best is not None:
+                    found[stage] = start = best
+        if not found:
+            raise InputError(
+                f"every student that was tried was degenerate (see {self.folder.path / HISTORY}); "
+                "start another run with more --iterations"
+            )
         return self._finish(teacher, found)
 
     def _ready_teacher(self) -> Teacher:
@@ -208,8 +216,8 @@ class _Run:
             run=self.folder.run,
         )
 
-    def _search(self, stage: int, start: Candidate, evaluator: Evaluator) -> Candidate:
-        """Run one stage's policy updates; the best student seen is the stage's result."""
+    def _search(self, stage: int, start: Candidate, evaluator: Evaluator) -> Candidate | None:
+        """Run one stage's policy updates; its result is the best student seen, or None if all were degenerate."""
         result = self.folder.path / f"stage{stage}.json"
         if result.exists():
             return Candidate.load(result, self.search.problem.architecture)
@@ -237,18 +245,19 @@ class _Run:
         if steps:
             agent.learn(steps, callback=recorder, log_interval=0, reset_num_timesteps=done == 0)
         best = self._best(stage, start)
-        best.save(result, reward=max(e.reward for e in self.history if e.stage == stage))
+        if best is not None:
+            best.save(result)
         return best
 
-    def _best(self, stage: int, start: Candidate) -> Candidate:
-        episodes = [e for e in self.history if e.stage == stage and not e.reason]
-        if not episodes and stage == 1:
-            raise InputError(f"all students of {self.folder.path} were degenerate; give the search more --iterations")
-        rewards = [e.reward for e in self.history if e.stage == 1 and not e.reason]
-        best = max(episodes, key=lambda e: e.reward, default=None)
-        if best is None or (stage == 2 and rewards and max(rewards) > best.reward):
+    def _best(self, stage: int, start: Candidate) -> Candidate | None:
+        episodes = [episode for episode in self.history if not episode.reason]
+        best = max(episodes, key=lambda episode: episode.reward, default=None)
+        if best is None:
+            return None
+        if best.stage < stage:
             return start  # nothing that stage 2 saw is better than what it started from
-        return replace(start, removals=best.action_list) if stage == 1 else replace(start, shrinkages=best.action_list)
+        actions = tuple(int(action) for action in best.actions)
+        return replace(start, removals=actions) if stage == 1 else replace(start, shrinkages=actions)
 
     def _finish(self, teacher: Teacher, found: dict[int, Candidate]) -> dict[str, Any]:
         problem = self.search.problem
@@ -335,7 +344,7 @@ class _Recorder(BaseCallback):
         self._seen = {episode.fingerprint for episode in run.history}
 
     def _on_step(self) -> bool:
-        if self.locals["finished"].all():
+        if self.locals["dones"].all():
             for finished in self.training_env.get_attr("finished"):
                 self._record(finished)
         return True

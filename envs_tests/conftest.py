@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.architecture.layers import conv, linear, max_pool, relu
@@ -19,8 +19,12 @@ from n2n_gym.files import home, write_json
 from n2n_gym.problem import Problem
 
 REAL_HOME = home()
+torch.set_num_threads(1)  # the tests' networks are too small to share out, and the test runner uses the cores itself
 
 TOY = Architecture.chain([conv(12, bias=True), relu(), max_pool(), linear(3)], (1, 8, 8), 3)
+
+DEEPER_TOY = Architecture.chain([conv(12), relu(), conv(12), relu(), max_pool(), linear(3)], (1, 8, 8), 3)
+"""One more convolution, which stage 1 can remove."""
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +44,7 @@ def real_dataset(own_home: Path) -> Any:
         if not path.exists():
             pytest.skip(f"{path} is not there")
         (own_home / "datasets").mkdir(parents=True, exist_ok=True)
-        os.symlink(path, own_home / "datasets" / f"{name}.npz")
+        (own_home / "datasets" / f"{name}.npz").symlink_to(path)
 
     return link
 
@@ -70,6 +74,13 @@ def toy_data(tmp_path: Path) -> str:
 def toy_teacher(tmp_path: Path) -> str:
     path = tmp_path / "toy.json"
     write_json(path, TOY.to_json())
+    return str(path)
+
+
+@pytest.fixture
+def deeper_toy_teacher(tmp_path: Path) -> str:
+    path = tmp_path / "deeper.json"
+    write_json(path, DEEPER_TOY.to_json())
     return str(path)
 
 

@@ -65,20 +65,28 @@ class DatasetSpec:
     digest: str = ""
 
 
-_MNIST = {"mean": (0.1307,), "std": (0.3081,)}
-_HALF = {"mean": (0.5, 0.5, 0.5), "std": (1.0, 1.0, 1.0), "batch_size": 200}  # the paper subtracts (0.5, 0.5, 0.5)
+_HALF = (0.5, 0.5, 0.5)  # what the paper subtracts
+_ONE = (1.0, 1.0, 1.0)
 
 DATASETS = {
     spec.name: spec
     for spec in (
         DatasetSpec("digits", (1, 8, 8), 10, (0.3055,), (0.3759,), validation_share=0.25, teacher="digits"),
-        DatasetSpec("mnist", (1, 28, 28), 10, **_MNIST),
+        DatasetSpec("mnist", (1, 28, 28), 10, (0.1307,), (0.3081,)),
         DatasetSpec("fashion-mnist", (1, 28, 28), 10, (0.2860,), (0.3530,)),
-        DatasetSpec("cifar10", (3, 32, 32), 10, crop_padding=4, flip=True, teacher="cifar", **_HALF),
-        DatasetSpec("cifar100", (3, 32, 32), 100, crop_padding=4, flip=True, teacher="cifar", **_HALF),
-        DatasetSpec("svhn", (3, 32, 32), 10, teacher="cifar", **_HALF),
+        DatasetSpec("cifar10", (3, 32, 32), 10, _HALF, _ONE, crop_padding=4, flip=True, teacher="cifar", batch_size=200),
+        DatasetSpec("cifar100", (3, 32, 32), 100, _HALF, _ONE, crop_padding=4, flip=True, teacher="cifar", batch_size=200),
+        DatasetSpec("svhn", (3, 32, 32), 10, _HALF, _ONE, teacher="cifar", batch_size=200),
         DatasetSpec(
-            "caltech256", (3, CALTECH_SIDE, CALTECH_SIDE), 257, crop_padding=28, flip=True, teacher="caltech", **_HALF
+            "caltech256",
+            (3, CALTECH_SIDE, CALTECH_SIDE),
+            257,
+            _HALF,
+            _ONE,
+            crop_padding=CALTECH_SIDE // 8,  # the paper crops, too, and does not say how far; this is CIFAR's share
+            flip=True,
+            teacher="caltech",
+            batch_size=200,
         ),
     )
 }
@@ -137,10 +145,7 @@ class Dataset:
                 f"{self.path}: x_{split} must be uint8 of shape (N, {height}, {width}, {channels}), "
                 f"not {images.dtype} of shape {images.shape}"
             )
-        if not np.issubdtype(labels.dtype, np.integer) or labels.shape != images.shape[:1]:
-            raise InputError(
-                f"{self.path}: y_{split} must be integers of shape ({len(images)},), not {labels.dtype} of shape {labels.shape}"
-            )
+        _check_labels(self.path, f"y_{split}", images, labels)
         if len(images) < 2:
             raise InputError(f"{self.path}: x_{split} holds {len(images)} image(s); at least 2 are needed")
         if labels.min() < 0 or labels.max() >= self.spec.classes:
@@ -222,6 +227,12 @@ def _arrays(path: Path, names: tuple[str, ...]) -> Arrays:
         raise InputError(f"{path} cannot be read as a .npz data set ({reason}); write it again with numpy.savez") from None
 
 
+def _check_labels(path: Path, name: str, images: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> None:
+    if not np.issubdtype(labels.dtype, np.integer) or labels.shape != images.shape[:1]:
+        shape = f"integers of shape ({len(images)},)"
+        raise InputError(f"{path}: {name} must be {shape}, not {labels.dtype} of shape {labels.shape}")
+
+
 def _digest(images: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> str:
     return sha256(np.ascontiguousarray(images).tobytes() + np.ascontiguousarray(labels).tobytes()).hexdigest()
 
@@ -232,10 +243,7 @@ def _user_spec(path: str, _modified: int) -> DatasetSpec:
     images, labels = arrays["x_train"], arrays["y_train"]
     if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape:
         raise InputError(f"{path}: x_train must be uint8 of shape (N, H, W, C), not {images.dtype} of shape {images.shape}")
-    if not np.issubdtype(labels.dtype, np.integer) or labels.shape != images.shape[:1]:
-        raise InputError(
-            f"{path}: y_train must be integers of shape ({len(images)},), not {labels.dtype} of shape {labels.shape}"
-        )
+    _check_labels(Path(path), "y_train", images, labels)
     _, height, width, channels = images.shape
     scaled_mean = images.mean(axis=(0, 1, 2)) / 255
     scaled_std = np.maximum(images.std(axis=(0, 1, 2)) / 255, 1e-3)

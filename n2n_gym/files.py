@@ -26,8 +26,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     os.close(handle)
     try:
         write(Path(part))
-        os.chmod(part, 0o644)
-        os.replace(part, path)
+        Path(part).chmod(0o644)
+        Path(part).replace(path)
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise

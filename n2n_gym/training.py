@@ -132,9 +132,9 @@ class _BestWeights:
     weights: dict[str, Tensor] = field(default_factory=dict)
 
     def update(self, accuracy: float) -> None:
-        self.since += 1
-        if accuracy > self.accuracy:
-            self.accuracy, self.since = accuracy, 0
+        self.since = 0 if accuracy > self.accuracy else self.since + 1
+        if accuracy >= self.accuracy:  # of equally accurate epochs the last: it has the smaller learning rate
+            self.accuracy = accuracy
             self.weights = copy.deepcopy(self.network.state_dict())
 
 
@@ -161,7 +161,7 @@ def train(
     Returns:
         Validation accuracy and, if the loss left the finite numbers, the failure.
     """
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     optimizer = _optimizer(network, recipe)
     generator = torch.Generator().manual_seed(seed)
     best = _BestWeights(network, recipe.patience) if recipe.patience else None

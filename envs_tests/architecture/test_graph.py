@@ -54,7 +54,7 @@ def test_verdicts():
     assert remove(TOY, {0}).verdict(TOY) is Verdict.FEASIBLE
     assert remove(TOY, {3}).verdict() is Verdict.SHAPES_DO_NOT_FIT  # puts out a feature map, not 3 numbers
     assert remove(network("vgg11"), {3, 7}).verdict() is Verdict.FEASIBLE
-    large = remove(network("vgg11"), [i for i in (3, 7, 14, 21)])
+    large = remove(network("vgg11"), (3, 7, 14, 21))
     assert large.verdict() is Verdict.FC_TOO_LARGE
     assert (large.parameters, large.macs, large.shapes) == (0, 0, ())
 

@@ -1,6 +1,17 @@
 import pytest
 
-from n2n_gym.architecture.layers import MAX_FC_INPUTS, Layer, LayerKind, Verdict, add, batch_norm, concat, conv, linear, max_pool
+from n2n_gym.architecture.layers import (
+    MAX_FC_INPUTS,
+    Layer,
+    LayerKind,
+    Verdict,
+    add,
+    batch_norm,
+    concat,
+    conv,
+    linear,
+    max_pool,
+)
 
 
 def test_a_convolution_worked_by_hand():

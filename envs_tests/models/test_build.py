@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from n2n_gym.architecture import REMOVE, Architecture, Verdict, apply_removals, apply_shrinkages, removal_decisions, shrink_decisions
+from n2n_gym.architecture import (
+    REMOVE,
+    Architecture,
+    Verdict,
+    apply_removals,
+    apply_shrinkages,
+    removal_decisions,
+    shrink_decisions,
+)
 from n2n_gym.models.build import Network
 from n2n_gym.models.zoo import ZOO, network
 
@@ -42,7 +50,9 @@ def judge(student: Architecture, teacher: Architecture) -> Verdict:
     return verdict
 
 
-def random_student(teacher: Architecture, seed: int, removal: float, *, shrinks: bool) -> tuple[Architecture, list[int], list[int]]:
+def random_student(
+    teacher: Architecture, seed: int, removal: float, *, shrinks: bool
+) -> tuple[Architecture, list[int], list[int]]:
     rng = np.random.default_rng(seed)
     removals = (rng.random(len(removal_decisions(teacher))) < removal).astype(int) * REMOVE
     student = apply_removals(teacher, removals.tolist())

@@ -18,7 +18,9 @@ def test_published_sizes(name, parameters):
 
 
 @pytest.mark.parametrize("name", ZOO)
-@pytest.mark.parametrize(("shape", "classes", "width"), [((1, 28, 28), 10, 0.25), ((5, 40, 33), 7, 1.5), ((3, 8, 8), 2, 0.001)])
+@pytest.mark.parametrize(
+    ("shape", "classes", "width"), [((1, 28, 28), 10, 0.25), ((5, 40, 33), 7, 1.5), ((3, 8, 8), 2, 0.001)]
+)
 def test_any_channels_classes_and_widths(name, shape, classes, width):
     architecture = network(name, shape, classes, width=width)
     assert architecture.verdict().feasible

@@ -56,8 +56,8 @@ def decision_rows(architecture: Architecture, layers: Sequence[int], variables: 
     """
     skips: dict[int, tuple[int, int]] = {}
     for block in reversed(architecture.blocks):  # of nested blocks, the inner one (closed first) counts
-        for position, layer in enumerate(block.path):
-            skips[layer] = (position + 1, len(block.path) - position)
+        for position, member in enumerate(block.path):
+            skips[member] = (position + 1, len(block.path) - position)
     rows = np.zeros((len(layers), len(COLUMNS)), dtype=np.float32)
     for row, index, variable in zip(rows, layers, variables, strict=True):
         layer = architecture.nodes[index].layer

@@ -263,9 +263,10 @@ class CompressionEnv(gym.Env[Observation, np.int64], ABC):
 
     def action_masks(self) -> Mask:
         """Which actions have an effect now, shape (actions,); for sb3-contrib's MaskablePPO and for planners."""
-        return self.stage.masks[min(self._position, self.stage.decisions - 1)].copy()
+        mask: Mask = self.stage.masks[min(self._position, self.stage.decisions - 1)]
+        return mask.copy()
 
-    def render(self) -> str | npt.NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> str | npt.NDArray[np.uint8] | None:
         if self.render_mode == "ansi":
             return draw_ansi(self.stage, self._actions)
         if self.render_mode == "rgb_array":

@@ -124,8 +124,8 @@ class LayerRemovalEnv(CompressionEnv):
 
     | argument | default | meaning |
     |---|---|---|
-    | `teacher` | `"conv4"` | `conv4`, `vgg11`, `vgg13`, `vgg16`, `vgg19`, `resnet18`, `resnet34`, `resnet50`, `resnet101`, `resnet152`, or an architecture's `.json` file |
-    | `dataset` | `"digits"` | `digits`, `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, `svhn`, `caltech256`, or a `.npz` file |
+    | `teacher` | `"conv4"` | a network of the zoo, or an architecture's `.json` file |
+    | `dataset` | `"digits"` | a data set by name, or a `.npz` file |
     | `width` | 1.0 | factor on the teacher's filters |
     | `train_size` | None | number of training images; all by default |
     | `recipe` | `"paper"` | how students are trained |
@@ -136,6 +136,9 @@ class LayerRemovalEnv(CompressionEnv):
     | `workers` | 0 | processes that train students; of use in `gym.make_vec` |
     | `store` | `"auto"` | SQLite file of evaluations, `$N2N_HOME/evaluations.sqlite` by default; None for none |
     | `render_mode` | None | `"ansi"` or `"rgb_array"` |
+
+    The zoo has `conv4`, `vgg11`, `vgg13`, `vgg16`, `vgg19`, `resnet18`, `resnet34`, `resnet50`, `resnet101`, `resnet152`; data sets
+    are `digits`, `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, `svhn`, `caltech256`.
 
     Making the environment and all steps but the last train nothing and download nothing. The teacher is trained, once,
     when the first episode ends.

@@ -84,6 +84,7 @@ def draw_network(
         widest: The width that fills the height; by default the network's own largest.
     """
     from matplotlib.patches import Patch
+    from matplotlib.ticker import MaxNLocator
 
     before = _widths(architecture)
     after = before if resized is None else _widths(resized)
@@ -104,7 +105,7 @@ def draw_network(
     axes.legend(handles=legend, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
     axes.set_ylim(0, top * 1.25)
     axes.set_xlim(-1, max(len(before), 4))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("layer")
     axes.set_ylabel("channels")
     axes.spines[["top", "right"]].set_visible(False)

@@ -100,7 +100,7 @@ class Evaluator(ABC):
             for student, verdict in zip(students, verdicts, strict=True)
         ]
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  most have nothing to let go of
         """Let go of processes and files; evaluating again takes them up again."""
 
     def __enter__(self) -> Self:

@@ -56,7 +56,7 @@ def one_thread(device: torch.device) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class _OutOfTime(Exception):
+class _OutOfTimeError(Exception):
     pass
 
 
@@ -135,7 +135,7 @@ class DistillationEvaluator(Evaluator):
 
         def check_time(_epoch: int, _accuracy: float) -> None:
             if self.timeout is not None and time.monotonic() - start > self.timeout:
-                raise _OutOfTime
+                raise _OutOfTimeError
 
         seed = self._student_seed(student)
         recipe = search_recipe(self.recipe, self.problem.data)
@@ -152,7 +152,7 @@ class DistillationEvaluator(Evaluator):
             if "memory" not in str(error):
                 raise
             failure = OUT_OF_MEMORY
-        except _OutOfTime:
+        except _OutOfTimeError:
             failure = TIMEOUT
         seconds = time.monotonic() - start
         if failure:

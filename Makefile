@@ -1,0 +1,38 @@
+# make demo | test | lint | types | benchmark | clean
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+SEED ?= 0
+OUT ?= runs/demo$(if $(filter-out 0,$(SEED)),-s$(SEED))
+WORKERS ?= auto
+
+.PHONY: demo test lint types check clean
+
+demo: $(VENV)/.installed
+	$(BIN)/n2n compress --teacher conv4 --dataset digits --seed $(SEED) --out $(OUT)
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+check: lint types test
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) runs

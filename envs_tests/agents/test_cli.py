@@ -1,0 +1,107 @@
+"""Bad input: one clear line, exit status 2, nothing half-written."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents.cli import COMMANDS, main
+from envs_tests.conftest import toy_arrays
+
+
+def fails(capsys, *words):
+    assert main([str(word) for word in words]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    [line] = said.err.splitlines()
+    assert line.startswith("n2n: error: ")
+    return line
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["compres"], "unknown command 'compres'. Did you mean 'compress'?"),
+        (["teacher"], "Known: compress, teacher train, teacher list, teacher show"),
+        (["compress", "--widht", "0.5"], "unknown option '--widht'. Did you mean '--width'?"),
+        (["compress", "--nonsense=3"], "Known: --teacher, --dataset"),
+        (["compress", "--teacher", "resnet17"], "unknown teacher 'resnet17'. Did you mean 'resnet1"),
+        (["compress", "--dataset", "mnst"], "unknown data set 'mnst'. Did you mean 'mnist'?"),
+        (["compress", "--recipe", "papre"], "unknown recipe 'papre'. Did you mean 'paper'?"),
+        (["compress", "--reward", "paepr"], "unknown reward"),
+        (["compress", "--stages", "3"], "1+2"),
+        (["compress", "--iterations", "ten"], "--iterations"),
+        (["compress", "--iterations", "0"], "iterations must be at least 1"),
+        (["compress", "--rollouts", "-1"], "rollouts must be at least 1"),
+        (["compress", "--workers", "-1"], "workers must be 0"),
+        (["compress", "--distillation-weight", "-1"], "distillation-weight must be 0 or more"),
+        (["compress", "--width", "0"], "width must be greater than 0"),
+        (["compress", "--train-size", "0"], "train-size must be at least 2"),
+        (["compress", "--train-size", "99999"], "more than the 1,078 training images of digits"),
+        (["compress", "--device", "tpu9"], "device 'tpu9' cannot be used"),
+        (["compress", "--resume", "nowhere"], "no run to resume in nowhere"),
+        (["teacher", "train", "--epochs", "0"], "epochs must be at least 1"),
+        (["teacher", "show", "none"], "unknown saved teacher 'none'"),
+    ],
+)
+def test_bad_words(capsys, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    assert message in fails(capsys, *words)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.update(x_train=a["x_train"][:, :, 0]), "x_train must be uint8 of shape (N, H, W, C)"),
+        (lambda a: a.update(y_test=a["y_test"] + 7), "labels in y_test must lie in 0 ... 2"),
+    ],
+)
+def test_bad_data(capsys, tmp_path, monkeypatch, change, message):
+    monkeypatch.chdir(tmp_path)
+    arrays = toy_arrays()
+    change(arrays)
+    np.savez("mine.npz", **arrays)
+    assert message in fails(capsys, "compress", "--dataset", "mine.npz")
+    whole = Path("mine.npz").read_bytes()
+    Path("mine.npz").write_bytes(whole[: len(whole) // 2])
+    assert "cannot be read as a .npz data set" in fails(capsys, "compress", "--dataset", "mine.npz")
+    assert "no data set at" in fails(capsys, "compress", "--dataset", "yours.npz")
+    assert not Path("runs").exists()
+
+
+def test_help_and_version(capsys):
+    assert main([]) == 0
+    listing = capsys.readouterr().out
+    assert all(f"n2n {name}" in listing for name in COMMANDS)
+    assert main(["--version"]) == 0
+    assert "n2n-gym" in capsys.readouterr().out
+    for name in COMMANDS:
+        with pytest.raises(SystemExit) as stop:
+            main([*name.split(), "--help"])
+        assert not stop.value.code
+
+
+def test_teacher_commands(capsys, toy_teacher, toy_data):
+    words = ["teacher", "train", "--teacher", toy_teacher, "--dataset", toy_data, "--epochs", "2", "--device", "cpu"]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    facts = json.loads(printed[printed.index("{") : printed.rindex("}") + 1])
+    assert facts["recipe"]["epochs"] == 2
+    assert main(["teacher", "list"]) == 0
+    assert facts["name"][:12] in capsys.readouterr().out
+    assert main(["teacher", "show", facts["name"]]) == 0
+    assert json.loads(capsys.readouterr().out.rsplit("}", 1)[0] + "}") == facts
+
+
+def test_compress_prints_a_table_and_the_pictures_paths(capsys, deeper_toy_teacher, toy_data, tmp_path):
+    out = tmp_path / "run"
+    words = ["compress", "--teacher", deeper_toy_teacher, "--dataset", toy_data, "--iterations", "2", "--rollouts", "2"]
+    assert main([*words, "--workers", "0", "--device", "cpu", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    for text in ("teacher", "stage 1", "student", "test accuracy", "parameters", "MACs", "ratio", "reward"):
+        assert text in printed
+    assert str(out / "curves.png") in printed
+    assert str(out / "architectures.png") in printed
+    assert json.loads((out / "result.json").read_text())["command"].startswith("n2n compress --teacher")

@@ -1,0 +1,152 @@
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, StopTrainingOnMaxEpisodes
+from stable_baselines3.common.logger import configure
+
+from agents.reinforce import Reinforce
+from envs_tests.agents.conftest import POLICIES, STAGES
+from envs_tests.conftest import FormulaEvaluator
+from n2n_gym.errors import InputError
+from n2n_gym.models.zoo import network
+
+EPISODE = {"removal": 16, "shrinkage": 12}
+
+
+class Rewards(BaseCallback):
+    def __init__(self):
+        super().__init__()
+        self.batches = []
+
+    def _on_step(self):
+        if self.locals["dones"].all():
+            self.batches.append(self.locals["rewards"].copy())
+        return True
+
+
+@pytest.fixture(params=["removal", "shrinkage"])
+def stage(request):
+    return request.param
+
+
+def test_the_update_is_equation_2(make_envs):
+    """The gradient is -1/m sum_k (R_k - b) sum_t grad log pi(a_t), each rollout with its own advantage."""
+    envs = make_envs("removal")
+    agent = Reinforce(POLICIES["removal"], envs, seed=0, normalize_advantage=False, ent_coef=0.0)
+    agent.learn(16 * 5)
+    baseline = agent.baseline
+    rows, actions, masks, returns = agent._collect_rollouts(agent._init_callback(None))
+    assert len(set(returns.tolist())) > 1
+
+    expected = [torch.zeros_like(p) for p in agent.policy.parameters()]
+    for k in range(5):
+        probabilities = (
+            agent.policy.logits(rows[k : k + 1], actions[k : k + 1])[0].masked_fill(~masks[k], -torch.inf).softmax(1)
+        )
+        log_probability = sum(probabilities[t, actions[k, t]].log() for t in range(16))
+        for total, gradient in zip(
+            expected, torch.autograd.grad(log_probability, list(agent.policy.parameters())), strict=True
+        ):
+            total -= (returns[k].float() - baseline) * gradient / 5
+    agent.policy.optimizer.step = lambda: None
+    agent._train(rows, actions, masks, returns)
+    for parameter, gradient in zip(agent.policy.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-5)
+    assert agent.baseline == pytest.approx(0.7 * baseline + 0.3 * float(returns.mean()))
+
+
+def test_learns(stage, make_envs):
+    rewards = Rewards()
+    rate = {"removal": 0.003, "shrinkage": 0.01}[stage]
+    Reinforce(POLICIES[stage], make_envs(stage), rate, seed=0).learn(EPISODE[stage] * 5 * 60, callback=rewards)
+    means = np.mean(rewards.batches, axis=1)
+    assert means[-10:].mean() > means[:10].mean() + 0.05
+
+
+def test_one_environment_plays_its_rollouts_one_after_the_other(make_envs):
+    envs = make_envs("removal", 1)
+    agent = Reinforce(POLICIES["removal"], envs, n_rollouts=5, seed=0).learn(16 * 5 * 2)
+    assert agent._n_updates == 2
+    assert agent.num_timesteps == 160
+    with pytest.raises(ValueError, match=r"n_rollouts \(5\) must be a multiple of the number of environments \(2\)"):
+        Reinforce(POLICIES["removal"], make_envs("removal", 2))
+
+
+def test_on_a_plain_gymnasium_environment():
+    import gymnasium as gym
+
+    env = gym.make(STAGES["removal"], evaluator=FormulaEvaluator(network("conv4", (1, 8, 8))))
+    agent = Reinforce(POLICIES["removal"], env, seed=0).learn(16 * 5)
+    assert agent._n_updates == 1
+    assert len(agent.ep_info_buffer) == 5
+
+
+def test_same_seed_same_agent(stage, make_envs):
+    weights = []
+    for seed in (0, 0, 1):
+        agent = Reinforce(POLICIES[stage], make_envs(stage), seed=seed).learn(EPISODE[stage] * 5 * 3)
+        weights.append(torch.cat([p.detach().flatten() for p in agent.policy.parameters()]))
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_saved_and_loaded_it_goes_on_as_if_it_never_stopped(stage, make_envs, tmp_path):
+    steps = EPISODE[stage] * 5
+    straight = Reinforce(POLICIES[stage], make_envs(stage), seed=0, policy_kwargs={"hidden": 20}).learn(steps * 6)
+    first = Reinforce(POLICIES[stage], make_envs(stage), seed=0, policy_kwargs={"hidden": 20}).learn(steps * 3)
+    first.save(tmp_path / "half.policy")
+    torch.manual_seed(99)
+    second = Reinforce.load(tmp_path / "half.policy", make_envs(stage))
+    assert (second.num_timesteps, second._n_updates, second.baseline) == (steps * 3, 3, first.baseline)
+    second.learn(steps * 3, reset_num_timesteps=False)
+    for ours, theirs in zip(straight.policy.parameters(), second.policy.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert second.baseline == straight.baseline
+
+
+def test_the_file_is_safetensors_and_damage_is_said(make_envs, tmp_path):
+    from safetensors import safe_open
+
+    path = tmp_path / "a.policy"
+    agent = Reinforce(POLICIES["removal"], make_envs("removal"), seed=0).learn(80)
+    agent.save(path)
+    with safe_open(path, "pt") as file:
+        names = file.keys()
+        assert {name.split(".")[0] for name in names} == {"policy", "optimizer", "generator"}
+    whole = path.read_bytes()
+    for keep in (0, 20, len(whole) - 30):
+        path.write_bytes(whole[:keep])
+        with pytest.raises(InputError, match="is not a saved agent"):
+            Reinforce.load(path, make_envs("removal"))
+    with pytest.raises(InputError, match="no saved agent at"):
+        Reinforce.load(tmp_path / "none.policy", make_envs("removal"))
+
+
+def test_a_policy_of_the_other_stage_is_refused(make_envs, tmp_path):
+    Reinforce(POLICIES["removal"], make_envs("removal"), seed=0).save(tmp_path / "a.policy")
+    with pytest.raises(InputError, match="chooses among 2 actions, the environment has 10"):
+        Reinforce.load(tmp_path / "a.policy", make_envs("shrinkage"))
+
+
+def test_another_teacher_may_be_loaded_into(make_envs, tmp_path):
+    Reinforce(POLICIES["removal"], make_envs("removal"), seed=0).save(tmp_path / "a.policy")
+    agent = Reinforce.load(tmp_path / "a.policy", make_envs("removal", 5, "resnet34"))
+    agent.learn(85 * 5, reset_num_timesteps=False)
+
+
+def test_callbacks_logger_and_progress_bar(make_envs, tmp_path):
+    agent = Reinforce(POLICIES["removal"], make_envs("removal"), seed=0)
+    agent.set_logger(configure(str(tmp_path / "log"), ["csv", "tensorboard"]))
+    stop = StopTrainingOnMaxEpisodes(max_episodes=10)
+    agent.learn(16 * 5 * 50, callback=[stop, CheckpointCallback(80, str(tmp_path), name_prefix="c")], progress_bar=True)
+    assert agent.num_timesteps == 10 * 5 * 16  # Stable-Baselines3 counts episodes per environment
+    assert any(path.name.startswith("c_") for path in tmp_path.iterdir())
+    header, *lines = (tmp_path / "log" / "progress.csv").read_text().splitlines()
+    assert {"rollout/reward_mean", "train/baseline", "train/entropy", "rollout/ep_rew_mean"} <= set(header.split(","))
+    assert lines
+    assert any("tfevents" in path.name for path in (tmp_path / "log").iterdir())
+
+
+def test_unknown_policy():
+    with pytest.raises(InputError, match="unknown policy 'LstmPolicy'"):
+        Reinforce("LstmPolicy", None)

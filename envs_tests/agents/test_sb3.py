@@ -1,0 +1,62 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+from sb3_contrib import MaskablePPO, RecurrentPPO
+from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.evaluation import evaluate_policy
+
+from agents.reinforce import Reinforce
+from envs_tests.agents.conftest import POLICIES, STAGES
+from envs_tests.conftest import FormulaEvaluator
+from n2n_gym.models.zoo import network
+
+ALGORITHMS = {
+    "PPO": lambda env: PPO("MultiInputPolicy", env, n_steps=32, batch_size=32, n_epochs=1),
+    "A2C": lambda env: A2C("MultiInputPolicy", env),
+    "RecurrentPPO": lambda env: RecurrentPPO("MultiInputLstmPolicy", env, n_steps=32, batch_size=32, n_epochs=1),
+    "MaskablePPO": lambda env: MaskablePPO("MultiInputPolicy", env, n_steps=32, batch_size=32, n_epochs=1),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_algorithms_swap_in(name, stage, make_envs):
+    evaluator = FormulaEvaluator(network("conv4", (1, 8, 8)))
+    for env in (gym.make(STAGES[stage], evaluator=evaluator), make_envs(stage, 2)):
+        model = ALGORITHMS[name](env).learn(64)
+        assert model.num_timesteps >= 64
+        assert model.ep_info_buffer
+
+
+def test_the_adapter_restarts_episodes_and_tells_their_ends(make_envs):
+    envs = make_envs("removal", 3)
+    observation = envs.reset()
+    for step in range(16):
+        assert (observation["position"] == step).all()
+        observation, rewards, finished, infos = envs.step(np.zeros(3, dtype=int))
+    assert finished.all()
+    assert (observation["position"] == 0).all()
+    assert rewards.dtype == np.float32
+    for i, info in enumerate(infos):
+        assert info["terminal_observation"]["position"] == 16
+        assert info["episode"]["r"] == rewards[i]
+        assert info["episode"]["l"] == 16
+        assert info["actions"] == (0,) * 16
+    assert [f.reward for f in envs.get_attr("finished")] == [-1.0] * 3
+    assert envs.get_attr("num_envs", 1) == [3]
+
+
+def test_masks_reach_sb3_contrib(make_envs):
+    envs = make_envs("removal", 2)
+    envs.reset()
+    assert is_masking_supported(envs)
+    np.testing.assert_array_equal(get_action_masks(envs), [[True, False]] * 2)
+
+
+def test_evaluate_policy_of_stable_baselines(make_envs):
+    envs = make_envs("removal", 5)
+    agent = Reinforce(POLICIES["removal"], envs, seed=0)
+    rewards, lengths = evaluate_policy(agent, envs, n_eval_episodes=10, deterministic=False, return_episode_rewards=True)
+    assert lengths == [16] * 10
+    assert -1 <= min(rewards) < max(rewards) < 1

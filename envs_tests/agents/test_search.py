@@ -1,0 +1,252 @@
+"""Whole runs on the toy problem with real training: what they leave, and that nothing is lost when they are killed."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import agents
+from agents.display import Display
+from agents.run_folder import RunFolder
+from agents.search import Search, compress
+from envs_tests.conftest import DEEPER_TOY
+from n2n_gym.candidate import Candidate
+from n2n_gym.errors import InputError
+from n2n_gym.evaluators.distillation import DistillationEvaluator
+from n2n_gym.evaluators.store import EvaluationStore
+
+
+@pytest.fixture
+def settings(deeper_toy_teacher, toy_data, tmp_path):
+    return {
+        "teacher": deeper_toy_teacher,
+        "dataset": toy_data,
+        "iterations": 3,
+        "rollouts": 2,
+        "workers": 0,
+        "device": "cpu",
+        "out": str(tmp_path / "run"),
+    }
+
+
+def comparable(result):
+    """The result without times and without what names the command."""
+    kept = {key: value for key, value in result.items() if key != "command"}
+    kept["search"] = {key: value for key, value in kept["search"].items() if key != "seconds"}
+    return kept
+
+
+def rows(folder):
+    with (Path(folder) / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_everything_it_should(settings):
+    result = compress(**settings)
+    folder = Path(settings["out"])
+    assert json.loads((folder / "result.json").read_text()) == result
+    assert set(result["teacher"]) >= {"name", "dataset", "parameters", "macs", "val_accuracy", "test_accuracy"}
+    for part in ("stage1", "student"):
+        assert set(result[part]) >= {"parameters", "macs", "val_accuracy", "test_accuracy", "ratio", "reward"}
+    assert set(result["search"]) >= {"evaluations", "trained", "from_store", "degenerate", "seconds"}
+    assert {"seed", "versions", "command"} <= set(result)
+    for name in ("stage1.policy", "stage2.policy", "stage1.json", "stage2.json", "curves.png", "architectures.png"):
+        assert (folder / name).stat().st_size > 0
+    assert not [path for path in folder.rglob(".*") if path.name != ".lock"]
+
+    history = rows(folder)
+    assert [(row["stage"], row["iteration"], row["rollout"]) for row in history] == [
+        (str(stage), str(iteration), str(rollout)) for stage in (1, 2) for iteration in range(3) for rollout in range(2)
+    ]
+    counts = result["search"]
+    assert counts["evaluations"] == 12
+    assert counts["trained"] == len({row["fingerprint"] for row in history if not row["reason"]})
+    assert counts["trained"] + counts["from_store"] + counts["degenerate"] == 12
+    with (folder / "history.csv").open() as file:
+        assert next(csv.reader(file))[:4] == ["stage", "iteration", "rollout", "actions"]
+
+    teacher = DEEPER_TOY
+    found = Candidate.load(folder / "stage2.json", teacher)
+    assert found.architecture.parameters == result["student"]["parameters"]
+    assert result["student"]["ratio"] == teacher.parameters / found.architecture.parameters
+    compression = 1 - 1 / result["student"]["ratio"]
+    relative = result["student"]["val_accuracy"] / result["teacher"]["val_accuracy"]
+    assert result["student"]["reward"] == pytest.approx(compression * (2 - compression) * relative)
+
+
+def test_the_student_loads_with_its_preprocessing_and_its_test_accuracy(settings, toy_data):
+    import numpy as np
+
+    result = compress(**settings)
+    student = agents.load_student(settings["out"])
+    assert not student.training
+    arrays = np.load(toy_data)
+    images = torch.from_numpy(arrays["x_test"].transpose(0, 3, 1, 2).copy())
+    predicted = student(images).argmax(1).numpy()
+    assert (predicted == arrays["y_test"]).mean() == result["student"]["test_accuracy"]
+    path = Path(settings["out"]) / "student" / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(InputError, match="truncated or was changed"):
+        agents.load_student(settings["out"])
+
+
+def test_one_stage_alone(settings, tmp_path):
+    first = compress(**{**settings, "stages": "1"})
+    assert first["stage1"] == first["student"]
+    second = compress(**{**settings, "stages": "2", "out": str(tmp_path / "second")})
+    assert "stage1" not in second
+    assert {row["stage"] for row in rows(tmp_path / "second")} == {"2"}
+
+
+def test_a_finished_run_is_not_run_again(settings):
+    first = compress(**settings)
+    assert compress(**settings) == first
+    assert compress(resume=settings["out"]) == first
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL at a place of our choice: nothing in the program catches it."""
+
+
+@pytest.mark.parametrize("at", [1, 2, 4, 6, 7, 9])
+def test_killed_while_a_student_is_trained(settings, tmp_path, monkeypatch, at):
+    """`at`: how many trainings (of students, in search and at the end) are begun before the kill."""
+    trained = []
+    train_student = DistillationEvaluator.train_student
+
+    def counting(self, student):
+        trained.append(student.fingerprint)
+        if len(trained) == at:
+            trained.pop()
+            raise Killed
+        return train_student(self, student)
+
+    monkeypatch.setattr(DistillationEvaluator, "train_student", counting)
+    try:
+        compress(**settings)
+    except Killed:
+        assert not (Path(settings["out"]) / "result.json").exists()
+    resumed = compress(resume=settings["out"])
+    assert len(trained) == len(set(trained)), "a stored student was trained again"
+
+    monkeypatch.setattr(DistillationEvaluator, "train_student", train_student)
+    straight = compress(**{**settings, "out": str(tmp_path / "straight")})
+    assert comparable(resumed) == comparable(straight)
+    for here, there in zip(rows(settings["out"]), rows(tmp_path / "straight"), strict=True):
+        assert {**here, "seconds": ""} == {**there, "seconds": ""}
+
+
+@pytest.mark.parametrize("stage", ["teacher", "history.csv", "stage1.json", "stage2.policy", "stage2.json"])
+def test_killed_by_the_system(settings, tmp_path, stage):
+    """A real SIGKILL as soon as a file shows up, then --resume from the command line."""
+    options = {key: value for key, value in settings.items() if key != "out"}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "agents.cli", "compress"]
+    process = subprocess.Popen([*command, *words, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    wanted = out / stage if stage != "teacher" else out / "config.json"
+    for _ in range(3000):
+        if wanted.exists() or process.poll() is not None:
+            break
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert wanted.exists(), process.stderr.read().decode()
+    resumed = subprocess.run([*command, "--resume", str(out)], capture_output=True, text=True)
+    assert resumed.returncode == 0, resumed.stderr
+    straight = compress(**settings)
+    result = json.loads((out / "result.json").read_text())
+    result["configuration"] = straight["configuration"]
+    assert comparable(result) == comparable(straight)
+    assert len(EvaluationStore(out / "evaluations.sqlite")) == straight["search"]["trained"]
+
+
+def test_workers_change_nothing(settings, tmp_path):
+    alone = compress(**settings)
+    shared = compress(**{**settings, "workers": 2, "out": str(tmp_path / "two")})
+    assert comparable(alone) == comparable(shared)
+
+
+def test_a_shared_store_saves_the_second_run_its_trainings(settings, tmp_path):
+    store = str(tmp_path / "shared.sqlite")
+    first = compress(**settings, store=store)
+    second = compress(**{**settings, "out": str(tmp_path / "two")}, store=store)
+    assert second["search"]["trained"] == 0
+    assert second["search"]["from_store"] == 12 - second["search"]["degenerate"]
+    assert second["student"] == first["student"]
+
+
+def test_a_folder_in_use_or_of_another_run_is_refused(settings, tmp_path):
+    search = Search(**settings)
+    with RunFolder(search.folder, search.configuration), pytest.raises(InputError, match="is in use by another process"):
+        compress(**settings)
+    with pytest.raises(InputError, match=r"another configuration \(seed is 0 there, 1 here\)"):
+        compress(**{**settings, "seed": 1})
+    with pytest.raises(InputError, match="holds a run with seed 0, not 1; leave the option out"):
+        compress(resume=settings["out"], seed=1)
+    with pytest.raises(InputError, match="no run to resume"):
+        compress(resume=str(tmp_path / "nowhere"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    with pytest.raises(InputError, match="is not a run folder"):
+        compress(**{**settings, "out": str(tmp_path / "mine")})
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_where_stage_1_can_remove_nothing_stage_2_starts_from_the_teacher(settings, tmp_path):
+    teacher = bare(tmp_path)
+    result = compress(**{**settings, "teacher": teacher})
+    assert "stage1" not in result
+    assert result["student"]["ratio"] > 1
+    assert {row["reason"] for row in rows(settings["out"]) if row["stage"] == "1"} == {"not smaller than the teacher"}
+    with pytest.raises(InputError, match="every student that was tried was degenerate"):
+        compress(**{**settings, "teacher": teacher, "stages": "1", "out": str(tmp_path / "one")})
+
+
+def bare(tmp_path):
+    """A teacher from which nothing can be removed."""
+    from n2n_gym.architecture import Architecture
+    from n2n_gym.architecture.layers import conv, linear
+    from n2n_gym.files import write_json
+
+    path = tmp_path / "bare.json"
+    write_json(path, Architecture.chain([conv(20), linear(3)], (1, 8, 8), 3).to_json())
+    return str(path)
+
+
+class Recording(Display):
+    def __init__(self):
+        self.tasks, self.notes = [], []
+
+    def start(self, task, total, done=0):
+        self.tasks.append((task, total, done))
+
+    def update(self, done, note):
+        self.notes.append(note)
+
+
+def test_progress_is_told(settings):
+    display = Recording()
+    compress(Search(**settings), display=display)
+    assert [task for task, *_ in display.tasks] == [
+        "teacher",
+        "stage 1",
+        "stage 2",
+        "final training, stage1",
+        "final training, student",
+    ]
+    stage = [note for note in display.notes if note.startswith("best")]
+    assert len(stage) == 6
+    assert "12 students" in stage[-1]
+    assert "from the store" in stage[-1]
+
+
+def test_unknown_option_in_python():
+    with pytest.raises(InputError, match="unknown option 'iteration'. Did you mean 'iterations'"):
+        compress(iteration=3)

@@ -1,0 +1,223 @@
+import json
+import subprocess
+import sys
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from stable_baselines3.common.env_checker import check_env as check_env_sb3
+
+import n2n_gym  # noqa: F401  registers the environments
+from envs_tests.conftest import TOY, FormulaEvaluator
+from n2n_gym.architecture import Verdict
+from n2n_gym.candidate import Candidate
+from n2n_gym.errors import InputError
+from n2n_gym.models.zoo import network
+
+IDS = ("N2N/LayerRemoval-v0", "N2N/LayerShrink-v0")
+
+
+@pytest.fixture
+def toy_env(toy_teacher, toy_data):
+    def make(env_id, **settings):
+        return gym.make(env_id, teacher=toy_teacher, dataset=toy_data, evaluator=FormulaEvaluator(TOY), **settings)
+
+    return make
+
+
+def play(env, actions, seed=0):
+    """Every observation, reward, end and info of an episode."""
+    steps = [env.reset(seed=seed)]
+    steps += [env.step(action) for action in actions]
+    return steps
+
+
+@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize("teacher", ["conv4", "vgg11", "resnet18", "resnet50"])
+def test_checkers_are_clean(env_id, teacher):
+    evaluator = FormulaEvaluator(network(teacher, (1, 8, 8)))
+    env = gym.make(env_id, teacher=teacher, evaluator=evaluator, render_mode="rgb_array")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env.unwrapped)
+        check_env_sb3(env.unwrapped)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_checkers_are_clean_with_real_training(env_id, toy_teacher, toy_data):
+    env = gym.make(env_id, teacher=toy_teacher, dataset=toy_data, device="cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env.unwrapped)
+        check_env_sb3(env.unwrapped)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_spec_serialises(env_id):
+    env = gym.make(env_id, teacher="resnet18", dataset="cifar10", width=0.25, train_size=5000)
+    spec = gym.envs.registration.EnvSpec.from_json(env.spec.to_json())
+    again = gym.make(spec)
+    assert again.observation_space == env.observation_space
+    assert json.loads(env.spec.to_json())["kwargs"]["width"] == 0.25
+
+
+def test_episode_lengths():
+    assert gym.make(IDS[0], teacher="resnet18").observation_space["position"].n == 46
+    assert gym.make(IDS[0], teacher="resnet34").observation_space["position"].n == 86
+
+
+def test_make_neither_trains_nor_imports_torch_nor_writes(own_home):
+    program = (
+        "import sys, gymnasium as gym, n2n_gym\n"
+        "env = gym.make('N2N/LayerRemoval-v0', teacher='resnet18')\n"
+        "env.reset(seed=0)\n"
+        "for _ in range(44): env.step(1)\n"
+        "assert not {'torch', 'torchvision', 'matplotlib', 'stable_baselines3'} & set(sys.modules), sys.modules.keys()\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert not own_home.exists()
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_same_seed_and_actions_give_the_same_everything(env_id, toy_teacher, toy_data):
+    recorded = []
+    for store in (None, "auto", "auto"):
+        env = gym.make(env_id, teacher=toy_teacher, dataset=toy_data, device="cpu", store=store)
+        env.action_space.seed(3)
+        decisions = env.unwrapped.stage.decisions
+        recorded.append([play(env, [env.action_space.sample() for _ in range(decisions)]) for _ in range(3)])
+    for other in recorded[1:]:
+        for episode, same in zip(recorded[0], other, strict=True):
+            for step, twin in zip(episode, same, strict=True):
+                for key in step[0]:
+                    np.testing.assert_array_equal(step[0][key], twin[0][key])
+                assert step[1:] == twin[1:]
+
+
+def test_an_episode_worked_by_hand(toy_env):
+    env = toy_env(IDS[0])
+    (first, info), *steps = play(env, [0, 1, 1, 0])
+    assert info == {}
+    assert first["position"] == 0
+    rows = first["architecture"].reshape(4, 9)
+    np.testing.assert_array_equal(rows[:, 0], [1, 3, 4, 6])
+    np.testing.assert_array_equal(first["layer"], rows[0])
+    for position, (observation, reward, terminated, truncated, info) in enumerate(steps[:-1], start=1):
+        assert (reward, terminated, truncated, info) == (0.0, False, False, {})
+        assert observation["position"] == position
+        decided = observation["architecture"].reshape(4, 9)[:, 8]
+        np.testing.assert_array_equal(decided, [1, 2, 2, 1][:position] + [0] * (4 - position))
+    observation, reward, terminated, truncated, info = steps[-1]
+    assert (terminated, truncated) == (True, False)
+    assert not observation["layer"].any()
+    assert set(info) == {"accuracy", "compression", "parameters", "macs", "reason", "actions"}
+    assert info["actions"] == (0, 1, 1, 0)
+    assert info["parameters"] == 12 * 10 + 3 * (12 * 16 + 1)  # the last pool is protected
+    student = env.unwrapped.finished.student
+    assert student.parameters == info["parameters"] == TOY.parameters
+    assert (reward, info["reason"]) == (-1.0, Verdict.NOT_SMALLER)  # a rectifier has no parameters
+
+
+def test_masks_mark_what_has_no_effect(toy_env):
+    env = toy_env(IDS[0])
+    env.reset()
+    masks = []
+    for _ in range(4):
+        masks.append(env.unwrapped.action_masks().tolist())
+        env.step(0)
+    assert masks == [[True, False], [True, True], [True, False], [True, False]]
+    shrink = toy_env(IDS[1])
+    shrink.reset()
+    assert shrink.unwrapped.action_masks().all()
+
+
+def test_previous_action_in_stage_2(toy_env):
+    steps = play(toy_env(IDS[1]), [4, 9, 0])
+    assert [int(step[0]["previous_action"]) for step in steps] == [0, 5, 10, 1]
+    assert steps[-1][1] == pytest.approx(steps[-1][4]["accuracy"] / 0.95 * (1 - (1 - steps[-1][4]["compression"]) ** 2))
+
+
+def test_wrong_use_is_said(toy_env):
+    env = toy_env(IDS[0]).unwrapped
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(0)
+    env.reset()
+    for action in (2, -1):
+        with pytest.raises(gym.error.InvalidAction):
+            env.step(action)
+    play(env, [0, 0, 0, 0])
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"teacher": "resnet19"}, "unknown teacher 'resnet19'"),
+        ({"dataset": "cifar"}, "unknown data set 'cifar'"),
+        ({"recipe": "papper"}, "unknown recipe 'papper'. Did you mean 'paper'"),
+        ({"reward": "x"}, "unknown reward"),
+        ({"evaluator": "destillation"}, "unknown evaluator 'destillation'. Did you mean 'distillation'"),
+        ({"widht": 1}, "unknown environment argument 'widht'. Did you mean 'width'"),
+        ({"width": 0}, "width must be greater than 0"),
+        ({"train_size": 0}, "train-size must be at least 2"),
+        ({"workers": -1}, "workers must be 0"),
+        ({"teacher": "mine.json"}, "no architecture at mine.json"),
+        ({"architecture": "nowhere.json"}, "unknown environment argument 'architecture'"),
+    ],
+)
+def test_bad_arguments_are_said_by_make(settings, message):
+    with pytest.raises(InputError, match=message):
+        gym.make(IDS[0], **settings)
+
+
+def test_stage_2_starts_from_a_stage_1_file(tmp_path, toy_env):
+    path = tmp_path / "stage1.json"
+    Candidate(TOY, (0, 1, 0, 0)).save(path)
+    env = toy_env(IDS[1], architecture=str(path))
+    assert env.unwrapped.stage.base == Candidate(TOY, (0, 1, 0, 0)).architecture
+    with pytest.raises(InputError, match="student of another teacher"):
+        gym.make(IDS[1], teacher="conv4", architecture=str(path))
+    changed = json.loads(path.read_text())
+    changed["removals"] = [0, 0, 0, 0]
+    path.write_text(json.dumps(changed))
+    with pytest.raises(InputError, match="its actions do not lead to its architecture"):
+        toy_env(IDS[1], architecture=str(path))
+    path.write_text(path.read_text()[:30])
+    with pytest.raises(InputError, match="not a readable student's file"):
+        toy_env(IDS[1], architecture=str(path))
+
+
+def test_an_evaluator_of_another_teacher_is_refused(toy_teacher, toy_data):
+    env = gym.make(IDS[0], teacher=toy_teacher, dataset=toy_data, evaluator=FormulaEvaluator(network("conv4")))
+    with pytest.raises(InputError, match="another teacher"):
+        play(env, [0] * 4)
+
+
+def test_pictures(toy_env):
+    text = toy_env(IDS[0], render_mode="ansi")
+    text.reset()
+    text.step(0)
+    text.step(1)
+    lines = text.render().splitlines()
+    assert len(lines) == 4
+    assert lines[0].endswith("protected")
+    assert "removed" in lines[1]
+    assert "·" in lines[1]
+    assert lines[2].startswith(">")
+    shrink = toy_env(IDS[1], render_mode="ansi")
+    shrink.reset()
+    shrink.step(3)
+    assert "x 0.4" in shrink.render().splitlines()[0]
+    picture = toy_env(IDS[0], render_mode="rgb_array")
+    picture.reset()
+    before = picture.render()
+    picture.step(0)
+    picture.step(1)
+    after = picture.render()
+    assert before.shape == after.shape == (300, 1000, 3)
+    assert before.dtype == np.uint8
+    grey = (after == 0xDD).all(axis=2).sum() - (before == 0xDD).all(axis=2).sum()
+    assert grey > 500  # the removed layer's bar

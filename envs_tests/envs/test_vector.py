@@ -1,0 +1,81 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+
+import n2n_gym  # noqa: F401
+from envs_tests.conftest import FormulaEvaluator
+from n2n_gym.errors import InputError
+from n2n_gym.models.zoo import network
+
+
+def make(env_id, count, evaluator):
+    return gym.make_vec(env_id, num_envs=count, teacher="conv4", evaluator=evaluator)
+
+
+@pytest.mark.parametrize("env_id", ["N2N/LayerRemoval-v0", "N2N/LayerShrink-v0"])
+def test_agrees_with_single_environments(env_id):
+    evaluator = FormulaEvaluator(network("conv4", (1, 8, 8)))
+    envs = make(env_id, 3, evaluator)
+    singles = [gym.make(env_id, teacher="conv4", evaluator=evaluator) for _ in range(3)]
+    assert envs.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        observations, _ = envs.reset(seed=0)
+        expected = [env.reset(seed=0)[0] for env in singles]
+        while True:
+            assert envs.observation_space.contains(observations)
+            for i, observation in enumerate(expected):
+                for key, value in observation.items():
+                    np.testing.assert_array_equal(observations[key][i], value)
+            masks = envs.unwrapped.action_masks()
+            np.testing.assert_array_equal(masks, [env.unwrapped.action_masks() for env in singles])
+            actions = rng.integers(0, envs.single_action_space.n, 3)
+            observations, rewards, terminations, truncations, info = envs.step(actions)
+            steps = [env.step(action) for env, action in zip(singles, actions, strict=True)]
+            expected = [step[0] for step in steps]
+            np.testing.assert_array_equal(rewards, [step[1] for step in steps])
+            np.testing.assert_array_equal(terminations, [step[2] for step in steps])
+            assert not truncations.any()
+            if terminations.any():
+                break
+            assert info == {}
+        for key in ("accuracy", "parameters", "macs", "compression", "reason", "actions"):
+            assert list(info[key]) == [step[4][key] for step in steps]
+            assert info[f"_{key}"].all()
+
+
+def test_terminal_students_are_evaluated_in_one_batch_and_the_next_step_resets():
+    evaluator = FormulaEvaluator(network("conv4", (1, 8, 8)))
+    envs = make("N2N/LayerRemoval-v0", 4, evaluator)
+    envs.reset()
+    rng = np.random.default_rng(1)
+    for _ in range(16):
+        _, rewards, terminations, _, _ = envs.step(rng.integers(0, 2, 4))
+    assert terminations.all()
+    assert rewards.any()
+    assert len(evaluator.calls) == 1
+    observations, rewards, terminations, _, _ = envs.step(np.ones(4, dtype=int))
+    assert not terminations.any()
+    assert not rewards.any()
+    assert (observations["position"] == 0).all()
+    assert not observations["architecture"].reshape(4, 16, 9)[..., 8].any()
+
+
+def test_wrong_use_is_said():
+    with pytest.raises(InputError, match="num_envs must be at least 1"):
+        make("N2N/LayerRemoval-v0", 0, "distillation")
+    envs = make("N2N/LayerRemoval-v0", 2, "distillation")
+    envs.reset()
+    for actions in (np.zeros(3, dtype=int), np.array([0, 2]), np.array([-1, 0])):
+        with pytest.raises(gym.error.InvalidAction):
+            envs.step(actions)
+
+
+def test_gymnasiums_own_vectorisation_works_too():
+    evaluator = FormulaEvaluator(network("conv4", (1, 8, 8)))
+    envs = gym.make_vec("N2N/LayerRemoval-v0", num_envs=2, vectorization_mode="sync", teacher="conv4", evaluator=evaluator)
+    envs.reset(seed=0)
+    for _ in range(16):
+        _, _, terminations, _, _ = envs.step(envs.action_space.sample())
+    assert terminations.all()

@@ -1,0 +1,104 @@
+"""One class runs over every evaluator: the contract of `Evaluator`."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from n2n_gym.architecture import REMOVE, Verdict, apply_removals, apply_shrinkages, remove
+from n2n_gym.evaluators import make_evaluator
+from n2n_gym.evaluators.base import Evaluation
+from n2n_gym.problem import Problem
+
+
+@pytest.fixture(scope="module")
+def module_problem(tmp_path_factory):
+    """One teacher for all of this file's tests: they do not change it."""
+    import numpy as np
+
+    from envs_tests.conftest import TOY, toy_arrays
+    from n2n_gym.files import write_json
+
+    folder = tmp_path_factory.mktemp("problem")
+    np.savez(folder / "toy.npz", **toy_arrays())
+    write_json(folder / "toy.json", TOY.to_json())
+    return Problem(str(folder / "toy.json"), str(folder / "toy.npz")), folder / "home"
+
+
+@pytest.fixture(params=["in process", "two workers", "stored", "stored, two workers"])
+def evaluator(request, module_problem, monkeypatch, tmp_path):
+    problem, home = module_problem
+    monkeypatch.setenv("N2N_HOME", str(home))
+    workers = 2 if "workers" in request.param else 0
+    store = tmp_path / "store.sqlite" if "stored" in request.param else None
+    with ExitStack() as stack:
+        yield stack.enter_context(make_evaluator("distillation", problem, device="cpu", workers=workers, store=store))
+
+
+@pytest.fixture
+def students(module_problem):
+    """Distinct feasible students, a degenerate one, and one that comes twice."""
+    teacher = module_problem[0].architecture
+    small = [apply_shrinkages(teacher, actions) for actions in ([9, 9, 0], [0, 0, 0], [5, 9, 4])]
+    bare = apply_removals(teacher, [0, REMOVE, 0, 0])
+    return [small[0], teacher, remove(small[1], {1}), small[2], small[0], apply_shrinkages(bare, [9, 9, 0])]
+
+
+class TestContract:
+    def test_answers_in_order_with_the_students_own_numbers(self, evaluator, students):
+        evaluations = evaluator.evaluate(students)
+        assert [e.parameters for e in evaluations] == [s.parameters for s in students]
+        assert [e.macs for e in evaluations] == [s.macs for s in students]
+        assert {e.teacher_parameters for e in evaluations} == {evaluator.teacher.parameters}
+
+    def test_degenerate_students_have_the_verdict_as_reason(self, evaluator, students):
+        evaluations = evaluator.evaluate(students)
+        assert [e.reason for e in evaluations] == ["", Verdict.NOT_SMALLER, "", "", "", ""]
+        assert evaluations[1].accuracy == 0
+
+    def test_equal_students_get_equal_evaluations(self, evaluator, students):
+        evaluations = evaluator.evaluate(students)
+        assert evaluations[0] == evaluations[4]
+        assert evaluations[0].accuracy != evaluations[5].accuracy
+
+    def test_order_and_company_change_nothing(self, evaluator, students):
+        together = [e.accuracy for e in evaluator.evaluate(students)]
+        alone = [evaluator.evaluate([student])[0].accuracy for student in reversed(students)]
+        assert together == alone[::-1]
+        assert len(set(together)) > 2
+
+    def test_nothing_in_nothing_out(self, evaluator):
+        assert evaluator.evaluate([]) == []
+
+    def test_context_is_stable(self, evaluator):
+        assert evaluator.context() == evaluator.context()
+
+    def test_evaluates_again_after_close(self, evaluator, students):
+        before = [e.accuracy for e in evaluator.evaluate(students[:1])]
+        evaluator.close()
+        assert [e.accuracy for e in evaluator.evaluate(students[:1])] == before
+
+
+def test_all_evaluators_agree_to_the_bit(module_problem, monkeypatch, tmp_path, students):
+    problem, home = module_problem
+    monkeypatch.setenv("N2N_HOME", str(home))
+    answers = []
+    for workers, store in ((0, None), (1, None), (2, tmp_path / "s.sqlite"), (0, tmp_path / "s.sqlite")):
+        with make_evaluator("distillation", problem, device="cpu", workers=workers, store=store) as evaluator:
+            answers.append([(e.accuracy, e.reason) for e in evaluator.evaluate(students)])
+    assert answers[0] == answers[1] == answers[2] == answers[3]
+
+
+def test_another_seed_is_another_training(module_problem, monkeypatch, students):
+    problem, home = module_problem
+    monkeypatch.setenv("N2N_HOME", str(home))
+    answers = {}
+    for seed in (0, 1):
+        with make_evaluator("distillation", problem, device="cpu", seed=seed) as evaluator:
+            answers[seed] = [e.accuracy for e in evaluator.evaluate(students)]
+    assert answers[0] != answers[1]
+
+
+def test_evaluation_arithmetic():
+    evaluation = Evaluation(0.9, 0.96, 50, 200, 7)
+    assert (evaluation.compression, evaluation.relative_accuracy) == pytest.approx((0.75, 0.9375))
+    assert Evaluation.from_json(evaluation.to_json()) == evaluation

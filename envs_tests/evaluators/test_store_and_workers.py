@@ -1,0 +1,149 @@
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from envs_tests.conftest import TOY, FormulaEvaluator
+from n2n_gym.architecture import apply_shrinkages
+from n2n_gym.errors import InputError
+from n2n_gym.evaluators.base import Evaluation
+from n2n_gym.evaluators.distillation import OUT_OF_MEMORY, TIMEOUT, DistillationEvaluator
+from n2n_gym.evaluators.store import EvaluationStore, StoredEvaluator
+from n2n_gym.evaluators.workers import WORKER_DIED, WorkerEvaluator
+from n2n_gym.rewards import paper_reward
+
+STUDENTS = [apply_shrinkages(TOY, actions) for actions in ([0, 0, 9], [4, 4, 9], [9, 9, 0])]
+
+
+class Named(FormulaEvaluator):
+    name = "a"
+
+    def context(self):
+        return {"evaluator": self.name}
+
+
+def test_a_stored_student_is_not_trained_again(tmp_path):
+    inner = FormulaEvaluator(TOY)
+    path = tmp_path / "deep" / "store.sqlite"
+    with StoredEvaluator(inner, path, run="first") as first:
+        known = first.evaluate(STUDENTS[:2])
+    with StoredEvaluator(inner, path, run="second") as second:
+        evaluations = second.evaluate(STUDENTS)
+        assert len(second.store) == 3
+    assert inner.calls == [[s.fingerprint for s in STUDENTS[:2]], [STUDENTS[2].fingerprint]]
+    assert evaluations[:2] == known
+    assert [e.run for e in evaluations] == ["first", "first", "second"]
+    stored = list(EvaluationStore(path))
+    assert {architecture for architecture, _, _ in stored} == set(STUDENTS)
+
+
+def test_what_an_evaluation_depends_on_is_part_of_the_key(tmp_path):
+    inner, other = Named(TOY), Named(TOY)
+    other.name = "b"
+    for evaluator in (inner, other, inner):
+        with StoredEvaluator(evaluator, tmp_path / "s.sqlite") as stored:
+            stored.evaluate(STUDENTS[:1])
+    assert (len(inner.calls), len(other.calls)) == (1, 1)
+
+
+def test_the_distillation_key_names_everything(toy_problem, monkeypatch):
+    evaluator = DistillationEvaluator(toy_problem, device="cpu")
+    context = evaluator.context()
+    assert set(context) == {"evaluator", "teacher", "dataset", "train_size", "recipe", "seed", "device", "versions"}
+    assert context["recipe"]["epochs"] == 5
+    assert DistillationEvaluator(toy_problem, seed=1, device="cpu").context() != context
+
+
+class Failing(FormulaEvaluator):
+    reason = OUT_OF_MEMORY
+
+    def stream(self, students):
+        self.calls.append([])
+        for i, student in enumerate(students):
+            yield i, Evaluation.failed(student, TOY, self.reason)
+
+
+@pytest.mark.parametrize(("reason", "tries"), [(OUT_OF_MEMORY, 2), (TIMEOUT, 2), (WORKER_DIED, 2), ("diverged", 1)])
+def test_failures_of_the_machine_are_not_remembered(tmp_path, reason, tries):
+    inner = Failing(TOY)
+    inner.reason = reason
+    for _ in range(2):
+        with StoredEvaluator(inner, tmp_path / "s.sqlite") as stored:
+            assert stored.evaluate(STUDENTS[:1])[0].reason == reason
+    assert len(inner.calls) == tries
+
+
+class Interrupted(FormulaEvaluator):
+    def stream(self, students) -> Iterator[tuple[int, Evaluation]]:
+        yield from list(super().stream(students))[:1]
+        raise KeyboardInterrupt
+
+
+def test_what_was_done_before_an_interruption_is_kept(tmp_path):
+    with StoredEvaluator(Interrupted(TOY), tmp_path / "s.sqlite") as stored, pytest.raises(KeyboardInterrupt):
+        stored.evaluate(STUDENTS)
+    assert len(EvaluationStore(tmp_path / "s.sqlite")) == 1
+
+
+def test_a_file_that_is_no_store(tmp_path):
+    path = tmp_path / "s.sqlite"
+    path.write_text("this is not a database, and it is long enough to be looked at " * 20)
+    with pytest.raises(InputError, match="is not a store of evaluations"):
+        EvaluationStore(path)
+
+
+def test_two_processes_may_write_one_store(tmp_path):
+    first, second = EvaluationStore(tmp_path / "s.sqlite"), EvaluationStore(tmp_path / "s.sqlite")
+    evaluation = Evaluation(0.5, 1.0, 1, 2, 3)
+    first.put("a", TOY, "{}", evaluation)
+    second.put("a", TOY, "{}", Evaluation(0.6, 1.0, 1, 2, 3))
+    second.put("b", TOY, "{}", evaluation)
+    assert first.get("a") == evaluation
+    assert len(first) == 2
+    with sqlite3.connect(tmp_path / "s.sqlite") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+class Deadly(FormulaEvaluator):
+    """Kills the process that evaluates the deadly student."""
+
+    def stream(self, students):
+        for i, student in enumerate(students):
+            if student == STUDENTS[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(0.05)
+            yield i, Evaluation(0.5, 0.9, student.parameters, TOY.parameters, student.macs)
+
+
+def test_a_worker_that_dies_costs_its_own_student_alone():
+    with WorkerEvaluator(Deadly(TOY), 2) as evaluator:
+        evaluations = evaluator.evaluate(STUDENTS)
+        assert [e.reason for e in evaluations] == [WORKER_DIED, "", ""]
+        assert evaluator.evaluate(STUDENTS[1:])[0].accuracy == 0.5
+
+
+def test_a_training_that_runs_out_of_memory_or_time_is_an_evaluation(toy_problem, monkeypatch):
+    evaluator = DistillationEvaluator(toy_problem, device="cpu", timeout=0.0)
+    [evaluation] = evaluator.evaluate(STUDENTS[:1])
+    assert (evaluation.reason, paper_reward(evaluation)) == (TIMEOUT, -1.0)
+
+    def out_of_memory(*_args, **_kwargs):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("n2n_gym.evaluators.distillation.train", out_of_memory)
+    [evaluation] = DistillationEvaluator(toy_problem, device="cpu").evaluate(STUDENTS[:1])
+    assert (evaluation.reason, paper_reward(evaluation)) == (OUT_OF_MEMORY, -1.0)
+
+
+def test_a_fault_of_the_program_is_not_hidden(toy_problem, monkeypatch):
+    def bug(*_args, **_kwargs):
+        raise RuntimeError("shape mismatch")
+
+    evaluator = DistillationEvaluator(toy_problem, device="cpu")
+    evaluator.context()
+    monkeypatch.setattr("n2n_gym.evaluators.distillation.train", bug)
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        evaluator.evaluate(STUDENTS[:1])

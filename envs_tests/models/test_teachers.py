@@ -1,0 +1,91 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from n2n_gym.errors import InputError
+from n2n_gym.models.checkpoint import Classifier, load_checkpoint, save_checkpoint
+from n2n_gym.models.teachers import load_teacher, ready_teacher, teacher_facts, teacher_names, teachers_folder
+from n2n_gym.problem import Problem
+from n2n_gym.recipes import teacher_recipe
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def teacher(toy_problem):
+    return ready_teacher(toy_problem, device=CPU, recipe=quick(toy_problem))
+
+
+def quick(problem):
+    return replace(teacher_recipe(problem.data), epochs=3)
+
+
+def test_trained_once_then_found_by_name(toy_problem, teacher):
+    epochs = []
+    again = ready_teacher(toy_problem, device=CPU, recipe=quick(toy_problem), on_epoch=lambda e, _: epochs.append(e))
+    assert epochs == []
+    assert again.checkpoint.fingerprint == teacher.checkpoint.fingerprint
+    assert teacher_names() == [teacher.name]
+    facts = teacher_facts(teacher.name)
+    assert facts["parameters"] == toy_problem.architecture.parameters
+    assert facts["test_accuracy"] == teacher.test_accuracy > 0.5
+    assert load_teacher(teacher.name).validation_accuracy == teacher.validation_accuracy
+
+
+def test_names_tell_problems_apart(toy_problem, toy_data):
+    problems = [toy_problem, Problem("conv4", toy_data), Problem("conv4", toy_data, width=0.5), Problem("conv4"), Problem()]
+    problems += [Problem("conv4", train_size=100), Problem("vgg11")]
+    assert len({problem.name for problem in problems}) == len(problems) - 1
+
+
+def test_the_paper_recipes_of_appendix_10_2():
+    mnist, cifar = (teacher_recipe(Problem(dataset=name).data) for name in ("mnist", "cifar10"))
+    assert (mnist.epochs, mnist.learning_rate, mnist.milestones, mnist.batch_size) == (50, 0.01, (30,), 64)
+    assert (cifar.epochs, cifar.learning_rate, cifar.milestones, cifar.batch_size) == (150, 0.001, (80, 120), 128)
+
+
+def test_a_checkpoint_gives_the_same_logits(teacher, tmp_path):
+    checkpoint = teacher.checkpoint
+    images = torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8)
+    before = Classifier(checkpoint.preprocessing, checkpoint.network)(images)
+    save_checkpoint(tmp_path / "copy", checkpoint.network, checkpoint.preprocessing, {"a": 1})
+    again = load_checkpoint(tmp_path / "copy")
+    torch.testing.assert_close(Classifier(again.preprocessing, again.network)(images), before)
+    assert again.facts == {"a": 1}
+    assert sorted(p.name for p in (tmp_path / "copy").iterdir()) == ["model.json", "weights.safetensors"]
+
+
+@pytest.mark.parametrize("keep", [0, 100, -10])
+def test_truncated_weights(teacher, keep):
+    path = teachers_folder() / teacher.name / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match="truncated or was changed"):
+        load_teacher(teacher.name)
+
+
+def test_damaged_description(teacher):
+    path = teachers_folder() / teacher.name / "model.json"
+    description = json.loads(path.read_text())
+    del description["architecture"]["layers"][1]
+    path.write_text(json.dumps(description))
+    with pytest.raises(InputError, match="is not a saved network"):
+        load_teacher(teacher.name)
+    path.write_text(path.read_text()[:50])
+    with pytest.raises(InputError, match="not a readable saved network"):
+        load_teacher(teacher.name)
+
+
+def test_unknown_teacher(teacher):
+    with pytest.raises(InputError, match="unknown saved teacher"):
+        load_teacher("none")
+    with pytest.raises(InputError, match="another network"):
+        load_teacher(teacher.name, Problem())
+
+
+def test_a_diverged_teacher_is_not_kept(toy_problem):
+    recipe = replace(quick(toy_problem), optimizer="sgd", learning_rate=1e18)
+    with pytest.raises(InputError, match="training diverged"):
+        ready_teacher(toy_problem, device=CPU, recipe=recipe)
+    assert teacher_names() == []

@@ -1,0 +1,226 @@
+import gzip
+import pickle
+import socket
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from envs_tests.conftest import toy_arrays
+from n2n_gym import datasets
+from n2n_gym.datasets import DATASETS, dataset_spec, load_dataset
+from n2n_gym.errors import InputError
+
+
+def test_digits_are_those_of_scikit_learn():
+    sklearn_datasets = pytest.importorskip("sklearn.datasets")
+    theirs = sklearn_datasets.load_digits()
+    ours = load_dataset("digits")
+    images = np.concatenate([ours.train[0], ours.test[0]])[..., 0]
+    labels = np.concatenate([ours.train[1], ours.test[1]])
+    expected = np.round(theirs.images * 255 / 16).astype(np.uint8)
+    as_set = {(image.tobytes(), int(label)) for image, label in zip(expected, theirs.target, strict=True)}
+    assert {(image.tobytes(), int(label)) for image, label in zip(images, labels, strict=True)} == as_set
+    assert (len(ours.train[0]), len(ours.test[0])) == (1438, 359)
+
+
+def test_splits_are_disjoint_stratified_and_fixed():
+    dataset = load_dataset("digits")
+    train, validation = dataset.split()
+    assert len(set(train) | set(validation)) == len(train) + len(validation) == 1438
+    assert len(validation) == 360
+    shares = np.bincount(dataset.train[1][validation]) / len(validation)
+    np.testing.assert_allclose(shares, np.bincount(dataset.train[1]) / 1438, atol=0.01)
+    small, same_validation = dataset.split(100)
+    assert set(small) < set(train)
+    np.testing.assert_array_equal(validation, same_validation)
+    assert np.bincount(dataset.train[1][small]).min() >= 8
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "test"),
+    [("mnist", 60_000, 10_000), ("fashion-mnist", 60_000, 10_000), ("cifar10", 50_000, 10_000)],
+)
+def test_real_data(real_dataset, name, train, test):
+    real_dataset(name)
+    dataset = load_dataset(name)
+    assert (len(dataset.train[0]), len(dataset.test[0])) == (train, test)
+    mean = dataset.train[0][:5000].mean(axis=(0, 1, 2)) / 255
+    np.testing.assert_allclose(mean, dataset.spec.mean, atol=0.06)
+    assert np.bincount(dataset.train[1], minlength=10).min() > 5000 * train // 60_000 // 1.2
+
+
+def test_a_users_file(tmp_path):
+    path = tmp_path / "mine.npz"
+    arrays = toy_arrays()
+    np.savez(path, **arrays)
+    spec = dataset_spec(str(path))
+    assert (spec.input_shape, spec.classes) == ((1, 8, 8), 3)
+    assert spec.mean[0] == pytest.approx(arrays["x_train"].mean() / 255)
+    np.savez(path, **{**arrays, "y_train": arrays["y_train"] * 2, "y_test": arrays["y_test"] * 2})
+    assert dataset_spec(str(path)).classes == 5  # a changed file is read again
+    assert dataset_spec(str(path)).digest != spec.digest
+
+
+def broken(change):
+    arrays = toy_arrays()
+    change(arrays)
+    return arrays
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.pop("y_test"), "lacks y_test"),
+        (lambda a: a.update(x_train=a["x_train"][..., 0]), r"x_train must be uint8 of shape \(N, H, W, C\)"),
+        (lambda a: a.update(x_train=a["x_train"].astype(float)), "not float64"),
+        (lambda a: a.update(x_test=a["x_test"][:, :4]), r"x_test must be uint8 of shape \(N, 8, 8, 1\)"),
+        (lambda a: a.update(y_train=a["y_train"][:-1]), "y_train must be integers"),
+        (lambda a: a.update(y_test=a["y_test"].astype(float)), "y_test must be integers"),
+        (lambda a: a.update(y_test=a["y_test"] + 3), r"labels in y_test must lie in 0 ... 2, found 3 ... 5"),
+        (lambda a: a.update(y_train=a["y_train"] - 1), "labels in y_train must lie in"),
+    ],
+)
+def test_a_malformed_file_is_said_in_one_line(tmp_path, change, message):
+    path = tmp_path / "mine.npz"
+    np.savez(path, **broken(change))
+    with pytest.raises(InputError, match=message) as caught:
+        dataset_spec(str(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 500, -40])
+def test_a_truncated_file(tmp_path, keep):
+    path = tmp_path / "mine.npz"
+    np.savez(path, **toy_arrays())
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match="cannot be read as a .npz data set"):
+        dataset_spec(str(path))
+
+
+def test_a_file_with_pickled_objects_is_not_opened(tmp_path):
+    path = tmp_path / "mine.npz"
+    np.savez(path, **{**toy_arrays(), "x_train": np.array([{"a": 1}], dtype=object)})
+    with pytest.raises(InputError, match="cannot be read"):
+        dataset_spec(str(path))
+
+
+def test_unknown_and_missing(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="Did you mean 'cifar10'"):
+        dataset_spec("cifar-10")
+    with pytest.raises(InputError, match="no data set at"):
+        dataset_spec(str(tmp_path / "none.npz"))
+
+    def no_internet(*_args, **_kwargs):
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_internet)
+    with pytest.raises(InputError, match=r"mnist is not at .*mnist.npz and could not be downloaded .* put a .npz file with"):
+        load_dataset("mnist")
+
+
+def test_train_size_out_of_range():
+    with pytest.raises(InputError, match="train-size 5,000 is more than the 1,078 training images of digits"):
+        load_dataset("digits").split(5000)
+    with pytest.raises(InputError, match="at least 2"):
+        load_dataset("digits").split(0)
+
+
+def write_idx(path, array):
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+    with gzip.open(path, "wb") as file:
+        file.write(header + array.astype(np.uint8).tobytes())
+
+
+def small_images(count, side, channels):
+    return np.random.default_rng(1).integers(0, 256, (count, side, side, channels), dtype=np.uint8)
+
+
+@pytest.fixture
+def raw_files(tmp_path, monkeypatch):
+    """Small files in each data set's original format, where torchvision would have put its download."""
+    import torchvision.datasets as tv
+
+    def prepare(name):
+        images, labels = small_images(20, 32, 3), np.arange(20) % 10
+
+        def into(folder):
+            if name in ("mnist", "fashion-mnist"):
+                raw = folder / ("MNIST" if name == "mnist" else "FashionMNIST") / "raw"
+                raw.mkdir(parents=True)
+                for stem, n in (("train", 20), ("t10k", 10)):
+                    from torchvision.datasets.utils import extract_archive
+
+                    for kind, array in (("images-idx3", images[:n, :28, :28, 0]), ("labels-idx1", labels[:n])):
+                        archive = raw / f"{stem}-{kind}-ubyte.gz"
+                        write_idx(archive, array)
+                        extract_archive(str(archive), str(raw))
+            elif name.startswith("cifar"):
+                cls = tv.CIFAR10 if name == "cifar10" else tv.CIFAR100
+                base = folder / cls.base_folder
+                base.mkdir(parents=True)
+                monkeypatch.setattr(cls, "_check_integrity", lambda self: True)
+                monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *a: True)
+                key = "labels" if name == "cifar10" else "fine_labels"
+                for file, _ in cls.train_list + cls.test_list:
+                    flat = images.transpose(0, 3, 1, 2).reshape(20, -1)
+                    (base / file).write_bytes(pickle.dumps({"data": flat, key: labels.tolist()}))
+                (base / cls.meta["filename"]).write_bytes(pickle.dumps({cls.meta["key"]: [str(i) for i in range(10)]}))
+            elif name == "svhn":
+                scipy_io = pytest.importorskip("scipy.io")
+                monkeypatch.setattr(tv.SVHN, "_check_integrity", lambda self: True)
+                monkeypatch.setattr(tv.SVHN, "download", lambda self: None)
+                mat = {"X": images.transpose(1, 2, 3, 0), "y": np.where(labels == 0, 10, labels)[:, None]}
+                for split in ("train", "test"):
+                    scipy_io.savemat(folder / f"{split}_32x32.mat", mat)
+            else:
+                monkeypatch.setattr(tv.Caltech256, "_check_integrity", lambda self: True)
+                monkeypatch.setattr(tv.Caltech256, "download", lambda self: None)
+                for category in range(3):
+                    place = folder / "caltech256" / "256_ObjectCategories" / f"{category + 1:03d}.thing"
+                    place.mkdir(parents=True)
+                    for i in range(5):
+                        mode = "L" if i == 0 else "RGB"
+                        Image.new(mode, (40, 30), 50 * (category + 1) if mode == "L" else (50 * (category + 1),) * 3).save(
+                            place / f"{category + 1:03d}_{i + 1:04d}.jpg"
+                        )
+
+        folder = tmp_path / "raw"
+        folder.mkdir()
+        into(folder)
+
+        class Here:
+            def __enter__(self):
+                return str(folder)
+
+            def __exit__(self, *_):
+                pass
+
+        monkeypatch.setattr(datasets.tempfile, "TemporaryDirectory", Here)
+        return images, labels
+
+    return prepare
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10", "cifar100", "svhn"])
+def test_loaders_read_the_original_format(raw_files, own_home, name):
+    images, labels = raw_files(name)
+    dataset = load_dataset(name)
+    stored = dataset.train[0]
+    if name.endswith("mnist"):
+        np.testing.assert_array_equal(stored, images[:, :28, :28, :1])
+    else:
+        np.testing.assert_array_equal(stored[:20], images)
+    np.testing.assert_array_equal(dataset.train[1][:20], labels)
+    assert dataset.spec.input_shape == DATASETS[name].input_shape
+    assert [path.name for path in (own_home / "datasets").iterdir()] == [f"{name}.npz"]
+
+
+def test_caltech256_is_resized_and_split_within_each_category(raw_files, monkeypatch):
+    raw_files("caltech256")
+    dataset = load_dataset("caltech256")
+    assert dataset.train[0].shape == (12, 224, 224, 3)
+    assert np.bincount(dataset.train[1]).tolist() == [4, 4, 4]
+    assert np.bincount(dataset.test[1]).tolist() == [1, 1, 1]
+    for image, label in zip(*dataset.train, strict=True):
+        assert abs(int(image.mean()) - 50 * (label + 1)) <= 3

@@ -1,0 +1,139 @@
+import math
+
+import pytest
+import torch
+
+from n2n_gym.datasets import load_dataset
+from n2n_gym.models.build import Network
+from n2n_gym.recipes import Recipe
+from n2n_gym.training import DIVERGED, ImageData, TeacherLogits, train
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def data(toy_problem):
+    return ImageData(load_dataset(toy_problem.dataset), (1, 8, 8), train_size=None, device=CPU)
+
+
+def network(problem, seed=0):
+    torch.manual_seed(seed)
+    return Network(problem.architecture)
+
+
+LABELS = Recipe(name="t", epochs=6, batch_size=16, learning_rate=0.01, weight_decay=0.0, hard=1.0)
+
+
+def test_learns_from_labels(toy_problem, data):
+    student = network(toy_problem)
+    before = data.validation_accuracy(student)
+    outcome = train(student, data, LABELS, seed=0)
+    assert outcome.accuracy == data.validation_accuracy(student) > max(before, 0.8)
+    assert outcome.epochs == 6
+
+
+def test_learns_from_logits_alone(toy_problem, data):
+    teacher = network(toy_problem)
+    train(teacher, data, LABELS, seed=0)
+    student = network(toy_problem, seed=1)
+    recipe = Recipe(name="t", epochs=15, batch_size=16, learning_rate=0.01, weight_decay=0.0, soft=1.0)
+    logits = TeacherLogits(teacher, data)
+
+    def gap():
+        with torch.no_grad():
+            images = data.batch(data.view(0, augment=False), torch.arange(len(data.train_images)))
+            return float((student.eval()(images) - logits.of(0, augment=False)).square().mean())
+
+    before = gap()
+    outcome = train(student, data, recipe, seed=0, teacher=logits)
+    assert gap() < 0.1 * before
+    assert outcome.accuracy > 0.8
+
+
+def test_same_seed_same_network_another_seed_another(toy_problem, data):
+    results = []
+    for seed in (0, 0, 1):
+        student = network(toy_problem)
+        train(student, data, LABELS, seed=seed)
+        results.append(torch.cat([p.detach().flatten() for p in student.parameters()]))
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+
+
+def test_patience_stops_early_and_keeps_the_best_weights(toy_problem, data):
+    student = network(toy_problem)
+    seen = []
+    recipe = Recipe(name="t", epochs=60, batch_size=16, learning_rate=0.01, weight_decay=0.0, hard=1.0, patience=5)
+    outcome = train(student, data, recipe, seed=0, on_epoch=lambda epoch, accuracy: seen.append(accuracy))
+    assert outcome.epochs == len(seen) < 60
+    assert outcome.accuracy == max(seen) == data.validation_accuracy(student)
+    assert seen.index(max(seen)) == outcome.epochs - 6
+
+
+def test_milestones_divide_the_rate_by_ten(toy_problem, data):
+    """After a milestone at epoch 1, one more epoch moves the weights about ten times less."""
+
+    def distance(milestones):
+        student = network(toy_problem)
+        recipe = Recipe(
+            name="t", epochs=2, batch_size=16, optimizer="sgd", learning_rate=0.01, hard=1.0, milestones=milestones
+        )
+        marks = []
+
+        def mark(_epoch, _accuracy):
+            marks.append(torch.cat([p.detach().flatten() for p in student.parameters()]))
+
+        train(student, data, recipe, seed=0, on_epoch=mark)
+        return float((marks[1] - marks[0]).norm())
+
+    assert distance((1,)) < 0.3 * distance(())
+
+
+def test_divergence_is_a_result_not_an_exception(toy_problem, data):
+    recipe = Recipe(name="t", epochs=3, batch_size=16, optimizer="sgd", learning_rate=1e18, hard=1.0)
+    outcome = train(network(toy_problem), data, recipe, seed=0)
+    assert outcome.failure == DIVERGED
+
+
+def test_batch_statistics_move_in_every_epoch(data):
+    """Evaluation after an epoch must not leave batch normalisation frozen for the next."""
+    from n2n_gym.models.zoo import network as zoo
+
+    student = Network(zoo("conv4", (1, 8, 8), 3, width=0.2))
+    statistics = []
+    recipe = Recipe(name="t", epochs=3, batch_size=16, learning_rate=0.01, hard=1.0, patience=10)
+    train(student, data, recipe, seed=0, on_epoch=lambda *_: statistics.append(student.layers[1].running_mean.clone()))
+    assert not torch.equal(statistics[0], statistics[1])
+    assert not torch.equal(statistics[1], statistics[2])
+
+
+def test_logits_belong_to_the_view_they_were_computed_from(real_dataset):
+    real_dataset("cifar10")
+    from n2n_gym.models.zoo import network as zoo
+
+    data = ImageData(load_dataset("cifar10"), (3, 32, 32), train_size=40, device=CPU)
+    teacher = Network(zoo("conv4", width=0.2)).eval()
+    logits = TeacherLogits(teacher, data, views=2)
+    for epoch in (0, 1, 2, 0):
+        view = data.view(epoch, augment=True)
+        with torch.no_grad():
+            expected = teacher(data.batch(view, torch.tensor([7, 30])))
+        torch.testing.assert_close(logits.of(epoch, augment=True)[[7, 30]], expected)
+    assert not torch.equal(logits.of(0, augment=True), logits.of(1, augment=True))
+    torch.testing.assert_close(logits.of(0, augment=False), logits.of(1, augment=False))
+
+
+def test_accuracy_without_patience_is_not_measured_until_the_end(toy_problem, data):
+    seen = []
+    train(network(toy_problem), data, LABELS, seed=0, on_epoch=lambda _, accuracy: seen.append(accuracy))
+    assert all(math.isnan(accuracy) for accuracy in seen)
+
+
+def test_validation_and_test_images_are_not_trained_on(toy_problem):
+    dataset = load_dataset(toy_problem.dataset)
+    data = ImageData(dataset, (1, 8, 8), train_size=50, device=CPU)
+    train_images = {image.numpy().tobytes() for image in data.train_images}
+    held_out = {image.numpy().tobytes() for image in data.validation_images}
+    held_out |= {image.transpose(2, 0, 1).tobytes() for image in dataset.test[0]}
+    assert len(train_images) == 50
+    assert not train_images & held_out
