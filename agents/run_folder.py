@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import uuid
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -18,6 +19,7 @@ from n2n_gym.files import read_json, write_json, write_text
 CONFIG = "config.json"
 RESULT = "result.json"
 HISTORY = "history.csv"
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -61,31 +63,46 @@ class RunFolder:
     Args:
         path: The folder; made if it is not there.
         configuration: What the run is to do; a folder that holds a run of another configuration is refused.
+        command: The command line that starts the run; a resumed run keeps its first.
+
+    Attributes:
+        run: A name that no other run has.
+        command: The command line that started the run.
 
     Raises:
         InputError: If the folder is in use, of another configuration, or not a run folder.
     """
 
-    def __init__(self, path: Path, configuration: dict[str, Any]) -> None:
+    def __init__(self, path: Path, configuration: dict[str, Any], command: str = "") -> None:
         self.path = path
         if path.exists() and not (path / CONFIG).exists() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(f"{path} exists and is not a run folder; choose another --out")
         path.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(path / ".lock")
+        self._lock = FileLock(path / LOCK)
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise InputError(f"{path} is in use by another process; wait for it or choose another --out") from None
         try:
             if not (path / CONFIG).exists():
-                write_json(path / CONFIG, {"run": uuid.uuid4().hex, "configuration": configuration})
+                write_json(path / CONFIG, {"run": uuid.uuid4().hex, "command": command, "configuration": configuration})
             saved = read_configuration(path)
             if saved != configuration:
                 raise InputError(f"{path} holds a run of another configuration ({_differences(saved, configuration)})")
-            self.run: str = read_json(path / CONFIG, "run")["run"]
+            start = read_json(path / CONFIG, "run configuration")
+            self.run, self.command = str(start.get("run")), str(start.get("command"))
+            self._sweep()
         except BaseException:
             self._lock.release()
             raise
+
+    def _sweep(self) -> None:
+        """Remove what a killed process was just writing."""
+        for part in self.path.glob(".*"):
+            if part.is_dir():
+                shutil.rmtree(part)
+            elif part.name != LOCK:
+                part.unlink()
 
     def __enter__(self) -> Self:
         return self

@@ -48,6 +48,8 @@ class Search:
     """Number of training images; all by default."""
     stages: Literal["1", "2", "1+2"] = "1+2"
     """Which stages to run: 1 removes layers, 2 shrinks them."""
+    architecture: str | None = None
+    """With stages 2: file of the stage-1 student to start from (stage1.json of a run); by default the teacher itself."""
     iterations: int = 100
     """Policy updates in each stage."""
     rollouts: int = 5
@@ -86,6 +88,9 @@ class Search:
             raise InputError(f"distillation-weight must be 0 or more, not {self.distillation_weight:g}")
         if self.stages not in ("1", "2", "1+2"):
             raise unknown("stages", self.stages, ("1", "2", "1+2"))
+        if self.architecture is not None and self.stages != "2":
+            raise InputError(f"architecture is where stage 2 starts from: it goes with stages 2, not {self.stages}")
+        _ = self.start
         reward_by_name(self.reward)
         search_recipe(self.recipe, self.problem.data)
         torch_device(self.device)
@@ -95,6 +100,14 @@ class Search:
     def problem(self) -> Problem:
         """Teacher and data."""
         return Problem(self.teacher, self.dataset, self.width, self.train_size)
+
+    @cached_property
+    def start(self) -> Candidate:
+        """What the first of the stages starts from."""
+        teacher = self.problem.architecture
+        return (
+            Candidate(teacher) if self.architecture is None else Candidate.load(Path(self.architecture).expanduser(), teacher)
+        )
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -155,26 +168,25 @@ def compress(
         search = Search(**settings)
     search = search.resumed()
     search.check()
-    with RunFolder(search.folder, search.configuration) as folder:
+    with RunFolder(search.folder, search.configuration, command) as folder:
         if (result := folder.result) is not None:
             return result
         with display or Display() as shown:
-            return _Run(search, folder, shown, command).go()
+            return _Run(search, folder, shown).go()
 
 
 class _Run:
     """One run, from wherever its folder says it is."""
 
-    def __init__(self, search: Search, folder: RunFolder, display: Display, command: str) -> None:
+    def __init__(self, search: Search, folder: RunFolder, display: Display) -> None:
         self.search = search
         self.folder = folder
         self.display = display
-        self.command = command
         self.history = folder.read_history()
 
     def go(self) -> dict[str, Any]:
         teacher = self._ready_teacher()
-        start = Candidate(self.search.problem.architecture)
+        start = self.search.start
         found: dict[int, Candidate] = {}
         with self._make_evaluator() as evaluator:
             for stage in (1, 2):
@@ -323,8 +335,8 @@ class _Run:
             },
             "seed": self.search.seed,
             "configuration": self.search.configuration,
-            "versions": library_versions(),
-            "command": self.command,
+            "versions": library_versions("gymnasium", "stable-baselines3"),
+            "command": self.folder.command,
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -58,7 +59,7 @@ class Problem:
             dataset = f"{Path(dataset).stem}-{self.data.digest[:8]}"
         width = "" if self.width == 1 else f"-w{self.width:g}"
         size = "" if self.train_size is None else f"-n{self.train_size}"
-        return f"{teacher}{width}-{dataset}{size}"
+        return re.sub(r"[^\w.-]", "_", f"{teacher}{width}-{dataset}{size}")
 
     def _own_architecture(self, path: Path) -> Architecture:
         if self.width != 1:

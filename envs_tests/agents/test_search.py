@@ -104,6 +104,21 @@ def test_one_stage_alone(settings, tmp_path):
     assert {row["stage"] for row in rows(tmp_path / "second")} == {"2"}
 
 
+def test_stage_2_goes_on_from_another_runs_stage_1(settings, tmp_path, toy_teacher):
+    compress(**{**settings, "stages": "1"})
+    found = str(Path(settings["out"]) / "stage1.json")
+    goes_on = {**settings, "stages": "2", "architecture": found, "out": str(tmp_path / "second")}
+    compress(**goes_on)
+    student = Candidate.load(tmp_path / "second" / "stage2.json", DEEPER_TOY)
+    assert student.removals == Candidate.load(Path(found), DEEPER_TOY).removals
+    assert student.shrinkages is not None
+    with pytest.raises(InputError, match="student of another teacher"):
+        compress(**{**goes_on, "teacher": toy_teacher, "out": str(tmp_path / "third")})
+    with pytest.raises(InputError, match=r"goes with stages 2, not 1\+2"):
+        compress(**{**goes_on, "stages": "1+2", "out": str(tmp_path / "third")})
+    assert not (tmp_path / "third").exists()
+
+
 def test_a_finished_run_is_not_run_again(settings):
     first = compress(**settings)
     assert compress(**settings) == first

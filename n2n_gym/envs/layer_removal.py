@@ -137,8 +137,8 @@ class LayerRemovalEnv(CompressionEnv):
     | `store` | `"auto"` | SQLite file of evaluations, `$N2N_HOME/evaluations.sqlite` by default; None for none |
     | `render_mode` | None | `"ansi"` or `"rgb_array"` |
 
-    The zoo has `conv4`, `vgg11`, `vgg13`, `vgg16`, `vgg19`, `resnet18`, `resnet34`, `resnet50`, `resnet101`, `resnet152`; data sets
-    are `digits`, `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, `svhn`, `caltech256`.
+    The zoo has `conv4`, `vgg11`, `vgg13`, `vgg16`, `vgg19`, `resnet18`, `resnet34`, `resnet50`, `resnet101` and `resnet152`;
+    data sets are `digits`, `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, `svhn` and `caltech256`.
 
     Making the environment and all steps but the last train nothing and download nothing. The teacher is trained, once,
     when the first episode ends.

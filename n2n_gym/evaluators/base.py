@@ -9,10 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
+from n2n_gym import __version__
 from n2n_gym.architecture import Architecture
 
 
@@ -110,12 +111,6 @@ class Evaluator(ABC):
         self.close()
 
 
-def library_versions() -> dict[str, str]:
-    """Versions of the libraries that a student's training depends on."""
-    versions = {}
-    for name in ("n2n-gym", "torch"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
+def library_versions(*others: str) -> dict[str, str]:
+    """Versions of the libraries that a student's training depends on, and of others by their names on PyPI."""
+    return {"n2n-gym": __version__, **{name: version(name) for name in ("torch", *others)}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -89,6 +90,7 @@ class WorkerEvaluator(Evaluator):
 def _start_worker(evaluator: Evaluator) -> None:
     global _evaluator
     _evaluator = evaluator
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,8 @@ def ready_teacher(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parent / f".{name}.lock"):  # of several processes that want it, one trains
         if not folder.exists():
+            for part in folder.parent.glob(f".{name}.*/"):  # what a killed process was just writing
+                shutil.rmtree(part)
             _train_teacher(folder, problem, recipe, device, on_epoch)
     return load_teacher(name, problem)
 
