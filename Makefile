@@ -1,4 +1,4 @@
-# make demo | test | lint | types | benchmark | clean
+# make demo | test | lint | types | check | clean
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3

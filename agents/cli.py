@@ -8,7 +8,7 @@ import itertools
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,11 +28,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except InputError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"n2n: error: {error}")
-        return 2
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
-        Console(stderr=True).print("\nstopped; the same command goes on from the last finished update")
+        Console(stderr=True).print("\nstopped; a run goes on where it was when the same command is given again")
         return 130
+
+
+def _refuse(reason: str) -> int:
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"n2n: error: {reason}")
+    return 2
 
 
 def _dispatch(words: list[str]) -> int:
@@ -47,7 +53,7 @@ def _dispatch(words: list[str]) -> int:
         if name in COMMANDS:
             COMMANDS[name].run(words[length:])
             return 0
-    raise unknown("command", " ".join(w for w in words[:2] if not w.startswith("-")), COMMANDS)
+    raise unknown("command", words[0] if words[0] != "teacher" else " ".join(words[:2]), COMMANDS)
 
 
 def _parse(options: type[Options], command: str, words: list[str]) -> Options:
@@ -89,7 +95,8 @@ def _compress(words: list[str]) -> None:
     from agents.display import ProgressDisplay
     from agents.search import compress
 
-    search = search.resumed()
+    given = {word[2:].split("=")[0].replace("-", "_") for word in words if word.startswith("--")}
+    search = search.resumed(given)
     console = Console()
     command = shlex.join(["n2n", "compress", *words])
     result = compress(search, display=ProgressDisplay(console), command=command)
@@ -129,8 +136,6 @@ class TeacherTrain:
     """Factor on the network's filters."""
     train_size: int | None = None
     """Number of training images; all by default."""
-    epochs: int | None = None
-    """Instead of the recipe's; the teacher is then kept under a name of its own."""
     device: str = "auto"
     """auto, cpu, cuda."""
 
@@ -138,24 +143,17 @@ class TeacherTrain:
 def _teacher_train(words: list[str]) -> None:
     options = _parse(TeacherTrain, "teacher train", words)
     from agents.display import ProgressDisplay
-    from n2n_gym.evaluators.distillation import torch_device
     from n2n_gym.models.teachers import ready_teacher
     from n2n_gym.problem import Problem
     from n2n_gym.recipes import teacher_recipe
+    from n2n_gym.training import torch_device
 
     problem = Problem(options.teacher, options.dataset, options.width, options.train_size)
-    recipe = teacher_recipe(problem.data)
-    if options.epochs is not None:
-        if options.epochs < 1:
-            raise InputError(f"epochs must be at least 1, not {options.epochs}")
-        recipe = replace(recipe, epochs=options.epochs)
     console = Console()
     with ProgressDisplay(console) as display:
-        display.start("teacher", recipe.epochs)
+        display.start("teacher", teacher_recipe(problem.data).epochs)
         device = torch_device(options.device)
-        teacher = ready_teacher(
-            problem, device=device, recipe=recipe, on_epoch=lambda epoch, _: display.update(epoch, problem.name)
-        )
+        teacher = ready_teacher(problem, device=device, on_epoch=lambda epoch, _: display.update(epoch, problem.name))
     _print_teacher(console, teacher.name)
 
 
@@ -173,7 +171,11 @@ def _teacher_list(words: list[str]) -> None:
     for heading in ("name", "parameters", "MACs", "val accuracy", "test accuracy"):
         table.add_column(heading, justify="left" if heading == "name" else "right", overflow="fold")
     for name in teacher_names():
-        facts = teacher_facts(name)
+        try:
+            facts = teacher_facts(name)
+        except InputError:
+            table.add_row(name, "damaged")
+            continue
         accuracies = (f"{facts[split]:.2%}" for split in ("val_accuracy", "test_accuracy"))
         table.add_row(name, f"{facts['parameters']:,}", f"{facts['macs']:,}", *accuracies)
     console.print(table)

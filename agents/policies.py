@@ -44,7 +44,6 @@ class SequencePolicy(BasePolicy):
         *,
         layers: int = 2,
         hidden: int,
-        **_: Any,
     ) -> None:
         if not isinstance(observation_space, spaces.Dict) or not {"architecture", "position"} <= set(observation_space.spaces):
             raise ValueError("this policy needs the observations of N2N/LayerRemoval-v0 or N2N/LayerShrink-v0")

@@ -115,6 +115,8 @@ class Reinforce(BaseAlgorithm):
         self.use_masking = use_masking
         self.baseline: float | None = None
         self.advantage_square: float | None = None
+        if n_rollouts < 1:
+            raise ValueError(f"n_rollouts must be at least 1, not {n_rollouts}")
         if env is not None and n_rollouts % self.n_envs:
             raise ValueError(f"n_rollouts ({n_rollouts}) must be a multiple of the number of environments ({self.n_envs})")
         if _init_setup_model:
@@ -142,6 +144,10 @@ class Reinforce(BaseAlgorithm):
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
+        assert self.env is not None
+        assert isinstance(self._last_obs, dict)
+        if self._last_obs["position"].any():  # an episode that was interrupted is not gone on with
+            self._last_obs = self.env.reset()  # type: ignore[assignment]
         callback.on_training_start(locals(), globals())
         while self.num_timesteps < total_timesteps:
             rollouts = self._collect_rollouts(callback)
@@ -248,6 +254,8 @@ class Reinforce(BaseAlgorithm):
     def save(self, path: str | Path, exclude: Any = None, include: Any = None) -> None:  # type: ignore[override]
         """Write weights, optimiser, baseline, counters and random state to one safetensors file: nothing in it can run.
 
+        A learning-rate schedule is saved as the rate that it has reached.
+
         Args:
             path: The file, by custom ending in `.policy`.
             exclude: Not used; the file is always whole.
@@ -280,7 +288,7 @@ class Reinforce(BaseAlgorithm):
 
         Args:
             path: The file.
-            env: To learn on, or None to predict only with spaces set later; another teacher's is fine.
+            env: To learn on or to act in; another teacher's is fine.
             device: Where the policy will be.
             **settings: Arguments of the constructor to set anew.
 

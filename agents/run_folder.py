@@ -5,16 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 import uuid
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
 from n2n_gym.errors import InputError
-from n2n_gym.files import read_json, write_json, write_text
+from n2n_gym.files import PART, read_json, sweep, write_json, write_text
 
 CONFIG = "config.json"
 RESULT = "result.json"
@@ -57,25 +56,42 @@ class Episode:
     from_store: bool
 
 
+@dataclass(frozen=True)
+class RunStart:
+    """How a run was started: what `config.json` holds.
+
+    Attributes:
+        configuration: What it is to do; the same on every resume.
+        identity: Fingerprints of the files that the configuration names; the same on every resume.
+        store: File of evaluations shared with other runs, or None.
+        command: The command line.
+        run: A name that no other run has.
+    """
+
+    configuration: dict[str, Any]
+    identity: dict[str, str]
+    store: str | None = None
+    command: str = ""
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
 class RunFolder:
     """A run's files. Only one process at a time may hold it.
 
     Args:
         path: The folder; made if it is not there.
-        configuration: What the run is to do; a folder that holds a run of another configuration is refused.
-        command: The command line that starts the run; a resumed run keeps its first.
+        start: How the run is started; a folder that holds another run is refused.
 
     Attributes:
-        run: A name that no other run has.
-        command: The command line that started the run.
+        start: How the run was started first.
 
     Raises:
         InputError: If the folder is in use, of another configuration, or not a run folder.
     """
 
-    def __init__(self, path: Path, configuration: dict[str, Any], command: str = "") -> None:
+    def __init__(self, path: Path, start: RunStart) -> None:
         self.path = path
-        if path.exists() and not (path / CONFIG).exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not (path / CONFIG).exists() and (not path.is_dir() or _foreign(path)):
             raise InputError(f"{path} exists and is not a run folder; choose another --out")
         path.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path / LOCK)
@@ -85,24 +101,17 @@ class RunFolder:
             raise InputError(f"{path} is in use by another process; wait for it or choose another --out") from None
         try:
             if not (path / CONFIG).exists():
-                write_json(path / CONFIG, {"run": uuid.uuid4().hex, "command": command, "configuration": configuration})
-            saved = read_configuration(path)
-            if saved != configuration:
-                raise InputError(f"{path} holds a run of another configuration ({_differences(saved, configuration)})")
-            start = read_json(path / CONFIG, "run configuration")
-            self.run, self.command = str(start.get("run")), str(start.get("command"))
-            self._sweep()
+                write_json(path / CONFIG, asdict(start))
+            self.start = read_start(path)
+            if self.start.configuration != start.configuration:
+                differences = _differences(self.start.configuration, start.configuration)
+                raise InputError(f"{path} holds a run of another configuration ({differences})")
+            if self.start.identity != start.identity:
+                raise InputError(f"the teacher's or the data set's file has changed since the run in {path} was started")
+            sweep(path)
         except BaseException:
             self._lock.release()
             raise
-
-    def _sweep(self) -> None:
-        """Remove what a killed process was just writing."""
-        for part in self.path.glob(".*"):
-            if part.is_dir():
-                shutil.rmtree(part)
-            elif part.name != LOCK:
-                part.unlink()
 
     def __enter__(self) -> Self:
         return self
@@ -113,36 +122,54 @@ class RunFolder:
     @property
     def result(self) -> dict[str, Any] | None:
         """The finished run's result; None while it is not finished."""
-        return read_json(self.path / RESULT, "result") if (self.path / RESULT).exists() else None
+        if not (self.path / RESULT).exists():
+            return None
+        result = read_json(self.path / RESULT, "result")
+        if not {"teacher", "student", "search", "seed"} <= set(result):
+            raise InputError(f"{self.path / RESULT} is damaged; remove it and resume the run to have it written again")
+        return result
 
     def read_history(self) -> list[Episode]:
         """All episodes that were written down."""
         if not (self.path / HISTORY).exists():
             return []
-        with (self.path / HISTORY).open(newline="", encoding="utf-8") as file:
-            return [_parse(row) for row in csv.DictReader(file)]
+        try:
+            with (self.path / HISTORY).open(newline="", encoding="utf-8") as file:
+                return [_parse(row) for row in csv.DictReader(file)]
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{self.path / HISTORY} is damaged ({type(error).__name__}: {error}); start another run"
+            ) from None
 
     def write_history(self, episodes: list[Episode]) -> None:
         """Write all episodes in one step."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, [field.name for field in fields(Episode)], lineterminator="\n")
+        writer = csv.DictWriter(text, [column.name for column in fields(Episode)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(episode) for episode in episodes)
         write_text(self.path / HISTORY, text.getvalue())
 
 
-def read_configuration(path: Path) -> dict[str, Any]:
-    """The configuration of the run in a folder.
+def read_start(path: Path) -> RunStart:
+    """How the run in a folder was started.
 
     Raises:
-        InputError: If the folder holds no run.
+        InputError: If the folder holds no run, or its file is damaged.
     """
     if not (path / CONFIG).exists():
         raise InputError(f"no run to resume in {path}: it has no {CONFIG}; start one with --out {path}")
-    configuration = read_json(path / CONFIG, "run configuration").get("configuration")
-    if not isinstance(configuration, dict):
-        raise InputError(f"{path / CONFIG} is not a run configuration")
-    return configuration
+    try:
+        start = RunStart(**read_json(path / CONFIG, "run configuration"))
+        if not isinstance(start.configuration, dict):
+            raise TypeError("the configuration is no object")
+    except TypeError as error:
+        raise InputError(f"{path / CONFIG} is damaged ({error}); start another run") from None
+    return start
+
+
+def _foreign(path: Path) -> list[Path]:
+    """What is in a folder that no run of ours, killed as it began, has left there."""
+    return [file for file in path.iterdir() if file.name != LOCK and not file.name.startswith(PART)]
 
 
 def _differences(saved: dict[str, Any], wanted: dict[str, Any]) -> str:
@@ -152,13 +179,13 @@ def _differences(saved: dict[str, Any], wanted: dict[str, Any]) -> str:
 
 def _parse(row: dict[str, str]) -> Episode:
     values: dict[str, Any] = dict(row)
-    for field in fields(Episode):
-        text = row[field.name]
-        match field.type:
+    for column in fields(Episode):
+        text = row[column.name]
+        match column.type:
             case "int":
-                values[field.name] = int(text)
+                values[column.name] = int(text)
             case "float":
-                values[field.name] = float(text)
+                values[column.name] = float(text)
             case "bool":
-                values[field.name] = text == "True"
+                values[column.name] = text == "True"
     return Episode(**values)

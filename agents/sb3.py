@@ -26,6 +26,8 @@ class BatchedVecEnv(VecEnv):
     """
 
     def __init__(self, envs: CompressionVectorEnv) -> None:
+        if not isinstance(envs, CompressionVectorEnv):
+            raise TypeError(f"BatchedVecEnv takes what gym.make_vec('N2N/...') gives, unwrapped, not {type(envs).__name__}")
         self.envs = envs
         self._actions = np.zeros(envs.num_envs, dtype=np.int64)
         self._start = time.time()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from stable_baselines3.common.callbacks import BaseCallback
+from torch import get_num_threads
 
 from agents.display import Display
 from agents.reinforce import Reinforce
 from agents.report import draw_architectures, draw_curves
-from agents.run_folder import HISTORY, RESULT, Episode, RunFolder, read_configuration
+from agents.run_folder import HISTORY, RESULT, Episode, RunFolder, RunStart, read_start
 from agents.sb3 import BatchedVecEnv
 from agents.student import FinalTraining
+from n2n_gym.architecture import shrink_decisions
 from n2n_gym.candidate import Candidate
 from n2n_gym.datasets import load_dataset
 from n2n_gym.envs.base import Finished, Settings
@@ -25,13 +28,14 @@ from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.evaluators.base import Evaluation, Evaluator, library_versions
-from n2n_gym.evaluators.distillation import torch_device
+from n2n_gym.evaluators.store import EvaluationStore
 from n2n_gym.files import write_json
-from n2n_gym.models.checkpoint import describe_checkpoint
+from n2n_gym.models.checkpoint import load_checkpoint, save_checkpoint
 from n2n_gym.models.teachers import Teacher, ready_teacher
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import final_recipe, search_recipe, teacher_recipe
 from n2n_gym.rewards import reward_by_name
+from n2n_gym.training import torch_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +63,16 @@ class Search:
     reward: str = "paper"
     """How students are rewarded: paper or naive."""
     distillation_weight: float = 1.0
-    """Weight of the teacher's logits in the final training (the paper's lambda)."""
+    """Weight of the mean squared error to the teacher's logits in the final training (the paper's lambda; a mean over classes,
+    where the paper has a sum)."""
     seed: int = 0
     """Of policies, students' trainings and final training."""
     device: str = "auto"
     """Where networks are trained: auto, cpu, cuda."""
     workers: int | None = None
     """Processes that train students side by side; by default one per core on a CPU, none on a GPU."""
+    timeout: float | None = None
+    """Seconds after which a student's training is given up; never by default."""
     store: str | None = None
     """SQLite file of evaluated students to share with other runs; by default the run has its own."""
     out: str | None = None
@@ -82,6 +89,10 @@ class Search:
         for name in ("iterations", "rollouts"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed must be 0 to {2**32 - 1}, not {self.seed}")
+        if self.timeout is not None and not self.timeout > 0:
+            raise InputError(f"timeout must be more than 0 seconds, not {self.timeout:g}")
         if self.workers is not None and self.workers < 0:
             raise InputError(f"workers must be 0 (train in this process) or more, not {self.workers}")
         if not 0 <= self.distillation_weight < float("inf"):
@@ -90,11 +101,16 @@ class Search:
             raise unknown("stages", self.stages, ("1", "2", "1+2"))
         if self.architecture is not None and self.stages != "2":
             raise InputError(f"architecture is where stage 2 starts from: it goes with stages 2, not {self.stages}")
-        _ = self.start
+        if self.stages == "2":
+            _ = ShrinkStage(self.start.architecture)
         reward_by_name(self.reward)
         search_recipe(self.recipe, self.problem.data)
         torch_device(self.device)
-        load_dataset(self.dataset).split(self.train_size)
+        dataset = load_dataset(self.dataset)
+        dataset.split(self.train_size)
+        _ = dataset.test  # what is wrong with it is said now, not when all is done
+        if self.store is not None:
+            EvaluationStore(Path(self.store).expanduser()).close()
 
     @cached_property
     def problem(self) -> Problem:
@@ -105,9 +121,14 @@ class Search:
     def start(self) -> Candidate:
         """What the first of the stages starts from."""
         teacher = self.problem.architecture
-        return (
-            Candidate(teacher) if self.architecture is None else Candidate.load(Path(self.architecture).expanduser(), teacher)
-        )
+        if self.architecture is None:
+            return Candidate(teacher)
+        candidate = Candidate.load(Path(self.architecture).expanduser(), teacher)
+        if candidate.shrinkages is not None:
+            raise InputError(
+                f"{self.architecture} is a stage-2 result; stage 2 starts from a stage-1 result, such as stage1.json"
+            )
+        return candidate
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -119,28 +140,40 @@ class Search:
         """Where the run is kept."""
         return Path(self.out or f"runs/{self.problem.name}-s{self.seed}").expanduser()
 
-    def resumed(self) -> Search:
+    @property
+    def identity(self) -> dict[str, str]:
+        """What the configuration's files hold: a resumed run must find the same."""
+        return {"teacher": self.problem.architecture.fingerprint, "dataset": load_dataset(self.dataset).fingerprint}
+
+    def resumed(self, given: Collection[str]) -> Search:
         """With `resume`, the search that was started there; else this one.
 
+        Args:
+            given: The fields that were given explicitly; one that contradicts the run is refused.
+
         Raises:
-            InputError: If there is none, or an option was given that contradicts it.
+            InputError: If there is no run, it is damaged, or an option contradicts it.
         """
         if self.resume is None:
             return self
         path = Path(self.resume).expanduser()
-        saved = read_configuration(path)
-        known = {f.name: f.default for f in fields(self) if f.name not in _FREE}
-        for name, default in known.items():
-            given = getattr(self, name)
-            if given not in (default, saved.get(name, default)):
-                raise InputError(f"{path} holds a run with {name} {saved.get(name)!r}, not {given!r}; leave the option out")
+        saved = read_start(path)
+        if "out" in given:
+            raise InputError("a resumed run stays in its folder: give --resume without --out")
+        for name in given:
+            if name in saved.configuration and getattr(self, name) != saved.configuration[name]:
+                there = saved.configuration[name]
+                raise InputError(
+                    f"{path} holds a run with {name} {there!r}, not {getattr(self, name)!r}; leave the option out"
+                )
         try:
-            return replace(self, **saved, out=str(path), resume=None)
+            store = self.store if "store" in given else saved.store
+            return replace(self, **saved.configuration, store=store, out=str(path), resume=None)
         except TypeError:
             raise InputError(f"{path} was made by another version: its configuration does not fit") from None
 
 
-_FREE = ("workers", "store", "out", "resume")
+_FREE = ("workers", "timeout", "store", "out", "resume")
 
 
 def compress(
@@ -166,9 +199,10 @@ def compress(
             if name not in names:
                 raise unknown("option", name, names)
         search = Search(**settings)
-    search = search.resumed()
+    search = search.resumed(settings)
     search.check()
-    with RunFolder(search.folder, search.configuration, command) as folder:
+    start = RunStart(search.configuration, search.identity, search.store, command)
+    with RunFolder(search.folder, start) as folder:
         if (result := folder.result) is not None:
             return result
         with display or Display() as shown:
@@ -224,15 +258,20 @@ class _Run:
             seed=self.search.seed,
             device=self.search.device,
             workers=workers,
+            timeout=self.search.timeout,
             store=Path(self.search.store).expanduser() if self.search.store else self.folder.path / "evaluations.sqlite",
-            run=self.folder.run,
+            run=self.folder.start.run,
         )
 
     def _search(self, stage: int, start: Candidate, evaluator: Evaluator) -> Candidate | None:
         """Run one stage's policy updates; its result is the best student seen, or None if all were degenerate."""
         result = self.folder.path / f"stage{stage}.json"
         if result.exists():
+            self._check_history(stage, self.search.iterations)
             return Candidate.load(result, self.search.problem.architecture)
+        if stage == 2 and not shrink_decisions(start.architecture):
+            self.display.say("stage 1 left nothing to shrink")
+            return None
         decisions = RemovalStage(start.architecture) if stage == 1 else ShrinkStage(start.architecture)
         settings = Settings(
             teacher=self.search.teacher,
@@ -250,6 +289,7 @@ class _Run:
             policy, rate = STAGE_POLICIES[stage]
             agent = Reinforce(policy, envs, rate, n_rollouts=self.search.rollouts, seed=self.search.seed)
         done = agent.num_timesteps // (decisions.decisions * self.search.rollouts)
+        self._check_history(stage, done)
         self.history = [e for e in self.history if e.stage < stage or (e.stage == stage and e.iteration < done)]
         recorder = _Recorder(self, stage, checkpoint, done)
         self.display.start(f"stage {stage}", self.search.iterations, done)
@@ -260,6 +300,11 @@ class _Run:
         if best is not None:
             best.save(result)
         return best
+
+    def _check_history(self, stage: int, updates: int) -> None:
+        if sum(episode.stage == stage for episode in self.history) < updates * self.search.rollouts:
+            path = self.folder.path
+            raise InputError(f"{path / HISTORY} lacks episodes that {path} has learned from; start another run")
 
     def _best(self, stage: int, start: Candidate) -> Candidate | None:
         episodes = [episode for episode in self.history if not episode.reason]
@@ -280,11 +325,14 @@ class _Run:
         names = {"stage1": found[1], "student": last} if 1 in found else {"student": last}
         for name, candidate in names.items():
             place = self.folder.path / name
-            if not place.exists():
+            if not place.exists() and name == "student" and parts and candidate == found[1]:
+                same = load_checkpoint(self.folder.path / "stage1")  # stage 2 found nothing better: it is trained already
+                save_checkpoint(place, same.network, same.preprocessing, same.facts)
+            elif not place.exists():
                 final = final or FinalTraining(problem, teacher, recipe, seed=self.search.seed, device=self.search.device)
                 self.display.start(f"final training, {name}", recipe.epochs)
                 final.run(candidate, place, name, lambda epoch, accuracy: self.display.update(epoch, f"val {accuracy:.2%}"))
-            parts[name] = self._measured(describe_checkpoint(place)["facts"], teacher, candidate)
+            parts[name] = self._measured(load_checkpoint(place).facts, teacher, candidate)
         result = self._result(teacher, parts)
         draw_curves(self.folder.path / "curves.png", self.history, teacher.name)
         draw_architectures(self.folder.path / "architectures.png", last)
@@ -336,7 +384,8 @@ class _Run:
             "seed": self.search.seed,
             "configuration": self.search.configuration,
             "versions": library_versions("gymnasium", "stable-baselines3"),
-            "command": self.folder.command,
+            "threads": get_num_threads(),
+            "command": self.folder.start.command,
         }
 
 
@@ -365,7 +414,7 @@ class _Recorder(BaseCallback):
         run = self._run
         evaluation = finished.evaluation
         fingerprint = finished.student.fingerprint[:16]
-        trained_here = evaluation.run == run.folder.run and fingerprint not in self._seen
+        trained_here = evaluation.run == run.folder.start.run and fingerprint not in self._seen
         self._seen.add(fingerprint)
         count = sum(episode.stage == self._stage for episode in run.history)
         run.history.append(
@@ -405,5 +454,5 @@ class _Recorder(BaseCallback):
         mean = sum(episode.reward for episode in episodes[-run.search.rollouts :]) / run.search.rollouts
         best = max(episode.reward for episode in episodes)
         stored = sum(episode.from_store for episode in run.history)
-        note = f"best {best:.3f}, mean {mean:.3f}, {len(run.history)} students, {stored} from the store"
+        note = f"best {best:.3f} mean {mean:.3f} students {len(run.history)}, {stored} stored"
         run.display.update(updates, note)

@@ -10,13 +10,13 @@ import torch
 
 from n2n_gym.candidate import Candidate
 from n2n_gym.datasets import load_dataset
-from n2n_gym.evaluators.distillation import torch_device
+from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import Classifier, load_checkpoint, save_checkpoint
 from n2n_gym.models.teachers import Teacher
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import Recipe
-from n2n_gym.training import ImageData, TeacherLogits, train
+from n2n_gym.training import ImageData, TeacherLogits, torch_device, train
 
 
 class FinalTraining:
@@ -47,6 +47,8 @@ class FinalTraining:
             torch.manual_seed(self._seed)
             network = Network(architecture).to(self._device)
         outcome = train(network, self._data, self._recipe, seed=self._seed, teacher=self._logits, on_epoch=on_epoch)
+        if outcome.failure:
+            raise InputError(f"final training of {name}: {outcome.failure}; try a smaller --distillation-weight")
         facts: dict[str, Any] = {
             "name": name,
             "parameters": architecture.parameters,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,9 @@ from n2n_gym.files import home, write_json
 from n2n_gym.problem import Problem
 
 REAL_HOME = home()
-torch.set_num_threads(1)  # the tests' networks are too small to share out, and the test runner uses the cores itself
+# The tests' networks are too small to share out, and the test runner uses the cores itself.
+os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
+torch.set_num_threads(1)
 
 TOY = Architecture.chain([conv(12, bias=True), relu(), max_pool(), linear(3)], (1, 8, 8), 3)
 

@@ -78,7 +78,7 @@ def broken(change):
         (lambda a: a.update(y_train=a["y_train"][:-1]), "y_train must be integers"),
         (lambda a: a.update(y_test=a["y_test"].astype(float)), "y_test must be integers"),
         (lambda a: a.update(y_test=a["y_test"] + 3), r"labels in y_test must lie in 0 ... 2, found 3 ... 5"),
-        (lambda a: a.update(y_train=a["y_train"] - 1), "labels in y_train must lie in"),
+        (lambda a: a.update(y_train=a["y_train"] - 1), "labels in y_train must count from 0, found -1"),
     ],
 )
 def test_a_malformed_file_is_said_in_one_line(tmp_path, change, message):
@@ -103,6 +103,26 @@ def test_a_file_with_pickled_objects_is_not_opened(tmp_path):
     np.savez(path, **{**toy_arrays(), "x_train": np.array([{"a": 1}], dtype=object)})
     with pytest.raises(InputError, match="cannot be read"):
         dataset_spec(str(path))
+
+
+def test_odd_files(tmp_path):
+    array = tmp_path / "array.npy"
+    np.save(array, np.zeros(3))
+    array.rename(tmp_path / "array.npz")
+    with pytest.raises(InputError, match="cannot be read as a .npz"):
+        dataset_spec(str(tmp_path / "array.npz"))
+    empty = {name: values[:0] if name.endswith("train") else values for name, values in toy_arrays().items()}
+    np.savez(tmp_path / "empty.npz", **empty)
+    with pytest.raises(InputError, match="x_train holds no images"):
+        dataset_spec(str(tmp_path / "empty.npz"))
+    far = toy_arrays()
+    far["y_train"][0] = 10**12
+    np.savez(tmp_path / "far.npz", **far)
+    with pytest.raises(InputError, match="labels in y_train must count from 0"):
+        dataset_spec(str(tmp_path / "far.npz"))
+    np.savez(tmp_path / "two.npz", **{name: values[:2] for name, values in toy_arrays().items()})
+    with pytest.raises(InputError, match="at least 3 are needed"):
+        load_dataset(str(tmp_path / "two.npz")).split()
 
 
 def test_unknown_and_missing(tmp_path, monkeypatch):

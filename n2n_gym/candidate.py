@@ -67,7 +67,7 @@ class Candidate:
             consistent = candidate.architecture == Architecture.from_json(data["architecture"])
         except InputError:
             raise
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f"{path} is not a student's file: {type(error).__name__}: {error}") from None
         if not consistent:
             raise InputError(f"{path} was changed: its actions do not lead to its architecture")

@@ -123,11 +123,15 @@ class Dataset:
                 split does not depend on it.
 
         Raises:
-            InputError: If there are not that many training images.
+            InputError: If there are not that many training images, or fewer than three.
         """
         order = stratified_order(self.train[1])
         held_out = max(1, round(len(order) * self.spec.validation_share))
         available = len(order) - held_out
+        if available < 2:
+            raise InputError(
+                f"{self.path} has {len(order)} training images; at least 3 are needed, one of them for validation"
+            )
         check_train_size(train_size, self.spec.name, available)
         return order[held_out : held_out + (train_size or available)], order[:held_out]
 
@@ -146,8 +150,8 @@ class Dataset:
                 f"not {images.dtype} of shape {images.shape}"
             )
         _check_labels(self.path, f"y_{split}", images, labels)
-        if len(images) < 2:
-            raise InputError(f"{self.path}: x_{split} holds {len(images)} image(s); at least 2 are needed")
+        if len(images) == 0:
+            raise InputError(f"{self.path}: x_{split} holds no images")
         if labels.min() < 0 or labels.max() >= self.spec.classes:
             raise InputError(
                 f"{self.path}: labels in y_{split} must lie in 0 ... {self.spec.classes - 1}, "
@@ -222,7 +226,7 @@ def _arrays(path: Path, names: tuple[str, ...]) -> Arrays:
             return {name: file[name] for name in names}
     except InputError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+    except (OSError, ValueError, EOFError, KeyError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path} cannot be read as a .npz data set ({reason}); write it again with numpy.savez") from None
 
@@ -234,25 +238,35 @@ def _check_labels(path: Path, name: str, images: npt.NDArray[np.generic], labels
 
 
 def _digest(images: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> str:
-    return sha256(np.ascontiguousarray(images).tobytes() + np.ascontiguousarray(labels).tobytes()).hexdigest()
+    digest = sha256(np.ascontiguousarray(images).data)
+    digest.update(np.ascontiguousarray(labels).data)
+    return digest.hexdigest()
 
 
 @cache
 def _user_spec(path: str, _modified: int) -> DatasetSpec:
     arrays = _arrays(Path(path), ARRAYS)
     images, labels = arrays["x_train"], arrays["y_train"]
-    if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape:
+    if 0 in images.shape:
+        raise InputError(f"{path}: x_train holds no images: its shape is {images.shape}")
+    if images.ndim != 4 or images.dtype != np.uint8:
         raise InputError(f"{path}: x_train must be uint8 of shape (N, H, W, C), not {images.dtype} of shape {images.shape}")
     _check_labels(Path(path), "y_train", images, labels)
+    if labels.min() < 0 or labels.max() >= len(labels):
+        raise InputError(f"{path}: labels in y_train must count from 0, found {labels.min()} ... {labels.max()}")
     _, height, width, channels = images.shape
-    scaled_mean = images.mean(axis=(0, 1, 2)) / 255
-    scaled_std = np.maximum(images.std(axis=(0, 1, 2)) / 255, 1e-3)
+    counts = [
+        np.bincount(images[..., channel].ravel(), minlength=256) / images[..., channel].size for channel in range(channels)
+    ]
+    values = np.arange(256) / 255
+    mean = [float(share @ values) for share in counts]
+    std = [max(float(share @ (values - m) ** 2) ** 0.5, 1e-3) for share, m in zip(counts, mean, strict=True)]
     spec = DatasetSpec(
         path,
         (channels, height, width),
         int(labels.max()) + 1,
-        tuple(scaled_mean.tolist()),
-        tuple(scaled_std.tolist()),
+        tuple(mean),
+        tuple(std),
         digest=_digest(images, labels.astype(np.int64)),
     )
     dataset = Dataset(spec, Path(path))

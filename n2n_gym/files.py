@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
-import tempfile
+import shutil
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,15 +24,31 @@ def home() -> Path:
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Have `write` make a file beside `path`, then move it there in one step; missing folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
+    part = part_of(path)
     try:
-        write(Path(part))
-        Path(part).chmod(0o644)
-        Path(part).replace(path)
+        write(part)
+        part.replace(path)
     except BaseException:
-        Path(part).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
+
+
+PART = ".n2n-part-"
+"""Names of half-written files and folders begin like this."""
+
+
+def part_of(path: Path) -> Path:
+    """A new name beside `path` for what is still being written."""
+    return path.with_name(f"{PART}{uuid.uuid4().hex}-{path.name}")
+
+
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove what a killed process was just writing in a folder: all of it, or the parts of one file or folder."""
+    for part in folder.glob(f"{PART}*-{glob.escape(name)}" if name else f"{PART}*"):
+        if part.is_dir():
+            shutil.rmtree(part)
+        else:
+            part.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -56,5 +74,5 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{path} is not a readable {what}: {error}") from None
     if not isinstance(data, dict):
-        raise InputError(f"{path} is not a {what}: it holds {type(data).__name__}, not an object")
+        raise InputError(f"{path} is no {what}: it holds {type(data).__name__}, not an object")
     return data

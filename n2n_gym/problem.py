@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from n2n_gym.architecture import Architecture
+from n2n_gym.architecture import Architecture, Variable
+from n2n_gym.architecture.features import decision_rows
 from n2n_gym.datasets import DATASETS, DatasetSpec, check_train_size, dataset_spec
 from n2n_gym.errors import InputError
 from n2n_gym.files import read_json
@@ -59,7 +60,7 @@ class Problem:
             dataset = f"{Path(dataset).stem}-{self.data.digest[:8]}"
         width = "" if self.width == 1 else f"-w{self.width:g}"
         size = "" if self.train_size is None else f"-n{self.train_size}"
-        return re.sub(r"[^\w.-]", "_", f"{teacher}{width}-{dataset}{size}")
+        return re.sub(r"^\.|[^\w.-]", "_", f"{teacher}{width}-{dataset}{size}")
 
     def _own_architecture(self, path: Path) -> Architecture:
         if self.width != 1:
@@ -71,6 +72,10 @@ class Problem:
             raise InputError(f"{path}: {error}") from None
         if not architecture.verdict().feasible:
             raise InputError(f"{path}: the network cannot be built: {architecture.verdict()}")
+        try:
+            _ = decision_rows(architecture, range(len(architecture.nodes)), [Variable.LAYER] * len(architecture.nodes))
+        except ValueError as error:
+            raise InputError(f"{path}: {error}") from None
         if (architecture.input_shape[0], architecture.classes) != (self.data.input_shape[0], self.data.classes):
             raise InputError(
                 f"{path} takes {architecture.input_shape[0]} channel(s) and tells {architecture.classes} classes apart; "

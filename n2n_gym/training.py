@@ -14,11 +14,29 @@ from torch.nn import functional as F
 
 from n2n_gym.architecture.layers import Shape
 from n2n_gym.datasets import Dataset
+from n2n_gym.errors import InputError
 from n2n_gym.models.preprocessing import Preprocessing, View
 from n2n_gym.recipes import Recipe
 
 EVALUATION_BATCH = 500
 DIVERGED = "training diverged: the loss is not finite"
+
+
+def torch_device(name: str) -> torch.device:
+    """The device of that name; `auto` is the GPU if there is one, else the CPU.
+
+    Raises:
+        InputError: If the name is no device, or the device is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(f"device {name!r} cannot be used ({reason}); try auto, cpu or cuda") from None
+    return device
 
 
 class ImageData:
@@ -159,7 +177,7 @@ def train(
             if the recipe has `patience`, and is NaN otherwise until the end.
 
     Returns:
-        Validation accuracy and, if the loss left the finite numbers, the failure.
+        Validation accuracy and, if the loss left the finite numbers and no earlier epoch's weights were kept, the failure.
     """
     network.to(memory_format=torch.channels_last)
     optimizer = _optimizer(network, recipe)
@@ -187,7 +205,9 @@ def train(
             optimizer.step()
             total += loss.detach()
         if not math.isfinite(float(total)):
-            return Outcome(0.0, epoch, DIVERGED)
+            if best is None or not best.weights:
+                return Outcome(0.0, epoch, DIVERGED)
+            break
         accuracy = math.nan
         if best is not None:
             accuracy = data.validation_accuracy(network)

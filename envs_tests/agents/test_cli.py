@@ -1,13 +1,17 @@
 """Bad input: one clear line, exit status 2, nothing half-written."""
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from agents.cli import COMMANDS, main
+from agents.display import ProgressDisplay
 from envs_tests.conftest import toy_arrays
+from n2n_gym.models.teachers import teachers_folder
 
 
 def fails(capsys, *words):
@@ -41,7 +45,15 @@ def fails(capsys, *words):
         (["compress", "--train-size", "99999"], "more than the 1,078 training images of digits"),
         (["compress", "--device", "tpu9"], "device 'tpu9' cannot be used"),
         (["compress", "--resume", "nowhere"], "no run to resume in nowhere"),
-        (["teacher", "train", "--epochs", "0"], "epochs must be at least 1"),
+        (["compress", "--seed", "-1"], "seed must be 0 to 4294967295"),
+        (["compress", "--seed", "4294967296"], "seed must be 0 to 4294967295"),
+        (["compress", "--timeout", "0"], "timeout must be more than 0"),
+        (["compress", "--width", "inf"], "width must be greater than 0"),
+        (["compress", "--architecture", "a.json"], "it goes with stages 2, not 1+2"),
+        (["compress", "--store", "."], "is not a store of evaluations"),
+        (["compress", "--store", "/proc/none/store.sqlite"], "/proc/none"),
+        (["compress", "--out", "/proc/none/run"], "/proc/none"),
+        (["--verison"], "unknown command '--verison'"),
         (["teacher", "show", "none"], "unknown saved teacher 'none'"),
     ],
 )
@@ -84,15 +96,18 @@ def test_help_and_version(capsys):
 
 
 def test_teacher_commands(capsys, toy_teacher, toy_data):
-    words = ["teacher", "train", "--teacher", toy_teacher, "--dataset", toy_data, "--epochs", "2", "--device", "cpu"]
+    words = ["teacher", "train", "--teacher", toy_teacher, "--dataset", toy_data, "--device", "cpu"]
     assert main(words) == 0
     printed = capsys.readouterr().out
     facts = json.loads(printed[printed.index("{") : printed.rindex("}") + 1])
-    assert facts["recipe"]["epochs"] == 2
+    assert facts["recipe"]["epochs"] == 50
     assert main(["teacher", "list"]) == 0
     assert facts["name"][:12] in capsys.readouterr().out
     assert main(["teacher", "show", facts["name"]]) == 0
     assert json.loads(capsys.readouterr().out.rsplit("}", 1)[0] + "}") == facts
+    (teachers_folder() / facts["name"] / "model.json").write_text("{}")
+    assert main(["teacher", "list"]) == 0
+    assert "damaged" in capsys.readouterr().out
 
 
 def test_compress_prints_a_table_and_the_pictures_paths(capsys, deeper_toy_teacher, toy_data, tmp_path):
@@ -105,3 +120,25 @@ def test_compress_prints_a_table_and_the_pictures_paths(capsys, deeper_toy_teach
     assert str(out / "curves.png") in printed
     assert str(out / "architectures.png") in printed
     assert json.loads((out / "result.json").read_text())["command"].startswith("n2n compress --teacher")
+
+
+def test_the_progress_line_fits_a_narrow_terminal():
+    """Iteration, time left, best and mean reward stay in sight at 80 columns."""
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=80, color_system=None)
+    with ProgressDisplay(console) as display:
+        display.start("stage 2", 100)
+        display.update(37, "best 0.981 mean 0.912 students 685, 412 stored")
+    line = [line for line in text.getvalue().split("\r") if "37/100" in line][-1]
+    for part in ("stage 2", "37/100", "best 0.981", "mean 0.912", "students 685"):
+        assert part in line
+    assert ":" in line.split("37/100")[1].split("best")[0]
+
+
+def test_where_the_output_is_no_terminal_a_line_tells_each_tenth():
+    text = io.StringIO()
+    with ProgressDisplay(Console(file=text, width=200)) as display:
+        display.start("stage 1", 20)
+        for done in range(1, 21):
+            display.update(done, f"mean {done}")
+    assert len(text.getvalue().splitlines()) == 11

@@ -147,6 +147,21 @@ def test_callbacks_logger_and_progress_bar(make_envs, tmp_path):
     assert any("tfevents" in path.name for path in (tmp_path / "log").iterdir())
 
 
-def test_unknown_policy():
+def test_an_interrupted_episode_is_not_gone_on_with(make_envs):
+    class StopEarly(BaseCallback):
+        def _on_step(self):
+            return self.num_timesteps < 20
+
+    agent = Reinforce(POLICIES["removal"], make_envs("removal"), seed=0).learn(80, callback=StopEarly())
+    assert agent._n_updates == 0
+    agent.learn(80, reset_num_timesteps=False)
+    assert agent._n_updates == 1
+
+
+def test_unknown_policy_and_settings(make_envs):
+    with pytest.raises(TypeError, match="hiden"):
+        Reinforce(POLICIES["removal"], make_envs("removal"), policy_kwargs={"hiden": 9})
+    with pytest.raises(ValueError, match="n_rollouts must be at least 1"):
+        Reinforce(POLICIES["removal"], make_envs("removal"), n_rollouts=0)
     with pytest.raises(InputError, match="unknown policy 'LstmPolicy'"):
         Reinforce("LstmPolicy", None)

@@ -7,6 +7,7 @@ from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 
 from agents.reinforce import Reinforce
+from agents.sb3 import BatchedVecEnv
 from envs_tests.agents.conftest import POLICIES, STAGES
 from envs_tests.conftest import FormulaEvaluator
 from n2n_gym.models.zoo import network
@@ -45,6 +46,12 @@ def test_the_adapter_restarts_episodes_and_tells_their_ends(make_envs):
         assert info["actions"] == (0,) * 16
     assert [f.reward for f in envs.get_attr("finished")] == [-1.0] * 3
     assert envs.get_attr("num_envs", 1) == [3]
+
+
+def test_only_our_vector_environments_are_adapted():
+    envs = gym.make_vec(STAGES["removal"], num_envs=2)
+    with pytest.raises(TypeError, match="unwrapped, not RecordEpisodeStatistics"):
+        BatchedVecEnv(gym.wrappers.vector.RecordEpisodeStatistics(envs))
 
 
 def test_masks_reach_sb3_contrib(make_envs):

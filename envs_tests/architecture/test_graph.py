@@ -34,6 +34,10 @@ def test_fingerprints_differ_where_anything_does():
     [
         {"format": 2},
         {"layers": [{"kind": "conv"}]},
+        {"layers": [5]},
+        {"layers": "abc"},
+        {"layers": {"a": 1}},
+        {"layers": [{"kind": "relu", "inputs": [0.0]}]},
         {"layers": [{"kind": "relu", "inputs": [0]}]},
         {"layers": [{"kind": "relu", "inputs": [-1, -1]}]},
         {"layers": [{"kind": "add", "inputs": [-1]}]},

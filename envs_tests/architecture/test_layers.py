@@ -55,6 +55,10 @@ def test_the_largest_linear_layer_is_still_allowed():
         {"kind": "conv", "kernel": 3, "stride": 1, "outputs": -4},
         {"kind": "conv", "kernel": 2.5, "stride": 1, "outputs": 4},
         {"kind": "max_pool", "kernel": 2, "stride": 2, "padding": 2},
+        {"kind": "max_pool", "kernel": 2, "stride": 2, "outputs": 7},
+        {"kind": "linear", "outputs": 3, "bias": 5},
+        {"kind": "linear", "outputs": 3, "bias": "yes"},
+        {"kind": "relu", "kernel": 3},
         {"kind": "spline"},
     ],
 )

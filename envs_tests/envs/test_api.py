@@ -144,7 +144,7 @@ def test_wrong_use_is_said(toy_env):
     with pytest.raises(gym.error.ResetNeeded):
         env.step(0)
     env.reset()
-    for action in (2, -1):
+    for action in (2, -1, 0.9):
         with pytest.raises(gym.error.InvalidAction):
             env.step(action)
     play(env, [0, 0, 0, 0])

@@ -67,7 +67,7 @@ def test_wrong_use_is_said():
         make("N2N/LayerRemoval-v0", 0, "distillation")
     envs = make("N2N/LayerRemoval-v0", 2, "distillation")
     envs.reset()
-    for actions in (np.zeros(3, dtype=int), np.array([0, 2]), np.array([-1, 0])):
+    for actions in (np.zeros(3, dtype=int), np.array([0, 2]), np.array([-1, 0]), np.array([0.5, 0])):
         with pytest.raises(gym.error.InvalidAction):
             envs.step(actions)
 

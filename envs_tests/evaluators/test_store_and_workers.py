@@ -9,10 +9,10 @@ import pytest
 from envs_tests.conftest import TOY, FormulaEvaluator
 from n2n_gym.architecture import apply_shrinkages
 from n2n_gym.errors import InputError
-from n2n_gym.evaluators.base import Evaluation
-from n2n_gym.evaluators.distillation import OUT_OF_MEMORY, TIMEOUT, DistillationEvaluator
+from n2n_gym.evaluators.base import OUT_OF_MEMORY, TIMEOUT, WORKER_DIED, Evaluation
+from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.evaluators.store import EvaluationStore, StoredEvaluator
-from n2n_gym.evaluators.workers import WORKER_DIED, WorkerEvaluator
+from n2n_gym.evaluators.workers import WorkerEvaluator
 from n2n_gym.rewards import paper_reward
 
 STUDENTS = [apply_shrinkages(TOY, actions) for actions in ([0, 0, 9], [4, 4, 9], [9, 9, 0])]

@@ -8,14 +8,17 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from n2n_gym.architecture import (
+    IMAGE,
     REMOVE,
     Architecture,
+    Node,
     Verdict,
     apply_removals,
     apply_shrinkages,
     removal_decisions,
     shrink_decisions,
 )
+from n2n_gym.architecture.layers import add, avg_pool, batch_norm, conv, linear, relu
 from n2n_gym.models.build import Network
 from n2n_gym.models.zoo import ZOO, network
 
@@ -33,7 +36,7 @@ def assert_torch_agrees(student: Architecture) -> None:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             logits = module(torch.empty(2, *student.input_shape))
     assert logits.shape == (2, student.classes)
-    assert [(*shape, 1, 1)[:3] for shape in shapes] == list(student.shapes)
+    assert shapes == list(student.shapes)
     assert sum(p.numel() for p in module.parameters()) == student.parameters
     assert counter.get_total_flops() == 2 * 2 * student.macs
 
@@ -93,6 +96,13 @@ def test_students_run_on_real_numbers(name):
             assert logits.isfinite().all()
             ran += 1
     assert ran >= 5
+
+
+def test_whatever_may_follow_a_linear_layer():
+    layers = [linear(12), batch_norm(), relu(), conv(4, 1), linear(3)]
+    assert_torch_agrees(Architecture.chain(layers, (2, 5, 5), 3))
+    nodes = (Node(avg_pool(), (IMAGE,)), Node(linear(3), (IMAGE,)), Node(add(), (0, 1)), Node(linear(2), (2,)))
+    assert_torch_agrees(Architecture(nodes, (3, 6, 6), 2))
 
 
 def test_all_reasons_are_reachable():

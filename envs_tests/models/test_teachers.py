@@ -15,16 +15,12 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def teacher(toy_problem):
-    return ready_teacher(toy_problem, device=CPU, recipe=quick(toy_problem))
-
-
-def quick(problem):
-    return replace(teacher_recipe(problem.data), epochs=3)
+    return ready_teacher(toy_problem, device=CPU)
 
 
 def test_trained_once_then_found_by_name(toy_problem, teacher):
     epochs = []
-    again = ready_teacher(toy_problem, device=CPU, recipe=quick(toy_problem), on_epoch=lambda e, _: epochs.append(e))
+    again = ready_teacher(toy_problem, device=CPU, on_epoch=lambda e, _: epochs.append(e))
     assert epochs == []
     assert again.checkpoint.fingerprint == teacher.checkpoint.fingerprint
     assert teacher_names() == [teacher.name]
@@ -80,12 +76,34 @@ def test_damaged_description(teacher):
 def test_unknown_teacher(teacher):
     with pytest.raises(InputError, match="unknown saved teacher"):
         load_teacher("none")
-    with pytest.raises(InputError, match="another network"):
-        load_teacher(teacher.name, Problem())
 
 
-def test_a_diverged_teacher_is_not_kept(toy_problem):
-    recipe = replace(quick(toy_problem), optimizer="sgd", learning_rate=1e18)
+def test_a_teacher_of_another_network_or_other_images_is_refused(toy_problem, teacher, toy_data, toy_teacher):
+    path = teachers_folder() / teacher.name / "model.json"
+    description = json.loads(path.read_text())
+    path.write_text(json.dumps({**description, "facts": {**description["facts"], "data_fingerprint": "other"}}))
+    with pytest.raises(InputError, match="was trained on other images"):
+        ready_teacher(toy_problem, device=CPU)
+    other = Problem("conv4", toy_data)
+    (teachers_folder() / teacher.name).rename(teachers_folder() / other.name)
+    with pytest.raises(InputError, match="is another network than conv4"):
+        ready_teacher(other, device=CPU)
+
+
+def test_what_a_killed_process_left_is_swept_up(toy_problem):
+    left = teachers_folder() / f".n2n-part-0-{toy_problem.name}"
+    mine = teachers_folder() / ".mine"
+    left.mkdir(parents=True)
+    mine.mkdir()
+    ready_teacher(toy_problem, device=CPU)
+    assert not left.exists()
+    assert mine.exists()
+    assert teacher_names() == [toy_problem.name]
+
+
+def test_a_diverged_teacher_is_not_kept(toy_problem, monkeypatch):
+    recipe = replace(teacher_recipe(toy_problem.data), learning_rate=1e18)
+    monkeypatch.setattr("n2n_gym.models.teachers.teacher_recipe", lambda data: recipe)
     with pytest.raises(InputError, match="training diverged"):
-        ready_teacher(toy_problem, device=CPU, recipe=recipe)
+        ready_teacher(toy_problem, device=CPU)
     assert teacher_names() == []

@@ -38,7 +38,12 @@ def test_unknown_names_suggest_the_nearest():
         network("resnt18")
 
 
-@pytest.mark.parametrize("width", [0, -1.0, float("nan")])
+@pytest.mark.parametrize("width", [0, -1.0, float("nan"), float("inf")])
 def test_width_must_be_positive(width):
     with pytest.raises(InputError, match="width must be greater than 0"):
         network("conv4", width=width)
+
+
+def test_a_network_that_cannot_be_built_is_said():
+    with pytest.raises(InputError, match="vgg13 at width 1e[+]09 .* cannot be built: FC too large"):
+        network("vgg13", width=1e9)

@@ -67,7 +67,7 @@ class Architecture:
         if type(self.classes) is not int or self.classes < 1:
             raise ValueError(f"classes must be a whole number of at least 1, not {self.classes!r}")
         for index, node in enumerate(self.nodes):
-            if not all(IMAGE <= i < index for i in node.inputs):
+            if not all(type(i) is int and IMAGE <= i < index for i in node.inputs):
                 raise ValueError(
                     f"layer {index} reads from {node.inputs}; only {IMAGE} (the image) to {index - 1} come before it"
                 )
@@ -94,7 +94,7 @@ class Architecture:
                 settings = {k: v for k, v in fields.items() if k != "inputs"}
                 nodes.append(Node(Layer(**settings), tuple(fields["inputs"])))
             return cls(tuple(nodes), tuple(data["input_shape"]), data["classes"])
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not an architecture: {type(error).__name__}: {error}") from error
 
     def to_json(self) -> dict[str, Any]:

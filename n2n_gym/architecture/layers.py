@@ -37,6 +37,13 @@ JOINS = frozenset({LayerKind.ADD, LayerKind.CONCAT})
 POOLS = frozenset({LayerKind.MAX_POOL, LayerKind.AVG_POOL})
 
 
+_USED = {
+    LayerKind.CONV: ("kernel", "stride", "padding", "outputs", "bias"),
+    LayerKind.MAX_POOL: ("kernel", "stride", "padding"),
+    LayerKind.LINEAR: ("outputs", "bias"),
+}
+
+
 class Verdict(StrEnum):
     """Whether a student can be trained at all, and if not, why (appendix 11.2). The value is the reason in words."""
 
@@ -79,6 +86,11 @@ class Layer:
         for name, value in numbers.items():
             if type(value) is not int or value < 0:
                 raise ValueError(f"{self.kind} layer: {name} must be a whole number of at least 0, not {value!r}")
+        if type(self.bias) is not bool:
+            raise ValueError(f"{self.kind} layer: bias must be true or false, not {self.bias!r}")
+        for name in ("kernel", "stride", "padding", "outputs", "bias"):
+            if getattr(self, name) and name not in _USED.get(self.kind, ()):
+                raise ValueError(f"{self.kind} layer: it has no {name}")
         windowed = self.kind in (LayerKind.CONV, LayerKind.MAX_POOL)
         if windowed and (self.kernel < 1 or self.stride < 1):
             raise ValueError(f"{self.kind} layer: kernel and stride must be at least 1, not {self.kernel}, {self.stride}")

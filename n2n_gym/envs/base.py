@@ -135,6 +135,7 @@ class Settings:
     seed: int = 0
     device: str = "auto"
     workers: int = 0
+    timeout: float | None = None
     store: str | None = "auto"
 
     @classmethod
@@ -175,6 +176,7 @@ class Settings:
             seed=self.seed,
             device=self.device,
             workers=self.workers,
+            timeout=self.timeout,
             store=store or None,
         )
 
@@ -211,8 +213,8 @@ class Judge:
         ]
 
     def close(self) -> None:
-        """Let go of the evaluator's processes and files."""
-        if "evaluator" in self.__dict__:
+        """Let go of the evaluator's processes and files, if it was made here."""
+        if "evaluator" in self.__dict__ and isinstance(self._settings.evaluator, str):
             self.evaluator.close()
 
 
@@ -251,7 +253,7 @@ class CompressionEnv(gym.Env[Observation, np.int64], ABC):
         if self._position >= self.stage.decisions:
             raise ResetNeeded("the episode is over; call reset() before the next step()")
         chosen = int(action)
-        if not 0 <= chosen < self.stage.actions:
+        if chosen != action or not 0 <= chosen < self.stage.actions:
             raise InvalidAction(f"action must be 0 to {self.stage.actions - 1}, not {action}")
         self._actions.append(chosen)
         self._rows[self._position, DECISION] = chosen + 1

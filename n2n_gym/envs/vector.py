@@ -61,7 +61,12 @@ class CompressionVectorEnv(VectorEnv[Observation, Actions, Numbers]):
             self._start()
             return self._observation(), rewards, terminations, truncations, info
         chosen = np.asarray(actions, dtype=np.int64)
-        if chosen.shape != (self.num_envs,) or chosen.min() < 0 or chosen.max() >= self.stage.actions:
+        if (
+            chosen.shape != (self.num_envs,)
+            or (chosen != actions).any()
+            or chosen.min() < 0
+            or chosen.max() >= self.stage.actions
+        ):
             raise InvalidAction(f"expected {self.num_envs} actions from 0 to {self.stage.actions - 1}, received {actions}")
         self._rows[:, self._position, DECISION] = chosen + 1
         self._position += 1

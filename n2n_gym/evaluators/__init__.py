@@ -34,6 +34,7 @@ def make_evaluator(
     seed: int = 0,
     device: str = "auto",
     workers: int = 0,
+    timeout: float | None = None,
     store: Path | None = None,
     run: str = "",
 ) -> Evaluator:
@@ -46,6 +47,7 @@ def make_evaluator(
         seed: Of the students' trainings.
         device: `auto`, `cpu`, `cuda`, ...
         workers: Processes that train side by side; with 0 the calling process trains.
+        timeout: Seconds after which a student's training is given up.
         store: SQLite file to look students up in and keep them in.
         run: Name to mark newly stored students with.
 
@@ -57,7 +59,7 @@ def make_evaluator(
     from n2n_gym.evaluators.workers import WorkerEvaluator
 
     check_evaluator(name, workers)
-    evaluator: Evaluator = DistillationEvaluator(problem, recipe, seed, device)
+    evaluator: Evaluator = DistillationEvaluator(problem, recipe, seed, device, timeout)
     if workers:
         evaluator = WorkerEvaluator(evaluator, workers)
     if store is not None:

@@ -16,6 +16,12 @@ from typing import Any, Self
 from n2n_gym import __version__
 from n2n_gym.architecture import Architecture
 
+OUT_OF_MEMORY = "out of memory"
+TIMEOUT = "timeout"
+WORKER_DIED = "worker process died"
+MACHINE_FAILURES = frozenset({OUT_OF_MEMORY, TIMEOUT, WORKER_DIED})
+"""Reasons that the machine is to blame for, not the student: another try may go well."""
+
 
 @dataclass(frozen=True)
 class Evaluation:

@@ -15,33 +15,12 @@ import torch
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.datasets import load_dataset
-from n2n_gym.errors import InputError
-from n2n_gym.evaluators.base import Evaluation, Evaluator, library_versions
+from n2n_gym.evaluators.base import OUT_OF_MEMORY, TIMEOUT, Evaluation, Evaluator, library_versions
 from n2n_gym.models.build import Network
 from n2n_gym.models.teachers import Teacher, ready_teacher
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import search_recipe
-from n2n_gym.training import ImageData, TeacherLogits, train
-
-OUT_OF_MEMORY = "out of memory"
-TIMEOUT = "timeout"
-
-
-def torch_device(name: str) -> torch.device:
-    """The device of that name; `auto` is the GPU if there is one, else the CPU.
-
-    Raises:
-        InputError: If the name is no device, or the device is not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise InputError(f"device {name!r} cannot be used ({reason}); try auto, cpu or cuda") from None
-    return device
+from n2n_gym.training import ImageData, TeacherLogits, torch_device, train
 
 
 @contextlib.contextmanager
@@ -69,7 +48,7 @@ class DistillationEvaluator(Evaluator):
         recipe: Name of the training recipe, one of `SEARCH_RECIPES`.
         seed: Another seed gives every student another initialisation and order of images.
         device: `auto`, `cpu`, `cuda`, ...
-        timeout: Seconds after which a student's training is given up; never by default.
+        timeout: Seconds after which a student's training is given up, looked at after each epoch; never by default.
     """
 
     problem: Problem
@@ -112,10 +91,11 @@ class DistillationEvaluator(Evaluator):
         return TeacherLogits(self.trained_teacher.checkpoint.network.to(self._device), self.data)
 
     def context(self) -> dict[str, Any]:
+        teacher = self.trained_teacher.checkpoint
         return {
             "evaluator": "distillation",
-            "teacher": self.trained_teacher.checkpoint.fingerprint,
-            "dataset": load_dataset(self.problem.dataset).fingerprint,
+            "teacher": teacher.fingerprint,
+            "dataset": teacher.facts["data_fingerprint"],
             "train_size": self.problem.train_size,
             "recipe": search_recipe(self.recipe, self.problem.data).to_json(),
             "seed": self.seed,
@@ -149,7 +129,7 @@ class DistillationEvaluator(Evaluator):
         except (MemoryError, torch.OutOfMemoryError):
             failure = OUT_OF_MEMORY
         except RuntimeError as error:
-            if "memory" not in str(error):
+            if not any(words in str(error) for words in ("can't allocate memory", "out of memory")):
                 raise
             failure = OUT_OF_MEMORY
         except _OutOfTimeError:

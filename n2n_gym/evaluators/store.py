@@ -13,12 +13,7 @@ from typing import Any
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
-from n2n_gym.evaluators.base import Evaluation, Evaluator
-from n2n_gym.evaluators.distillation import OUT_OF_MEMORY, TIMEOUT
-from n2n_gym.evaluators.workers import WORKER_DIED
-
-_NOT_STORED = {OUT_OF_MEMORY, TIMEOUT, WORKER_DIED}
-"""Failures that the machine is to blame for, not the student: another try may go well."""
+from n2n_gym.evaluators.base import MACHINE_FAILURES, Evaluation, Evaluator
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS evaluations (
@@ -126,7 +121,7 @@ class StoredEvaluator(Evaluator):
         for position, trained in self.inner.stream([students[i] for i in missing]):
             student = students[missing[position]]
             evaluation = replace(trained, run=self.run)
-            if evaluation.reason not in _NOT_STORED:
+            if evaluation.reason not in MACHINE_FAILURES:
                 self.store.put(self._key(student), student, self._context, evaluation)
             yield missing[position], evaluation
 

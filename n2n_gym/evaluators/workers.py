@@ -13,9 +13,8 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from n2n_gym.architecture import Architecture
-from n2n_gym.evaluators.base import Evaluation, Evaluator
-
-WORKER_DIED = "worker process died"
+from n2n_gym.errors import InputError
+from n2n_gym.evaluators.base import WORKER_DIED, Evaluation, Evaluator
 
 _evaluator: Evaluator  # in a worker process: what it trains students with
 
@@ -68,12 +67,7 @@ class WorkerEvaluator(Evaluator):
 
     def _submit(self, student: Architecture) -> Future[Evaluation]:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self.workers,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start_worker,
-                initargs=(self.inner,),
-            )
+            self._pool = self._start()
         try:
             return self._pool.submit(_evaluate, student)
         except BrokenProcessPool as error:  # a worker died between two submissions
@@ -81,9 +75,30 @@ class WorkerEvaluator(Evaluator):
             broken.set_exception(error)
             return broken
 
+    def _start(self) -> ProcessPoolExecutor:
+        pool = ProcessPoolExecutor(
+            self.workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(self.inner,),
+        )
+        try:
+            pool.submit(os.getpid).result()
+        except BrokenProcessPool:
+            raise InputError(
+                'worker processes cannot start: put what your script does under `if __name__ == "__main__":`, '
+                "for each worker imports it again; or train without them (workers=0)"
+            ) from None
+        return pool
+
     def _stop(self) -> None:
+        """End the workers at once, whatever they are training."""
         if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+            processes = list((self._pool._processes or {}).values())
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.kill()
+                process.join()
             self._pool = None
 
 

@@ -68,7 +68,8 @@ def _module(layer: Layer, inputs: list[Shape]) -> nn.Module:
         case LayerKind.AVG_POOL:
             return nn.AdaptiveAvgPool2d(1)
         case LayerKind.LINEAR:
-            return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, layer.outputs, bias=layer.bias))
+            dense = nn.Linear(channels * height * width, layer.outputs, bias=layer.bias)
+            return nn.Sequential(nn.Flatten(), dense, nn.Unflatten(1, (layer.outputs, 1, 1)))
         case LayerKind.ADD:
             return _Add()
         case LayerKind.CONCAT:

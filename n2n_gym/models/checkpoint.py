@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
-from n2n_gym.files import read_json, write_json
+from n2n_gym.files import part_of, read_json, write_json
 from n2n_gym.models.build import Network
 from n2n_gym.models.preprocessing import Preprocessing
 
@@ -54,11 +53,10 @@ class Classifier(nn.Module):
 
 
 def save_checkpoint(folder: Path, network: Network, preprocessing: Preprocessing, facts: dict[str, Any]) -> None:
-    """Write a network's folder in one step; one that is there already is replaced."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    """Write a network's folder in one step; there must be none yet."""
+    part = part_of(folder)
+    part.mkdir(parents=True)
     try:
-        part.chmod(0o755)
         state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
         save_file(state, part / WEIGHTS)
         description = {
@@ -68,8 +66,6 @@ def save_checkpoint(folder: Path, network: Network, preprocessing: Preprocessing
             "facts": facts,
         }
         write_json(part / DESCRIPTION, description)
-        if folder.exists():
-            shutil.rmtree(folder)
         part.rename(folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
@@ -82,7 +78,11 @@ def describe_checkpoint(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: If the folder holds none.
     """
-    return read_json(folder / DESCRIPTION, "saved network")
+    description = read_json(folder / DESCRIPTION, "saved network")
+    facts = description.get("facts")
+    if not isinstance(facts, dict) or not {"parameters", "macs", "val_accuracy", "test_accuracy"} <= set(facts):
+        raise InputError(f"{folder / DESCRIPTION} is not the description of a saved network")
+    return description
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -103,7 +103,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         network.load_state_dict(load_file(path))
         preprocessing = Preprocessing.from_json(description["preprocessing"])
         facts = dict(description["facts"])
-    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{folder} is not a saved network: {str(error).splitlines()[0]}") from None
     return Checkpoint(network.eval(), preprocessing, facts, fingerprint)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,11 @@ from filelock import FileLock
 
 from n2n_gym.datasets import load_dataset
 from n2n_gym.errors import InputError, unknown
-from n2n_gym.files import home
+from n2n_gym.files import home, sweep
 from n2n_gym.models.build import Network
-from n2n_gym.models.checkpoint import Checkpoint, describe_checkpoint, load_checkpoint, save_checkpoint
+from n2n_gym.models.checkpoint import DESCRIPTION, Checkpoint, describe_checkpoint, load_checkpoint, save_checkpoint
 from n2n_gym.problem import Problem
-from n2n_gym.recipes import Recipe, teacher_recipe
+from n2n_gym.recipes import teacher_recipe
 from n2n_gym.training import ImageData, train
 
 _log = logging.getLogger("n2n_gym")
@@ -46,61 +45,50 @@ def teachers_folder() -> Path:
     return home() / "teachers"
 
 
-def ready_teacher(
-    problem: Problem,
-    *,
-    device: torch.device,
-    recipe: Recipe | None = None,
-    on_epoch: Callable[[int, float], None] | None = None,
-) -> Teacher:
-    """The problem's teacher; it is trained first if it was not yet.
+def ready_teacher(problem: Problem, *, device: torch.device, on_epoch: Callable[[int, float], None] | None = None) -> Teacher:
+    """The problem's teacher; it is trained first if it was not yet, as the paper trains on its data set (appendix 10.2).
 
     Args:
         problem: Network, data set and number of images.
         device: Where it is trained.
-        recipe: How; by default as the paper trains on this data set (appendix 10.2).
         on_epoch: Told the epochs done while it trains, as `train` does.
 
     Raises:
-        InputError: If the data set cannot be had, or the saved teacher is damaged or of other data.
+        InputError: If the data set cannot be had, or the saved teacher is damaged or of another network or other data.
     """
-    recipe = recipe or teacher_recipe(problem.data)
-    default = recipe == teacher_recipe(problem.data)
-    name = problem.name if default else f"{problem.name}-{recipe.name}{recipe.epochs}"
-    folder = teachers_folder() / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / f".{name}.lock"):  # of several processes that want it, one trains
-        if not folder.exists():
-            for part in folder.parent.glob(f".{name}.*/"):  # what a killed process was just writing
-                shutil.rmtree(part)
-            _train_teacher(folder, problem, recipe, device, on_epoch)
-    return load_teacher(name, problem)
+    folder = teachers_folder() / problem.name
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f".{problem.name}.lock"):  # of several processes that want it, one trains
+            if not folder.exists():
+                sweep(folder.parent, folder.name)
+                _train_teacher(folder, problem, device, on_epoch)
+    teacher = load_teacher(problem.name)
+    if teacher.checkpoint.network.architecture != problem.architecture:
+        raise InputError(f"the teacher in {folder} is another network than {problem.teacher}; move it away to train a new one")
+    if teacher.checkpoint.facts.get("data_fingerprint") != load_dataset(problem.dataset).fingerprint:
+        raise InputError(f"the teacher in {folder} was trained on other images; move it away to train a new one")
+    return teacher
 
 
-def load_teacher(name: str, problem: Problem | None = None) -> Teacher:
-    """A saved teacher.
-
-    Args:
-        name: One of `teacher_names()`.
-        problem: If given, what it must be a teacher for.
+def load_teacher(name: str) -> Teacher:
+    """A saved teacher, one of `teacher_names()`.
 
     Raises:
-        InputError: If there is none of that name, it is damaged, or it is not for this problem.
+        InputError: If there is none of that name, or it is damaged.
     """
     if name not in teacher_names():
         raise unknown("saved teacher", name, teacher_names() or ["none yet; train one with n2n teacher train"])
     folder = teachers_folder() / name
     checkpoint = load_checkpoint(folder)
     facts = checkpoint.facts
-    if problem is not None and checkpoint.network.architecture != problem.architecture:
-        raise InputError(f"the teacher in {folder} is another network than {problem.teacher}; move it away to train a new one")
     return Teacher(name, checkpoint, facts["val_accuracy"], facts["test_accuracy"])
 
 
 def teacher_names() -> list[str]:
     """Names of all saved teachers, in alphabetical order."""
     folder = teachers_folder()
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+    return sorted(path.parent.name for path in folder.glob(f"*/{DESCRIPTION}") if not path.parent.name.startswith("."))
 
 
 def teacher_facts(name: str) -> dict[str, Any]:
@@ -112,14 +100,15 @@ def teacher_facts(name: str) -> dict[str, Any]:
 def _train_teacher(
     folder: Path,
     problem: Problem,
-    recipe: Recipe,
     device: torch.device,
     on_epoch: Callable[[int, float], None] | None,
 ) -> None:
+    recipe = teacher_recipe(problem.data)
     if on_epoch is None:
         _log.warning("training the teacher %s, once, for %d epochs; it will be kept in %s", folder.name, recipe.epochs, folder)
     architecture = problem.architecture
-    data = ImageData(load_dataset(problem.dataset), architecture.input_shape, train_size=problem.train_size, device=device)
+    dataset = load_dataset(problem.dataset)
+    data = ImageData(dataset, architecture.input_shape, train_size=problem.train_size, device=device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = Network(architecture).to(device)
@@ -131,6 +120,7 @@ def _train_teacher(
         "teacher": problem.teacher,
         "dataset": problem.dataset,
         "width": problem.width,
+        "data_fingerprint": dataset.fingerprint,
         "train_size": len(data.train_images),
         "parameters": architecture.parameters,
         "macs": architecture.macs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -105,13 +106,16 @@ def network(name: str, input_shape: Shape = (3, 32, 32), classes: int = 10, *, w
         The architecture. Its input shape is the given one, or larger where the network needs larger images.
 
     Raises:
-        InputError: If the name is unknown or the width is not positive.
+        InputError: If the name is unknown, the width is not positive, or the network would be degenerate.
     """
     if name not in ZOO:
         raise unknown("teacher", name, ZOO)
-    if not width > 0:
+    if not 0 < width < math.inf:
         raise InputError(f"width must be greater than 0, not {width:g}; 1 is the network as published")
     channels, height, breadth = input_shape
     enlarge = max(1.0, ZOO[name].smallest_side / min(height, breadth))
     shape = (channels, round(height * enlarge), round(breadth * enlarge))
-    return ZOO[name].build(shape, classes, lambda filters: max(1, round(filters * width)))
+    architecture = ZOO[name].build(shape, classes, lambda filters: max(1, round(filters * width)))
+    if not (verdict := architecture.verdict()).feasible:
+        raise InputError(f"{name} at width {width:g} for {height} x {breadth} images cannot be built: {verdict}")
+    return architecture
