@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agents.options import Search
     from agents.reinforce import Reinforce
-    from agents.search import Search, compress
+    from agents.search import compress
     from agents.student import load_student
 
 __all__ = ["Reinforce", "Search", "compress", "load_student"]
 
 _HOMES = {
     "Reinforce": "agents.reinforce",
-    "Search": "agents.search",
+    "Search": "agents.options",
     "compress": "agents.search",
     "load_student": "agents.student",
 }

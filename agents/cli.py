@@ -89,7 +89,7 @@ def _one_line(box: str) -> str:
 
 
 def _compress(words: list[str]) -> None:
-    from agents.search import Search
+    from agents.options import Search
 
     search = _parse(Search, "compress", words)
     from agents.display import ProgressDisplay

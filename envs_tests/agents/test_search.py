@@ -14,9 +14,10 @@ import torch
 
 import agents
 from agents.display import Display
+from agents.options import Search
 from agents.reinforce import Reinforce
 from agents.run_folder import RunFolder, RunStart
-from agents.search import Search, compress
+from agents.search import compress
 from envs_tests.conftest import DEEPER_TOY, toy_arrays
 from n2n_gym.architecture import Architecture
 from n2n_gym.architecture.layers import linear, max_pool, relu

@@ -1,0 +1,158 @@
+"""What a compression run is asked to do; `n2n compress` takes each field of `Search` as an option."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from agents.run_folder import read_start
+from n2n_gym.candidate import Candidate
+from n2n_gym.datasets import load_dataset
+from n2n_gym.envs.layer_shrink import ShrinkStage
+from n2n_gym.errors import InputError, unknown
+from n2n_gym.evaluators.store import EvaluationStore
+from n2n_gym.problem import Problem
+from n2n_gym.recipes import search_recipe
+from n2n_gym.rewards import reward_by_name
+from n2n_gym.training import torch_device
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What to compress and how; `n2n compress` takes each field as an option."""
+
+    teacher: str = "conv4"
+    """Network of the zoo (conv4, vgg11 ... vgg19, resnet18 ... resnet152), or an architecture's .json file."""
+    dataset: str = "digits"
+    """digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech256, or your own .npz file."""
+    width: float = 1.0
+    """Factor on the teacher's filters."""
+    train_size: int | None = None
+    """Number of training images; all by default."""
+    stages: Literal["1", "2", "1+2"] = "1+2"
+    """Which stages to run: 1 removes layers, 2 shrinks them."""
+    architecture: str | None = None
+    """With stages 2: file of the stage-1 student to start from (stage1.json of a run); by default the teacher itself."""
+    iterations: int = 100
+    """Policy updates in each stage."""
+    rollouts: int = 5
+    """Students per policy update."""
+    recipe: str = "paper"
+    """How students are trained during the search."""
+    reward: str = "paper"
+    """How students are rewarded: paper or naive."""
+    distillation_weight: float = 1.0
+    """Weight of the mean squared error to the teacher's logits in the final training (the paper's lambda; a mean over classes,
+    where the paper has a sum)."""
+    seed: int = 0
+    """Of policies, students' trainings and final training."""
+    device: str = "auto"
+    """Where networks are trained: auto, cpu, cuda."""
+    workers: int | None = None
+    """Processes that train students side by side; by default one per core on a CPU, none on a GPU."""
+    timeout: float | None = None
+    """Seconds after which a student's training is given up; never by default."""
+    store: str | None = None
+    """SQLite file of evaluated students to share with other runs; by default the run has its own."""
+    out: str | None = None
+    """The run's folder; by default runs/TEACHER-DATASET-sSEED. A run that is there is gone on with."""
+    resume: str | None = None
+    """Folder of a run to go on with, with the options it was started with."""
+
+    def check(self) -> None:
+        """Refuse what cannot be done before anything is.
+
+        Raises:
+            InputError: If a name is unknown, a number out of range, or a file of the user's malformed.
+        """
+        for name in ("iterations", "rollouts"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed must be 0 to {2**32 - 1}, not {self.seed}")
+        if self.timeout is not None and not self.timeout > 0:
+            raise InputError(f"timeout must be more than 0 seconds, not {self.timeout:g}")
+        if self.workers is not None and self.workers < 0:
+            raise InputError(f"workers must be 0 (train in this process) or more, not {self.workers}")
+        if not 0 <= self.distillation_weight < float("inf"):
+            raise InputError(f"distillation-weight must be 0 or more, not {self.distillation_weight:g}")
+        if self.stages not in ("1", "2", "1+2"):
+            raise unknown("stages", self.stages, ("1", "2", "1+2"))
+        if self.architecture is not None and self.stages != "2":
+            raise InputError(f"architecture is where stage 2 starts from: it goes with stages 2, not {self.stages}")
+        if self.stages == "2":
+            _ = ShrinkStage(self.start.architecture)
+        reward_by_name(self.reward)
+        search_recipe(self.recipe, self.problem.data)
+        torch_device(self.device)
+        dataset = load_dataset(self.dataset)
+        dataset.split(self.train_size)
+        _ = dataset.test  # what is wrong with it is said now, not when all is done
+        if self.store is not None:
+            EvaluationStore(Path(self.store).expanduser()).close()
+
+    @cached_property
+    def problem(self) -> Problem:
+        """Teacher and data."""
+        return Problem(self.teacher, self.dataset, self.width, self.train_size)
+
+    @cached_property
+    def start(self) -> Candidate:
+        """What the first of the stages starts from."""
+        teacher = self.problem.architecture
+        if self.architecture is None:
+            return Candidate(teacher)
+        candidate = Candidate.load(Path(self.architecture).expanduser(), teacher)
+        if candidate.shrinkages is not None:
+            raise InputError(
+                f"{self.architecture} is a stage-2 result; stage 2 starts from a stage-1 result, such as stage1.json"
+            )
+        return candidate
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What a resumed run must have in common with its start."""
+        return {name: value for name, value in asdict(self).items() if name not in _FREE}
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is kept."""
+        return Path(self.out or f"runs/{self.problem.name}-s{self.seed}").expanduser()
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What the configuration's files hold: a resumed run must find the same."""
+        return {"teacher": self.problem.architecture.fingerprint, "dataset": load_dataset(self.dataset).fingerprint}
+
+    def resumed(self, given: Collection[str]) -> Search:
+        """With `resume`, the search that was started there; else this one.
+
+        Args:
+            given: The fields that were given explicitly; one that contradicts the run is refused.
+
+        Raises:
+            InputError: If there is no run, it is damaged, or an option contradicts it.
+        """
+        if self.resume is None:
+            return self
+        path = Path(self.resume).expanduser()
+        saved = read_start(path)
+        if "out" in given:
+            raise InputError("a resumed run stays in its folder: give --resume without --out")
+        for name in given:
+            if name in saved.configuration and getattr(self, name) != saved.configuration[name]:
+                there = saved.configuration[name]
+                raise InputError(
+                    f"{path} holds a run with {name} {there!r}, not {getattr(self, name)!r}; leave the option out"
+                )
+        try:
+            store = self.store if "store" in given else saved.store
+            return replace(self, **saved.configuration, store=store, out=str(path), resume=None)
+        except TypeError:
+            raise InputError(f"{path} was made by another version: its configuration does not fit") from None
+
+
+_FREE = ("workers", "timeout", "store", "out", "resume")
