@@ -46,10 +46,10 @@ def test_a_checkpoint_gives_the_same_logits(teacher, tmp_path):
     checkpoint = teacher.checkpoint
     images = torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8)
     before = Classifier(checkpoint.preprocessing, checkpoint.network)(images)
-    save_checkpoint(tmp_path / "copy", checkpoint.network, checkpoint.preprocessing, {"a": 1})
+    save_checkpoint(tmp_path / "copy", checkpoint.network, checkpoint.preprocessing, {**checkpoint.facts, "a": 1})
     again = load_checkpoint(tmp_path / "copy")
     torch.testing.assert_close(Classifier(again.preprocessing, again.network)(images), before)
-    assert again.facts == {"a": 1}
+    assert again.facts == {**checkpoint.facts, "a": 1}
     assert sorted(p.name for p in (tmp_path / "copy").iterdir()) == ["model.json", "weights.safetensors"]
 
 

@@ -20,7 +20,7 @@ COLOURS = {
     LayerKind.BATCH_NORM: "#66ccee",
     LayerKind.RELU: "#ccbb44",
     LayerKind.MAX_POOL: "#ee6677",
-    LayerKind.AVG_POOL: "#ee6677",
+    LayerKind.AVG_POOL: "#994455",
     LayerKind.LINEAR: "#228833",
     LayerKind.ADD: "#aa3377",
     LayerKind.CONCAT: "#aa3377",
