@@ -42,10 +42,9 @@ _CONSTRUCTOR = (
 class Reinforce(BaseAlgorithm):
     """The paper's agent: each update follows the gradient of equation 2 over a few whole episodes.
 
-    Every rollout gets its own advantage R_k - b, where b is an exponential moving average of the rewards so far. Two
-    things are added by default, because the bare gradient soon settles on one mediocre student: advantages are divided
-    by their running root mean square, and a little entropy is rewarded. `normalize_advantage=False, ent_coef=0` is
-    equation 2 to the letter.
+    Every rollout gets its own advantage R_k - b, where b is an exponential moving average of the rewards so far. By
+    default advantages are divided by their running root mean square, so that learning does not slow down as rewards
+    come to differ by little; `normalize_advantage=False` is equation 2 to the letter.
 
     Args:
         policy: `BidirectionalLstmPolicy` (layer removal), `AutoregressiveLstmPolicy` (layer shrinkage), or a class.
@@ -83,7 +82,7 @@ class Reinforce(BaseAlgorithm):
         n_rollouts: int = 5,
         baseline_decay: float = 0.7,
         normalize_advantage: bool = True,
-        ent_coef: float = 0.07,
+        ent_coef: float = 0.0,
         use_masking: bool = True,
         policy_kwargs: dict[str, Any] | None = None,
         stats_window_size: int = 100,
