@@ -23,7 +23,7 @@ from n2n_gym.envs.base import Settings
 from n2n_gym.envs.layer_removal import RemovalStage
 from n2n_gym.envs.layer_shrink import ShrinkStage
 from n2n_gym.envs.vector import CompressionVectorEnv
-from n2n_gym.errors import InputError, unknown
+from n2n_gym.errors import InputError, check_names
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.evaluators.base import Evaluation, Evaluator, library_versions
 from n2n_gym.files import write_json
@@ -55,10 +55,7 @@ def compress(
         InputError: If an argument is wrong, or the run's folder cannot be used.
     """
     if search is None:
-        names = [f.name for f in fields(Search)]
-        for name in settings:
-            if name not in names:
-                raise unknown("option", name, names)
+        check_names("option", settings, (f.name for f in fields(Search)))
         search = Search(**settings)
     search = search.resumed(settings)
     search.check()

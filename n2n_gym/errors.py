@@ -13,6 +13,18 @@ class InputError(ValueError):
     """
 
 
+def check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse the first given name that is not known.
+
+    Raises:
+        InputError: If there is one.
+    """
+    names = list(known)
+    for name in given:
+        if name not in names:
+            raise unknown(what, name, names)
+
+
 def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
     """The error for a name that is not one of `known`: suggests the nearest, lists them all."""
     names = list(known)

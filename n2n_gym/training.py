@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from n2n_gym.architecture.layers import Shape
-from n2n_gym.datasets import Dataset
+from n2n_gym.datasets import Dataset, Images, Labels
 from n2n_gym.errors import InputError
 from n2n_gym.models.preprocessing import Preprocessing, View
 from n2n_gym.recipes import Recipe
@@ -54,8 +54,9 @@ class ImageData:
         self.device = device
         self.preprocessing = Preprocessing.of(dataset.spec, input_shape).to(device)
         train, validation = dataset.split(train_size)
-        self.train_images, self.train_labels = _tensors(*dataset.train, train, device)
-        self.validation_images, self.validation_labels = _tensors(*dataset.train, validation, device)
+        images, labels = dataset.train
+        self.train_images, self.train_labels = _tensors(images[train], labels[train], device)
+        self.validation_images, self.validation_labels = _tensors(images[validation], labels[validation], device)
         self._dataset = dataset
 
     def view(self, epoch: int, *, augment: bool) -> View:
@@ -76,9 +77,7 @@ class ImageData:
 
     def test_accuracy(self, network: nn.Module) -> float:
         """Share of the test images that the network classifies correctly; for final reports only."""
-        images, labels = self._dataset.test
-        everything = torch.arange(len(labels)).numpy()
-        return self._accuracy(network, *_tensors(images, labels, everything, self.device))
+        return self._accuracy(network, *_tensors(*self._dataset.test, self.device))
 
     @torch.no_grad()
     def _accuracy(self, network: nn.Module, images: Tensor, labels: Tensor) -> float:
@@ -89,9 +88,9 @@ class ImageData:
         return int(correct) / len(labels)
 
 
-def _tensors(images: object, labels: object, indices: object, device: torch.device) -> tuple[Tensor, Tensor]:
-    pixels = torch.from_numpy(images[indices].transpose(0, 3, 1, 2).copy())  # type: ignore[index]
-    return pixels.to(device), torch.from_numpy(labels[indices]).to(device)  # type: ignore[index]
+def _tensors(images: Images, labels: Labels, device: torch.device) -> tuple[Tensor, Tensor]:
+    pixels = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+    return pixels.to(device), torch.from_numpy(labels).to(device)
 
 
 class TeacherLogits:

@@ -34,24 +34,26 @@ def play(env, actions, seed=0):
     return steps
 
 
+def assert_checkers_are_clean(env):
+    """Gymnasium's and Stable-Baselines3's checkers neither fail nor warn."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env.unwrapped)
+        check_env_sb3(env.unwrapped)
+
+
 @pytest.mark.parametrize("env_id", IDS)
 @pytest.mark.parametrize("teacher", ["conv4", "vgg11", "resnet18", "resnet50"])
 def test_checkers_are_clean(env_id, teacher):
     evaluator = FormulaEvaluator(network(teacher, (1, 8, 8)))
     env = gym.make(env_id, teacher=teacher, evaluator=evaluator, render_mode="rgb_array")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        check_env(env.unwrapped)
-        check_env_sb3(env.unwrapped)
+    assert_checkers_are_clean(env)
 
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_checkers_are_clean_with_real_training(env_id, toy_teacher, toy_data):
     env = gym.make(env_id, teacher=toy_teacher, dataset=toy_data, device="cpu")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        check_env(env.unwrapped)
-        check_env_sb3(env.unwrapped)
+    assert_checkers_are_clean(env)
 
 
 @pytest.mark.parametrize("env_id", IDS)

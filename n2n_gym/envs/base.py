@@ -18,7 +18,7 @@ from gymnasium.error import InvalidAction, ResetNeeded
 from n2n_gym.architecture import Architecture, Variable
 from n2n_gym.architecture.features import DECISION, HIGH, Rows
 from n2n_gym.envs.render import draw_ansi, draw_rgb_array
-from n2n_gym.errors import InputError, unknown
+from n2n_gym.errors import InputError, check_names, unknown
 from n2n_gym.evaluators import check_evaluator, make_evaluator
 from n2n_gym.evaluators.base import Evaluation, Evaluator
 from n2n_gym.files import home
@@ -145,10 +145,7 @@ class Settings:
         Raises:
             InputError: If one is unknown.
         """
-        known = [field.name for field in fields(cls)]
-        for name in given:
-            if name not in known:
-                raise unknown("environment argument", name, known)
+        check_names("environment argument", given, (field.name for field in fields(cls)))
         return cls(**given)
 
     def __post_init__(self) -> None:

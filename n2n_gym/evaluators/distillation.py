@@ -19,7 +19,7 @@ from n2n_gym.evaluators.base import OUT_OF_MEMORY, TIMEOUT, Evaluation, Evaluato
 from n2n_gym.models.build import Network
 from n2n_gym.models.teachers import Teacher, ready_teacher
 from n2n_gym.problem import Problem
-from n2n_gym.recipes import search_recipe
+from n2n_gym.recipes import Recipe, search_recipe
 from n2n_gym.training import ImageData, TeacherLogits, torch_device, train
 
 
@@ -58,7 +58,7 @@ class DistillationEvaluator(Evaluator):
     timeout: float | None = None
 
     def __post_init__(self) -> None:
-        search_recipe(self.recipe, self.problem.data)
+        _ = self._recipe  # an unknown name is said at once
 
     def __getstate__(self) -> dict[str, Any]:  # a worker process reads teacher and images itself
         return {name: self.__dict__[name] for name in ("problem", "recipe", "seed", "device", "timeout")}
@@ -97,7 +97,7 @@ class DistillationEvaluator(Evaluator):
             "teacher": teacher.fingerprint,
             "dataset": teacher.facts["data_fingerprint"],
             "train_size": self.problem.train_size,
-            "recipe": search_recipe(self.recipe, self.problem.data).to_json(),
+            "recipe": self._recipe.to_json(),
             "seed": self.seed,
             "device": self._device.type,
             "versions": library_versions(),
@@ -118,13 +118,12 @@ class DistillationEvaluator(Evaluator):
                 raise _OutOfTimeError
 
         seed = self._student_seed(student)
-        recipe = search_recipe(self.recipe, self.problem.data)
         failure, accuracy = "", 0.0
         try:
             with one_thread(self._device), torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 network = Network(student).to(self._device)
-                outcome = train(network, self.data, recipe, seed=seed, teacher=logits, on_epoch=check_time)
+                outcome = train(network, self.data, self._recipe, seed=seed, teacher=logits, on_epoch=check_time)
                 failure, accuracy = outcome.failure, outcome.accuracy
         except (MemoryError, torch.OutOfMemoryError):
             failure = OUT_OF_MEMORY
@@ -148,9 +147,12 @@ class DistillationEvaluator(Evaluator):
 
     def _student_seed(self, student: Architecture) -> int:
         """From fingerprint, recipe and seed, so that neither order nor number of workers changes a result."""
-        recipe = search_recipe(self.recipe, self.problem.data).to_json()
-        text = json.dumps([student.fingerprint, recipe, self.seed], sort_keys=True)
+        text = json.dumps([student.fingerprint, self._recipe.to_json(), self.seed], sort_keys=True)
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
+
+    @cached_property
+    def _recipe(self) -> Recipe:
+        return search_recipe(self.recipe, self.problem.data)
 
     @cached_property
     def _device(self) -> torch.device:
