@@ -8,8 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import tyro
+
 from agents.run_folder import read_start
+from n2n_gym.architecture import smallest_student
 from n2n_gym.candidate import Candidate
+from n2n_gym.constraints import Constraints, relaxation
 from n2n_gym.datasets import load_dataset
 from n2n_gym.envs.layer_shrink import ShrinkStage
 from n2n_gym.errors import InputError, unknown
@@ -44,6 +48,14 @@ class Search:
     """How students are trained during the search."""
     reward: str = "paper"
     """How students are rewarded: paper or naive."""
+    constraint: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A limit that the student must keep, such as "parameters<=20000", "macs<=1e6", "latency_ms<=2.5", "accuracy>=0.9",
+    "class_accuracy[3]>=0.9", a sum such as "parameters + 0.1*macs <= 50000", or a .json file; may be given again."""
+    relaxation: str = "relaxed"
+    """How limits tighten: hard (-1 for a student that exceeds one, from the start), or relaxed[:UPDATES[:POWER]], by default
+    (1 - t/15)^4 of the reward at policy update t."""
+    latency_batch_size: int = 1
+    """Images in the forward pass that latency_ms is measured on."""
     distillation_weight: float = 1.0
     """Weight of the mean squared error to the teacher's logits in the final training (the paper's lambda; a mean over classes,
     where the paper has a sum)."""
@@ -86,6 +98,8 @@ class Search:
         if self.stages == "2":
             _ = ShrinkStage(self.start.architecture)
         reward_by_name(self.reward)
+        relaxation(self.relaxation)
+        self.limits.check(classes=self.problem.data.classes, smallest=smallest_student(self.problem.architecture))
         search_recipe(self.recipe, self.problem.data)
         torch_device(self.device)
         dataset = load_dataset(self.dataset)
@@ -98,6 +112,11 @@ class Search:
     def problem(self) -> Problem:
         """Teacher and data."""
         return Problem(self.teacher, self.dataset, self.width, self.train_size)
+
+    @cached_property
+    def limits(self) -> Constraints:
+        """What the student must keep."""
+        return Constraints.parse(self.constraint)
 
     @cached_property
     def start(self) -> Candidate:
@@ -115,7 +134,8 @@ class Search:
     @property
     def configuration(self) -> dict[str, Any]:
         """What a resumed run must have in common with its start."""
-        return {name: value for name, value in asdict(self).items() if name not in _FREE}
+        values = {name: value for name, value in asdict(self).items() if name not in _FREE}
+        return {**values, "constraint": list(self.constraint)}  # as JSON gives it back
 
     @property
     def folder(self) -> Path:
@@ -125,7 +145,11 @@ class Search:
     @property
     def identity(self) -> dict[str, str]:
         """What the configuration's files hold: a resumed run must find the same."""
-        return {"teacher": self.problem.architecture.fingerprint, "dataset": load_dataset(self.dataset).fingerprint}
+        return {
+            "teacher": self.problem.architecture.fingerprint,
+            "dataset": load_dataset(self.dataset).fingerprint,
+            "constraints": str(self.limits),
+        }
 
     def resumed(self, given: Collection[str]) -> Search:
         """With `resume`, the search that was started there; else this one.
@@ -143,15 +167,15 @@ class Search:
         if "out" in given:
             raise InputError("a resumed run stays in its folder: give --resume without --out")
         for name in given:
-            if name in saved.configuration and getattr(self, name) != saved.configuration[name]:
-                there = saved.configuration[name]
-                raise InputError(
-                    f"{path} holds a run with {name} {there!r}, not {getattr(self, name)!r}; leave the option out"
-                )
+            if name in saved.configuration and self.configuration[name] != saved.configuration[name]:
+                there, here = saved.configuration[name], self.configuration[name]
+                raise InputError(f"{path} holds a run with {name} {there!r}, not {here!r}; leave the option out")
         try:
             store = self.store if "store" in given else saved.store
-            return replace(self, **saved.configuration, store=store, out=str(path), resume=None)
-        except TypeError:
+            limits = tuple(saved.configuration["constraint"])
+            saved_options = {**saved.configuration, "constraint": limits}
+            return replace(self, **saved_options, store=store, out=str(path), resume=None)
+        except (TypeError, KeyError):
             raise InputError(f"{path} was made by another version: its configuration does not fit") from None
 
 

@@ -61,6 +61,7 @@ class Recorder(BaseCallback):
             macs=evaluation.macs,
             reward=finished.reward,
             reason=evaluation.reason,
+            excess=max((limit.excess(evaluation) for limit in finished.violated), default=0.0),
             seconds=evaluation.seconds,
             from_store=evaluation.seconds > 0 and not trained_here,
         )

@@ -179,6 +179,7 @@ class Reinforce(BaseAlgorithm):
         assert self.env is not None
         assert isinstance(self._last_obs, dict)
         callback.on_rollout_start()
+        self.env.env_method("set_update", self._n_updates)
         batches = []
         for _ in range(self.n_rollouts // self.n_envs):
             rows = self.policy.rows(self.policy.obs_to_tensor(self._last_obs)[0])

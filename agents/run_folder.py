@@ -37,6 +37,7 @@ class Episode:
         macs: Multiply-accumulates for one image.
         reward: The episode's reward.
         reason: Why it is degenerate or failed, or empty.
+        excess: The largest share by which it exceeds a limit; 0 if it keeps all.
         seconds: Time that its training took, whenever that was.
         from_store: Whether it had been trained before.
     """
@@ -52,6 +53,7 @@ class Episode:
     macs: int
     reward: float
     reason: str
+    excess: float
     seconds: float
     from_store: bool
 

@@ -69,7 +69,7 @@ class BatchedVecEnv(VecEnv):
         self, method_name: str, *method_args: Any, indices: int | Iterable[int] | None = None, **method_kwargs: Any
     ) -> list[Any]:
         results = getattr(self.envs, method_name)(*method_args, **method_kwargs)
-        return [results[i] for i in self._get_indices(indices)]
+        return [None if results is None else results[i] for i in self._get_indices(indices)]
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: int | Iterable[int] | None = None) -> list[bool]:
         return [wrapper_class is Monitor for _ in self._get_indices(indices)]

@@ -26,6 +26,7 @@ from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.errors import InputError, check_names
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.evaluators.base import Evaluation, Evaluator, library_versions
+from n2n_gym.evaluators.latency import measured_latency
 from n2n_gym.files import write_json
 from n2n_gym.models.checkpoint import load_checkpoint, save_checkpoint
 from n2n_gym.models.teachers import Teacher, ready_teacher
@@ -117,12 +118,16 @@ class _Run:
             device=self.search.device,
             workers=workers,
             timeout=self.search.timeout,
+            latency_batch_size=self.search.latency_batch_size if self.search.limits.need_latency else None,
             store=Path(self.search.store).expanduser() if self.search.store else self.folder.path / "evaluations.sqlite",
             run=self.folder.start.run,
         )
 
     def _search(self, stage: int, start: Candidate, evaluator: Evaluator) -> Candidate | None:
-        """Run one stage's policy updates; its result is the best student seen, or None if all were degenerate."""
+        """Run one stage's policy updates; its result is the best student seen, or None if all were degenerate.
+
+        Best is who keeps the limits and has the highest reward; where nobody keeps them, who comes nearest.
+        """
         result = self.folder.path / f"stage{stage}.json"
         if result.exists():
             self._check_history(stage, self.search.iterations)
@@ -137,6 +142,8 @@ class _Run:
             width=self.search.width,
             train_size=self.search.train_size,
             reward=self.search.reward,
+            constraints=self.search.constraint,
+            relaxation=self.search.relaxation,
             evaluator=evaluator,
         )
         envs = BatchedVecEnv(CompressionVectorEnv(self.search.rollouts, decisions, settings))
@@ -173,7 +180,7 @@ class _Run:
 
     def _best(self, stage: int, start: Candidate) -> Candidate | None:
         episodes = [episode for episode in self.history if not episode.reason]
-        best = max(episodes, key=lambda episode: episode.reward, default=None)
+        best = max(episodes, key=lambda episode: (-episode.excess, episode.reward), default=None)
         if best is None:
             return None
         if best.stage < stage:
@@ -197,22 +204,30 @@ class _Run:
                 final = final or FinalTraining(problem, teacher, recipe, seed=self.search.seed, device=self.search.device)
                 self.display.start(f"final training, {name}", recipe.epochs)
                 final.run(candidate, place, name, lambda epoch, accuracy: self.display.update(epoch, f"val {accuracy:.2%}"))
-            parts[name] = self._measured(load_checkpoint(place).facts, teacher, candidate)
+            parts[name] = self._measured(name, load_checkpoint(place).facts, teacher, candidate)
         result = self._result(teacher, parts)
         draw_curves(self.folder.path / "curves.png", self.history, teacher.name)
         draw_architectures(self.folder.path / "architectures.png", last)
         write_json(self.folder.path / RESULT, result)
         return result
 
-    def _measured(self, facts: dict[str, Any], teacher: Teacher, candidate: Candidate) -> dict[str, Any]:
-        evaluation = Evaluation(
+    def _measured(self, name: str, facts: dict[str, Any], teacher: Teacher, candidate: Candidate) -> dict[str, Any]:
+        architecture = candidate.architecture
+        latency = None
+        if self.search.limits.need_latency:
+            latency = measured_latency(architecture, batch_size=self.search.latency_batch_size, device=self.search.device)
+        evaluation = Evaluation.of(
+            architecture,
+            candidate.teacher,
             accuracy=facts["val_accuracy"],
             teacher_accuracy=teacher.validation_accuracy,
-            parameters=facts["parameters"],
-            teacher_parameters=candidate.teacher.parameters,
-            macs=facts["macs"],
+            class_accuracy=tuple(facts["val_class_accuracy"]),
+            latency_ms=latency,
         )
-        fingerprint = candidate.architecture.fingerprint[:16]
+        violated = self.search.limits.violated(evaluation)
+        if violated:
+            self.display.say(f"{name} does not keep {'; '.join(map(str, violated))}: try more --iterations")
+        fingerprint = architecture.fingerprint[:16]
         seen = next((e for e in self.history if e.fingerprint == fingerprint), None)
         return {
             "parameters": facts["parameters"],
@@ -222,6 +237,8 @@ class _Run:
             "ratio": candidate.teacher.parameters / facts["parameters"],
             "reward": reward_by_name(self.search.reward)(evaluation),
             "epochs": facts["epochs"],
+            "latency_ms": latency,
+            "violates": [str(limit) for limit in violated],
             "search_reward": seen.reward if seen else None,
             "search_accuracy": seen.accuracy if seen else None,
         }

@@ -53,8 +53,9 @@ class FinalTraining:
             "name": name,
             "parameters": architecture.parameters,
             "macs": architecture.macs,
-            "val_accuracy": outcome.accuracy,
-            "test_accuracy": self._data.test_accuracy(network),
+            "val_accuracy": outcome.score.accuracy,
+            "val_class_accuracy": list(outcome.score.class_accuracy),
+            "test_accuracy": self._data.test_score(network).accuracy,
             "epochs": outcome.epochs,
         }
         save_checkpoint(folder, network, self._data.preprocessing, {**facts, "recipe": self._recipe.to_json()})

@@ -8,7 +8,7 @@ from n2n_gym.rewards import naive_reward, paper_reward, reward_by_name
 
 
 def evaluation(accuracy, parameters, reason=""):
-    return Evaluation(accuracy, 0.8, parameters, 1000, 0, reason)
+    return Evaluation(accuracy, 0.8, parameters, 1000, 0, reason=reason)
 
 
 def test_values_from_the_paper():

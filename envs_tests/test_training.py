@@ -26,9 +26,9 @@ LABELS = Recipe(name="t", epochs=6, batch_size=16, learning_rate=0.01, weight_de
 
 def test_learns_from_labels(toy_problem, data):
     student = network(toy_problem)
-    before = data.validation_accuracy(student)
+    before = data.validation_score(student).accuracy
     outcome = train(student, data, LABELS, seed=0)
-    assert outcome.accuracy == data.validation_accuracy(student) > max(before, 0.8)
+    assert outcome.score.accuracy == data.validation_score(student).accuracy > max(before, 0.8)
     assert outcome.epochs == 6
 
 
@@ -47,7 +47,7 @@ def test_learns_from_logits_alone(toy_problem, data):
     before = gap()
     outcome = train(student, data, recipe, seed=0, teacher=logits)
     assert gap() < 0.1 * before
-    assert outcome.accuracy > 0.8
+    assert outcome.score.accuracy > 0.8
 
 
 def test_same_seed_same_network_another_seed_another(toy_problem, data):
@@ -66,7 +66,7 @@ def test_patience_stops_early_and_keeps_the_best_weights(toy_problem, data):
     recipe = Recipe(name="t", epochs=60, batch_size=16, learning_rate=0.01, weight_decay=0.0, hard=1.0, patience=5)
     outcome = train(student, data, recipe, seed=0, on_epoch=lambda epoch, accuracy: seen.append(accuracy))
     assert outcome.epochs == len(seen) < 60
-    assert outcome.accuracy == max(seen) == data.validation_accuracy(student)
+    assert outcome.score.accuracy == max(seen) == data.validation_score(student).accuracy
     assert seen.index(max(seen)) == outcome.epochs - 6
 
 

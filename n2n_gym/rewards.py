@@ -32,6 +32,16 @@ def naive_reward(evaluation: Evaluation) -> float:
     return evaluation.compression * evaluation.relative_accuracy
 
 
+def relaxed(reward: float, epsilon: float) -> float:
+    """The reward of a student that exceeds a limit: epsilon (R + 1) - 1; -1 once the limits are hard (section 3.3.1).
+
+    Args:
+        reward: What it would get without limits.
+        epsilon: epsilon_t in [0, 1].
+    """
+    return epsilon * (reward + 1.0) + DEGENERATE
+
+
 REWARDS: dict[str, Reward] = {"paper": paper_reward, "naive": naive_reward}
 
 

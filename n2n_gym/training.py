@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -37,6 +38,31 @@ def torch_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"device {name!r} cannot be used ({reason}); try auto, cpu or cuda") from None
     return device
+
+
+@contextlib.contextmanager
+def one_thread(device: torch.device) -> Iterator[None]:
+    """On the CPU, compute with one thread, so that a student's result does not depend on the number of cores."""
+    threads = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a network classifies some images.
+
+    Attributes:
+        accuracy: Share of them that it classifies correctly.
+        class_accuracy: The same for the images of each class; 0 for a class without any.
+    """
+
+    accuracy: float
+    class_accuracy: tuple[float, ...] = ()
 
 
 class ImageData:
@@ -71,21 +97,23 @@ class ImageData:
         prepared: Tensor = self.preprocessing(images)
         return prepared.contiguous(memory_format=torch.channels_last)
 
-    def validation_accuracy(self, network: nn.Module) -> float:
-        """Share of the validation images that the network classifies correctly."""
-        return self._accuracy(network, self.validation_images, self.validation_labels)
+    def validation_score(self, network: nn.Module) -> Score:
+        """What share of the validation images the network classifies correctly."""
+        return self._score(network, self.validation_images, self.validation_labels)
 
-    def test_accuracy(self, network: nn.Module) -> float:
-        """Share of the test images that the network classifies correctly; for final reports only."""
-        return self._accuracy(network, *_tensors(*self._dataset.test, self.device))
+    def test_score(self, network: nn.Module) -> Score:
+        """What share of the test images the network classifies correctly; for final reports only."""
+        return self._score(network, *_tensors(*self._dataset.test, self.device))
 
     @torch.no_grad()
-    def _accuracy(self, network: nn.Module, images: Tensor, labels: Tensor) -> float:
+    def _score(self, network: nn.Module, images: Tensor, labels: Tensor) -> Score:
         network.eval()
-        correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        correct = torch.zeros(self.spec.classes, dtype=torch.int64, device=self.device)
         for batch, truth in zip(images.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True):
-            correct += (network(self._prepared(batch)).argmax(1) == truth).sum()
-        return int(correct) / len(labels)
+            right = network(self._prepared(batch)).argmax(1) == truth
+            correct += torch.bincount(truth[right], minlength=self.spec.classes)
+        images_of_class = torch.bincount(labels, minlength=self.spec.classes).clamp(min=1)
+        return Score(int(correct.sum()) / len(labels), tuple((correct / images_of_class).tolist()))
 
 
 def _tensors(images: Images, labels: Labels, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -128,12 +156,12 @@ class Outcome:
     """How a training went.
 
     Attributes:
-        accuracy: Validation accuracy of the weights that the network was left with.
+        score: On the validation images, of the weights that the network was left with.
         epochs: Epochs trained.
         failure: Why the training failed, or "".
     """
 
-    accuracy: float
+    score: Score
     epochs: int
     failure: str = ""
 
@@ -144,14 +172,14 @@ class _BestWeights:
 
     network: nn.Module
     patience: int
-    accuracy: float = -1.0
+    score: Score = Score(-1.0)
     since: int = 0
     weights: dict[str, Tensor] = field(default_factory=dict)
 
-    def update(self, accuracy: float) -> None:
-        self.since = 0 if accuracy > self.accuracy else self.since + 1
-        if accuracy >= self.accuracy:  # of equally accurate epochs the last: it has the smaller learning rate
-            self.accuracy = accuracy
+    def update(self, score: Score) -> None:
+        self.since = 0 if score.accuracy > self.score.accuracy else self.since + 1
+        if score.accuracy >= self.score.accuracy:  # of equally accurate epochs the last: it has the smaller learning rate
+            self.score = score
             self.weights = copy.deepcopy(self.network.state_dict())
 
 
@@ -205,12 +233,13 @@ def train(
             total += loss.detach()
         if not math.isfinite(float(total)):
             if best is None or not best.weights:
-                return Outcome(0.0, epoch, DIVERGED)
+                return Outcome(Score(0.0), epoch, DIVERGED)
             break
         accuracy = math.nan
         if best is not None:
-            accuracy = data.validation_accuracy(network)
-            best.update(accuracy)
+            score = data.validation_score(network)
+            accuracy = score.accuracy
+            best.update(score)
             if best.since and best.since % max(1, best.patience // 3) == 0:
                 _scale_learning_rate(optimizer, 1 / 3)
         elif epoch in recipe.milestones:
@@ -221,8 +250,8 @@ def train(
             break
     if best is not None:
         network.load_state_dict(best.weights)
-        return Outcome(best.accuracy, epoch)
-    return Outcome(data.validation_accuracy(network), epoch)
+        return Outcome(best.score, epoch)
+    return Outcome(data.validation_score(network), epoch)
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -39,6 +39,7 @@ def assert_torch_agrees(student: Architecture) -> None:
     assert shapes == list(student.shapes)
     assert sum(p.numel() for p in module.parameters()) == student.parameters
     assert counter.get_total_flops() == 2 * 2 * student.macs
+    assert sum(t.numel() * t.element_size() for t in module.state_dict().values()) == student.model_bytes
 
 
 def judge(student: Architecture, teacher: Architecture) -> Verdict:
@@ -115,3 +116,17 @@ def test_all_reasons_are_reachable():
     paddings = [0 if d.variable.name == "PADDING" else 9 for d in shrink_decisions(chain)]
     assert apply_shrinkages(chain, paddings).verdict(chain) is Verdict.SPATIAL_COLLAPSE
     assert apply_removals(vgg, [0] * 30).verdict(vgg) is Verdict.NOT_SMALLER
+
+
+def test_activation_bytes_are_the_most_that_is_held_at_once():
+    chain = Architecture.chain([conv(4), relu(), conv(2, stride=2), linear(3)], (1, 8, 8), 3)
+    assert chain.activation_bytes == 4 * (4 * 64 + 4 * 64)  # while the rectifier runs
+    block = (
+        Node(conv(4), (IMAGE,)),
+        Node(conv(8, 1), (0,)),
+        Node(conv(4, 1), (1,)),
+        Node(add(), (2, 0)),
+        Node(linear(3), (3,)),
+    )
+    residual = Architecture(block, (1, 8, 8), 3)
+    assert residual.activation_bytes == 4 * 64 * (4 + 8 + 4)  # the shortcut is held while the branch runs

@@ -1,5 +1,6 @@
 """What a network is and what an edit does to it: plain data, without torch and without gymnasium."""
 
+from n2n_gym.architecture.bounds import smallest_student
 from n2n_gym.architecture.edits import (
     FACTORS,
     KEEP,
@@ -38,4 +39,5 @@ __all__ = [
     "remove",
     "shrink",
     "shrink_decisions",
+    "smallest_student",
 ]

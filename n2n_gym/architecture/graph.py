@@ -10,7 +10,7 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
-from n2n_gym.architecture.layers import JOINS, Layer, LayerKind, Shape, Verdict
+from n2n_gym.architecture.layers import FLOAT_BYTES, JOINS, Layer, LayerKind, Shape, Verdict
 
 IMAGE = -1
 """The input index that stands for the image."""
@@ -138,6 +138,31 @@ class Architecture:
     def macs(self) -> int:
         """Multiply-accumulates of one image's forward pass; 0 for an architecture that cannot be built."""
         return sum(self.nodes[i].layer.macs(self.input_shapes(i), shape) for i, shape in enumerate(self.shapes))
+
+    @cached_property
+    def model_bytes(self) -> int:
+        """Bytes of the weights and running statistics in float32; 0 for an architecture that cannot be built."""
+        buffers = sum(self.nodes[i].layer.buffer_bytes(self.input_shapes(i)) for i in range(len(self.shapes)))
+        return FLOAT_BYTES * self.parameters + buffers
+
+    @cached_property
+    def last_uses(self) -> tuple[tuple[int, ...], ...]:
+        """For each layer, which feature maps nothing reads after it: layers' indices, or `IMAGE`."""
+        last = {source: reader for reader, node in enumerate(self.nodes) for source in node.inputs}
+        return tuple(tuple(i for i, reader in last.items() if reader == index) for index in range(len(self.nodes)))
+
+    @cached_property
+    def activation_bytes(self) -> int:
+        """Peak of the feature maps that one image's forward pass holds at once, in float32, each layer writing a new one.
+
+        A map, the image among them, is held until its last reader has run. 0 for an architecture that cannot be built.
+        """
+        held, peak = prod(self.input_shape), 0
+        for index, shape in enumerate(self.shapes):
+            held += prod(shape)
+            peak = max(peak, held)
+            held -= sum(prod(self.input_shape if i == IMAGE else self.shapes[i]) for i in self.last_uses[index])
+        return FLOAT_BYTES * peak
 
     def verdict(self, teacher: Architecture | None = None) -> Verdict:
         """Whether this student is feasible, and if not, why: the only judge of feasibility (appendix 11.2).

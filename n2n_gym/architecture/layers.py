@@ -15,6 +15,10 @@ Shape = tuple[int, int, int]
 MAX_FC_INPUTS = 50_000
 """A linear layer with more inputs than this is degenerate (appendix 11.2, case 2; the limit is the authors' code's)."""
 
+FLOAT_BYTES = 4
+COUNTER_BYTES = 8
+"""Batch normalisation counts its batches in 64 bits."""
+
 
 class LayerKind(StrEnum):
     """The kinds of layer an architecture is made of."""
@@ -137,6 +141,10 @@ class Layer:
                 return 2 * inputs[0][0]
             case _:
                 return 0
+
+    def buffer_bytes(self, inputs: list[Shape]) -> int:
+        """Bytes that the weights' file holds besides the parameters: batch normalisation's running statistics."""
+        return 2 * inputs[0][0] * FLOAT_BYTES + COUNTER_BYTES if self.kind is LayerKind.BATCH_NORM else 0
 
     def macs(self, inputs: list[Shape], output: Shape) -> int:
         """Multiply-accumulates of one image's forward pass: convolutions and linear layers, as torch's flop counter counts."""

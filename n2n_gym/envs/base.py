@@ -15,8 +15,9 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.error import InvalidAction, ResetNeeded
 
-from n2n_gym.architecture import Architecture, Variable
+from n2n_gym.architecture import Architecture, Variable, smallest_student
 from n2n_gym.architecture.features import DECISION, HIGH, Rows
+from n2n_gym.constraints import Constraint, Constraints, Schedule, relaxation
 from n2n_gym.envs.render import draw_ansi, draw_rgb_array
 from n2n_gym.errors import InputError, check_names, unknown
 from n2n_gym.evaluators import check_evaluator, make_evaluator
@@ -24,7 +25,7 @@ from n2n_gym.evaluators.base import Evaluation, Evaluator
 from n2n_gym.files import home
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import search_recipe
-from n2n_gym.rewards import Reward, reward_by_name
+from n2n_gym.rewards import Reward, relaxed, reward_by_name
 
 Observation = dict[str, Any]
 Mask = npt.NDArray[np.bool_]
@@ -98,12 +99,14 @@ class Finished:
         evaluation: What the evaluator says of it.
         reward: The episode's only reward.
         actions: One per decision.
+        violated: The limits that the student does not keep.
     """
 
     student: Architecture
     evaluation: Evaluation
     reward: float
     actions: tuple[int, ...]
+    violated: tuple[Constraint, ...] = ()
 
     @property
     def info(self) -> dict[str, Any]:
@@ -114,6 +117,7 @@ class Finished:
             "parameters": self.evaluation.parameters,
             "macs": self.evaluation.macs,
             "reason": self.evaluation.reason,
+            "violated": "; ".join(map(str, self.violated)),
             "actions": self.actions,
         }
 
@@ -131,6 +135,9 @@ class Settings:
     train_size: int | None = None
     recipe: str = "paper"
     reward: str = "paper"
+    constraints: str | Sequence[str] = ""
+    relaxation: str | Schedule = "hard"
+    latency_batch_size: int = 1
     evaluator: str | Evaluator = "distillation"
     seed: int = 0
     device: str = "auto"
@@ -151,6 +158,8 @@ class Settings:
     def __post_init__(self) -> None:
         reward_by_name(self.reward)
         search_recipe(self.recipe, self.problem.data)
+        self.limits.check(classes=self.problem.data.classes, smallest=smallest_student(self.problem.architecture))
+        _ = self.schedule
         if isinstance(self.evaluator, str):
             check_evaluator(self.evaluator, self.workers)
 
@@ -158,6 +167,16 @@ class Settings:
     def problem(self) -> Problem:
         """Teacher and data."""
         return Problem(self.teacher, self.dataset, self.width, self.train_size)
+
+    @cached_property
+    def limits(self) -> Constraints:
+        """What students must keep."""
+        return Constraints.parse(self.constraints)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """How strict the limits are at each policy update."""
+        return relaxation(self.relaxation) if isinstance(self.relaxation, str) else self.relaxation
 
     def make_evaluator(self) -> Evaluator:
         """The evaluator that these settings describe."""
@@ -174,6 +193,7 @@ class Settings:
             device=self.device,
             workers=self.workers,
             timeout=self.timeout,
+            latency_batch_size=self.latency_batch_size if self.limits.need_latency else None,
             store=store or None,
         )
 
@@ -184,11 +204,15 @@ class Judge:
     Args:
         settings: What is compressed and how a student is judged.
         stage: What the actions mean.
+
+    Attributes:
+        update: Policy updates done, which relaxed limits depend on.
     """
 
     def __init__(self, settings: Settings, stage: Stage) -> None:
         self.stage = stage
-        self.reward: Reward = reward_by_name(settings.reward)
+        self.update = 0
+        self._reward: Reward = reward_by_name(settings.reward)
         self._settings = settings
 
     @cached_property
@@ -205,9 +229,16 @@ class Judge:
         students = [self.stage.student(actions) for actions in episodes]
         evaluations = self.evaluator.evaluate(students)
         return [
-            Finished(student, evaluation, self.reward(evaluation), tuple(actions))
+            self._finished(student, evaluation, tuple(actions))
             for student, evaluation, actions in zip(students, evaluations, episodes, strict=True)
         ]
+
+    def _finished(self, student: Architecture, evaluation: Evaluation, actions: tuple[int, ...]) -> Finished:
+        reward = self._reward(evaluation)
+        violated = () if evaluation.reason else self._settings.limits.violated(evaluation)
+        if violated:
+            reward = relaxed(reward, self._settings.schedule(self.update))
+        return Finished(student, evaluation, reward, actions, violated)
 
     def close(self) -> None:
         """Let go of the evaluator's processes and files, if it was made here."""
@@ -259,6 +290,10 @@ class CompressionEnv(gym.Env[Observation, np.int64], ABC):
             return self._observation(), 0.0, False, False, {}
         [self.finished] = self.judge.finish([self._actions])
         return self._observation(), self.finished.reward, True, False, self.finished.info
+
+    def set_update(self, update: int) -> None:
+        """Tell the environment how many policy updates were done: relaxed limits tighten with them."""
+        self.judge.update = update
 
     def action_masks(self) -> Mask:
         """Which actions have an effect now, shape (actions,); for sb3-contrib's MaskablePPO and for planners."""

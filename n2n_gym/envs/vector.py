@@ -79,6 +79,10 @@ class CompressionVectorEnv(VectorEnv[Observation, Actions, Numbers]):
             terminations[:] = True
         return self._observation(), rewards, terminations, truncations, info
 
+    def set_update(self, update: int) -> None:
+        """Tell the environments how many policy updates were done: relaxed limits tighten with them."""
+        self.judge.update = update
+
     def action_masks(self) -> Mask:
         """Which actions have an effect now, shape (num_envs, actions)."""
         mask = self.stage.masks[min(self._position, self.stage.decisions - 1)]

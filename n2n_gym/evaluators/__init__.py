@@ -35,6 +35,7 @@ def make_evaluator(
     device: str = "auto",
     workers: int = 0,
     timeout: float | None = None,
+    latency_batch_size: int | None = None,
     store: Path | None = None,
     run: str = "",
 ) -> Evaluator:
@@ -48,6 +49,7 @@ def make_evaluator(
         device: `auto`, `cpu`, `cuda`, ...
         workers: Processes that train side by side; with 0 the calling process trains.
         timeout: Seconds after which a student's training is given up.
+        latency_batch_size: If given, students are timed too, with so many images in a forward pass.
         store: SQLite file to look students up in and keep them in.
         run: Name to mark newly stored students with.
 
@@ -55,6 +57,7 @@ def make_evaluator(
         InputError: If a name is unknown or a number out of range.
     """
     from n2n_gym.evaluators.distillation import DistillationEvaluator
+    from n2n_gym.evaluators.latency import LatencyEvaluator
     from n2n_gym.evaluators.store import StoredEvaluator
     from n2n_gym.evaluators.workers import WorkerEvaluator
 
@@ -64,4 +67,8 @@ def make_evaluator(
         evaluator = WorkerEvaluator(evaluator, workers)
     if store is not None:
         evaluator = StoredEvaluator(evaluator, store, run=run)
+    if latency_batch_size is not None:
+        evaluator = LatencyEvaluator(evaluator, batch_size=latency_batch_size, device=device)
+        if store is not None:  # accuracies are kept for every run, latencies for those that ask for the same
+            evaluator = StoredEvaluator(evaluator, store, run=run)
     return evaluator

@@ -33,6 +33,10 @@ class Evaluation:
         parameters: The student's trainable parameters.
         teacher_parameters: The teacher's.
         macs: The student's multiply-accumulates for one image.
+        model_bytes: Size of its weights and running statistics in float32.
+        activation_bytes: Peak of the feature maps that one image's forward pass holds at once.
+        class_accuracy: Validation accuracy for the images of each class; 0 for a class without any.
+        latency_ms: Measured time of a forward pass, if the evaluator measures it.
         reason: Why the student is degenerate or failed, or "".
         seconds: Time that its training took.
         run: Name of the run that trained it, or "".
@@ -43,14 +47,42 @@ class Evaluation:
     parameters: int
     teacher_parameters: int
     macs: int
+    model_bytes: int = 0
+    activation_bytes: int = 0
+    class_accuracy: tuple[float, ...] = ()
+    latency_ms: float | None = None
     reason: str = ""
     seconds: float = 0.0
     run: str = ""
 
     @classmethod
+    def of(
+        cls, student: Architecture, teacher: Architecture, *, accuracy: float, teacher_accuracy: float, **facts: Any
+    ) -> Evaluation:
+        """The evaluation of a student, with what its architecture says.
+
+        Args:
+            student: Its architecture.
+            teacher: The teacher's.
+            accuracy: The student's validation accuracy.
+            teacher_accuracy: The teacher's.
+            **facts: Further attributes.
+        """
+        return cls(
+            accuracy=accuracy,
+            teacher_accuracy=teacher_accuracy,
+            parameters=student.parameters,
+            teacher_parameters=teacher.parameters,
+            macs=student.macs,
+            model_bytes=student.model_bytes,
+            activation_bytes=student.activation_bytes,
+            **facts,
+        )
+
+    @classmethod
     def failed(cls, student: Architecture, teacher: Architecture, reason: str, seconds: float = 0.0) -> Evaluation:
         """The evaluation of a student that is degenerate or whose training failed."""
-        return cls(0.0, 0.0, student.parameters, teacher.parameters, student.macs, reason, seconds)
+        return cls.of(student, teacher, accuracy=0.0, teacher_accuracy=0.0, reason=reason, seconds=seconds)
 
     @property
     def compression(self) -> float:
@@ -69,7 +101,7 @@ class Evaluation:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Evaluation:
         """The evaluation that `to_json` wrote."""
-        return cls(**data)
+        return cls(**{**data, "class_accuracy": tuple(data["class_accuracy"])})
 
 
 class Evaluator(ABC):

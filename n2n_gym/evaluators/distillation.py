@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import time
@@ -20,19 +19,7 @@ from n2n_gym.models.build import Network
 from n2n_gym.models.teachers import Teacher, ready_teacher
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import Recipe, search_recipe
-from n2n_gym.training import ImageData, TeacherLogits, torch_device, train
-
-
-@contextlib.contextmanager
-def one_thread(device: torch.device) -> Iterator[None]:
-    """On the CPU, compute with one thread, so that a student's result does not depend on the number of cores."""
-    threads = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+from n2n_gym.training import ImageData, Score, TeacherLogits, one_thread, torch_device, train
 
 
 class _OutOfTimeError(Exception):
@@ -118,13 +105,13 @@ class DistillationEvaluator(Evaluator):
                 raise _OutOfTimeError
 
         seed = self._student_seed(student)
-        failure, accuracy = "", 0.0
+        score = Score(0.0)
         try:
             with one_thread(self._device), torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 network = Network(student).to(self._device)
                 outcome = train(network, self.data, self._recipe, seed=seed, teacher=logits, on_epoch=check_time)
-                failure, accuracy = outcome.failure, outcome.accuracy
+                failure, score = outcome.failure, outcome.score
         except (MemoryError, torch.OutOfMemoryError):
             failure = OUT_OF_MEMORY
         except RuntimeError as error:
@@ -136,12 +123,12 @@ class DistillationEvaluator(Evaluator):
         seconds = time.monotonic() - start
         if failure:
             return Evaluation.failed(student, self.teacher, failure, seconds)
-        return Evaluation(
-            accuracy=accuracy,
+        return Evaluation.of(
+            student,
+            self.teacher,
+            accuracy=score.accuracy,
             teacher_accuracy=teacher.validation_accuracy,
-            parameters=student.parameters,
-            teacher_parameters=self.teacher.parameters,
-            macs=student.macs,
+            class_accuracy=score.class_accuracy,
             seconds=seconds,
         )
 

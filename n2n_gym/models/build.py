@@ -29,14 +29,12 @@ class Network(nn.Module):
         self.layers = nn.ModuleList(
             _module(node.layer, architecture.input_shapes(i)) for i, node in enumerate(architecture.nodes)
         )
-        last_use = {i: reader for reader, node in enumerate(architecture.nodes) for i in node.inputs}
-        self._finished = [[i for i, last in last_use.items() if last == index] for index in range(len(architecture.nodes))]
 
     def forward(self, images: Tensor) -> Tensor:
         values = {IMAGE: images}
         for index, (node, layer) in enumerate(zip(self.architecture.nodes, self.layers, strict=True)):
             values[index] = layer(*(values[i] for i in node.inputs))
-            for i in self._finished[index]:  # a feature map is let go as soon as nothing reads it any more
+            for i in self.architecture.last_uses[index]:  # a feature map is let go as soon as nothing reads it any more
                 del values[i]
         return values[len(self.layers) - 1].flatten(1)
 

@@ -124,8 +124,8 @@ def _train_teacher(
         "train_size": len(data.train_images),
         "parameters": architecture.parameters,
         "macs": architecture.macs,
-        "val_accuracy": outcome.accuracy,
-        "test_accuracy": data.test_accuracy(network),
+        "val_accuracy": outcome.score.accuracy,
+        "test_accuracy": data.test_score(network).accuracy,
         "recipe": recipe.to_json(),
     }
     save_checkpoint(folder, network, data.preprocessing, facts)

@@ -1,0 +1,184 @@
+import json
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import n2n_gym  # noqa: F401
+from envs_tests.conftest import FormulaEvaluator
+from n2n_gym.architecture import apply_removals, apply_shrinkages, removal_decisions, shrink_decisions, smallest_student
+from n2n_gym.constraints import Constraint, Constraints, Relaxation, relaxation
+from n2n_gym.errors import InputError
+from n2n_gym.evaluators.base import Evaluation
+from n2n_gym.models.zoo import network
+from n2n_gym.rewards import paper_reward, relaxed
+
+STUDENT = Evaluation(
+    accuracy=0.9,
+    teacher_accuracy=1.0,
+    parameters=1000,
+    teacher_parameters=10_000,
+    macs=50_000,
+    model_bytes=4100,
+    activation_bytes=800,
+    class_accuracy=(1.0, 0.8, 0.9),
+    latency_ms=2.5,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("parameters<=1000", True),
+        ("parameters <= 999", False),
+        ("parameters >= 1e3", True),
+        ("macs<=4.9e4", False),
+        ("model_bytes<=4100", True),
+        ("activation_bytes<=799", False),
+        ("latency_ms<=2.5", True),
+        ("accuracy>=0.91", False),
+        ("class_accuracy[1]>=0.8", True),
+        ("class_accuracy[1] >= 0.81", False),
+        ("2*parameters + 0.1*macs <= 7000", True),
+        ("2*parameters + 0.1*macs <= 6999", False),
+        ("accuracy - class_accuracy[1] <= 0.11", True),
+        ("accuracy - class_accuracy[1] <= 0.09", False),
+        ("-parameters<=-1001", False),
+        ("1e-3*macs <= 50", True),
+        ("1e+1*parameters <= 9999", False),
+    ],
+)
+def test_limits_as_text(text, kept):
+    constraint = Constraint.parse(text)
+    assert (constraint.excess(STUDENT) <= 1e-12) is kept
+    assert str(constraint) == text
+
+
+@given(st.lists(st.floats(-10, 10).filter(lambda x: abs(x) > 1e-3), min_size=2, max_size=2), st.floats(-1e5, 1e5))
+def test_linear_combinations_from_python_say_what_they_mean(weights, bound):
+    constraint = Constraint.of(dict(zip(("parameters", "macs"), weights, strict=True)), at_most=bound)
+    total = weights[0] * 1000 + weights[1] * 50_000
+    assert (constraint.excess(STUDENT) > 0) == (total > bound)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("parametrs<=5000", "Did you mean 'parameters'"),
+        ("parameters<5000", "cannot read the constraint"),
+        ("parameters<=", "cannot read the constraint"),
+        ("parameters<=1.2.3", "cannot read the constraint"),
+        ("0*parameters<=1", "limits nothing"),
+        ("parameters<=1e999", "too large"),
+        ("parameters**2<=4", "cannot read"),
+        ("class_accuracy>=0.5", "the number of a class"),
+        ("accuracy[2]>=0.5", "the number of a class"),
+        ("<=3", "cannot read the constraint"),
+    ],
+)
+def test_a_misspelt_limit_is_said(text, message):
+    with pytest.raises(InputError, match=message.replace("(", r"\(")):
+        Constraints.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ("parameters<=100", "no student can keep parameters<=100: parameters is always at least 130"),
+        ("accuracy>=1.01", "accuracy is always at most 1"),
+        ("class_accuracy[10]>=0.5", "there are classes 0 to 9"),
+        ("latency_ms<=0; parameters<=100", "no student can keep"),
+        (["parameters<=5000", "parameters>=6000"], "no student can keep parameters>=6000|no student can keep parameters<=5000"),
+        (["parameters<=5000", "10*parameters + macs >= 1e6", "macs<=1000"], "no student can keep"),
+    ],
+)
+def test_what_no_student_can_keep_is_said_when_the_environment_is_made(texts, message):
+    with pytest.raises(InputError, match=message.replace("[", r"\[")):
+        gym.make("N2N/LayerRemoval-v0", constraints=texts)
+
+
+def test_from_a_file(tmp_path):
+    path = tmp_path / "limits.json"
+    items = ["parameters<=20000", {"coefficients": {"macs": 0.5, "parameters": -1}, "at_most": 30_000}]
+    path.write_text(json.dumps({"constraints": items}))
+    first, second = Constraints.parse(f"{path}; accuracy>=0.5").rows[:2]
+    assert str(first) == "parameters<=20000"
+    assert second.excess(STUDENT) == pytest.approx((25_000 - 1000 - 30_000) / 30_000)
+    for content, message in (("[]", "not an object"), ("{}", "holds no constraints"), ('{"constraints": [3]}', "holds no con")):
+        path.write_text(content)
+        with pytest.raises(InputError, match=message):
+            Constraints.parse(str(path))
+
+
+@pytest.mark.parametrize("name", ["conv4", "vgg11", "resnet18"])
+def test_no_student_is_smaller_than_the_smallest(name):
+    teacher = network(name, (3, 32, 32), 10, width=0.5)
+    bounds = smallest_student(teacher)
+    rng = np.random.default_rng(0)
+    for share in (0.5, 0.9, 1.0) * 5:
+        student = apply_removals(teacher, (rng.random(len(removal_decisions(teacher))) < share).astype(int).tolist())
+        student = apply_shrinkages(student, [0] * len(shrink_decisions(student)))
+        if student.verdict(teacher).feasible:
+            for quantity, bound in bounds.items():
+                assert getattr(student, quantity) >= bound
+
+
+def test_epsilon_is_the_authors_by_default():
+    epsilon = Relaxation()
+    assert [epsilon(t) for t in (0, 5, 15, 40)] == pytest.approx([1.0, (2 / 3) ** 4, 0.0, 0.0])
+    assert relaxation("relaxed") == epsilon
+    assert relaxation("relaxed:30:2")(15) == pytest.approx(0.25)
+    assert relaxation("hard")(0) == 0
+    for wrong in ("soft", "relaxed:x", "relaxed:1:2:3", "relaxed:-1", "hard:3"):
+        with pytest.raises(InputError):
+            relaxation(wrong)
+
+
+@given(st.floats(0, 1), st.floats(-1, 1))
+def test_relaxed_reward_lies_between_minus_one_and_the_reward(epsilon, reward):
+    assert -1 <= relaxed(reward, epsilon) <= reward + 1e-12
+    assert relaxed(reward, 1.0) == pytest.approx(reward)
+    assert relaxed(reward, 0.0) == -1
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_epsilon_follows_policy_updates_and_not_episodes(vector):
+    evaluator = FormulaEvaluator(network("conv4", (1, 8, 8)))
+    settings = {"evaluator": evaluator, "constraints": "parameters<=2000", "relaxation": "relaxed:4:1"}
+    if vector:
+        env = gym.make_vec("N2N/LayerRemoval-v0", num_envs=2, **settings)
+        keep = np.zeros(2, dtype=np.int64)
+    else:
+        env = gym.make("N2N/LayerRemoval-v0", **settings)
+        keep = 0
+
+    def episode():
+        env.reset()
+        for position in range(16):  # without the last block's layers, but with many more than 2,000 parameters
+            _, reward, _, _, info = env.step(keep + (position in (11, 12, 13)))
+        return np.max(reward), np.atleast_1d(info["violated"])[0]
+
+    plain = episode()[0]
+    finished = env.unwrapped.finished[0] if vector else env.unwrapped.finished
+    assert plain == paper_reward(finished.evaluation)
+    assert episode() == (plain, "parameters<=2000")
+    for update, epsilon in ((1, 0.75), (2, 0.5), (4, 0.0), (9, 0.0)):
+        env.unwrapped.set_update(update)
+        assert episode()[0] == episode()[0] == pytest.approx(epsilon * (plain + 1) - 1)
+
+
+def test_hard_limits_give_minus_one_and_kept_limits_the_plain_reward():
+    evaluator = FormulaEvaluator(network("conv4", (1, 8, 8)))
+    env = gym.make("N2N/LayerRemoval-v0", evaluator=evaluator, constraints="parameters<=100000")
+    for removals, expected in (((), -1.0), ((11, 12, 13), None)):
+        env.reset()
+        for position in range(16):
+            _, reward, terminated, _, info = env.step(int(position in removals))
+        assert terminated
+        if not removals:
+            assert (reward, info["reason"]) == (expected, "not smaller than the teacher")
+        else:
+            assert reward == paper_reward(env.unwrapped.finished.evaluation)
+            assert info["violated"] == ""

@@ -1,0 +1,280 @@
+"""Limits on what a student may cost or must achieve: A x <= b (section 3.3.1)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from n2n_gym.errors import InputError, unknown
+from n2n_gym.evaluators.base import Evaluation
+from n2n_gym.files import read_json
+
+Range = tuple[float, float]
+
+
+def _latency(evaluation: Evaluation) -> float:
+    if evaluation.latency_ms is None:
+        raise ValueError("the evaluator measured no latency; make it with latency=True")
+    return evaluation.latency_ms
+
+
+QUANTITIES: dict[str, Callable[[Evaluation], float]] = {
+    "parameters": lambda e: e.parameters,
+    "macs": lambda e: e.macs,
+    "model_bytes": lambda e: e.model_bytes,
+    "activation_bytes": lambda e: e.activation_bytes,
+    "latency_ms": _latency,
+    "accuracy": lambda e: e.accuracy,
+}
+"""What can be limited, and where an evaluation has it; `class_accuracy[i]` besides."""
+
+CLASS_ACCURACY = "class_accuracy"
+
+_NUMBER = r"(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_TERM = re.compile(rf"(?P<sign>[+-])(?:(?P<factor>{_NUMBER})\*)?(?P<name>[a-z_]+)(?:\[(?P<index>\d+)\])?")
+_LIMIT = re.compile(rf"(?P<sum>[^<>=]+)(?P<side><=|>=)(?P<bound>[+-]?{_NUMBER})")
+_EXAMPLE = 'write it like "parameters<=20000", "class_accuracy[3]>=0.9" or "2*parameters + macs <= 1e6"'
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Quantity:
+    """Something about a student that a limit can be on.
+
+    Attributes:
+        name: One of `QUANTITIES`, or `class_accuracy`.
+        index: With `class_accuracy`, the class.
+    """
+
+    name: str
+    index: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in (*QUANTITIES, CLASS_ACCURACY):
+            raise unknown("constrained quantity", self.name, (*QUANTITIES, CLASS_ACCURACY))
+        if (self.name == CLASS_ACCURACY) != (self.index is not None):
+            raise InputError("class_accuracy, and nothing else, takes the number of a class: class_accuracy[3]>=0.9")
+
+    def of(self, evaluation: Evaluation) -> float:
+        """Its value for one student."""
+        if self.index is not None:
+            return evaluation.class_accuracy[self.index]
+        return QUANTITIES[self.name](evaluation)
+
+    def __str__(self) -> str:
+        return self.name if self.index is None else f"{self.name}[{self.index}]"
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """One row of A x <= b: a weighted sum of quantities that may be at most a bound.
+
+    Attributes:
+        coefficients: Quantities and their weights.
+        bound: The largest value that the sum may have.
+        text: How it was written.
+    """
+
+    coefficients: tuple[tuple[Quantity, float], ...]
+    bound: float
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """A limit as a user writes it, such as `parameters<=20000`.
+
+        Args:
+            text: A sum of quantities, each with a factor or without, `<=` or `>=`, and a number.
+
+        Raises:
+            InputError: If it cannot be read or names an unknown quantity.
+        """
+        limit = _LIMIT.fullmatch(re.sub(r"\s", "", text))
+        if limit is None:
+            raise InputError(f"cannot read the constraint {text!r}; {_EXAMPLE}")
+        side = 1.0 if limit["side"] == "<=" else -1.0
+        rest = limit["sum"] if limit["sum"][0] in "+-" else "+" + limit["sum"]
+        coefficients: dict[Quantity, float] = defaultdict(float)
+        while rest:
+            term = _TERM.match(rest)
+            if term is None:
+                raise InputError(f"cannot read {rest!r} in the constraint {text!r}; {_EXAMPLE}")
+            quantity = Quantity(term["name"], int(term["index"]) if term["index"] else None)
+            coefficients[quantity] += side * float(term["sign"] + (term["factor"] or "1"))
+            rest = rest[term.end() :]
+        numbers = (*coefficients.values(), float(limit["bound"]))
+        if not all(map(math.isfinite, numbers)) or not any(coefficients.values()):
+            raise InputError(f"the constraint {text!r} limits nothing: a number is too large, or all are 0")
+        return cls(tuple(sorted(coefficients.items())), side * numbers[-1], text.strip())
+
+    @classmethod
+    def of(cls, coefficients: Mapping[str, float], *, at_most: float) -> Self:
+        """A limit on a linear combination.
+
+        Args:
+            coefficients: A weight for each quantity's name (`class_accuracy[3]` for a class).
+            at_most: The largest value of the weighted sum.
+        """
+        terms = "".join(f"{'-' if weight < 0 else '+'}{abs(weight):.17g}*{name}" for name, weight in coefficients.items())
+        return cls.parse(f"{terms.removeprefix('+')} <= {at_most:.17g}")
+
+    def excess(self, evaluation: Evaluation) -> float:
+        """By how much the sum exceeds the bound, as a share of the bound; 0 or less if the limit is kept."""
+        total = sum(weight * quantity.of(evaluation) for quantity, weight in self.coefficients)
+        return (total - self.bound) / max(abs(self.bound), 1e-12)
+
+    def least(self, ranges: Mapping[Quantity, Range]) -> float:
+        """The smallest value that the weighted sum can have when each quantity lies in its range."""
+        ends = (ranges[quantity][0 if weight > 0 else 1] * weight for quantity, weight in self.coefficients if weight)
+        return sum(ends)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """All limits that a student must keep; falsy if there are none.
+
+    Attributes:
+        rows: The limits.
+    """
+
+    rows: tuple[Constraint, ...] = ()
+
+    @classmethod
+    def parse(cls, texts: str | Iterable[str]) -> Self:
+        """Limits from text: each is a limit, several with `;` between them, or a `.json` file.
+
+        A file holds `{"constraints": [...]}`; an item is a text, or an object such as
+        `{"coefficients": {"parameters": 1, "macs": 0.01}, "at_most": 50000}`.
+
+        Raises:
+            InputError: If one cannot be read.
+        """
+        rows: list[Constraint] = []
+        for text in [texts] if isinstance(texts, str) else texts:
+            for part in filter(None, map(str.strip, text.split(";"))):
+                rows += _of_file(Path(part).expanduser()) if part.endswith(".json") else [Constraint.parse(part)]
+        return cls(tuple(rows))
+
+    @property
+    def quantities(self) -> frozenset[Quantity]:
+        """Everything that is limited."""
+        return frozenset(quantity for row in self.rows for quantity, _ in row.coefficients)
+
+    @property
+    def need_latency(self) -> bool:
+        """Whether students must be timed."""
+        return Quantity("latency_ms") in self.quantities
+
+    def violated(self, evaluation: Evaluation) -> tuple[Constraint, ...]:
+        """The limits that a student does not keep."""
+        return tuple(row for row in self.rows if row.excess(evaluation) > 0)
+
+    def excess(self, evaluation: Evaluation) -> float:
+        """The largest share by which a limit is exceeded; 0 if all are kept."""
+        return max((row.excess(evaluation) for row in self.rows), default=0.0) if self.rows else 0.0
+
+    def check(self, *, classes: int, smallest: Mapping[str, float]) -> None:
+        """Refuse limits that no student can keep.
+
+        Args:
+            classes: How many classes there are.
+            smallest: A number for some of the quantities that no student's lies below.
+
+        Raises:
+            InputError: If a class does not exist, or a limit cannot be kept, alone or beside the others.
+        """
+        ranges: dict[Quantity, Range] = {}
+        for quantity in self.quantities:
+            if quantity.index is not None and quantity.index >= classes:
+                raise InputError(f"{quantity}: there are classes 0 to {classes - 1}")
+            highest = 1.0 if quantity.name in ("accuracy", CLASS_ACCURACY) else math.inf
+            ranges[quantity] = (smallest.get(quantity.name, 0.0), highest)
+        for row in self.rows:
+            self._check_row(row, ranges)
+            if len(row.coefficients) == 1:  # what the others must be compatible with
+                [(quantity, weight)] = row.coefficients
+                low, high = ranges[quantity]
+                limit = row.bound / weight
+                ranges[quantity] = (low, min(high, limit)) if weight > 0 else (max(low, limit), high)
+        for row in self.rows:
+            self._check_row(row, ranges)
+
+    @staticmethod
+    def _check_row(row: Constraint, ranges: Mapping[Quantity, Range]) -> None:
+        if (least := row.least(ranges)) > row.bound:
+            [(quantity, weight)] = row.coefficients if len(row.coefficients) == 1 else [(None, 1.0)]
+            what = f"{quantity} is always" if quantity else "the sum is always"
+            side = "at least" if weight > 0 else "at most"
+            raise InputError(f"no student can keep {row}: {what} {side} {least / weight:,.6g} here; loosen or drop the limit")
+
+    def __bool__(self) -> bool:
+        return bool(self.rows)
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.rows))
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """epsilon_t: how much of the reward a student that exceeds a limit still gets at policy update t (section 3.3.1).
+
+    epsilon_t = (1 - t / updates) ** power, and 0 from then on. The default is the authors' code's.
+
+    Attributes:
+        updates: From this policy update on, limits are hard; 0 makes them hard from the start.
+        power: How fast they tighten.
+    """
+
+    updates: int = 15
+    power: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.updates < 0 or not 0 < self.power < math.inf:
+            raise InputError(f"a relaxation takes at least 0 updates and a power above 0, not {self.updates}, {self.power:g}")
+
+    def __call__(self, update: int) -> float:
+        """epsilon_t in [0, 1] for t = `update`, from 0."""
+        return (1.0 - update / self.updates) ** self.power if update < self.updates else 0.0
+
+
+Schedule = Callable[[int], float]
+"""epsilon_t as a function of the policy updates done; falls from 1 to 0."""
+
+RELAXATIONS = ("hard", "relaxed", "relaxed:UPDATES", "relaxed:UPDATES:POWER")
+
+
+def relaxation(text: str) -> Relaxation:
+    """A schedule from text: `hard`, `relaxed` (the default of `Relaxation`), `relaxed:30` or `relaxed:30:2`.
+
+    Raises:
+        InputError: If it is none of these.
+    """
+    word, *numbers = text.split(":")
+    try:
+        if word == "hard" and not numbers:
+            return Relaxation(updates=0)
+        if word == "relaxed" and len(numbers) <= 2:
+            return Relaxation(*(convert(number) for convert, number in zip((int, float), numbers, strict=False)))
+    except ValueError:
+        pass
+    raise unknown("relaxation", text, RELAXATIONS)
+
+
+def _of_file(path: Path) -> list[Constraint]:
+    data: Any = read_json(path, "file of constraints")
+    try:
+        return [Constraint.parse(item) if isinstance(item, str) else Constraint.of(**item) for item in data["constraints"]]
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path} holds no constraints ({type(error).__name__}: {error}); expected "
+            '{"constraints": [...]} with texts, or objects with "coefficients" and "at_most"'
+        ) from None

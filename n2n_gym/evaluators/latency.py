@@ -1,0 +1,93 @@
+"""Measures how long a student's forward pass takes, for limits on latency (section 3.3.1)."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from n2n_gym.architecture import Architecture
+from n2n_gym.errors import InputError
+from n2n_gym.evaluators.base import Evaluation, Evaluator
+from n2n_gym.models.build import Network
+from n2n_gym.training import one_thread, torch_device
+
+WARM_UP = 5
+REPEATS = 21
+
+
+class LatencyEvaluator(Evaluator):
+    """Adds `latency_ms` to another evaluator's evaluations: the median time of some warm forward passes.
+
+    Students are timed before they are trained, so that no training disturbs the clock. One architecture is timed once;
+    to have it timed once for all runs on a machine, put a store around this evaluator.
+
+    Args:
+        inner: Trains the students.
+        batch_size: Images in a pass.
+        device: Where the pass runs: `auto`, `cpu`, `cuda`, ...
+
+    Raises:
+        InputError: If the batch size is below 1.
+    """
+
+    def __init__(self, inner: Evaluator, *, batch_size: int = 1, device: str = "auto") -> None:
+        if batch_size < 1:
+            raise InputError(f"the batch size that latency is measured at must be at least 1, not {batch_size}")
+        self.inner = inner
+        self.batch_size = batch_size
+        self.device = device
+        self._known: dict[str, float] = {}
+
+    @property
+    def teacher(self) -> Architecture:
+        return self.inner.teacher
+
+    def context(self) -> dict[str, Any]:
+        machine = f"{platform.node()} {platform.machine()}"
+        return {
+            **self.inner.context(),
+            "latency": {"batch_size": self.batch_size, "device": self.device, "machine": machine},
+        }
+
+    def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
+        latencies = [self.latency_ms(student) for student in students]
+        for index, evaluation in self.inner.stream(students):
+            yield index, replace(evaluation, latency_ms=latencies[index])
+
+    def latency_ms(self, student: Architecture) -> float:
+        """The student's `measured_latency`, measured once."""
+        if student.fingerprint not in self._known:
+            self._known[student.fingerprint] = measured_latency(student, batch_size=self.batch_size, device=self.device)
+        return self._known[student.fingerprint]
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def measured_latency(architecture: Architecture, *, batch_size: int = 1, device: str = "auto") -> float:
+    """Median time of warm forward passes in milliseconds, on the CPU with one thread.
+
+    Args:
+        architecture: A feasible one.
+        batch_size: Images in a pass.
+        device: Where it runs.
+    """
+    place = torch_device(device)
+    with one_thread(place), torch.random.fork_rng(devices=[]), torch.no_grad():
+        network = Network(architecture).eval().to(place).to(memory_format=torch.channels_last)
+        images = torch.zeros(batch_size, *architecture.input_shape, device=place)
+        images = images.contiguous(memory_format=torch.channels_last)
+        times = []
+        for _ in range(WARM_UP + REPEATS):
+            start = time.perf_counter()
+            network(images)
+            if place.type == "cuda":
+                torch.cuda.synchronize(place)
+            times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times[WARM_UP:])
