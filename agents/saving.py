@@ -1,0 +1,57 @@
+"""Saved agents: tensors and JSON in one safetensors file, so that nothing in it can run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from n2n_gym.errors import InputError
+from n2n_gym.files import write_whole
+
+FORMAT = 2
+KEY = "agent"
+
+
+def save_agent(path: Path, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
+    """Write an agent in one step.
+
+    Args:
+        path: The file, by custom ending in `.policy`.
+        tensors: Its weights and states.
+        settings: JSON data; `algorithm` names the class.
+    """
+    metadata = {KEY: json.dumps({"format": FORMAT, **settings})}
+    whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_whole(path, lambda part: save_file(whole, part, metadata))
+
+
+def read_agent(path: Path, algorithm: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `save_agent` wrote.
+
+    Args:
+        path: The file.
+        algorithm: The class that it must have been saved by.
+
+    Raises:
+        InputError: If the file is missing, damaged, or another algorithm's.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            settings: dict[str, Any] = json.loads(file.metadata()[KEY])
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
+        if settings["format"] != FORMAT:
+            raise InputError(f"{path} has format {settings['format']}, this version reads {FORMAT}")
+        saved_by = settings["algorithm"]
+    except FileNotFoundError:
+        raise InputError(f"no saved agent at {path}") from None
+    except (SafetensorError, KeyError, TypeError, OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is not a saved agent: {str(error).splitlines()[0]}") from None
+    if saved_by != algorithm:
+        raise InputError(f"{path} was saved by {saved_by}, not by {algorithm}")
+    return tensors, settings

@@ -1,0 +1,82 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+from stable_baselines3.common.evaluation import evaluate_policy
+
+import n2n_gym  # noqa: F401
+from agents.planned import RandomSearch, RegularizedEvolution
+from agents.sb3 import BatchedVecEnv
+from envs_tests.conftest import FormulaEvaluator
+from n2n_gym.errors import InputError
+from n2n_gym.models.zoo import network
+
+BOTH = pytest.mark.parametrize("algorithm", [RandomSearch, RegularizedEvolution])
+STAGES = pytest.mark.parametrize("env_id", ["N2N/LayerRemoval-v0", "N2N/LayerShrink-v0"])
+
+
+def vector(env_id="N2N/LayerRemoval-v0", count=5):
+    evaluator = FormulaEvaluator(network("conv4", (1, 8, 8)))
+    return BatchedVecEnv(gym.make_vec(env_id, num_envs=count, evaluator=evaluator))
+
+
+def seen_returns(agent):
+    return [info["r"] for info in agent.ep_info_buffer]
+
+
+@BOTH
+@STAGES
+def test_finds_and_plays_a_good_student(algorithm, env_id):
+    env = vector(env_id)
+    agent = algorithm(env, seed=0, stats_window_size=1000)
+    agent.learn(60 * env.envs.stage.decisions * 5)
+    returns = seen_returns(agent)
+    assert len(returns) == 300
+    assert agent.best_return == pytest.approx(max(returns))
+    assert agent.best_return > np.mean(returns[:20]) + 0.1
+    assert evaluate_policy(agent, vector(env_id, 1), n_eval_episodes=1, warn=False)[0] == pytest.approx(agent.best_return)
+
+
+def test_evolution_beats_random_search_where_there_is_something_to_climb():
+    def mean_of_last(algorithm):
+        agent = algorithm(vector(), seed=1, stats_window_size=1000)
+        agent.learn(80 * 16 * 5)
+        return np.mean(seen_returns(agent)[-50:])
+
+    assert mean_of_last(RegularizedEvolution) > mean_of_last(RandomSearch) + 0.2
+
+
+def test_random_search_leaves_protected_layers_alone_and_draws_both_actions_of_the_others():
+    agent = RandomSearch(vector(), seed=0)
+    plans = agent.propose(400)
+    share = plans.mean(0)
+    protected = ~agent.masks[:, 1]
+    assert (share[protected] == 0).all()
+    assert ((share[~protected] > 0.4) & (share[~protected] < 0.6)).all()
+
+
+@BOTH
+def test_goes_on_after_loading_as_if_it_had_not_stopped(algorithm, tmp_path):
+    settings = {} if algorithm is RandomSearch else {"population_size": 8, "sample_size": 3}
+    whole = algorithm(vector(), seed=3, stats_window_size=1000, **settings).learn(6 * 16 * 5)
+    first = algorithm(vector(), seed=3, **settings).learn(4 * 16 * 5)
+    first.save(tmp_path / "a.policy")
+    second = algorithm.load(tmp_path / "a.policy", vector(), stats_window_size=1000, **settings)
+    second.learn(2 * 16 * 5, reset_num_timesteps=False)
+    assert seen_returns(second) == seen_returns(whole)[-10:]
+    assert second.num_timesteps == whole.num_timesteps
+    assert second.policy.plan.tolist() == whole.policy.plan.tolist()
+
+
+def test_bad_files_are_said(tmp_path):
+    RandomSearch(vector(), seed=0).save(tmp_path / "a.policy")
+    with pytest.raises(InputError, match="was saved by RandomSearch, not by RegularizedEvolution"):
+        RegularizedEvolution.load(tmp_path / "a.policy", vector())
+    with pytest.raises(InputError, match="plans 16 decisions, the environment has"):
+        RandomSearch.load(tmp_path / "a.policy", vector("N2N/LayerShrink-v0"))
+    with pytest.raises(InputError, match="no saved agent"):
+        RandomSearch.load(tmp_path / "b.policy", vector())
+    (tmp_path / "c.policy").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="is not a saved agent"):
+        RandomSearch.load(tmp_path / "c.policy", vector())
+    with pytest.raises(ValueError, match="sample_size"):
+        RegularizedEvolution(vector(), population_size=3, sample_size=4)
