@@ -247,7 +247,7 @@ class RegularizedEvolution(PlannedSearch):
         """The best of a sample with one decision changed."""
         rivals = self.rng.choice(len(self.population), min(self.sample_size, len(self.population)), replace=False)
         parent, _ = self.population[max(rivals, key=lambda i: self.population[i][1])]
-        child = parent.copy()
+        child: npt.NDArray[np.int64] = parent.copy()
         position = self.rng.choice(np.flatnonzero(self.masks.sum(1) > 1))
         others = np.flatnonzero(self.masks[position])
         child[position] = self.rng.choice(others[others != child[position]])

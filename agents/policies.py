@@ -37,6 +37,7 @@ class SequencePolicy(BasePolicy):
         lr_schedule: Learning rate of Adam, as a function of the share of training that is left.
         layers: LSTM layers.
         hidden: Hidden units of each, per direction.
+        critic: Whether a linear layer on the LSTM's hidden state estimates the return too (appendix 6).
     """
 
     bidirectional: ClassVar[bool]
@@ -50,29 +51,39 @@ class SequencePolicy(BasePolicy):
         *,
         layers: int = 2,
         hidden: int,
+        critic: bool = False,
     ) -> None:
         if not isinstance(observation_space, spaces.Dict) or not {"architecture", "position"} <= set(observation_space.spaces):
             raise ValueError("this policy needs the observations of N2N/LayerRemoval-v0 or N2N/LayerShrink-v0")
         super().__init__(observation_space, action_space)
         self.lstm = nn.LSTM(self.inputs, hidden, layers, batch_first=True, bidirectional=self.bidirectional)
         self.actions = int(action_space.n)
-        self.action_net = nn.Linear(hidden * (2 if self.bidirectional else 1), self.actions)
+        features = hidden * (2 if self.bidirectional else 1)
+        self.action_net = nn.Linear(features, self.actions)
+        self.value_net = nn.Linear(features, 1) if critic else None
         _initialise(self.lstm)
         self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1))
         self.generator = torch.Generator()
         self.generator.seed()
 
     @abstractmethod
-    def logits(self, rows: Tensor, actions: Tensor) -> Tensor:
-        """Unnormalised log-probabilities of all actions at every step of whole episodes.
+    def hidden_states(self, rows: Tensor, actions: Tensor) -> Tensor:
+        """The LSTM's hidden state at every step of whole episodes, shape (B, D, H).
 
         Args:
             rows: Features of the decisions, shape (B, D, F).
             actions: What was done, shape (B, D).
+        """
+
+    def evaluate(self, rows: Tensor, actions: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the policy makes of every step of whole episodes; arguments as in `hidden_states`.
 
         Returns:
-            Shape (B, D, A).
+            Unnormalised log-probabilities of all actions, shape (B, D, A), and the critic's estimates of the return, shape
+            (B, D), or None without a critic.
         """
+        hidden = self.hidden_states(rows, actions)
+        return self.action_net(hidden), None if self.value_net is None else self.value_net(hidden).squeeze(2)
 
     @abstractmethod
     def begin(self, rows: Tensor) -> State:
@@ -183,12 +194,12 @@ class BidirectionalLstmPolicy(SequencePolicy):
     def __init__(self, *args: Any, hidden: int = 30, **kwargs: Any) -> None:
         super().__init__(*args, hidden=hidden, **kwargs)
 
-    def logits(self, rows: Tensor, actions: Tensor) -> Tensor:
-        result: Tensor = self.action_net(self.lstm(self.standardised(rows))[0])
-        return result
+    def hidden_states(self, rows: Tensor, actions: Tensor) -> Tensor:
+        states: Tensor = self.lstm(self.standardised(rows))[0]
+        return states
 
     def begin(self, rows: Tensor) -> State:
-        return (self.logits(rows, torch.empty(0)),)
+        return (self.action_net(self.hidden_states(rows, torch.empty(0))),)
 
     def advance(self, rows: Tensor, position: Tensor, state: State) -> tuple[Tensor, State]:
         [logits] = state
@@ -204,12 +215,12 @@ class AutoregressiveLstmPolicy(SequencePolicy):
     def __init__(self, *args: Any, hidden: int = 50, **kwargs: Any) -> None:
         super().__init__(*args, hidden=hidden, **kwargs)
 
-    def logits(self, rows: Tensor, actions: Tensor) -> Tensor:
+    def hidden_states(self, rows: Tensor, actions: Tensor) -> Tensor:
         previous = torch.zeros(actions.shape, dtype=rows.dtype, device=rows.device)
         previous[:, 1:] = self._score(actions[:, :-1])
         inputs = torch.cat([self.standardised(rows), previous.unsqueeze(2)], dim=2)
-        result: Tensor = self.action_net(self.lstm(inputs)[0])
-        return result
+        states: Tensor = self.lstm(inputs)[0]
+        return states
 
     def _score(self, actions: Tensor) -> Tensor:
         """Actions as standard scores among equally likely ones; 0 stands for none."""

@@ -1,8 +1,7 @@
-"""REINFORCE with a moving-average baseline, as a Stable-Baselines3 algorithm (section 3.4)."""
+"""REINFORCE with a moving-average baseline (section 3.4) or a critic (appendix 6), as Stable-Baselines3 algorithms."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -10,8 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from gymnasium import spaces
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
@@ -21,22 +18,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from agents.policies import AutoregressiveLstmPolicy, BidirectionalLstmPolicy, SequencePolicy, masked
+from agents.saving import read_agent, save_agent
 from n2n_gym.errors import InputError, unknown
-from n2n_gym.files import write_whole
-
-FORMAT = 1
-
-_CONSTRUCTOR = (
-    "learning_rate",
-    "n_rollouts",
-    "baseline_decay",
-    "normalize_advantage",
-    "ent_coef",
-    "use_masking",
-    "seed",
-    "policy_kwargs",
-)
-"""What a saved agent hands its constructor."""
 
 
 class Reinforce(BaseAlgorithm):
@@ -68,6 +51,17 @@ class Reinforce(BaseAlgorithm):
     """
 
     policy: SequencePolicy
+    _constructor: ClassVar[tuple[str, ...]] = (
+        "learning_rate",
+        "n_rollouts",
+        "baseline_decay",
+        "normalize_advantage",
+        "ent_coef",
+        "use_masking",
+        "seed",
+        "policy_kwargs",
+    )
+    """What a saved agent hands its constructor."""
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "BidirectionalLstmPolicy": BidirectionalLstmPolicy,
         "AutoregressiveLstmPolicy": AutoregressiveLstmPolicy,
@@ -216,21 +210,20 @@ class Reinforce(BaseAlgorithm):
         """One step along the gradient of equation 2."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        mean_return = float(returns.mean())
-        baseline = mean_return if self.baseline is None else self.baseline
-        advantages = returns - baseline
+        logits, values = self.policy.evaluate(rows, actions)
+        probabilities = torch.distributions.Categorical(logits=masked(logits, masks))
+        entropy = probabilities.entropy().sum(1).mean()
+        advantages = self._advantages(returns, values)
         self.advantage_square = self._averaged(self.advantage_square, float(advantages.square().mean()))
         if self.normalize_advantage:
             advantages = advantages / (self.advantage_square**0.5 + 1e-3)
-
-        probabilities = torch.distributions.Categorical(logits=masked(self.policy.logits(rows, actions), masks))
-        log_probability = probabilities.log_prob(actions).sum(1)
-        entropy = probabilities.entropy().sum(1).mean()
-        loss = -(advantages.float() * log_probability).mean() - self.ent_coef * entropy
+        policy_loss = -(advantages.float() * probabilities.log_prob(actions)).sum(1).mean()
+        loss = policy_loss - self.ent_coef * entropy + self._critic_loss(returns, values)
         self.policy.optimizer.zero_grad()
         loss.backward()
         self.policy.optimizer.step()
 
+        mean_return = float(returns.mean())
         self.baseline = self._averaged(self.baseline, mean_return)
         self._n_updates += 1
         self.logger.record("train/loss", loss.item())
@@ -239,6 +232,13 @@ class Reinforce(BaseAlgorithm):
         self.logger.record("rollout/reward_mean", mean_return)
         self.logger.record("rollout/reward_best", float(returns.max()))
         self.logger.record("time/updates", self._n_updates, exclude="tensorboard")
+
+    def _advantages(self, returns: Tensor, values: Tensor | None) -> Tensor:
+        """How much better than expected each episode was (equation 2), shape (B, 1); with a critic at each step, (B, D)."""
+        return (returns - (returns.mean() if self.baseline is None else self.baseline)).unsqueeze(1)
+
+    def _critic_loss(self, returns: Tensor, values: Tensor | None) -> Tensor:
+        return torch.zeros((), device=self.device)
 
     def _averaged(self, average: float | None, value: float) -> float:
         """The exponential moving average after one more value; it starts at the first."""
@@ -262,23 +262,22 @@ class Reinforce(BaseAlgorithm):
             include: Not used.
         """
         optimizer = self.policy.optimizer.state_dict()
-        tensors = {f"policy.{name}": value.detach().cpu().contiguous() for name, value in self.policy.state_dict().items()}
+        tensors = {f"policy.{name}": value for name, value in self.policy.state_dict().items()}
         for index, values in optimizer["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value).cpu() for name, value in values.items()}
+            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
         tensors["generator"] = self.policy.generator.get_state()
         settings = {
-            "format": FORMAT,
+            "algorithm": type(self).__name__,
             "policy_class": type(self.policy).__name__,
             "actions": self.policy.actions,
-            **{name: getattr(self, name) for name in _CONSTRUCTOR},
+            **{name: getattr(self, name) for name in self._constructor},
             "learning_rate": self.policy.optimizer.param_groups[0]["lr"],
             "baseline": self.baseline,
             "advantage_square": self.advantage_square,
             "num_timesteps": self.num_timesteps,
             "n_updates": self._n_updates,
         }
-        metadata = {"reinforce": json.dumps(settings)}
-        write_whole(Path(path), lambda part: save_file(tensors, part, metadata))
+        save_agent(Path(path), tensors, settings)
 
     @classmethod
     def load(  # type: ignore[override]
@@ -295,17 +294,12 @@ class Reinforce(BaseAlgorithm):
         Raises:
             InputError: If the file is no saved agent, or was saved for another kind of environment.
         """
+        tensors, saved = read_agent(Path(path), cls.__name__)
+        if env is None:
+            raise InputError(f"give the environment that {path} is to act in: {cls.__name__}.load(path, env)")
         try:
-            with safe_open(path, framework="pt") as file:
-                saved = json.loads(file.metadata()["reinforce"])
-                names = file.keys()
-                tensors = {name: file.get_tensor(name) for name in names}
-            if saved["format"] != FORMAT:
-                raise InputError(f"{path} has format {saved['format']}, this version reads {FORMAT}")
-            if env is None:
-                raise InputError(f"give the environment that {path} is to act in: Reinforce.load(path, env)")
-            policy = saved["policy_class"]
-            agent = cls(policy, env, device=device, **({name: saved[name] for name in _CONSTRUCTOR} | settings))
+            given = {name: saved[name] for name in cls._constructor} | settings
+            agent = cls(saved["policy_class"], env, device=device, **given)
             if agent.policy.actions != saved["actions"]:
                 raise InputError(
                     f"{path} chooses among {saved['actions']} actions, the environment has "
@@ -314,9 +308,7 @@ class Reinforce(BaseAlgorithm):
             agent._restore(saved, tensors)
         except InputError:
             raise
-        except FileNotFoundError:
-            raise InputError(f"no saved agent at {path}") from None
-        except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, RuntimeError) as error:
             raise InputError(f"{path} is not a saved agent: {str(error).splitlines()[0]}") from None
         return agent
 
@@ -335,3 +327,39 @@ class Reinforce(BaseAlgorithm):
         self.advantage_square = saved["advantage_square"]
         self.num_timesteps = saved["num_timesteps"]
         self._n_updates = saved["n_updates"]
+
+
+class ActorCritic(Reinforce):
+    """REINFORCE with a critic in place of the moving average: each step's advantage is R_k - V(h_t) (appendix 6).
+
+    Args:
+        policy: As of `Reinforce`; it gets the critic, one linear layer on the LSTM's hidden state.
+        env: As of `Reinforce`.
+        learning_rate: As of `Reinforce`.
+        vf_coef: Weight of the critic's mean squared error in the loss.
+        policy_kwargs: As of `Reinforce`.
+        **settings: Other arguments of `Reinforce`.
+    """
+
+    _constructor: ClassVar[tuple[str, ...]] = (*Reinforce._constructor, "vf_coef")
+
+    def __init__(
+        self,
+        policy: str | type[SequencePolicy],
+        env: GymEnv | str | None,
+        learning_rate: float | Schedule = 0.003,
+        *,
+        vf_coef: float = 0.5,
+        policy_kwargs: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.vf_coef = vf_coef
+        super().__init__(policy, env, learning_rate, policy_kwargs={**(policy_kwargs or {}), "critic": True}, **settings)
+
+    def _advantages(self, returns: Tensor, values: Tensor | None) -> Tensor:
+        assert values is not None
+        return returns.unsqueeze(1) - values.detach()
+
+    def _critic_loss(self, returns: Tensor, values: Tensor | None) -> Tensor:
+        assert values is not None
+        return self.vf_coef * (returns.unsqueeze(1) - values).square().mean()

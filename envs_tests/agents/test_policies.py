@@ -47,7 +47,7 @@ def test_step_by_step_equals_the_whole_episode(stage, make_envs):
     agent.policy._draw = lambda logits: seen.append(logits) or draw(logits)
     rows, actions, _ = play(agent, envs)
     with torch.no_grad():
-        whole = agent.policy.logits(rows, actions)
+        whole = agent.policy.evaluate(rows, actions)[0]
     torch.testing.assert_close(torch.stack(seen, 1), whole, rtol=1e-4, atol=1e-5)
     assert whole.std() > 1e-3
 
@@ -59,7 +59,7 @@ def test_shrinkage_depends_on_the_previous_action_and_removal_sees_what_follows(
     actions = torch.zeros(1, rows.shape[1], dtype=torch.long)
     other = actions.clone()
     other[0, 2] = 9
-    changed = (policy.logits(rows, actions) != policy.logits(rows, other)).any(dim=2)[0]
+    changed = (policy.evaluate(rows, actions)[0] != policy.evaluate(rows, other)[0]).any(dim=2)[0]
     assert changed.tolist() == [False] * 3 + [True] * (rows.shape[1] - 3)
 
     envs = make_envs("removal", 1)
@@ -67,7 +67,7 @@ def test_shrinkage_depends_on_the_previous_action_and_removal_sees_what_follows(
     rows = torch.as_tensor(envs.reset()["architecture"]).view(1, -1, len(COLUMNS))
     later = rows.clone()
     later[0, -1, 0] += 1
-    assert (policy.logits(rows, actions)[0, 0] != policy.logits(later, actions)[0, 0]).any()
+    assert (policy.evaluate(rows, actions)[0][0, 0] != policy.evaluate(later, actions)[0][0, 0]).any()
 
 
 def test_one_policy_for_any_depth(stage, make_envs):
@@ -96,7 +96,7 @@ def test_deterministic_actions_are_the_likeliest_and_draws_vary(stage, make_envs
     _, second, _ = play(agent, envs, deterministic=True)
     assert torch.equal(first, second)
     with torch.no_grad():
-        assert torch.equal(agent.policy.logits(rows, first).argmax(2), first)
+        assert torch.equal(agent.policy.evaluate(rows, first)[0].argmax(2), first)
     assert not torch.equal(play(agent, envs)[1], play(agent, envs)[1])
 
 

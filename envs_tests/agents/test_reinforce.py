@@ -4,7 +4,7 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, StopTrainingOnMaxEpisodes
 from stable_baselines3.common.logger import configure
 
-from agents.reinforce import Reinforce
+from agents.reinforce import ActorCritic, Reinforce
 from envs_tests.agents.conftest import POLICIES, STAGES
 from envs_tests.conftest import FormulaEvaluator
 from n2n_gym.errors import InputError
@@ -41,7 +41,7 @@ def test_the_update_is_equation_2(make_envs):
     expected = [torch.zeros_like(p) for p in agent.policy.parameters()]
     for k in range(5):
         probabilities = (
-            agent.policy.logits(rows[k : k + 1], actions[k : k + 1])[0].masked_fill(~masks[k], -torch.inf).softmax(1)
+            agent.policy.evaluate(rows[k : k + 1], actions[k : k + 1])[0][0].masked_fill(~masks[k], -torch.inf).softmax(1)
         )
         log_probability = sum(probabilities[t, actions[k, t]].log() for t in range(16))
         for total, gradient in zip(
@@ -55,10 +55,43 @@ def test_the_update_is_equation_2(make_envs):
     assert agent.baseline == pytest.approx(0.7 * baseline + 0.3 * float(returns.mean()))
 
 
-def test_learns(stage, make_envs):
+def test_the_critic_takes_the_baselines_place_at_every_step(stage, make_envs):
+    """Appendix 6: -1/m sum_k sum_t (R_k - V(h_t)) grad log pi(a_t), and the critic follows the returns."""
+    agent = ActorCritic(POLICIES[stage], make_envs(stage), seed=0, normalize_advantage=False, vf_coef=0.3)
+    agent.learn(EPISODE[stage] * 5)
+    rows, actions, masks, returns = agent._collect_rollouts(agent._init_callback(None))
+    logits, values = agent.policy.evaluate(rows, actions)
+    chosen = logits.masked_fill(~masks, -torch.inf).log_softmax(2).gather(2, actions.unsqueeze(2)).squeeze(2)
+    advantages = (returns.float().unsqueeze(1) - values).detach()
+    assert advantages.shape == (5, EPISODE[stage])
+    assert advantages.std(dim=1).min() > 0  # a value for each step, not one for the episode
+    loss = -(advantages * chosen).sum() / 5 + 0.3 * (returns.float().unsqueeze(1) - values).square().mean()
+    expected = torch.autograd.grad(loss, list(agent.policy.parameters()))
+    agent.policy.optimizer.step = lambda: None
+    agent._train(rows, actions, masks, returns)
+    for parameter, gradient in zip(agent.policy.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_the_critic_learns_what_to_expect(make_envs):
+    agent = ActorCritic(POLICIES["removal"], make_envs("removal"), seed=0)
+    errors = []
+    estimate = agent._critic_loss
+    agent._critic_loss = lambda returns, values: errors.append((returns.unsqueeze(1) - values).abs().mean().item()) or estimate(
+        returns, values
+    )
+    agent.learn(16 * 5 * 60)
+    assert np.mean(errors[-10:]) < np.mean(errors[:3]) / 3
+
+
+BOTH = pytest.mark.parametrize("algorithm", [Reinforce, ActorCritic])
+
+
+@BOTH
+def test_learns(algorithm, stage, make_envs):
     rewards = Rewards()
     rate = {"removal": 0.003, "shrinkage": 0.01}[stage]
-    Reinforce(POLICIES[stage], make_envs(stage), rate, seed=0).learn(EPISODE[stage] * 5 * 60, callback=rewards)
+    algorithm(POLICIES[stage], make_envs(stage), rate, seed=0).learn(EPISODE[stage] * 5 * 60, callback=rewards)
     means = np.mean(rewards.batches, axis=1)
     assert means[-10:].mean() > means[:10].mean() + 0.05
 
@@ -90,13 +123,14 @@ def test_same_seed_same_agent(stage, make_envs):
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_saved_and_loaded_it_goes_on_as_if_it_never_stopped(stage, make_envs, tmp_path):
+@BOTH
+def test_saved_and_loaded_it_goes_on_as_if_it_never_stopped(algorithm, stage, make_envs, tmp_path):
     steps = EPISODE[stage] * 5
-    straight = Reinforce(POLICIES[stage], make_envs(stage), seed=0, policy_kwargs={"hidden": 20}).learn(steps * 6)
-    first = Reinforce(POLICIES[stage], make_envs(stage), seed=0, policy_kwargs={"hidden": 20}).learn(steps * 3)
+    straight = algorithm(POLICIES[stage], make_envs(stage), seed=0, policy_kwargs={"hidden": 20}).learn(steps * 6)
+    first = algorithm(POLICIES[stage], make_envs(stage), seed=0, policy_kwargs={"hidden": 20}).learn(steps * 3)
     first.save(tmp_path / "half.policy")
     torch.manual_seed(99)
-    second = Reinforce.load(tmp_path / "half.policy", make_envs(stage))
+    second = algorithm.load(tmp_path / "half.policy", make_envs(stage))
     assert (second.num_timesteps, second._n_updates, second.baseline) == (steps * 3, 3, first.baseline)
     second.learn(steps * 3, reset_num_timesteps=False)
     for ours, theirs in zip(straight.policy.parameters(), second.policy.parameters(), strict=True):
