@@ -36,6 +36,8 @@ class Search:
     """Factor on the teacher's filters."""
     train_size: int | None = None
     """Number of training images; all by default."""
+    agent: str = "reinforce"
+    """Who searches: reinforce, actor-critic, a2c, ppo, recurrent-ppo, maskable-ppo, random, evolution."""
     stages: Literal["1", "2", "1+2"] = "1+2"
     """Which stages to run: 1 removes layers, 2 shrinks them."""
     architecture: str | None = None
@@ -97,6 +99,8 @@ class Search:
             raise InputError(f"architecture is where stage 2 starts from: it goes with stages 2, not {self.stages}")
         if self.stages == "2":
             _ = ShrinkStage(self.start.architecture)
+        if self.agent not in AGENTS:
+            raise unknown("agent", self.agent, AGENTS)
         reward_by_name(self.reward)
         relaxation(self.relaxation)
         self.limits.check(classes=self.problem.data.classes, smallest=smallest_student(self.problem.architecture))
@@ -178,5 +182,8 @@ class Search:
         except (TypeError, KeyError):
             raise InputError(f"{path} was made by another version: its configuration does not fit") from None
 
+
+AGENTS = ("reinforce", "actor-critic", "a2c", "ppo", "recurrent-ppo", "maskable-ppo", "random", "evolution")
+"""The names in `agents.algorithms`, which takes long to import."""
 
 _FREE = ("workers", "timeout", "store", "out", "resume")

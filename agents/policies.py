@@ -22,7 +22,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
-from n2n_gym.architecture.features import COLUMNS, DECISION
+from n2n_gym.architecture.features import COLUMNS, DECISION, standard_scores
 
 State = tuple[Tensor, ...]
 Arrays = tuple[npt.NDArray[Any], ...]
@@ -104,13 +104,6 @@ class SequencePolicy(BasePolicy):
         """The rows that an observation holds, shape (B, D, F)."""
         flat = observation["architecture"].float()
         return flat.view(len(flat), -1, len(COLUMNS))
-
-    @staticmethod
-    def standardised(rows: Tensor) -> Tensor:
-        """What is known of the layers, each column as standard scores over the network's decisions, shape (B, D, F - 1)."""
-        known = rows[..., :DECISION]
-        centred = known - known.mean(1, keepdim=True)
-        return centred / centred.square().mean(1, keepdim=True).sqrt().clamp(min=1e-6)
 
     def obs_to_tensor(self, observation: Any) -> tuple[dict[str, Tensor], bool]:
         """The observation with a batch dimension, and whether it had one: teachers of any depth are welcome."""
@@ -195,7 +188,7 @@ class BidirectionalLstmPolicy(SequencePolicy):
         super().__init__(*args, hidden=hidden, **kwargs)
 
     def hidden_states(self, rows: Tensor, actions: Tensor) -> Tensor:
-        states: Tensor = self.lstm(self.standardised(rows))[0]
+        states: Tensor = self.lstm(standard_scores(rows[..., :DECISION]))[0]
         return states
 
     def begin(self, rows: Tensor) -> State:
@@ -218,7 +211,7 @@ class AutoregressiveLstmPolicy(SequencePolicy):
     def hidden_states(self, rows: Tensor, actions: Tensor) -> Tensor:
         previous = torch.zeros(actions.shape, dtype=rows.dtype, device=rows.device)
         previous[:, 1:] = self._score(actions[:, :-1])
-        inputs = torch.cat([self.standardised(rows), previous.unsqueeze(2)], dim=2)
+        inputs = torch.cat([standard_scores(rows[..., :DECISION]), previous.unsqueeze(2)], dim=2)
         states: Tensor = self.lstm(inputs)[0]
         return states
 
@@ -233,7 +226,8 @@ class AutoregressiveLstmPolicy(SequencePolicy):
     def advance(self, rows: Tensor, position: Tensor, state: State) -> tuple[Tensor, State]:
         everyone = torch.arange(len(rows), device=rows.device)
         previous = torch.where(position > 0, self._score(rows[everyone, position - 1, DECISION] - 1), 0.0)
-        inputs = torch.cat([self.standardised(rows)[everyone, position], previous.unsqueeze(1)], dim=1)
+        known = standard_scores(rows[..., :DECISION])
+        inputs = torch.cat([known[everyone, position], previous.unsqueeze(1)], dim=1)
         hidden, cell = (tensor.transpose(0, 1).contiguous() for tensor in state)
         output, (hidden, cell) = self.lstm(inputs.unsqueeze(1), (hidden, cell))
         return self.action_net(output[:, 0]), (hidden.transpose(0, 1), cell.transpose(0, 1))

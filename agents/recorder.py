@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.display import Display
-from agents.reinforce import Reinforce
 from agents.run_folder import Episode, RunFolder
 from n2n_gym.envs.base import Finished
 
@@ -20,19 +20,26 @@ class Recorder(BaseCallback):
         history: The run's episodes so far; new ones are appended.
         stage: 1 or 2.
         rollouts: Episodes per update.
-        checkpoint: Where the agent is kept.
+        save: Writes the agent down.
         display: Shows how the stage goes.
     """
 
     def __init__(
-        self, folder: RunFolder, history: list[Episode], *, stage: int, rollouts: int, checkpoint: Path, display: Display
+        self,
+        folder: RunFolder,
+        history: list[Episode],
+        *,
+        stage: int,
+        rollouts: int,
+        save: Callable[[BaseAlgorithm], None],
+        display: Display,
     ) -> None:
         super().__init__()
         self._folder = folder
         self._history = history
         self._stage = stage
         self._rollouts = rollouts
-        self._checkpoint = checkpoint
+        self._save_agent = save
         self._display = display
         self._seen = {episode.fingerprint for episode in history}
         self._episodes = [episode for episode in history if episode.stage == stage]
@@ -79,8 +86,7 @@ class Recorder(BaseCallback):
             return
         self._saved = len(self._episodes)
         self._folder.write_history(self._history)
-        assert isinstance(self.model, Reinforce)
-        self.model.save(self._checkpoint)
+        self._save_agent(self.model)
         rewards = [episode.reward for episode in self._episodes]
         mean = sum(rewards[-self._rollouts :]) / self._rollouts
         stored = sum(episode.from_store for episode in self._history)

@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from agents.policies import AutoregressiveLstmPolicy, BidirectionalLstmPolicy, SequencePolicy, masked
-from agents.saving import read_agent, save_agent
+from agents.saving import policy_tensors, read_agent, restore_policy, save_agent
 from n2n_gym.errors import InputError, unknown
 
 
@@ -261,11 +261,7 @@ class Reinforce(BaseAlgorithm):
             exclude: Not used; the file is always whole.
             include: Not used.
         """
-        optimizer = self.policy.optimizer.state_dict()
-        tensors = {f"policy.{name}": value for name, value in self.policy.state_dict().items()}
-        for index, values in optimizer["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
-        tensors["generator"] = self.policy.generator.get_state()
+        tensors = {**policy_tensors(self.policy), "generator": self.policy.generator.get_state()}
         settings = {
             "algorithm": type(self).__name__,
             "policy_class": type(self.policy).__name__,
@@ -313,15 +309,7 @@ class Reinforce(BaseAlgorithm):
         return agent
 
     def _restore(self, saved: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        weights = {name.removeprefix("policy."): value for name, value in tensors.items() if name.startswith("policy.")}
-        self.policy.load_state_dict(weights)
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            if name.startswith("optimizer."):
-                _, index, key = name.split(".")
-                state.setdefault(int(index), {})[key] = value
-        groups = self.policy.optimizer.state_dict()["param_groups"]
-        self.policy.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        restore_policy(self.policy, tensors)
         self.policy.generator.set_state(tensors["generator"])
         self.baseline = saved["baseline"]
         self.advantage_square = saved["advantage_square"]

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from n2n_gym.errors import InputError
@@ -55,3 +57,27 @@ def read_agent(path: Path, algorithm: str) -> tuple[dict[str, Tensor], dict[str,
     if saved_by != algorithm:
         raise InputError(f"{path} was saved by {saved_by}, not by {algorithm}")
     return tensors, settings
+
+
+def policy_tensors(policy: BasePolicy) -> dict[str, Tensor]:
+    """A policy's weights and its optimiser's state."""
+    tensors: dict[str, Tensor] = {f"policy.{name}": value for name, value in policy.state_dict().items()}
+    for index, values in policy.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
+    return tensors
+
+
+def restore_policy(policy: BasePolicy, tensors: dict[str, Tensor]) -> None:
+    """Give a policy of the same shape what `policy_tensors` returned.
+
+    Raises:
+        RuntimeError: If it has another shape.
+    """
+    policy.load_state_dict({n.removeprefix("policy."): tensor for n, tensor in tensors.items() if n.startswith("policy.")})
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = value
+    groups = policy.optimizer.state_dict()["param_groups"]
+    policy.optimizer.load_state_dict({"state": state, "param_groups": groups})

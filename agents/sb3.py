@@ -1,4 +1,4 @@
-"""The batching vector environment as Stable-Baselines3 wants it."""
+"""The batching vector environment as Stable-Baselines3 wants it, and what its algorithms need beside it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from n2n_gym.envs.vector import CompressionVectorEnv
+from n2n_gym.envs.wrappers import encoding_by_name
 
 
 class BatchedVecEnv(VecEnv):
@@ -73,3 +76,47 @@ class BatchedVecEnv(VecEnv):
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: int | Iterable[int] | None = None) -> list[bool]:
         return [wrapper_class is Monitor for _ in self._get_indices(indices)]
+
+
+class EncodedVecEnv(VecEnvWrapper):
+    """Gives an algorithm flat, scaled vectors to observe.
+
+    Args:
+        venv: The environments.
+        encoding: `layer` (the same size for every teacher) or `flat` (all decisions so far).
+    """
+
+    venv: BatchedVecEnv
+
+    def __init__(self, venv: BatchedVecEnv, encoding: str = "layer") -> None:
+        self._encoding = encoding_by_name(encoding, venv.envs.stage)
+        super().__init__(venv, observation_space=self._encoding.space)
+
+    def reset(self) -> VecEnvObs:
+        return self._encoded(self.venv.reset())
+
+    def step_wait(self) -> VecEnvStepReturn:
+        observation, rewards, dones, infos = self.venv.step_wait()
+        for info in infos:
+            if "terminal_observation" in info:
+                info["terminal_observation"] = self._encoding.encode(info["terminal_observation"])
+        return self._encoded(observation), rewards, dones, infos
+
+    def _encoded(self, observation: VecEnvObs) -> VecEnvObs:
+        assert isinstance(observation, dict)
+        return self._encoding.encode(observation)
+
+
+class PolicyUpdates(BaseCallback):
+    """Tells the environments how many policy updates were done, for limits that tighten with them.
+
+    For the on-policy algorithms of Stable-Baselines3 and sb3-contrib; this package's own tell them themselves.
+    """
+
+    def _on_rollout_start(self) -> None:
+        if isinstance(self.model, OnPolicyAlgorithm):
+            batch = self.model.n_steps * self.model.n_envs
+            self.training_env.env_method("set_update", self.model.num_timesteps // batch)
+
+    def _on_step(self) -> bool:
+        return True

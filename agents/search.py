@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import get_num_threads
 
+from agents.algorithms import algorithm
 from agents.display import Display
 from agents.options import Search
 from agents.recorder import Recorder
-from agents.reinforce import Reinforce
 from agents.report import draw_architectures, draw_curves
 from agents.run_folder import HISTORY, RESULT, RunFolder, RunStart
-from agents.sb3 import BatchedVecEnv
+from agents.sb3 import BatchedVecEnv, PolicyUpdates
 from agents.student import FinalTraining
 from n2n_gym.architecture import shrink_decisions
 from n2n_gym.candidate import Candidate
@@ -34,8 +34,8 @@ from n2n_gym.recipes import final_recipe, teacher_recipe
 from n2n_gym.rewards import reward_by_name
 from n2n_gym.training import torch_device
 
-STAGE_POLICIES = {1: ("BidirectionalLstmPolicy", 0.003), 2: ("AutoregressiveLstmPolicy", 0.01)}
-"""Policy and learning rate of each stage (section 4.2)."""
+NEVER = 10**9
+"""Updates between two tables of Stable-Baselines3's logger: the run folder records what there is to say."""
 
 
 def compress(
@@ -148,11 +148,11 @@ class _Run:
         )
         envs = BatchedVecEnv(CompressionVectorEnv(self.search.rollouts, decisions, settings))
         checkpoint = self.folder.path / f"stage{stage}.policy"
+        kind = algorithm(self.search.agent)
         if checkpoint.exists():
-            agent = Reinforce.load(checkpoint, envs)
+            agent = kind.load(checkpoint, envs, stage=stage, seed=self.search.seed)
         else:
-            policy, rate = STAGE_POLICIES[stage]
-            agent = Reinforce(policy, envs, rate, n_rollouts=self.search.rollouts, seed=self.search.seed)
+            agent = kind.make(envs, stage=stage, seed=self.search.seed)
         done = agent.num_timesteps // (decisions.decisions * self.search.rollouts)
         self._check_history(stage, done)
         self.history = [e for e in self.history if e.stage < stage or (e.stage == stage and e.iteration < done)]
@@ -161,13 +161,13 @@ class _Run:
             self.history,
             stage=stage,
             rollouts=self.search.rollouts,
-            checkpoint=checkpoint,
+            save=lambda model: kind.save(model, checkpoint),
             display=self.display,
         )
         self.display.start(f"stage {stage}", self.search.iterations, done)
         steps = (self.search.iterations - done) * self.search.rollouts * decisions.decisions
         if steps:
-            agent.learn(steps, callback=recorder, log_interval=0, reset_num_timesteps=done == 0)
+            agent.learn(steps, callback=[PolicyUpdates(), recorder], log_interval=NEVER, reset_num_timesteps=done == 0)
         best = self._best(stage, start)
         if best is not None:
             best.save(result)

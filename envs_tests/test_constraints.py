@@ -90,7 +90,10 @@ def test_a_misspelt_limit_is_said(text, message):
         ("accuracy>=1.01", "accuracy is always at most 1"),
         ("class_accuracy[10]>=0.5", "there are classes 0 to 9"),
         ("latency_ms<=0; parameters<=100", "no student can keep"),
-        (["parameters<=5000", "parameters>=6000"], "no student can keep parameters>=6000|no student can keep parameters<=5000"),
+        (
+            ["parameters<=5000", "parameters>=6000"],
+            "no student can keep parameters>=6000|no student can keep parameters<=5000",
+        ),
         (["parameters<=5000", "10*parameters + macs >= 1e6", "macs<=1000"], "no student can keep"),
     ],
 )
@@ -106,7 +109,11 @@ def test_from_a_file(tmp_path):
     first, second = Constraints.parse(f"{path}; accuracy>=0.5").rows[:2]
     assert str(first) == "parameters<=20000"
     assert second.excess(STUDENT) == pytest.approx((25_000 - 1000 - 30_000) / 30_000)
-    for content, message in (("[]", "not an object"), ("{}", "holds no constraints"), ('{"constraints": [3]}', "holds no con")):
+    for content, message in (
+        ("[]", "not an object"),
+        ("{}", "holds no constraints"),
+        ('{"constraints": [3]}', "holds no con"),
+    ):
         path.write_text(content)
         with pytest.raises(InputError, match=message):
             Constraints.parse(str(path))

@@ -77,8 +77,8 @@ def test_the_critic_learns_what_to_expect(make_envs):
     agent = ActorCritic(POLICIES["removal"], make_envs("removal"), seed=0)
     errors = []
     estimate = agent._critic_loss
-    agent._critic_loss = lambda returns, values: errors.append((returns.unsqueeze(1) - values).abs().mean().item()) or estimate(
-        returns, values
+    agent._critic_loss = lambda returns, values: (
+        errors.append((returns.unsqueeze(1) - values).abs().mean().item()) or estimate(returns, values)
     )
     agent.learn(16 * 5 * 60)
     assert np.mean(errors[-10:]) < np.mean(errors[:3]) / 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,3 +68,20 @@ def decision_rows(architecture: Architecture, layers: Sequence[int], variables: 
         worst = list(COLUMNS)[int(np.argmax((rows > HIGH).any(axis=0)))]
         raise ValueError(f"a layer's {worst} exceeds {COLUMNS[worst]:.0f}, the most that an observation can show")
     return rows
+
+
+def standard_scores(known: Any) -> Any:
+    """Each column as standard scores over the network's decisions; a column without variation becomes 0.
+
+    Rows hold plain numbers, a filter count of 128 beside a padding of 1. Whoever reads them scales them: relative to the
+    network's own layers they tell its layers apart and mean the same for networks of any depth and width.
+
+    Args:
+        known: Columns before `decision`, shape (..., decisions, columns), as a NumPy array or a torch tensor.
+
+    Returns:
+        The same shape and type; values lie within the square root of the number of decisions.
+    """
+    centred = known - known.mean(axis=-2, keepdims=True)
+    deviation = (centred**2).mean(axis=-2, keepdims=True) ** 0.5
+    return centred / (deviation + (deviation < 1e-6))

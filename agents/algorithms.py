@@ -1,0 +1,170 @@
+"""The algorithms by name: one word swaps them, in Python and as `n2n compress --agent`.
+
+Each has settings that suit episodes with a single reward at the end: no discounting (gamma = 1), returns instead of
+bootstrapped advantages (lambda = 1), whole episodes in a batch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sb3_contrib import MaskablePPO, RecurrentPPO
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from agents.planned import PlannedSearch, RandomSearch, RegularizedEvolution
+from agents.reinforce import ActorCritic, Reinforce
+from agents.saving import policy_tensors, read_agent, restore_policy, save_agent
+from agents.sb3 import BatchedVecEnv, EncodedVecEnv
+from n2n_gym.errors import InputError, unknown
+
+STAGE_POLICIES = {1: ("BidirectionalLstmPolicy", 0.003), 2: ("AutoregressiveLstmPolicy", 0.01)}
+"""Policy and learning rate of each stage (section 4.2)."""
+
+
+@dataclass(frozen=True)
+class Algorithm(ABC):
+    """How an algorithm is made for a stage, saved and loaded.
+
+    Attributes:
+        kind: Its class.
+        settings: Arguments of the class.
+    """
+
+    kind: type[BaseAlgorithm]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @abstractmethod
+    def make(self, envs: BatchedVecEnv, *, stage: int, seed: int) -> BaseAlgorithm:
+        """A fresh agent.
+
+        Args:
+            envs: Episodes side by side; as many as an update has.
+            stage: 1 or 2.
+            seed: Of weights and draws.
+        """
+
+    def save(self, agent: BaseAlgorithm, path: Path) -> None:
+        """Write an agent as it is between two updates."""
+        agent.save(path)
+
+    @abstractmethod
+    def load(self, path: Path, envs: BatchedVecEnv, *, stage: int, seed: int) -> BaseAlgorithm:
+        """Read an agent that goes on as if it had not stopped; arguments as in `make`."""
+
+
+class _Recurrent(Algorithm):
+    """`Reinforce` and its actor-critic form."""
+
+    kind: type[Reinforce]
+
+    def make(self, envs: BatchedVecEnv, *, stage: int, seed: int) -> BaseAlgorithm:
+        policy, rate = STAGE_POLICIES[stage]
+        return self.kind(policy, envs, rate, n_rollouts=envs.num_envs, seed=seed, **self.settings)
+
+    def load(self, path: Path, envs: BatchedVecEnv, *, stage: int, seed: int) -> BaseAlgorithm:
+        return self.kind.load(path, envs)
+
+
+class _Planned(Algorithm):
+    """Search without a learned policy."""
+
+    kind: type[PlannedSearch]
+
+    def make(self, envs: BatchedVecEnv, *, stage: int, seed: int) -> BaseAlgorithm:
+        return self.kind(envs, seed=seed, **self.settings)
+
+    def load(self, path: Path, envs: BatchedVecEnv, *, stage: int, seed: int) -> BaseAlgorithm:
+        return self.kind.load(path, envs, **self.settings)
+
+
+@dataclass(frozen=True)
+class _OnPolicy(Algorithm):
+    """An algorithm of Stable-Baselines3 or sb3-contrib on encoded observations.
+
+    Attributes:
+        policy: Its policy's name.
+        encoding: What it observes.
+    """
+
+    policy: str = "MlpPolicy"
+    encoding: str = "flat"
+
+    def make(self, envs: BatchedVecEnv, *, stage: int, seed: int) -> BaseAlgorithm:
+        whole = {"n_steps": envs.envs.stage.decisions, "gamma": 1.0, "gae_lambda": 1.0, "device": "cpu"}
+        if self.kind is not A2C:
+            whole["batch_size"] = envs.num_envs * envs.envs.stage.decisions
+        encoded = EncodedVecEnv(envs, self.encoding)
+        return self.kind(self.policy, encoded, seed=seed, **(whole | dict(self.settings)))  # type: ignore[arg-type]
+
+    def save(self, agent: BaseAlgorithm, path: Path) -> None:
+        save_on_policy(agent, path)
+
+    def load(self, path: Path, envs: BatchedVecEnv, *, stage: int, seed: int) -> BaseAlgorithm:
+        agent = self.make(envs, stage=stage, seed=seed)
+        restore_on_policy(agent, path)
+        return agent
+
+
+def save_on_policy(agent: BaseAlgorithm, path: Path) -> None:
+    """Write a Stable-Baselines3 agent between two updates: weights, optimiser, counters, random states; no pickle."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002  Stable-Baselines3 draws from it
+    tensors = {
+        **policy_tensors(agent.policy),
+        "torch_random": torch.get_rng_state(),
+        "numpy_random": torch.from_numpy(keys.astype(np.int64)),  # type: ignore[union-attr]
+    }
+    settings = {
+        "algorithm": type(agent).__name__,
+        "num_timesteps": agent.num_timesteps,
+        "n_updates": agent._n_updates,
+        "numpy_random": [kind, position, has_gauss, gauss],
+    }
+    save_agent(path, tensors, settings)
+
+
+def restore_on_policy(agent: BaseAlgorithm, path: Path) -> None:
+    """Give an agent what `save_on_policy` wrote.
+
+    Raises:
+        InputError: If the file is damaged, another algorithm's, or of another teacher or stage.
+    """
+    tensors, saved = read_agent(path, type(agent).__name__)
+    try:
+        restore_policy(agent.policy, tensors)
+    except RuntimeError:
+        raise InputError(f"{path} does not fit: it was trained with other observations or actions") from None
+    agent.num_timesteps = saved["num_timesteps"]
+    agent._n_updates = saved["n_updates"]
+    torch.set_rng_state(tensors["torch_random"])
+    kind, position, has_gauss, gauss = saved["numpy_random"]
+    np.random.set_state((kind, tensors["numpy_random"].numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "reinforce": _Recurrent(Reinforce),
+    "actor-critic": _Recurrent(ActorCritic),
+    "a2c": _OnPolicy(A2C, {"learning_rate": 0.003, "normalize_advantage": True}),
+    "ppo": _OnPolicy(PPO, {"learning_rate": 0.003}),
+    "recurrent-ppo": _OnPolicy(RecurrentPPO, {"learning_rate": 0.003}, policy="MlpLstmPolicy", encoding="layer"),
+    "maskable-ppo": _OnPolicy(MaskablePPO, {"learning_rate": 0.003}),
+    "random": _Planned(RandomSearch),
+    "evolution": _Planned(RegularizedEvolution),
+}
+
+
+def algorithm(name: str) -> Algorithm:
+    """One of `ALGORITHMS`.
+
+    Raises:
+        InputError: If the name is unknown.
+    """
+    if name not in ALGORITHMS:
+        raise unknown("agent", name, ALGORITHMS)
+    return ALGORITHMS[name]

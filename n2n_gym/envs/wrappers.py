@@ -1,0 +1,141 @@
+"""Observations for learners that do not read a network's rows themselves: flat, scaled vectors.
+
+`encode` works on one observation and on a batch of them, so single and vector environments share it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from n2n_gym.architecture.features import COLUMNS, DECISION, standard_scores
+from n2n_gym.envs.base import CompressionEnv, Observation, Stage
+from n2n_gym.errors import unknown
+
+Vectors = npt.NDArray[np.float32]
+
+
+class Encoding(ABC):
+    """Turns a compression environment's observation into one vector.
+
+    Args:
+        stage: What is decided: it says how many decisions and actions there are.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, stage: Stage) -> None:
+        self.decisions = stage.decisions
+        self.actions = stage.actions
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Length of the vector."""
+
+    @abstractmethod
+    def vectors(self, known: Vectors, taken: Vectors, position: npt.NDArray[np.int64]) -> Vectors:
+        """The vectors, shape (B, size).
+
+        Args:
+            known: Standard scores of the layers, shape (B, decisions, columns).
+            taken: Actions taken so far, in [-1, 1]; 0 where none was taken yet, shape (B, decisions).
+            position: The decision that is next, shape (B).
+        """
+
+    @property
+    def space(self) -> spaces.Box:
+        """The space of a vector."""
+        bound = max(1.0, float(np.sqrt(self.decisions)))
+        return spaces.Box(-bound, bound, (self.size,), dtype=np.float32)
+
+    def encode(self, observation: Observation) -> Vectors:
+        """The vector of an observation, or of each of a batch of them."""
+        position = np.asarray(observation["position"], dtype=np.int64)
+        rows = observation["architecture"].reshape(-1, self.decisions, len(COLUMNS))
+        decided = rows[..., DECISION]
+        taken = np.where(decided > 0, 2.0 * (decided - 1.0) / (self.actions - 1) - 1.0, 0.0)
+        vectors = self.vectors(standard_scores(rows[..., :DECISION]), taken, position.reshape(-1)).astype(np.float32)
+        return vectors if position.ndim else vectors[0]
+
+
+class LayerEncoding(Encoding):
+    """The layer to be decided on, the one before and the one after it, the last action, how many were taken, the progress.
+
+    As long for a deep network as for a shallow one, so a learner's policy serves teachers of any depth.
+    """
+
+    name = "layer"
+
+    @property
+    def size(self) -> int:
+        return 3 * DECISION + 3
+
+    def vectors(self, known: Vectors, taken: Vectors, position: npt.NDArray[np.int64]) -> Vectors:
+        everyone = np.arange(len(known))
+        edges = np.pad(known, ((0, 0), (1, 2), (0, 0)))  # zeros before the first layer and behind the last
+        parts = [edges[everyone, position + shift] for shift in (0, 1, 2)]
+        last = np.where(position > 0, taken[everyone, position - 1], 0.0)
+        mean = taken.sum(1) / np.maximum(position, 1)
+        progress = 2.0 * position / self.decisions - 1.0
+        return np.concatenate([*parts, np.stack([last, mean, progress], axis=1)], axis=1)
+
+
+class FlatEncoding(Encoding):
+    """Where the episode stands and every action so far: all that a learner without memory needs for one teacher."""
+
+    name = "flat"
+
+    @property
+    def size(self) -> int:
+        return 2 * self.decisions + DECISION
+
+    def vectors(self, known: Vectors, taken: Vectors, position: npt.NDArray[np.int64]) -> Vectors:
+        everyone = np.arange(len(known))
+        here = np.eye(self.decisions + 1)[position][:, : self.decisions]
+        layer = np.pad(known, ((0, 0), (0, 1), (0, 0)))[everyone, position]
+        return np.concatenate([here, taken, layer], axis=1)
+
+
+ENCODINGS: dict[str, type[Encoding]] = {encoding.name: encoding for encoding in (LayerEncoding, FlatEncoding)}
+
+
+def encoding_by_name(name: str, stage: Stage) -> Encoding:
+    """One of `ENCODINGS`.
+
+    Raises:
+        InputError: If the name is unknown.
+    """
+    if name not in ENCODINGS:
+        raise unknown("observation encoding", name, ENCODINGS)
+    return ENCODINGS[name](stage)
+
+
+class EncodedObservation(gym.ObservationWrapper[Vectors, np.int64, Observation]):
+    """A compression environment whose observation is one flat, scaled vector.
+
+    Args:
+        env: `N2N/LayerRemoval-v0` or `N2N/LayerShrink-v0`.
+        encoding: `layer` (the same size for every teacher) or `flat` (all decisions so far).
+
+    Raises:
+        InputError: If the encoding is unknown.
+        TypeError: If the environment is another one.
+    """
+
+    def __init__(self, env: gym.Env[Observation, np.int64], encoding: str = "layer") -> None:
+        super().__init__(env)
+        inner: Any = env.unwrapped
+        if not isinstance(inner, CompressionEnv):
+            raise TypeError(f"EncodedObservation wraps a compression environment, not {type(inner).__name__}")
+        self._encoding = encoding_by_name(encoding, inner.stage)
+        self.observation_space = self._encoding.space  # type: ignore[assignment]
+
+    def observation(self, observation: Observation) -> Vectors:
+        """The vector of an observation."""
+        return self._encoding.encode(observation)
