@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -11,7 +12,8 @@ from typing import Any, Literal
 import tyro
 
 from agents.run_folder import read_start
-from n2n_gym.architecture import smallest_student
+from agents.saving import read_agent
+from n2n_gym.architecture import FACTORS, smallest_student
 from n2n_gym.candidate import Candidate
 from n2n_gym.constraints import Constraints, relaxation
 from n2n_gym.datasets import load_dataset
@@ -38,6 +40,8 @@ class Search:
     """Number of training images; all by default."""
     agent: str = "reinforce"
     """Who searches: reinforce, actor-critic, a2c, ppo, recurrent-ppo, maskable-ppo, random, evolution."""
+    policy: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A saved policy to start from, such as runs/a/stage1.policy, maybe of another teacher; once for each stage."""
     stages: Literal["1", "2", "1+2"] = "1+2"
     """Which stages to run: 1 removes layers, 2 shrinks them."""
     architecture: str | None = None
@@ -101,6 +105,7 @@ class Search:
             _ = ShrinkStage(self.start.architecture)
         if self.agent not in AGENTS:
             raise unknown("agent", self.agent, AGENTS)
+        _ = self.policies
         reward_by_name(self.reward)
         relaxation(self.relaxation)
         self.limits.check(classes=self.problem.data.classes, smallest=smallest_student(self.problem.architecture))
@@ -123,6 +128,24 @@ class Search:
         return Constraints.parse(self.constraint)
 
     @cached_property
+    def policies(self) -> dict[int, Path]:
+        """The saved policy that each stage starts from.
+
+        Raises:
+            InputError: If a file is no saved agent, or is for a stage that is not run or has one already.
+        """
+        found: dict[int, Path] = {}
+        for text in self.policy:
+            path = Path(text).expanduser()
+            stage = {2: 1, len(FACTORS): 2}.get(read_agent(path)[1].get("actions", 0))
+            if stage is None or str(stage) not in self.stages.split("+"):
+                raise InputError(f"{path} holds a policy for stage {stage}, which is not run (stages is {self.stages})")
+            if stage in found:
+                raise InputError(f"{path} and {found[stage]} both hold a policy for stage {stage}; give one for each stage")
+            found[stage] = path
+        return found
+
+    @cached_property
     def start(self) -> Candidate:
         """What the first of the stages starts from."""
         teacher = self.problem.architecture
@@ -139,7 +162,7 @@ class Search:
     def configuration(self) -> dict[str, Any]:
         """What a resumed run must have in common with its start."""
         values = {name: value for name, value in asdict(self).items() if name not in _FREE}
-        return {**values, "constraint": list(self.constraint)}  # as JSON gives it back
+        return {**values, "constraint": list(self.constraint), "policy": list(self.policy)}  # as JSON gives them back
 
     @property
     def folder(self) -> Path:
@@ -153,6 +176,7 @@ class Search:
             "teacher": self.problem.architecture.fingerprint,
             "dataset": load_dataset(self.dataset).fingerprint,
             "constraints": str(self.limits),
+            "policies": " ".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in self.policies.values()),
         }
 
     def resumed(self, given: Collection[str]) -> Search:
@@ -176,8 +200,8 @@ class Search:
                 raise InputError(f"{path} holds a run with {name} {there!r}, not {here!r}; leave the option out")
         try:
             store = self.store if "store" in given else saved.store
-            limits = tuple(saved.configuration["constraint"])
-            saved_options = {**saved.configuration, "constraint": limits}
+            lists = {name: tuple(saved.configuration[name]) for name in ("constraint", "policy")}
+            saved_options = {**saved.configuration, **lists}
             return replace(self, **saved_options, store=store, out=str(path), resume=None)
         except (TypeError, KeyError):
             raise InputError(f"{path} was made by another version: its configuration does not fit") from None

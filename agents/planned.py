@@ -166,6 +166,7 @@ class PlannedSearch(BaseAlgorithm):
         """Write everything to one safetensors file; `exclude` and `include` are not used."""
         settings = {
             "algorithm": type(self).__name__,
+            "actions": self.masks.shape[1],
             "best_return": self.best_return if np.isfinite(self.best_return) else None,
             "num_timesteps": self.num_timesteps,
             "n_updates": self._n_updates,

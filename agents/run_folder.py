@@ -109,7 +109,9 @@ class RunFolder:
                 differences = _differences(self.start.configuration, start.configuration)
                 raise InputError(f"{path} holds a run of another configuration ({differences})")
             if self.start.identity != start.identity:
-                raise InputError(f"the teacher's or the data set's file has changed since the run in {path} was started")
+                raise InputError(
+                    f"the teacher's, the data set's or the constraints' file has changed since the run in {path} was started"
+                )
             sweep(path)
         except BaseException:
             self._lock.release()

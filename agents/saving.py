@@ -32,12 +32,12 @@ def save_agent(path: Path, tensors: dict[str, Tensor], settings: dict[str, Any])
     write_whole(path, lambda part: save_file(whole, part, metadata))
 
 
-def read_agent(path: Path, algorithm: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_agent(path: Path, algorithm: str | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What `save_agent` wrote.
 
     Args:
         path: The file.
-        algorithm: The class that it must have been saved by.
+        algorithm: The class that it must have been saved by; any by default.
 
     Raises:
         InputError: If the file is missing, damaged, or another algorithm's.
@@ -54,7 +54,7 @@ def read_agent(path: Path, algorithm: str) -> tuple[dict[str, Tensor], dict[str,
         raise InputError(f"no saved agent at {path}") from None
     except (SafetensorError, KeyError, TypeError, OSError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is not a saved agent: {str(error).splitlines()[0]}") from None
-    if saved_by != algorithm:
+    if algorithm not in (None, saved_by):
         raise InputError(f"{path} was saved by {saved_by}, not by {algorithm}")
     return tensors, settings
 
@@ -67,13 +67,22 @@ def policy_tensors(policy: BasePolicy) -> dict[str, Tensor]:
     return tensors
 
 
+def restore_weights(policy: BasePolicy, tensors: dict[str, Tensor]) -> None:
+    """Give a policy of the same shape the weights among what `policy_tensors` returned.
+
+    Raises:
+        RuntimeError: If it has another shape.
+    """
+    policy.load_state_dict({n.removeprefix("policy."): tensor for n, tensor in tensors.items() if n.startswith("policy.")})
+
+
 def restore_policy(policy: BasePolicy, tensors: dict[str, Tensor]) -> None:
     """Give a policy of the same shape what `policy_tensors` returned.
 
     Raises:
         RuntimeError: If it has another shape.
     """
-    policy.load_state_dict({n.removeprefix("policy."): tensor for n, tensor in tensors.items() if n.startswith("policy.")})
+    restore_weights(policy, tensors)
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):

@@ -153,6 +153,8 @@ class _Run:
             agent = kind.load(checkpoint, envs, stage=stage, seed=self.search.seed)
         else:
             agent = kind.make(envs, stage=stage, seed=self.search.seed)
+            if stage in self.search.policies:
+                kind.transfer(agent, self.search.policies[stage])
         done = agent.num_timesteps // (decisions.decisions * self.search.rollouts)
         self._check_history(stage, done)
         self.history = [e for e in self.history if e.stage < stage or (e.stage == stage and e.iteration < done)]

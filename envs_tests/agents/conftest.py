@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -23,3 +25,28 @@ def make_envs() -> Any:
         return BatchedVecEnv(gym.make_vec(STAGES[stage], num_envs=count, teacher=teacher, evaluator=evaluator))
 
     return make
+
+
+@pytest.fixture
+def settings(deeper_toy_teacher, toy_data, tmp_path):
+    return {
+        "teacher": deeper_toy_teacher,
+        "dataset": toy_data,
+        "iterations": 3,
+        "rollouts": 2,
+        "workers": 0,
+        "device": "cpu",
+        "out": str(tmp_path / "run"),
+    }
+
+
+def timeless(result):
+    """The result without times."""
+    kept = dict(result)
+    kept["search"] = {key: value for key, value in kept["search"].items() if key != "seconds"}
+    return kept
+
+
+def rows(folder):
+    with (Path(folder) / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))

@@ -18,6 +18,7 @@ from agents.options import Search
 from agents.reinforce import Reinforce
 from agents.run_folder import RunFolder, RunStart
 from agents.search import compress
+from envs_tests.agents.conftest import rows, timeless
 from envs_tests.conftest import DEEPER_TOY, toy_arrays
 from n2n_gym.architecture import Architecture
 from n2n_gym.architecture.layers import linear, max_pool, relu
@@ -26,31 +27,6 @@ from n2n_gym.errors import InputError
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.evaluators.store import EvaluationStore
 from n2n_gym.files import write_json
-
-
-@pytest.fixture
-def settings(deeper_toy_teacher, toy_data, tmp_path):
-    return {
-        "teacher": deeper_toy_teacher,
-        "dataset": toy_data,
-        "iterations": 3,
-        "rollouts": 2,
-        "workers": 0,
-        "device": "cpu",
-        "out": str(tmp_path / "run"),
-    }
-
-
-def timeless(result):
-    """The result without times."""
-    kept = dict(result)
-    kept["search"] = {key: value for key, value in kept["search"].items() if key != "seconds"}
-    return kept
-
-
-def rows(folder):
-    with (Path(folder) / "history.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_a_run_leaves_everything_it_should(settings):

@@ -40,7 +40,7 @@ def test_agrees_with_single_environments(env_id):
             if terminations.any():
                 break
             assert info == {}
-        for key in ("accuracy", "parameters", "macs", "compression", "reason", "actions"):
+        for key in ("accuracy", "parameters", "macs", "compression", "reason", "violated", "actions"):
             assert list(info[key]) == [step[4][key] for step in steps]
             assert info[f"_{key}"].all()
 

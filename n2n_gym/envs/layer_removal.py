@@ -98,6 +98,10 @@ class LayerRemovalEnv(CompressionEnv):
     in a residual block, a feature map smaller than its kernel, a linear layer with more than 50,000 inputs, a student
     that is not smaller than the teacher, a training that failed. Discount with 1.
 
+    `constraints` limit what a student may cost or must achieve. One that exceeds a limit gets -1 (`relaxation="hard"`), or
+    epsilon_t (R + 1) - 1 (`relaxation="relaxed"`), where epsilon_t = (1 - t / 15)^4 tightens with t, the number of policy
+    updates. The environment cannot see those: tell it with `env.unwrapped.set_update(t)`; the algorithms of `agents` do.
+
     ## Episode End
 
     `terminated` after the last layer's decision. Never `truncated`.
@@ -112,6 +116,7 @@ class LayerRemovalEnv(CompressionEnv):
     | `compression` | C |
     | `parameters`, `macs` | the student's trainable parameters; multiply-accumulates for one image |
     | `reason` | why it is degenerate, or "" |
+    | `violated` | the limits that it exceeds, or "" |
     | `actions` | the episode's actions |
 
     `env.unwrapped.finished` holds the student's architecture and evaluation too.
@@ -130,6 +135,9 @@ class LayerRemovalEnv(CompressionEnv):
     | `train_size` | None | number of training images; all by default |
     | `recipe` | `"paper"` | how students are trained |
     | `reward` | `"paper"` | or `"naive"`: C A / A_teacher |
+    | `constraints` | `""` | limits, with `;` between them, or a `.json` file: see below |
+    | `relaxation` | `"hard"` | or `"relaxed"`, `"relaxed:UPDATES"`, `"relaxed:UPDATES:POWER"` |
+    | `latency_batch_size` | 1 | images in the forward pass that `latency_ms` is measured on |
     | `evaluator` | `"distillation"` | who judges students |
     | `seed` | 0 | of the students' trainings; `reset(seed=)` seeds the spaces |
     | `device` | `"auto"` | where students are trained |
@@ -140,6 +148,10 @@ class LayerRemovalEnv(CompressionEnv):
 
     The zoo has `conv4`, `vgg11`, `vgg13`, `vgg16`, `vgg19`, `resnet18`, `resnet34`, `resnet50`, `resnet101` and `resnet152`;
     data sets are `digits`, `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, `svhn` and `caltech256`.
+
+    A limit is a weighted sum with `<=` or `>=` and a number: `parameters<=20000`, `macs<=1e6`, `model_bytes`,
+    `activation_bytes` (of one image), `latency_ms` (median of repeated warm passes on `device`), `accuracy>=0.9`,
+    `class_accuracy[3]>=0.9`, `parameters + 0.1*macs <= 50000`.
 
     Making the environment and all steps but the last train nothing and download nothing. The teacher is trained, once,
     when the first episode ends.

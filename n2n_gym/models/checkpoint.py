@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -99,7 +100,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     if fingerprint != description.get("weights_sha256"):
         raise InputError(f"{path} is truncated or was changed: its checksum is not the one in {DESCRIPTION}; train it again")
     try:
-        network = Network(Architecture.from_json(description["architecture"]))
+        with torch.random.fork_rng(devices=[]):  # whoever loads a network finds the random state as it was
+            network = Network(Architecture.from_json(description["architecture"]))
         network.load_state_dict(load_file(path))
         preprocessing = Preprocessing.from_json(description["preprocessing"])
         facts = dict(description["facts"])

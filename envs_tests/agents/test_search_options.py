@@ -1,0 +1,141 @@
+"""Whole runs with other agents, with limits and with policies from elsewhere."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agents.algorithms import ALGORITHMS
+from agents.saving import read_agent
+from agents.search import compress
+from envs_tests.agents.conftest import rows, timeless
+from n2n_gym.architecture import Architecture
+from n2n_gym.architecture.layers import conv, linear, max_pool, relu
+from n2n_gym.errors import InputError
+from n2n_gym.evaluators.distillation import DistillationEvaluator
+from n2n_gym.files import write_json
+
+
+class Killed(BaseException):
+    """Stops the program where a kill would."""
+
+
+@pytest.mark.parametrize("agent", sorted(set(ALGORITHMS) - {"reinforce"}))
+def test_any_agent_leaves_the_same_run_folder_and_survives_a_kill(settings, tmp_path, monkeypatch, agent):
+    straight = compress(**settings, agent=agent)
+    assert straight["search"]["evaluations"] == 12
+    assert straight["configuration"]["agent"] == agent
+    killed = {**settings, "out": str(tmp_path / "killed"), "agent": agent}
+    trained = []
+    train_student = DistillationEvaluator.train_student
+
+    def dies(self, student):
+        trained.append(student)
+        if len(trained) == straight["search"]["trained"] - 1:
+            raise Killed
+        return train_student(self, student)
+
+    monkeypatch.setattr(DistillationEvaluator, "train_student", dies)
+    with pytest.raises(Killed):
+        compress(**killed)
+    monkeypatch.undo()
+    monkeypatch.setenv("N2N_HOME", str(tmp_path / "home"))
+    resumed = compress(resume=killed["out"])
+    assert timeless(resumed) == timeless(straight)
+    for here, there in zip(rows(settings["out"]), rows(killed["out"]), strict=True):
+        assert {**here, "seconds": ""} == {**there, "seconds": ""}
+
+
+def test_the_student_obeys_the_limits(settings, tmp_path):
+    free = compress(**{**settings, "iterations": 8})
+    assert free["student"]["violates"] == []
+    most = free["student"]["parameters"] - 1
+    limit = f"parameters<={most}"
+    held = compress(**{**settings, "iterations": 8, "out": str(tmp_path / "held")}, constraint=(limit,))
+    assert held["student"]["parameters"] <= most
+    assert held["student"]["violates"] == []
+    history = rows(tmp_path / "held")
+    exceeding = [row for row in history if float(row["excess"]) > 0]
+    assert exceeding
+    for row in exceeding:
+        assert float(row["excess"]) == pytest.approx((int(row["parameters"]) - most) / most)
+    first = [float(row["reward"]) for row in exceeding if row["iteration"] == "0"]
+    last = [float(row["reward"]) for row in exceeding if row["iteration"] == "7"]
+    assert all(reward > 0 for reward in first)  # relaxed at first
+    assert all(reward < 0 for reward in last)
+    assert compress(resume=str(tmp_path / "held")) == held
+
+
+def test_hard_limits_and_latency(settings):
+    result = compress(
+        **settings, constraint=("latency_ms<=1000", "class_accuracy[0]>=0.01"), relaxation="hard", latency_batch_size=4
+    )
+    assert 0 < result["student"]["latency_ms"] < 1000
+    assert result["student"]["violates"] == []
+
+
+def test_a_student_that_exceeds_every_limit_is_reported_as_such(settings):
+    result = compress(**settings, constraint=("accuracy>=1",))
+    if result["student"]["val_accuracy"] < 1:
+        assert result["student"]["violates"] == ["accuracy>=1"]
+
+
+def test_bad_limits_are_said_before_anything_is_trained(settings, tmp_path):
+    for constraint, message in (
+        (("parameters<=3",), "no student can keep"),
+        (("paramters<=99",), "Did you mean 'parameters'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            compress(**settings, constraint=constraint)
+    with pytest.raises(InputError, match="unknown relaxation 'relxed'"):
+        compress(**settings, relaxation="relxed")
+    with pytest.raises(InputError, match="Did you mean 'ppo'"):
+        compress(**settings, agent="poo")
+    assert not Path(settings["out"]).exists()
+    assert not (tmp_path / "home" / "teachers").exists()
+
+
+def test_a_file_of_limits_that_changed_since_the_start_is_refused(settings, tmp_path):
+    path = tmp_path / "limits.json"
+    path.write_text(json.dumps({"constraints": ["parameters<=5000"]}))
+    compress(**settings, constraint=(str(path),))
+    path.write_text(json.dumps({"constraints": ["parameters<=4000"]}))
+    with pytest.raises(InputError, match="file has changed since the run"):
+        compress(resume=settings["out"])
+
+
+@pytest.mark.parametrize("agent", ["reinforce", "actor-critic", "recurrent-ppo"])
+def test_a_saved_policy_starts_on_another_teacher(settings, tmp_path, toy_data, agent):
+    deeper = Architecture.chain([conv(12), relu(), conv(12), relu(), conv(12), relu(), max_pool(), linear(3)], (1, 8, 8), 3)
+    write_json(tmp_path / "deepest.json", deeper.to_json())
+    compress(**{**settings, "iterations": 12}, agent=agent)
+    policies = tuple(str(Path(settings["out"]) / f"stage{stage}.policy") for stage in (1, 2))
+    trained, _ = read_agent(Path(policies[0]))
+    other = {**settings, "teacher": str(tmp_path / "deepest.json"), "out": str(tmp_path / "other"), "iterations": 1}
+    result = compress(**other, agent=agent, policy=policies)
+    assert result["configuration"]["policy"] == list(policies)
+    continued, facts = read_agent(tmp_path / "other" / "stage1.policy")
+    fresh = compress(**{**other, "out": str(tmp_path / "fresh")}, agent=agent)
+    assert fresh["search"] != result["search"] or rows(tmp_path / "fresh") != rows(tmp_path / "other")
+    for name in (n for n in trained if n.startswith("policy.")):
+        assert (trained[name] - continued[name]).abs().max() < 0.05  # one update away
+    assert facts["n_updates"] in (1, 10)  # of its own: PPO counts its ten epochs
+
+
+def test_a_policy_that_does_not_fit_is_refused(settings, tmp_path):
+    compress(**settings, agent="ppo")
+    first = str(Path(settings["out"]) / "stage1.policy")
+    other = {**settings, "out": str(tmp_path / "other")}
+    with pytest.raises(InputError, match="was saved by PPO, not by Reinforce"):
+        compress(**other, policy=(first,))
+    with pytest.raises(InputError, match="holds a policy for stage 1, which is not run"):
+        compress(**{**other, "stages": "2"}, policy=(first,), agent="ppo")
+    with pytest.raises(InputError, match="both hold a policy for stage 1"):
+        compress(**other, policy=(first, first), agent="ppo")
+    with pytest.raises(InputError, match="no saved agent at"):
+        compress(**other, policy=("nowhere.policy",))
+    wider = Architecture.chain([conv(12), relu(), conv(12), relu(), conv(9), max_pool(), linear(3)], (1, 8, 8), 3)
+    write_json(tmp_path / "deepest.json", wider.to_json())
+    deeper = {**other, "teacher": str(tmp_path / "deepest.json"), "out": str(tmp_path / "third")}
+    with pytest.raises(InputError, match="sees a fixed number of decisions"):
+        compress(**deeper, policy=(first,), agent="ppo")
