@@ -48,7 +48,8 @@ class DatasetSpec:
         crop_padding: Random crops after this many pixels of zero padding (0: no crops).
         flip: Whether images are mirrored horizontally with probability 0.5.
         teacher: Which of the paper's teacher recipes fits (appendix 10.2).
-        batch_size: Images a step when a student is distilled in the search.
+        batch_size: Images a step when a student is distilled in the search on all of a large data set.
+        images: Training images, validation included.
         digest: Of a user's file: a hash of its training images and labels.
     """
 
@@ -62,22 +63,30 @@ class DatasetSpec:
     flip: bool = False
     teacher: str = "mnist"
     batch_size: int = 64
+    images: int = 60_000
     digest: str = ""
 
 
 _HALF = (0.5, 0.5, 0.5)  # what the paper subtracts
 _ONE = (1.0, 1.0, 1.0)
 
+
+def _cifar(name: str, classes: int) -> DatasetSpec:
+    shape = (3, 32, 32)
+    return DatasetSpec(
+        name, shape, classes, _HALF, _ONE, crop_padding=4, flip=True, teacher="cifar", batch_size=200, images=50_000
+    )
+
+
 DATASETS = {
     spec.name: spec
     for spec in (
-        # 1,078 training images make few steps an epoch: with batches of 64 a student hardly moves in 5 epochs
-        DatasetSpec("digits", (1, 8, 8), 10, (0.3055,), (0.3759,), validation_share=0.25, teacher="digits", batch_size=16),
+        DatasetSpec("digits", (1, 8, 8), 10, (0.3055,), (0.3759,), validation_share=0.25, teacher="digits", images=1_437),
         DatasetSpec("mnist", (1, 28, 28), 10, (0.1307,), (0.3081,)),
         DatasetSpec("fashion-mnist", (1, 28, 28), 10, (0.2860,), (0.3530,)),
-        DatasetSpec("cifar10", (3, 32, 32), 10, _HALF, _ONE, crop_padding=4, flip=True, teacher="cifar", batch_size=200),
-        DatasetSpec("cifar100", (3, 32, 32), 100, _HALF, _ONE, crop_padding=4, flip=True, teacher="cifar", batch_size=200),
-        DatasetSpec("svhn", (3, 32, 32), 10, _HALF, _ONE, teacher="cifar", batch_size=200),
+        _cifar("cifar10", 10),
+        _cifar("cifar100", 100),
+        DatasetSpec("svhn", (3, 32, 32), 10, _HALF, _ONE, teacher="cifar", batch_size=200, images=73_257),
         DatasetSpec(
             "caltech256",
             (3, CALTECH_SIDE, CALTECH_SIDE),
@@ -88,6 +97,7 @@ DATASETS = {
             flip=True,
             teacher="caltech",
             batch_size=200,
+            images=30_607,
         ),
     )
 }
@@ -268,6 +278,7 @@ def _user_spec(path: str, _modified: int) -> DatasetSpec:
         int(labels.max()) + 1,
         tuple(mean),
         tuple(std),
+        images=len(images),
         digest=_digest(images, labels.astype(np.int64)),
     )
     dataset = Dataset(spec, Path(path))

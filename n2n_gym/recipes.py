@@ -45,21 +45,35 @@ class Recipe:
         return {**asdict(self), "milestones": list(self.milestones)}
 
 
+FULL_SIZE = 50_000
+"""From so many training images on, batches have the authors' size; below, proportionally fewer images."""
+
+SMALLEST_BATCH = 16
+
 SEARCH_RECIPES = ("paper",)
 """Recipes by which a student is trained before it is rewarded."""
 
 
-def search_recipe(name: str, dataset: DatasetSpec) -> Recipe:
-    """The recipe of that name for students on a data set.
+def search_recipe(name: str, dataset: DatasetSpec, train_size: int | None = None) -> Recipe:
+    """The recipe of that name for students on so many images of a data set.
 
-    `paper`: 5 epochs of distillation (section 4.2); Adam, weight decay and batch sizes as in the authors' code.
+    `paper`: 5 epochs of distillation (section 4.2); Adam, weight decay and batch sizes as in the authors' code. Fewer
+    images than the paper has come in smaller batches, so that 5 epochs remain enough steps for a student to show what it
+    is good for: with 5,000 images of MNIST and batches of 64 a student of Conv4 with a thirtieth of the parameters has
+    94.1% after its 390 steps, with batches of 16 96.6%.
+
+    Args:
+        name: One of `SEARCH_RECIPES`.
+        dataset: What students are trained on.
+        train_size: On how many images of it; all by default.
 
     Raises:
         InputError: If the name is unknown.
     """
     if name not in SEARCH_RECIPES:
         raise unknown("recipe", name, SEARCH_RECIPES)
-    return Recipe(name=name, epochs=5, batch_size=dataset.batch_size, soft=1.0)
+    scaled = round(dataset.batch_size * (train_size or dataset.images) / FULL_SIZE)
+    return Recipe(name=name, epochs=5, batch_size=min(dataset.batch_size, max(SMALLEST_BATCH, scaled)), soft=1.0)
 
 
 # Appendix 10.2 gives epochs, learning rates and batch sizes; it does not name the optimiser. Adam fits a rate of

@@ -114,7 +114,7 @@ def test_an_episode_worked_by_hand(toy_env):
     observation, reward, terminated, truncated, info = steps[-1]
     assert (terminated, truncated) == (True, False)
     assert not observation["layer"].any()
-    assert set(info) == {"accuracy", "compression", "parameters", "macs", "reason", "actions"}
+    assert set(info) == {"accuracy", "compression", "parameters", "macs", "reason", "violated", "actions"}
     assert info["actions"] == (0, 1, 1, 0)
     assert info["parameters"] == 12 * 10 + 3 * (12 * 16 + 1)  # the last pool is protected
     student = env.unwrapped.finished.student

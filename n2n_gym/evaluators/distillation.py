@@ -139,7 +139,7 @@ class DistillationEvaluator(Evaluator):
 
     @cached_property
     def _recipe(self) -> Recipe:
-        return search_recipe(self.recipe, self.problem.data)
+        return search_recipe(self.recipe, self.problem.data, self.problem.train_size)
 
     @cached_property
     def _device(self) -> torch.device:

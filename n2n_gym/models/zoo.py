@@ -30,7 +30,7 @@ def _conv_block(filters: int) -> list[Layer]:
 
 def _conv4(input_shape: Shape, classes: int, scaled: Callable[[int], int]) -> Architecture:
     first, second, third, fourth = (_conv_block(scaled(n)) for n in (32, 64, 64, 128))
-    layers = [*first, max_pool(), *second, max_pool(), *third, *fourth, avg_pool(), linear(classes)]
+    layers = [*first, max_pool(), *second, max_pool(), *third, *fourth, max_pool(), linear(classes)]
     return Architecture.chain(layers, input_shape, classes)
 
 

@@ -1,0 +1,29 @@
+import pytest
+
+from n2n_gym.datasets import DATASETS
+from n2n_gym.errors import InputError
+from n2n_gym.recipes import search_recipe
+
+
+@pytest.mark.parametrize(
+    ("dataset", "train_size", "batch_size"),
+    [
+        ("mnist", None, 64),
+        ("mnist", 25_000, 32),
+        ("mnist", 5_000, 16),
+        ("cifar10", None, 200),
+        ("cifar10", 45_000, 180),
+        ("cifar10", 5_000, 20),
+        ("svhn", None, 200),
+        ("digits", None, 16),
+    ],
+)
+def test_fewer_images_come_in_smaller_batches(dataset, train_size, batch_size):
+    recipe = search_recipe("paper", DATASETS[dataset], train_size)
+    assert (recipe.batch_size, recipe.epochs, recipe.soft, recipe.hard) == (batch_size, 5, 1.0, 0.0)
+    assert (recipe.learning_rate, recipe.weight_decay) == (5e-4, 5e-4)
+
+
+def test_unknown_recipe():
+    with pytest.raises(InputError, match="Did you mean 'paper'"):
+        search_recipe("papr", DATASETS["digits"])
