@@ -29,7 +29,8 @@ STAGES: dict[int, dict[str, Any]] = {
     2: {"policy": "AutoregressiveLstmPolicy", "learning_rate": 0.01, "ent_coef": 0.1},
 }
 """Policy and learning rate of each stage (section 4.2). Stage 2, with ten actions a step and rewards that differ by little,
-settles too early at this rate without an entropy bonus (Conv4/digits: best reward .971 without, .975 with it, 6 runs each)."""
+settles too early at this rate without an entropy bonus: best reward .971 without and .975 with it, from three stage-1
+students of a Conv4 with a global average pool (digits), two seeds each."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 Rows hold plain numbers: a filter count of 128 beside a padding of 1. An LSTM that reads them as they are saturates, and
 all convolutions look alike to it; so a policy reads each column relative to the network's own layers, as standard scores.
-On all students of Conv4/digits this and orthogonal weights raise the mean reward of updates 91 to 100 from .71 to .91
-(24 seeds; plain numbers scaled to [0, 1] do no better than plain ones).
+Looked up in a table of all 4,922 students of a Conv4 that ended in a global average pool (digits), this and orthogonal
+weights raised the mean reward of updates 91 to 100 from .71 (12 seeds) to .91 (24 others), at the paper's learning rate.
 
 Shapes: B episodes, D decisions, F features, A actions.
 """

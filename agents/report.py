@@ -53,14 +53,14 @@ def _draw_stage(axes: Axes, episodes: list[Episode]) -> None:
         lowest, highest = [group.min() for _, group in present], [group.max() for _, group in present]
         axes.fill_between(x, lowest, highest, color=colour, alpha=0.12, linewidth=0)
     students = sorted((episode for episode in episodes if not episode.reason), key=lambda episode: episode.parameters)
-    for episode, word in zip(students[:1] + students[-1:], ("smallest", "largest"), strict=False):
+    for episode, word, below in zip(students[:1] + students[-1:], ("smallest", "largest"), (-14, 8), strict=False):
         place = (episode.iteration, episode.reward)
         axes.plot(*place, "o", color="none", markeredgecolor="red", markersize=9)
         right = episode.iteration > 0.8 * max(updates.max(), 1)
         axes.annotate(
             f"{word}: {episode.parameters:,} parameters",
             place,
-            xytext=(-8 if right else 8, -12),
+            xytext=(-8 if right else 8, below),
             textcoords="offset points",
             fontsize=8,
             color="red",
