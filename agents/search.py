@@ -205,7 +205,12 @@ class _Run:
             elif not place.exists():
                 final = final or FinalTraining(problem, teacher, recipe, seed=self.search.seed, device=self.search.device)
                 self.display.start(f"final training, {name}", recipe.epochs)
-                final.run(candidate, place, name, lambda epoch, accuracy: self.display.update(epoch, f"val {accuracy:.2%}"))
+                final.run(
+                    candidate.architecture,
+                    place,
+                    name,
+                    lambda epoch, accuracy: self.display.update(epoch, f"val {accuracy:.2%}"),
+                )
             parts[name] = self._measured(name, load_checkpoint(place).facts, teacher, candidate)
         result = self._result(teacher, parts)
         draw_curves(self.folder.path / "curves.png", self.history, teacher.name)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from n2n_gym.candidate import Candidate
+from n2n_gym.architecture import Architecture
 from n2n_gym.datasets import load_dataset
 from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
@@ -39,10 +39,9 @@ class FinalTraining:
         self._logits = TeacherLogits(teacher.checkpoint.network.to(self._device), self._data)
 
     def run(
-        self, candidate: Candidate, folder: Path, name: str, on_epoch: Callable[[int, float], None] | None = None
+        self, architecture: Architecture, folder: Path, name: str, on_epoch: Callable[[int, float], None] | None = None
     ) -> dict[str, Any]:
         """Train a student, save it in a folder and return its facts: parameters, MACs, accuracies, epochs."""
-        architecture = candidate.architecture
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
             network = Network(architecture).to(self._device)

@@ -1,0 +1,131 @@
+"""The paper's pruning baseline: filters with the least influence on the loss go, the rest is fine-tuned (section 4.4.1)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from n2n_gym.architecture import Architecture, LayerKind
+from n2n_gym.errors import InputError
+from n2n_gym.models.build import Network
+from n2n_gym.recipes import Recipe
+from n2n_gym.training import ImageData, train
+
+GRADIENT_BATCHES = 10
+"""Batches that a filter's influence is estimated on."""
+
+BETWEEN = Recipe(name="fine-tune", epochs=1, batch_size=64, learning_rate=1e-3, weight_decay=0.0, hard=1.0)
+"""Fine-tuning between two prunings."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop (section 4.4.1): before accuracy or parameters fall below these.
+
+    Attributes:
+        accuracy: Validation accuracy; the paper stops 1 point below its own student's.
+        parameters: The paper's own student's.
+    """
+
+    accuracy: float
+    parameters: int
+
+
+def prune(
+    teacher: Network,
+    data: ImageData,
+    limits: Limits,
+    *,
+    seed: int,
+    steps: int = 40,
+    between: Recipe = BETWEEN,
+    on_step: Callable[[int, int, float], None] | None = None,
+) -> Network:
+    """Prune a trained network's filters, a few at a time wherever they matter least, as Molchanov et al. (2016) do.
+
+    A filter's influence is the first-order Taylor estimate of what the loss changes without it, normalised within its
+    layer. Filters of layers that meet in a sum go together.
+
+    Args:
+        teacher: The trained network; it is left as it is.
+        data: Images to estimate influence on, to fine-tune on and to validate on.
+        limits: When to stop.
+        seed: Of the batches and their order.
+        steps: Into how many steps the way to (nearly) nothing is divided.
+        between: Fine-tuning after each step.
+        on_step: Told the steps done, the parameters left and the validation accuracy.
+
+    Returns:
+        The smallest network on the way that stayed within the limits; the teacher's copy if none did.
+
+    Raises:
+        InputError: If `torch-pruning` is not installed.
+    """
+    try:
+        import torch_pruning
+    except ImportError:
+        raise InputError("pruning needs torch-pruning: pip install 'n2n-gym[baselines]'") from None
+
+    network = copy.deepcopy(teacher)
+    best = copy.deepcopy(teacher)
+    example = data.batch(data.view(0, augment=False), torch.arange(2, device=data.device))
+    importance = torch_pruning.importance.GroupTaylorImportance()
+    pruner = torch_pruning.pruner.BasePruner(
+        network,
+        example,
+        importance,
+        global_pruning=True,
+        pruning_ratio=0.99,
+        iterative_steps=steps,
+        ignored_layers=[network.layers[-1]],
+    )
+    generator = torch.Generator().manual_seed(seed)
+    for step in range(1, steps + 1):
+        _accumulate_gradients(network, data, between.batch_size, generator)
+        pruner.step()
+        network.zero_grad(set_to_none=True)
+        score = train(network, data, between, seed=seed + step).score
+        described = described_by(network)
+        if on_step is not None:
+            on_step(step, described.parameters, score.accuracy)
+        if score.accuracy < limits.accuracy or described.parameters < limits.parameters:
+            break
+        best = rebuilt(network)
+    return best
+
+
+def described_by(network: Network) -> Architecture:
+    """The architecture that a network has after its filters were pruned: its own, with the filters that are left."""
+    nodes = []
+    for node, module in zip(network.architecture.nodes, network.layers, strict=True):
+        layer = node.layer
+        if isinstance(module, nn.Conv2d) and layer.kind is LayerKind.CONV:
+            layer = replace(layer, outputs=module.out_channels)
+        elif layer.kind is LayerKind.LINEAR:
+            dense: Any = module[1]  # type: ignore[index]
+            layer = replace(layer, outputs=dense.out_features)
+        nodes.append(replace(node, layer=layer))
+    return Architecture(tuple(nodes), network.architecture.input_shape, network.architecture.classes)
+
+
+def rebuilt(network: Network) -> Network:
+    """A network of its own with the weights of a pruned one: what is written and read again is what was pruned."""
+    with torch.random.fork_rng(devices=[]):
+        copied = Network(described_by(network))
+    copied.load_state_dict(network.state_dict())
+    return copied.to(next(network.parameters()).device)
+
+
+def _accumulate_gradients(network: Network, data: ImageData, batch_size: int, generator: torch.Generator) -> None:
+    network.train()
+    network.zero_grad(set_to_none=True)
+    order = torch.randperm(len(data.train_images), generator=generator).to(data.device)
+    view = data.view(0, augment=False)
+    for indices in order.split(batch_size)[:GRADIENT_BATCHES]:
+        F.cross_entropy(network(data.batch(view, indices)), data.train_labels[indices]).backward()

@@ -1,0 +1,32 @@
+import pytest
+
+from envs_tests.models.test_build import assert_torch_agrees
+from n2n_gym.errors import InputError
+from n2n_gym.models.hand_designed import HAND_DESIGNED, hand_designed
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("fitnet4", 1_210_026), ("squeezenet1.1", 727_626), ("vgg-small", 1_062_181)]
+)
+def test_sizes_of_table_3(name, parameters):
+    """1.2M, 727K and 1.06M parameters with 10 classes."""
+    network = hand_designed(name)
+    assert network.parameters == parameters
+    assert_torch_agrees(network)
+
+
+@pytest.mark.parametrize("name", sorted(HAND_DESIGNED))
+def test_for_other_images_and_classes(name):
+    assert_torch_agrees(hand_designed(name, (1, 28, 28), 100))
+
+
+def test_depths_of_table_3():
+    convolutions = {
+        name: sum(node.layer.kind == "conv" for node in hand_designed(name).nodes) for name in ("fitnet4", "vgg-small")
+    }
+    assert convolutions == {"fitnet4": 17, "vgg-small": 9}
+
+
+def test_unknown_name():
+    with pytest.raises(InputError, match="Did you mean 'fitnet4'"):
+        hand_designed("fitnet")
