@@ -62,6 +62,9 @@ class Search:
     (1 - t/15)^4 of the reward at policy update t."""
     latency_batch_size: int = 1
     """Images in the forward pass that latency_ms is measured on."""
+    finalists: int = 3
+    """Students that get the final training: the most rewarded on the front of accuracy and parameters. The best of them by its
+    reward on validation images is the student. 1 trains the most rewarded alone."""
     distillation_weight: float = 1.0
     """Weight of the mean squared error to the teacher's logits in the final training (the paper's lambda; a mean over classes,
     where the paper has a sum)."""
@@ -86,7 +89,7 @@ class Search:
         Raises:
             InputError: If a name is unknown, a number out of range, or a file of the user's malformed.
         """
-        for name in ("iterations", "rollouts"):
+        for name in ("iterations", "rollouts", "finalists"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 0 <= self.seed < 2**32:

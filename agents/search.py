@@ -11,12 +11,12 @@ from torch import get_num_threads
 
 from agents.algorithms import algorithm
 from agents.display import Display
+from agents.finals import Finals
 from agents.options import Search
 from agents.recorder import Recorder
 from agents.report import draw_architectures, draw_curves
 from agents.run_folder import HISTORY, RESULT, RunFolder, RunStart
 from agents.sb3 import BatchedVecEnv, PolicyUpdates
-from agents.student import FinalTraining
 from n2n_gym.architecture import shrink_decisions
 from n2n_gym.candidate import Candidate
 from n2n_gym.envs.base import Settings
@@ -25,13 +25,10 @@ from n2n_gym.envs.layer_shrink import ShrinkStage
 from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.errors import InputError, check_names
 from n2n_gym.evaluators import make_evaluator
-from n2n_gym.evaluators.base import Evaluation, Evaluator, library_versions
-from n2n_gym.evaluators.latency import measured_latency
+from n2n_gym.evaluators.base import Evaluator, library_versions
 from n2n_gym.files import write_json
-from n2n_gym.models.checkpoint import load_checkpoint, save_checkpoint
 from n2n_gym.models.teachers import Teacher, ready_teacher
-from n2n_gym.recipes import final_recipe, teacher_recipe
-from n2n_gym.rewards import reward_by_name
+from n2n_gym.recipes import teacher_recipe
 from n2n_gym.training import torch_device
 
 NEVER = 10**9
@@ -191,64 +188,13 @@ class _Run:
         return replace(start, removals=actions) if stage == 1 else replace(start, shrinkages=actions)
 
     def _finish(self, teacher: Teacher, found: dict[int, Candidate]) -> dict[str, Any]:
-        problem = self.search.problem
-        recipe = final_recipe(problem.data, distillation_weight=self.search.distillation_weight)
-        last = found[max(found)]
-        final: FinalTraining | None = None
-        parts: dict[str, dict[str, Any]] = {}
-        names = {"stage1": found[1], "student": last} if 1 in found else {"student": last}
-        for name, candidate in names.items():
-            place = self.folder.path / name
-            if not place.exists() and name == "student" and parts and candidate == found[1]:
-                same = load_checkpoint(self.folder.path / "stage1")  # stage 2 found nothing better: it is trained already
-                save_checkpoint(place, same.network, same.preprocessing, same.facts)
-            elif not place.exists():
-                final = final or FinalTraining(problem, teacher, recipe, seed=self.search.seed, device=self.search.device)
-                self.display.start(f"final training, {name}", recipe.epochs)
-                final.run(
-                    candidate.architecture,
-                    place,
-                    name,
-                    lambda epoch, accuracy: self.display.update(epoch, f"val {accuracy:.2%}"),
-                )
-            parts[name] = self._measured(name, load_checkpoint(place).facts, teacher, candidate)
+        student, parts = Finals(self.search, self.folder.path, self.history, teacher, self.display).run(found)
+        student.save(self.folder.path / "student.json")
         result = self._result(teacher, parts)
         draw_curves(self.folder.path / "curves.png", self.history, teacher.name)
-        draw_architectures(self.folder.path / "architectures.png", last)
+        draw_architectures(self.folder.path / "architectures.png", student)
         write_json(self.folder.path / RESULT, result)
         return result
-
-    def _measured(self, name: str, facts: dict[str, Any], teacher: Teacher, candidate: Candidate) -> dict[str, Any]:
-        architecture = candidate.architecture
-        latency = None
-        if self.search.limits.need_latency:
-            latency = measured_latency(architecture, batch_size=self.search.latency_batch_size, device=self.search.device)
-        evaluation = Evaluation.of(
-            architecture,
-            candidate.teacher,
-            accuracy=facts["val_accuracy"],
-            teacher_accuracy=teacher.validation_accuracy,
-            class_accuracy=tuple(facts["val_class_accuracy"]),
-            latency_ms=latency,
-        )
-        violated = self.search.limits.violated(evaluation)
-        if violated:
-            self.display.say(f"{name} does not keep {'; '.join(map(str, violated))}: try more --iterations")
-        fingerprint = architecture.fingerprint[:16]
-        seen = next((e for e in self.history if e.fingerprint == fingerprint), None)
-        return {
-            "parameters": facts["parameters"],
-            "macs": facts["macs"],
-            "val_accuracy": facts["val_accuracy"],
-            "test_accuracy": facts["test_accuracy"],
-            "ratio": candidate.teacher.parameters / facts["parameters"],
-            "reward": reward_by_name(self.search.reward)(evaluation),
-            "epochs": facts["epochs"],
-            "latency_ms": latency,
-            "violates": [str(limit) for limit in violated],
-            "search_reward": seen.reward if seen else None,
-            "search_accuracy": seen.accuracy if seen else None,
-        }
 
     def _result(self, teacher: Teacher, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
         architecture = self.search.problem.architecture

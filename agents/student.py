@@ -20,7 +20,7 @@ from n2n_gym.training import ImageData, TeacherLogits, torch_device, train
 
 
 class FinalTraining:
-    """Trains found students to convergence with hard and soft labels (section 3.5) and reads the test images once each.
+    """Trains found students to convergence with hard and soft labels (section 3.5).
 
     Args:
         problem: Teacher and data set.
@@ -39,26 +39,33 @@ class FinalTraining:
         self._logits = TeacherLogits(teacher.checkpoint.network.to(self._device), self._data)
 
     def run(
-        self, architecture: Architecture, folder: Path, name: str, on_epoch: Callable[[int, float], None] | None = None
+        self, architecture: Architecture, folder: Path, on_epoch: Callable[[int, float], None] | None = None
     ) -> dict[str, Any]:
-        """Train a student, save it in a folder and return its facts: parameters, MACs, accuracies, epochs."""
+        """Train a student, save it in a folder and return its facts: parameters, MACs, validation accuracies, epochs."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
             network = Network(architecture).to(self._device)
         outcome = train(network, self._data, self._recipe, seed=self._seed, teacher=self._logits, on_epoch=on_epoch)
         if outcome.failure:
-            raise InputError(f"final training of {name}: {outcome.failure}; try a smaller --distillation-weight")
+            raise InputError(f"final training: {outcome.failure}; try a smaller --distillation-weight")
         facts: dict[str, Any] = {
-            "name": name,
             "parameters": architecture.parameters,
             "macs": architecture.macs,
             "val_accuracy": outcome.score.accuracy,
             "val_class_accuracy": list(outcome.score.class_accuracy),
-            "test_accuracy": self._data.test_score(network).accuracy,
+            "test_accuracy": None,
             "epochs": outcome.epochs,
+            "recipe": self._recipe.to_json(),
         }
-        save_checkpoint(folder, network, self._data.preprocessing, {**facts, "recipe": self._recipe.to_json()})
+        save_checkpoint(folder, network, self._data.preprocessing, facts)
         return facts
+
+    def test(self, trained: Path, folder: Path) -> None:
+        """Measure a trained student on the test images and save it, with its test accuracy, in another folder."""
+        checkpoint = load_checkpoint(trained)
+        network = checkpoint.network.to(self._device)
+        facts = {**checkpoint.facts, "test_accuracy": self._data.test_score(network).accuracy}
+        save_checkpoint(folder, network, checkpoint.preprocessing, facts)
 
 
 def load_student(run: str | Path) -> Classifier:

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from n2n_gym.architecture import Architecture
 from n2n_gym.architecture.layers import Shape
 from n2n_gym.datasets import Dataset, Images, Labels
 from n2n_gym.errors import InputError
+from n2n_gym.models.build import Network
 from n2n_gym.models.preprocessing import Preprocessing, View
 from n2n_gym.recipes import Recipe
 
@@ -50,6 +52,23 @@ def one_thread(device: torch.device) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+BF16_MACS = 2_000_000
+"""From so many multiply-accumulates an image on, bfloat16 is faster on the CPUs that compute in it; below, it is not."""
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 itself, and does not only imitate it."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device.type == "cpu" and supported is not None and bool(supported())
+
+
+def pays_in_bf16(architecture: Architecture, device: torch.device) -> bool:
+    """Whether a network's training steps are faster with convolutions and products in bfloat16 (benchmarks/)."""
+    return architecture.macs >= BF16_MACS and has_bf16(device)
 
 
 @dataclass(frozen=True)
@@ -184,7 +203,7 @@ class _BestWeights:
 
 
 def train(
-    network: nn.Module,
+    network: Network,
     data: ImageData,
     recipe: Recipe,
     *,
@@ -192,7 +211,7 @@ def train(
     teacher: TeacherLogits | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> Outcome:
-    """Train a network in place.
+    """Train a network in place: weights in float32, and in bfloat16 what `pays_in_bf16`. Accuracies are float32's.
 
     Args:
         network: What to train, on the data's device.
@@ -207,6 +226,7 @@ def train(
         Validation accuracy and, if the loss left the finite numbers and no earlier epoch's weights were kept, the failure.
     """
     network.to(memory_format=torch.channels_last)
+    bf16 = pays_in_bf16(network.architecture, data.device)
     optimizer = _optimizer(network, recipe)
     generator = torch.Generator().manual_seed(seed)
     best = _BestWeights(network, recipe.patience) if recipe.patience else None
@@ -221,7 +241,9 @@ def train(
         for indices in order.split(recipe.batch_size):
             if len(indices) == 1 and images > 1:
                 continue  # batch statistics of a single image are no statistics
-            outputs = network(data.batch(view, indices))
+            with torch.autocast(data.device.type, torch.bfloat16, enabled=bf16):
+                outputs = network(data.batch(view, indices))
+            outputs = outputs.float()
             loss = torch.zeros((), device=data.device)
             if recipe.hard:
                 loss = loss + recipe.hard * F.cross_entropy(outputs, data.train_labels[indices])
@@ -256,8 +278,10 @@ def train(
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(network.parameters(), lr=recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay)
-    return torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        return torch.optim.SGD(
+            network.parameters(), lr=recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay, fused=True
+        )
+    return torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
 
 
 def _scale_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:

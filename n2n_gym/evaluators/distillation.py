@@ -19,7 +19,7 @@ from n2n_gym.models.build import Network
 from n2n_gym.models.teachers import Teacher, ready_teacher
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import Recipe, search_recipe
-from n2n_gym.training import ImageData, Score, TeacherLogits, one_thread, torch_device, train
+from n2n_gym.training import ImageData, Score, TeacherLogits, has_bf16, one_thread, torch_device, train
 
 
 class _OutOfTimeError(Exception):
@@ -87,6 +87,7 @@ class DistillationEvaluator(Evaluator):
             "recipe": self._recipe.to_json(),
             "seed": self.seed,
             "device": self._device.type,
+            "bf16": has_bf16(self._device),
             "versions": library_versions(),
         }
 

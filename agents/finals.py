@@ -1,0 +1,159 @@
+"""The end of Algorithm 1: what the search found is trained to convergence, and the best of it is the student."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from agents.display import Display
+from agents.options import Search
+from agents.run_folder import Episode
+from agents.student import FinalTraining
+from n2n_gym.candidate import Candidate
+from n2n_gym.evaluators.base import Evaluation
+from n2n_gym.evaluators.latency import measured_latency
+from n2n_gym.models.checkpoint import describe_checkpoint, load_checkpoint
+from n2n_gym.models.teachers import Teacher
+from n2n_gym.recipes import final_recipe
+from n2n_gym.rewards import reward_by_name
+
+FINALISTS = "finalists"
+
+
+def finalists(history: Sequence[Episode], count: int) -> list[Episode]:
+    """The students that are worth their final training: the most rewarded among those that none beats on both counts.
+
+    The search's rewards are noisy. Students on the front of accuracy and parameters differ in size, so that one of them is
+    better than the others once all are trained to convergence.
+
+    Args:
+        history: Every student that was tried.
+        count: How many, at most.
+    """
+    least = min((episode.excess for episode in history if not episode.reason), default=0.0)
+    distinct = {e.fingerprint: e for e in reversed(history) if not e.reason and e.excess == least}.values()
+    front = [
+        episode
+        for episode in distinct
+        if not any(
+            other.accuracy >= episode.accuracy
+            and other.parameters <= episode.parameters
+            and (other.accuracy, other.parameters) != (episode.accuracy, episode.parameters)
+            for other in distinct
+        )
+    ]
+    return sorted(front, key=lambda episode: (-episode.reward, episode.fingerprint))[:count]
+
+
+class Finals:
+    """Final trainings of one run.
+
+    Args:
+        search: What was asked for.
+        folder: The run's.
+        history: Every student that was tried.
+        teacher: The trained teacher.
+        display: Shows how it goes.
+    """
+
+    def __init__(self, search: Search, folder: Path, history: list[Episode], teacher: Teacher, display: Display) -> None:
+        self._search = search
+        self._folder = folder
+        self._history = history
+        self._teacher = teacher
+        self._display = display
+        self._recipe = final_recipe(search.problem.data, distillation_weight=search.distillation_weight)
+        self._training: FinalTraining | None = None
+
+    def run(self, found: dict[int, Candidate]) -> tuple[Candidate, dict[str, dict[str, Any]]]:
+        """Train stage 1's best and the finalists, and report on stage 1's best and the student.
+
+        Args:
+            found: Each stage's best by the search's rewards.
+
+        Returns:
+            The student, and what `result.json` says of `stage1` and `student`.
+        """
+        last = found[max(found)]
+        candidates = {last.architecture.fingerprint: last}
+        if self._search.finalists > 1:
+            tried = (self._candidate(episode, found) for episode in finalists(self._history, self._search.finalists))
+            candidates = {candidate.architecture.fingerprint: candidate for candidate in tried} or candidates
+        contest = [(self._trained(candidate), candidate) for candidate in candidates.values()]
+        rewards = [self._reward(candidate, facts) for facts, candidate in contest]
+        student = contest[rewards.index(max(rewards))][1]
+        parts = {"stage1": self._report("stage1", found[1])} if 1 in found else {}
+        return student, {**parts, "student": self._report("student", student)}
+
+    def _candidate(self, episode: Episode, found: dict[int, Candidate]) -> Candidate:
+        actions = tuple(int(action) for action in episode.actions)
+        if episode.stage == 1:
+            return Candidate(self._search.problem.architecture, actions)
+        return replace(found.get(1, self._search.start), shrinkages=actions)
+
+    def _trained(self, candidate: Candidate) -> dict[str, Any]:
+        """A candidate's facts after its final training, which is done if it was not yet."""
+        place = self._place(candidate)
+        if not place.exists():
+            name = f"{candidate.architecture.parameters:,} parameters"
+            self._display.start(f"final training, {name}", self._recipe.epochs)
+            self._final.run(
+                candidate.architecture, place, lambda epoch, accuracy: self._display.update(epoch, f"val {accuracy:.2%}")
+            )
+        facts: dict[str, Any] = describe_checkpoint(place)["facts"]
+        return facts
+
+    @property
+    def _final(self) -> FinalTraining:
+        if self._training is None:
+            search = self._search
+            self._training = FinalTraining(search.problem, self._teacher, self._recipe, seed=search.seed, device=search.device)
+        return self._training
+
+    def _place(self, candidate: Candidate) -> Path:
+        return self._folder / FINALISTS / candidate.architecture.fingerprint[:16]
+
+    def _evaluation(self, candidate: Candidate, facts: dict[str, Any], latency_ms: float | None = None) -> Evaluation:
+        return Evaluation.of(
+            candidate.architecture,
+            candidate.teacher,
+            accuracy=facts["val_accuracy"],
+            teacher_accuracy=self._teacher.validation_accuracy,
+            class_accuracy=tuple(facts["val_class_accuracy"]),
+            latency_ms=latency_ms,
+        )
+
+    def _reward(self, candidate: Candidate, facts: dict[str, Any]) -> float:
+        return reward_by_name(self._search.reward)(self._evaluation(candidate, facts))
+
+    def _report(self, name: str, candidate: Candidate) -> dict[str, Any]:
+        """What the result says of one network; its test images are read now, once."""
+        self._trained(candidate)
+        if not (self._folder / name).exists():
+            self._final.test(self._place(candidate), self._folder / name)
+        facts = load_checkpoint(self._folder / name).facts  # its weights are looked at too: what is reported is there
+        latency = None
+        if self._search.limits.need_latency:
+            latency = measured_latency(
+                candidate.architecture, batch_size=self._search.latency_batch_size, device=self._search.device
+            )
+        violated = self._search.limits.violated(self._evaluation(candidate, facts, latency))
+        if violated:
+            self._display.say(f"{name} does not keep {'; '.join(map(str, violated))}: try more --iterations")
+        fingerprint = candidate.architecture.fingerprint[:16]
+        seen = next((episode for episode in self._history if episode.fingerprint == fingerprint), None)
+        return {
+            "parameters": facts["parameters"],
+            "macs": facts["macs"],
+            "val_accuracy": facts["val_accuracy"],
+            "test_accuracy": facts["test_accuracy"],
+            "ratio": candidate.teacher.parameters / facts["parameters"],
+            "reward": self._reward(candidate, facts),
+            "epochs": facts["epochs"],
+            "latency_ms": latency,
+            "violates": [str(limit) for limit in violated],
+            "search_reward": seen.reward if seen else None,
+            "search_accuracy": seen.accuracy if seen else None,
+        }

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+
+from agents.finals import finalists
+from agents.run_folder import Episode
+from agents.search import compress
+from agents.student import load_student
+from envs_tests.agents.conftest import rows
+from n2n_gym.errors import InputError
+from n2n_gym.models.checkpoint import describe_checkpoint
+from n2n_gym.training import ImageData
+
+
+def episode(name, accuracy, parameters, reward, *, reason="", excess=0.0):
+    return Episode(1, 0, 0, "0", name, accuracy, 0.5, parameters, 0, reward, reason, excess, 1.0, False)
+
+
+def names(history, count):
+    return [finalist.fingerprint for finalist in finalists(history, count)]
+
+
+def test_finalists_are_the_most_rewarded_of_the_front():
+    history = [
+        episode("large", 0.97, 1000, 0.970),
+        episode("beaten", 0.96, 1001, 0.975),  # larger and less accurate than the first
+        episode("small", 0.95, 200, 0.980),
+        episode("tiny", 0.80, 50, 0.800),
+        episode("small", 0.95, 200, 0.980),
+        episode("broken", 0.99, 10, -1.0, reason="diverged"),
+    ]
+    assert names(history, 2) == ["small", "large"]
+    assert names(history, 9) == ["small", "large", "tiny"]
+
+
+def test_finalists_keep_the_limits_if_any_student_does():
+    history = [episode("over", 0.99, 900, 0.99, excess=0.5), episode("under", 0.90, 500, 0.9)]
+    assert names(history, 3) == ["under"]
+    history[1] = episode("over too", 0.90, 500, 0.9, excess=0.1)
+    assert names(history, 3) == ["over too"]
+    assert names([episode("broken", 0.0, 1, -1.0, reason="diverged")], 3) == []
+
+
+def test_the_best_finalist_by_validation_is_the_student_and_its_test_images_are_read_once(settings, monkeypatch):
+    tested = []
+    score = ImageData.test_score
+    monkeypatch.setattr(ImageData, "test_score", lambda self, network: tested.append(network) or score(self, network))
+    result = compress(**{**settings, "iterations": 8}, finalists=4)
+    folder = Path(settings["out"])
+    trained = [describe_checkpoint(path)["facts"] for path in sorted((folder / "finalists").iterdir())]
+    assert len(trained) > 2
+    assert all(facts["test_accuracy"] is None for facts in trained)
+
+    def reward(facts):
+        compression = 1 - facts["parameters"] / result["teacher"]["parameters"]
+        return compression * (2 - compression) * facts["val_accuracy"] / result["teacher"]["val_accuracy"]
+
+    contest = [row["fingerprint"] for row in rows(folder)]
+    assert {path.name for path in (folder / "finalists").iterdir()} <= set(contest)
+    assert result["student"]["reward"] >= max(result["student"]["search_reward"] - 1, 0)
+    assert result["student"]["reward"] == pytest.approx(reward(result["student"]))
+    assert result["student"]["reward"] >= sorted(map(reward, trained))[-2]  # stage 1's best may be there for the report only
+    assert len(tested) == 3  # teacher, stage 1, student
+    assert sum(p.numel() for p in load_student(folder).parameters()) == result["student"]["parameters"]
+
+
+def test_one_finalist_is_the_most_rewarded(settings):
+    result = compress(**settings, finalists=1)
+    rewards = [float(row["reward"]) for row in rows(settings["out"])]
+    assert result["student"]["search_reward"] == max(rewards)
+    with pytest.raises(InputError, match="finalists must be at least 1"):
+        compress(**{**settings, "out": settings["out"] + "2"}, finalists=0)
