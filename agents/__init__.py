@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agents.options import Search
-    from agents.reinforce import Reinforce
+    from agents.planned import RandomSearch, RegularizedEvolution
+    from agents.reinforce import ActorCritic, Reinforce
     from agents.search import compress
     from agents.student import load_student
 
-__all__ = ["Reinforce", "Search", "compress", "load_student"]
+__all__ = ["ActorCritic", "RandomSearch", "RegularizedEvolution", "Reinforce", "Search", "compress", "load_student"]
 
 _HOMES = {
+    "ActorCritic": "agents.reinforce",
+    "RandomSearch": "agents.planned",
+    "RegularizedEvolution": "agents.planned",
     "Reinforce": "agents.reinforce",
     "Search": "agents.options",
     "compress": "agents.search",
