@@ -47,13 +47,17 @@ class Algorithm(ABC):
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @abstractmethod
-    def make(self, envs: BatchedVecEnv, *, stage: int, seed: int) -> BaseAlgorithm:
+    def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
         """A fresh agent.
 
         Args:
             envs: Episodes side by side; as many as an update has.
             stage: 1 or 2.
             seed: Of weights and draws.
+            learning_rate: Instead of the algorithm's default for the stage.
+
+        Raises:
+            InputError: If a learning rate is given and the algorithm has none.
         """
 
     def save(self, agent: BaseAlgorithm, path: Path) -> None:
@@ -61,7 +65,9 @@ class Algorithm(ABC):
         agent.save(path)
 
     @abstractmethod
-    def load(self, path: Path, envs: BatchedVecEnv, *, stage: int, seed: int) -> BaseAlgorithm:
+    def load(
+        self, path: Path, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None
+    ) -> BaseAlgorithm:
         """Read an agent that goes on as if it had not stopped; arguments as in `make`."""
 
     def transfer(self, agent: BaseAlgorithm, path: Path) -> None:
@@ -85,10 +91,13 @@ class _Recurrent(Algorithm):
 
     kind: type[Reinforce]
 
-    def make(self, envs: BatchedVecEnv, *, stage: int, seed: int) -> BaseAlgorithm:
-        return self.kind(env=envs, n_rollouts=envs.num_envs, seed=seed, **(STAGES[stage] | dict(self.settings)))
+    def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
+        settings = STAGES[stage] | dict(self.settings) | _rate(learning_rate)
+        return self.kind(env=envs, n_rollouts=envs.num_envs, seed=seed, **settings)
 
-    def load(self, path: Path, envs: BatchedVecEnv, *, stage: int, seed: int) -> BaseAlgorithm:
+    def load(
+        self, path: Path, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None
+    ) -> BaseAlgorithm:
         return self.kind.load(path, envs)
 
 
@@ -100,10 +109,14 @@ class _Planned(Algorithm):
     def transfer(self, agent: BaseAlgorithm, path: Path) -> None:
         raise InputError(f"{type(agent).__name__} learns no policy that could start from {path}")
 
-    def make(self, envs: BatchedVecEnv, *, stage: int, seed: int) -> BaseAlgorithm:
+    def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
+        if learning_rate is not None:
+            raise InputError(f"{self.kind.__name__} learns no policy: it has no learning rate")
         return self.kind(envs, seed=seed, **self.settings)
 
-    def load(self, path: Path, envs: BatchedVecEnv, *, stage: int, seed: int) -> BaseAlgorithm:
+    def load(
+        self, path: Path, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None
+    ) -> BaseAlgorithm:
         return self.kind.load(path, envs, **self.settings)
 
 
@@ -119,20 +132,26 @@ class _OnPolicy(Algorithm):
     policy: str = "MlpPolicy"
     encoding: str = "flat"
 
-    def make(self, envs: BatchedVecEnv, *, stage: int, seed: int) -> BaseAlgorithm:
+    def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
         whole = {"n_steps": envs.envs.stage.decisions, "gamma": 1.0, "gae_lambda": 1.0, "device": "cpu"}
         if self.kind is not A2C:
             whole["batch_size"] = envs.num_envs * envs.envs.stage.decisions
         encoded = EncodedVecEnv(envs, self.encoding)
-        return self.kind(self.policy, encoded, seed=seed, **(whole | dict(self.settings)))  # type: ignore[arg-type]
+        return self.kind(self.policy, encoded, seed=seed, **(whole | dict(self.settings) | _rate(learning_rate)))  # type: ignore[arg-type]
 
     def save(self, agent: BaseAlgorithm, path: Path) -> None:
         save_on_policy(agent, path)
 
-    def load(self, path: Path, envs: BatchedVecEnv, *, stage: int, seed: int) -> BaseAlgorithm:
-        agent = self.make(envs, stage=stage, seed=seed)
+    def load(
+        self, path: Path, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None
+    ) -> BaseAlgorithm:
+        agent = self.make(envs, stage=stage, seed=seed, learning_rate=learning_rate)
         restore_on_policy(agent, path)
         return agent
+
+
+def _rate(learning_rate: float | None) -> dict[str, float]:
+    return {} if learning_rate is None else {"learning_rate": learning_rate}
 
 
 def save_on_policy(agent: BaseAlgorithm, path: Path) -> None:

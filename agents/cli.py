@@ -111,8 +111,9 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path) -> Non
         if name in result:
             part = result[name]
             ratio = f"{part['ratio']:.1f}x" if "ratio" in part else ""
-            reward = f"{part['reward']:.4f}" if "reward" in part else ""
-            table.add_row(title, f"{part['test_accuracy']:.2%}", f"{part['parameters']:,}", f"{part['macs']:,}", ratio, reward)
+            reward = "" if part.get("reward") is None else f"{part['reward']:.4f}"
+            accuracy = "" if part["test_accuracy"] is None else f"{part['test_accuracy']:.2%}"
+            table.add_row(title, accuracy, f"{part['parameters']:,}", f"{part['macs']:,}", ratio, reward)
     console.print(table)
     search = result["search"]
     console.print(

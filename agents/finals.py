@@ -77,6 +77,9 @@ class Finals:
             The student, and what `result.json` says of `stage1` and `student`.
         """
         last = found[max(found)]
+        if not self._search.finalists:
+            parts = {"stage1": self._searched(found[1])} if 1 in found else {}
+            return last, {**parts, "student": self._searched(last)}
         candidates = {last.architecture.fingerprint: last}
         if self._search.finalists > 1:
             tried = (self._candidate(episode, found) for episode in finalists(self._history, self._search.finalists))
@@ -142,18 +145,26 @@ class Finals:
         violated = self._search.limits.violated(self._evaluation(candidate, facts, latency))
         if violated:
             self._display.say(f"{name} does not keep {'; '.join(map(str, violated))}: try more --iterations")
-        fingerprint = candidate.architecture.fingerprint[:16]
-        seen = next((episode for episode in self._history if episode.fingerprint == fingerprint), None)
-        return {
-            "parameters": facts["parameters"],
-            "macs": facts["macs"],
+        return self._searched(candidate) | {
             "val_accuracy": facts["val_accuracy"],
             "test_accuracy": facts["test_accuracy"],
-            "ratio": candidate.teacher.parameters / facts["parameters"],
             "reward": self._reward(candidate, facts),
             "epochs": facts["epochs"],
             "latency_ms": latency,
             "violates": [str(limit) for limit in violated],
+        }
+
+    def _searched(self, candidate: Candidate) -> dict[str, Any]:
+        """What the result says of a network without a final training."""
+        architecture = candidate.architecture
+        seen = next((e for e in self._history if e.fingerprint == architecture.fingerprint[:16]), None)
+        return {
+            "parameters": architecture.parameters,
+            "macs": architecture.macs,
+            "ratio": candidate.teacher.parameters / architecture.parameters,
+            "val_accuracy": None,
+            "test_accuracy": None,
+            "reward": None,
             "search_reward": seen.reward if seen else None,
             "search_accuracy": seen.accuracy if seen else None,
         }

@@ -50,6 +50,8 @@ class Search:
     """Policy updates in each stage."""
     rollouts: int = 5
     """Students per policy update."""
+    learning_rate: float | None = None
+    """Of the agent, in every stage; by default the agent's own (reinforce: 0.003 in stage 1, 0.01 in stage 2)."""
     recipe: str = "paper"
     """How students are trained during the search."""
     reward: str = "paper"
@@ -64,7 +66,7 @@ class Search:
     """Images in the forward pass that latency_ms is measured on."""
     finalists: int = 3
     """Students that get the final training: the most rewarded on the front of accuracy and parameters. The best of them by its
-    reward on validation images is the student. 1 trains the most rewarded alone."""
+    reward on validation images is the student. 1 trains the most rewarded alone, 0 none: the run ends with the search."""
     distillation_weight: float = 1.0
     """Weight of the mean squared error to the teacher's logits in the final training (the paper's lambda; a mean over classes,
     where the paper has a sum)."""
@@ -89,9 +91,11 @@ class Search:
         Raises:
             InputError: If a name is unknown, a number out of range, or a file of the user's malformed.
         """
-        for name in ("iterations", "rollouts", "finalists"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name, least in (("iterations", 1), ("rollouts", 1), ("finalists", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
+            raise InputError(f"learning-rate must be greater than 0, not {self.learning_rate:g}")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed must be 0 to {2**32 - 1}, not {self.seed}")
         if self.timeout is not None and not self.timeout > 0:

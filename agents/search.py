@@ -146,10 +146,11 @@ class _Run:
         envs = BatchedVecEnv(CompressionVectorEnv(self.search.rollouts, decisions, settings))
         checkpoint = self.folder.path / f"stage{stage}.policy"
         kind = algorithm(self.search.agent)
+        seed, learning_rate = self.search.seed, self.search.learning_rate
         if checkpoint.exists():
-            agent = kind.load(checkpoint, envs, stage=stage, seed=self.search.seed)
+            agent = kind.load(checkpoint, envs, stage=stage, seed=seed, learning_rate=learning_rate)
         else:
-            agent = kind.make(envs, stage=stage, seed=self.search.seed)
+            agent = kind.make(envs, stage=stage, seed=seed, learning_rate=learning_rate)
             if stage in self.search.policies:
                 kind.transfer(agent, self.search.policies[stage])
         done = agent.num_timesteps // (decisions.decisions * self.search.rollouts)

@@ -68,5 +68,17 @@ def test_one_finalist_is_the_most_rewarded(settings):
     result = compress(**settings, finalists=1)
     rewards = [float(row["reward"]) for row in rows(settings["out"])]
     assert result["student"]["search_reward"] == max(rewards)
-    with pytest.raises(InputError, match="finalists must be at least 1"):
-        compress(**{**settings, "out": settings["out"] + "2"}, finalists=0)
+
+
+def test_without_finalists_the_run_ends_with_the_search(settings):
+    result = compress(**settings, finalists=0)
+    folder = Path(settings["out"])
+    best = max(rows(folder), key=lambda row: float(row["reward"]))
+    assert result["student"]["search_reward"] == float(best["reward"])
+    assert result["student"]["parameters"] == int(best["parameters"])
+    assert result["student"]["test_accuracy"] is result["student"]["reward"] is None
+    assert not (folder / "finalists").exists()
+    assert not (folder / "student").exists()
+    assert compress(**settings, finalists=0) == result
+    with pytest.raises(InputError, match="finalists must be at least 0"):
+        compress(**{**settings, "out": settings["out"] + "2"}, finalists=-1)
