@@ -55,9 +55,6 @@ class Algorithm(ABC):
             stage: 1 or 2.
             seed: Of weights and draws.
             learning_rate: Instead of the algorithm's default for the stage.
-
-        Raises:
-            InputError: If a learning rate is given and the algorithm has none.
         """
 
     def save(self, agent: BaseAlgorithm, path: Path) -> None:
@@ -110,8 +107,6 @@ class _Planned(Algorithm):
         raise InputError(f"{type(agent).__name__} learns no policy that could start from {path}")
 
     def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
-        if learning_rate is not None:
-            raise InputError(f"{self.kind.__name__} learns no policy: it has no learning rate")
         return self.kind(envs, seed=seed, **self.settings)
 
     def load(
@@ -211,3 +206,13 @@ def algorithm(name: str) -> Algorithm:
     if name not in ALGORITHMS:
         raise unknown("agent", name, ALGORITHMS)
     return ALGORITHMS[name]
+
+
+def check_agent(name: str, learning_rate: float | None) -> None:
+    """Refuse an agent that does not exist, and a learning rate for one that has none.
+
+    Raises:
+        InputError: Then.
+    """
+    if issubclass(algorithm(name).kind, PlannedSearch) and learning_rate is not None:
+        raise InputError(f"{name} learns no policy: leave the learning rate out")

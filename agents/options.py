@@ -91,9 +91,11 @@ class Search:
         Raises:
             InputError: If a name is unknown, a number out of range, or a file of the user's malformed.
         """
-        for name, least in (("iterations", 1), ("rollouts", 1), ("finalists", 0)):
+        from agents.algorithms import check_agent  # Stable-Baselines3 takes long to import: not for --help
+
+        for name, least in (("iterations", 1), ("rollouts", 1), ("finalists", 0), ("latency_batch_size", 1)):
             if getattr(self, name) < least:
-                raise InputError(f"{name} must be at least {least}, not {getattr(self, name)}")
+                raise InputError(f"{name.replace('_', '-')} must be at least {least}, not {getattr(self, name)}")
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise InputError(f"learning-rate must be greater than 0, not {self.learning_rate:g}")
         if not 0 <= self.seed < 2**32:
@@ -110,8 +112,7 @@ class Search:
             raise InputError(f"architecture is where stage 2 starts from: it goes with stages 2, not {self.stages}")
         if self.stages == "2":
             _ = ShrinkStage(self.start.architecture)
-        if self.agent not in AGENTS:
-            raise unknown("agent", self.agent, AGENTS)
+        check_agent(self.agent, self.learning_rate)
         _ = self.policies
         reward_by_name(self.reward)
         relaxation(self.relaxation)
@@ -213,8 +214,5 @@ class Search:
         except (TypeError, KeyError):
             raise InputError(f"{path} was made by another version: its configuration does not fit") from None
 
-
-AGENTS = ("reinforce", "actor-critic", "a2c", "ppo", "recurrent-ppo", "maskable-ppo", "random", "evolution")
-"""The names in `agents.algorithms`, which takes long to import."""
 
 _FREE = ("workers", "timeout", "store", "out", "resume")
