@@ -108,8 +108,7 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path) -> Non
     for heading in ("", "test accuracy", "parameters", "MACs", "ratio", "reward"):
         table.add_column(heading, justify="right" if heading else "left")
     for name, title in (("teacher", "teacher"), ("stage1", "stage 1"), ("student", "student")):
-        if name in result:
-            part = result[name]
+        if part := result.get(name):
             ratio = f"{part['ratio']:.1f}x" if "ratio" in part else ""
             reward = "" if part.get("reward") is None else f"{part['reward']:.4f}"
             accuracy = "" if part["test_accuracy"] is None else f"{part['test_accuracy']:.2%}"
@@ -123,6 +122,46 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path) -> Non
     )
     for file in ("curves.png", "architectures.png", "result.json"):
         console.print(str(folder / file), highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduce:
+    """Regenerate a table or figure of the paper; the paper's numbers stand beside the measured ones."""
+
+    target: tyro.conf.Positional[str]
+    """table1 ... table5, figure3 ... figure13."""
+    scale: str = "cpu"
+    """paper (the paper's own protocol), cpu (a reduction that two cores can do within an hour), tiny (a test)."""
+    out: str | None = None
+    """Folder of runs and results, which the targets share; by default runs/reproduce-SCALE."""
+    device: str = "auto"
+    """Where networks are trained: auto, cpu, cuda."""
+    workers: int | None = None
+    """Processes that train students side by side; by default one per core on a CPU, none on a GPU."""
+
+
+def _reproduce(words: list[str]) -> None:
+    options = _parse(Reproduce, "reproduce", words)
+    from agents.display import ProgressDisplay
+    from agents.reproduce import reproduce
+
+    console = Console()
+    document = reproduce(
+        options.target,
+        scale=options.scale,
+        out=options.out,
+        device=options.device,
+        workers=options.workers,
+        display=ProgressDisplay(console),
+    )
+    table = Table(title=document.title)
+    for heading in document.columns:
+        table.add_column(heading)
+    for row in document.rows:
+        table.add_row(*row)
+    console.print(table)
+    for note in document.notes:
+        console.print(note, markup=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,6 +254,7 @@ class Command:
 
 COMMANDS = {
     "compress": Command(_compress, "compress a teacher: Algorithm 1 and the final training of its best student"),
+    "reproduce": Command(_reproduce, "regenerate a table or figure of the paper"),
     "teacher train": Command(_teacher_train, "train a teacher and keep it"),
     "teacher list": Command(_teacher_list, "list the teachers that are kept"),
     "teacher show": Command(_teacher_show, "show what is known of a teacher"),

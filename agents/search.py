@@ -83,7 +83,7 @@ class _Run:
                 best = self._search(stage, start, evaluator) if str(stage) in self.search.stages else None
                 if best is not None:
                     found[stage] = start = best
-        if not found:
+        if not found and self.search.finalists:
             raise InputError(
                 f"every student that was tried was degenerate (see {self.folder.path / HISTORY}); "
                 "start another run with more --iterations"
@@ -189,15 +189,18 @@ class _Run:
         return replace(start, removals=actions) if stage == 1 else replace(start, shrinkages=actions)
 
     def _finish(self, teacher: Teacher, found: dict[int, Candidate]) -> dict[str, Any]:
-        student, parts = Finals(self.search, self.folder.path, self.history, teacher, self.display).run(found)
-        student.save(self.folder.path / "student.json")
-        result = self._result(teacher, parts)
+        parts: dict[str, dict[str, Any] | None] = {"student": None}
+        if found:
+            student, reports = Finals(self.search, self.folder.path, self.history, teacher, self.display).run(found)
+            parts |= reports
+            student.save(self.folder.path / "student.json")
+            draw_architectures(self.folder.path / "architectures.png", student)
         draw_curves(self.folder.path / "curves.png", self.history, teacher.name)
-        draw_architectures(self.folder.path / "architectures.png", student)
+        result = self._result(teacher, parts)
         write_json(self.folder.path / RESULT, result)
         return result
 
-    def _result(self, teacher: Teacher, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    def _result(self, teacher: Teacher, parts: dict[str, dict[str, Any] | None]) -> dict[str, Any]:
         architecture = self.search.problem.architecture
         return {
             "teacher": {

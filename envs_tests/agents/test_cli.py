@@ -27,7 +27,7 @@ def fails(capsys, *words):
     ("words", "message"),
     [
         (["compres"], "unknown command 'compres'. Did you mean 'compress'?"),
-        (["teacher"], "Known: compress, teacher train, teacher list, teacher show"),
+        (["teacher"], "Known: compress, reproduce, teacher train, teacher list, teacher show"),
         (["compress", "--widht", "0.5"], "unknown option '--widht'. Did you mean '--width'?"),
         (["compress", "--nonsense=3"], "Known: --teacher, --dataset"),
         (["compress", "--teacher", "resnet17"], "unknown teacher 'resnet17'. Did you mean 'resnet1"),
@@ -63,6 +63,8 @@ def fails(capsys, *words):
         (["compress", "--policy", "nowhere.policy"], "no saved agent at nowhere.policy"),
         (["compress", "--finalists", "-1"], "finalists must be at least 0"),
         (["compress", "--latency-batch-size", "0"], "latency-batch-size must be at least 1"),
+        (["reproduce", "table9"], "unknown target 'table9'. Did you mean 'table"),
+        (["reproduce", "table1", "--scale", "cpus"], "unknown scale 'cpus'. Did you mean 'cpu'?"),
         (["--verison"], "unknown command '--verison'"),
         (["teacher", "show", "none"], "unknown saved teacher 'none'"),
     ],

@@ -1,0 +1,182 @@
+"""The paper's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from agents.report import draw_curves
+from agents.reproduce.document import Document, Interval
+from agents.reproduce.lab import Lab
+from agents.reproduce.paper import TABLE_1, TABLE_5
+from agents.reproduce.tables import compression_run, transfer
+from n2n_gym.evaluators.base import Evaluation
+from n2n_gym.files import write_whole
+from n2n_gym.rewards import naive_reward, paper_reward
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS = ("#4477aa", "#ee7733", "#228833", "#aa3377")
+
+Curves = Sequence[Sequence[float]]
+
+
+def search_figure(number: int, networks: Sequence[tuple[str, str]]) -> Callable[[Lab], Document]:
+    """A figure of reward, accuracy and compression during searches, like figures 3, 4, 5, 11 and 12.
+
+    Args:
+        number: The figure's.
+        networks: Teachers and their data sets.
+    """
+
+    def draw(lab: Lab) -> Document:
+        title = f"Figure {number}: student learning on {networks[0][1]}"
+        document = Document(title, ("network", "stage", "mean reward, first updates", "last updates", "best"))
+        for teacher, dataset in networks:
+            name = f"{dataset}, {teacher}"
+            if reason := lab.missing(dataset):
+                document.notes.append(f"{name} was not run: {reason}")
+                continue
+            row = next((row for row in TABLE_1 if (row.teacher, row.dataset) == (teacher, dataset)), None)
+            run = compression_run(lab, row) if row else lab.compress(f"{teacher}-{dataset}", teacher, dataset)
+            draw_curves(lab.folder / f"figure{number}-{teacher}.png", run.history, name)
+            document.data[name] = {}
+            for stage in sorted({episode.stage for episode in run.history}):
+                curve = run.curve("reward", stage)
+                part = max(1, min(10, len(curve) // 2))
+                best = max(episode.reward for episode in run.history if episode.stage == stage)
+                document.data[name][f"stage {stage}"] = {"reward": curve.tolist(), "best": best}
+                ends = (f"{curve[:part].mean():.3f}", f"{curve[-part:].mean():.3f}")
+                document.rows.append((name, str(stage), *ends, f"{best:.3f}"))
+        return document
+
+    return draw
+
+
+def agents_figure(number: int, teacher: str, dataset: str) -> Callable[[Lab], Document]:
+    """REINFORCE beside its actor-critic form, like figures 6 and 7.
+
+    Args:
+        number: The figure's.
+        teacher: The network.
+        dataset: Its data set.
+    """
+
+    def draw(lab: Lab) -> Document:
+        title = f"Figure {number}: actor-critic and REINFORCE on {dataset}"
+        kinds = {"actor-critic": {"agent": "actor-critic"}, "REINFORCE": {"agent": "reinforce"}}
+        return _compared(lab, number, title, teacher, dataset, kinds)
+
+    return draw
+
+
+def settings_figure(number: int, about: str, kinds: Mapping[str, dict[str, Any]]) -> Callable[[Lab], Document]:
+    """The same search under several settings on MNIST with VGG-13, like figures 8 and 9.
+
+    Args:
+        number: The figure's.
+        about: What is varied.
+        kinds: Arguments of `compress` for each line.
+    """
+    return lambda lab: _compared(lab, number, f"Figure {number}: {about}", "vgg13", "mnist", kinds)
+
+
+def _compared(lab: Lab, number: int, title: str, teacher: str, dataset: str, kinds: Mapping[str, dict[str, Any]]) -> Document:
+    document = Document(title, ("line", "mean reward, first updates", "last updates", "students"))
+    if reason := lab.missing(dataset):
+        document.notes.append(f"not run: {reason}")
+        return document
+    lines: dict[str, Curves] = {}
+    for line, settings in kinds.items():
+        slug = "".join(c if c.isalnum() else "-" for c in line.lower())
+        common: dict[str, Any] = {"stages": "1", "finalists": 0}
+        runs = [
+            lab.compress(f"figure{number}-{slug}-s{seed}", teacher, dataset, **(common | {"seed": seed} | settings))
+            for seed in lab.seeds
+        ]
+        lines[line] = [run.curve("reward").tolist() for run in runs]
+        part = max(1, min(10, len(lines[line][0]) // 2))
+        first = Interval.of([float(np.mean(curve[:part])) for curve in lines[line]])
+        last = Interval.of([float(np.mean(curve[-part:])) for curve in lines[line]])
+        document.rows.append((line, str(first), str(last), f"{len(runs[0].history):,}"))
+        document.data[line] = {"curves": lines[line], "first": first.to_json(), "last": last.to_json()}
+    document.notes.append(f"Stage 1, {len(lab.seeds)} seeds; 95% intervals in parentheses.")
+    _draw_lines(lab.folder / f"figure{number}.png", {title: lines})
+    return document
+
+
+def figure10(lab: Lab) -> Document:
+    """Rewards of pre-trained policies and of policies from scratch."""
+    document = Document("Figure 10: transfer learning", ("transfer", "reward, pre-trained", "scratch", "difference"))
+    panels: dict[str, dict[str, Curves]] = {}
+    for source, target in TABLE_5:
+        name = f"{source} to {target}"
+        if reason := lab.missing("cifar10"):
+            document.notes.append(f"{name} was not run: {reason}")
+            continue
+        summary = transfer(lab, source, target, "cifar10")
+        panels[name] = summary["curves"]
+        document.data[name] = summary["curves"]
+        reward = summary["reward"]
+        document.rows.append((name, str(reward["pretrained"]), str(reward["scratch"]), str(reward["difference"])))
+    if panels:
+        _draw_lines(lab.folder / "figure10.png", panels)
+    return document
+
+
+def figure13(lab: Lab) -> Document:
+    """The naive reward and the paper's over accuracy and compression."""
+    steps = np.linspace(0.0, 1.0, 101)
+    figure = Figure(figsize=(9, 3.8), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    document = Document("Figure 13: reward manifold", ("relative accuracy", "compression", "naive", "ours"))
+    for axes, (name, reward) in zip(figure.subplots(1, 2), (("naive", naive_reward), ("ours", paper_reward)), strict=True):
+        surface = [[reward(_evaluation(accuracy, compression)) for compression in steps] for accuracy in steps]
+        lines = axes.contourf(steps, steps, surface, levels=np.linspace(0, 1, 21), cmap="viridis")
+        axes.set(title=f"{name} reward", xlabel="compression C", ylabel="relative accuracy A")
+        figure.colorbar(lines, ax=axes)
+        document.data[name] = {"accuracy_by_compression": surface}
+    write_whole(lab.folder / "figure13.png", lambda part: figure.savefig(part))
+    for accuracy, compression in ((1.0, 0.25), (0.25, 1.0)):
+        evaluation = _evaluation(accuracy, compression)
+        cells = (accuracy, compression, naive_reward(evaluation), paper_reward(evaluation))
+        document.rows.append(tuple(f"{cell:.4f}" for cell in cells))
+    document.notes.append("The two rows are appendix 11.1's cases; the paper's text has their rewards the wrong way round.")
+    return document
+
+
+def _evaluation(accuracy: float, compression: float) -> Evaluation:
+    return Evaluation(
+        accuracy=accuracy,
+        teacher_accuracy=1.0,
+        parameters=round(1_000_000 * (1 - compression)),
+        teacher_parameters=1_000_000,
+        macs=0,
+    )
+
+
+def _draw_lines(path: Path, panels: Mapping[str, Mapping[str, Curves]]) -> None:
+    """A panel per comparison: means over seeds against policy updates, bands from the lowest to the highest seed."""
+    figure = Figure(figsize=(max(6.0, 4.2 * len(panels)), 3.6), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, (title, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        _draw_panel(axes, title, lines)
+    write_whole(path, lambda part: figure.savefig(part))
+
+
+def _draw_panel(axes: Axes, title: str, lines: Mapping[str, Curves]) -> None:
+    for (name, curves), colour in zip(lines.items(), COLOURS, strict=False):
+        values = np.array(curves)
+        updates = np.arange(values.shape[1])
+        axes.plot(updates, values.mean(0), color=colour, label=name)
+        axes.fill_between(updates, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
+    axes.set(title=title, xlabel="iteration (policy update)", ylabel="mean reward")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8)

@@ -1,0 +1,159 @@
+"""Runs the experiments of one table or figure: compression runs in folders of their own, each of which can be resumed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.display import Display
+from agents.run_folder import Episode, RunFolder, read_start
+from agents.search import compress
+from n2n_gym.datasets import load_dataset
+from n2n_gym.errors import InputError, unknown
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of the paper's protocol is run.
+
+    Attributes:
+        dataset: Instead of every data set; None for the paper's.
+        widths: Factor on the filters of each network family.
+        train_size: Training images; None for all.
+        iterations: Policy updates in each stage.
+        rollouts: Students per update.
+        seeds: Runs that a mean is taken over.
+        first_updates: Policy updates that transfer is judged on.
+        about: One sentence for the document.
+    """
+
+    dataset: str | None
+    widths: dict[str, float]
+    train_size: int | None
+    iterations: int
+    rollouts: int
+    seeds: int
+    first_updates: int
+    about: str
+
+
+SCALES = {
+    "tiny": Scale("digits", {"conv4": 0.25, "vgg": 0.05, "resnet": 0.05}, 60, 2, 2, 2, 2, "a test of the program"),
+    "cpu": Scale(
+        None,
+        {"conv4": 1.0, "vgg": 0.125, "resnet": 0.125},
+        1_000,
+        20,
+        5,
+        3,
+        10,
+        "networks an eighth as wide (Conv4 as it is), 1,000 training images, 20 policy updates a stage, 3 seeds for means",
+    ),
+    "paper": Scale(None, {"conv4": 1.0, "vgg": 1.0, "resnet": 1.0}, None, 100, 5, 3, 10, "the paper's own protocol"),
+}
+
+
+def scale_by_name(name: str) -> Scale:
+    """One of `SCALES`.
+
+    Raises:
+        InputError: If the name is unknown.
+    """
+    if name not in SCALES:
+        raise unknown("scale", name, SCALES)
+    return SCALES[name]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished compression run.
+
+    Attributes:
+        folder: Its folder.
+        result: What `result.json` holds.
+        history: Every student that was tried.
+    """
+
+    folder: Path
+    result: dict[str, Any]
+    history: list[Episode]
+
+    def curve(self, quantity: str, stage: int = 1) -> npt.NDArray[np.float64]:
+        """The mean of a quantity of the episodes over the students of each policy update."""
+        episodes = [episode for episode in self.history if episode.stage == stage]
+        updates = max(episode.iteration for episode in episodes) + 1
+        return np.array(
+            [np.mean([getattr(e, quantity) for e in episodes if e.iteration == update]) for update in range(updates)]
+        )
+
+
+class Lab:
+    """Where experiments are run.
+
+    Args:
+        scale: Name of one of `SCALES`.
+        folder: Where runs and results are kept.
+        device: Where networks are trained.
+        workers: Processes that train students; by default one per core.
+        display: Shows progress.
+    """
+
+    def __init__(self, scale: str, folder: Path, *, device: str, workers: int | None, display: Display) -> None:
+        self.scale_name = scale
+        self.scale = scale_by_name(scale)
+        self.folder = folder
+        self.device = device
+        self.workers = workers
+        self.display = display
+
+    def problem(self, teacher: str, dataset: str) -> dict[str, Any]:
+        """Teacher and data of an experiment at this scale, as arguments of `compress`."""
+        family = "conv4" if teacher == "conv4" else "vgg" if teacher.startswith("vgg") else "resnet"
+        return {
+            "teacher": teacher,
+            "dataset": self.scale.dataset or dataset,
+            "width": self.scale.widths[family],
+            "train_size": self.scale.train_size,
+        }
+
+    def missing(self, dataset: str) -> str:
+        """Why a data set cannot be had here, or ""."""
+        try:
+            load_dataset(self.scale.dataset or dataset)
+        except InputError as error:
+            return str(error)
+        return ""
+
+    def compress(self, name: str, teacher: str, dataset: str, **settings: Any) -> Run:
+        """A compression run, from wherever its folder says it is.
+
+        Args:
+            name: The run's folder within the laboratory's.
+            teacher: Name of the network.
+            dataset: Name of the data set.
+            **settings: Further arguments of `agents.compress`.
+        """
+        folder = self.folder / "runs" / name
+        self.display.say(name)
+        arguments: dict[str, Any] = {
+            **self.problem(teacher, dataset),
+            "iterations": self.scale.iterations,
+            "rollouts": self.scale.rollouts,
+            "device": self.device,
+            "workers": self.workers,
+            "store": str(self.folder / "evaluations.sqlite"),
+            "out": str(folder),
+            **settings,
+        }
+        result = compress(display=self.display, command=f"n2n reproduce, run {name}", **arguments)
+        with RunFolder(folder, read_start(folder)) as opened:
+            return Run(folder, result, opened.read_history())
+
+    @property
+    def seeds(self) -> range:
+        """The seeds that means are taken over."""
+        return range(self.scale.seeds)

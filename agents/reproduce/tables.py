@@ -1,0 +1,230 @@
+"""The paper's tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from agents.pruning import Limits, prune
+from agents.reproduce.document import Document, Interval, percent, times
+from agents.reproduce.lab import Lab, Run
+from agents.reproduce.paper import TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5, Compression, Reported
+from agents.student import FinalTraining
+from n2n_gym.architecture import smallest_student
+from n2n_gym.datasets import load_dataset
+from n2n_gym.models.checkpoint import load_checkpoint
+from n2n_gym.models.hand_designed import hand_designed
+from n2n_gym.models.teachers import ready_teacher
+from n2n_gym.problem import Problem
+from n2n_gym.recipes import final_recipe
+from n2n_gym.training import ImageData, torch_device, train
+
+COMPARISON = ("network", "accuracy", "parameters", "ratio", "paper: accuracy", "parameters", "ratio")
+PRUNINGS = 5
+"""The paper prunes five times and reports the best."""
+
+
+def compression_run(lab: Lab, row: Compression) -> Run:
+    """The run behind a row of table 1 and its figure."""
+    return lab.compress(f"{row.teacher}-{row.dataset}", row.teacher, row.dataset, stages=row.stages)
+
+
+def _cells(name: str, part: dict[str, Any], reported: Reported | None) -> tuple[str, ...]:
+    measured = (percent(part["test_accuracy"]), f"{part['parameters']:,}", times(part.get("ratio")))
+    if reported is None:
+        return (name, *measured, "-", "-", "-")
+    accuracy = "-" if reported.accuracy is None else f"{reported.accuracy:.2f}%"
+    return (name, *measured, accuracy, reported.parameters or "-", times(reported.ratio))
+
+
+def table1(lab: Lab) -> Document:
+    """Summary of compression results."""
+    document = Document("Table 1: summary of compression results", COMPARISON)
+    titles = {"teacher": "teacher", "stage1": "stage 1", "student": "stage 1 + 2"}
+    for row in TABLE_1:
+        name = f"{row.dataset}, {row.teacher}"
+        if reason := lab.missing(row.dataset):
+            document.notes.append(f"{name} was not run: {reason}")
+            continue
+        result = compression_run(lab, row).result
+        document.data[name] = result
+        for part, reported in row.reported.items():
+            if part in result:
+                document.rows.append(_cells(f"{name}, {titles[part]}", result[part], reported))
+    return document
+
+
+def table2(lab: Lab) -> Document:
+    """Pruning as a baseline."""
+    document = Document("Table 2: pruning", COMPARISON)
+    for (dataset, teacher_name), reported in TABLE_2.items():
+        name = f"{dataset}, {teacher_name}"
+        if reason := lab.missing(dataset):
+            document.notes.append(f"{name} was not run: {reason}")
+            continue
+        row = next(row for row in TABLE_1 if (row.dataset, row.teacher) == (dataset, teacher_name))
+        ours = compression_run(lab, row).result
+        pruned = _best_pruned(lab, Problem(**lab.problem(teacher_name, dataset)), ours["stage1"])
+        document.data[name] = {"teacher": ours["teacher"], "pruning": pruned, "ours": ours["stage1"]}
+        document.rows += [
+            _cells(f"{name}, teacher", ours["teacher"], row.reported["teacher"]),
+            _cells(f"{name}, pruning", pruned, reported),
+            _cells(f"{name}, ours", ours["stage1"], row.reported["stage1"]),
+        ]
+    document.notes.append(
+        f"Pruning stops 1 point below our student's validation accuracy or at its size, whichever comes first; the best of "
+        f"{PRUNINGS} by validation is reported, after fine-tuning."
+    )
+    return document
+
+
+def _best_pruned(lab: Lab, problem: Problem, ours: dict[str, Any]) -> dict[str, Any]:
+    device = torch_device(lab.device)
+    teacher = ready_teacher(problem, device=device)
+    shape = problem.architecture.input_shape
+    data = ImageData(load_dataset(problem.dataset), shape, train_size=problem.train_size, device=device)
+    network = teacher.checkpoint.network.to(device)
+    limits = Limits(ours["val_accuracy"] - 0.01, ours["parameters"])
+    recipe = dataclasses.replace(final_recipe(problem.data), learning_rate=1e-3, soft=0.0)
+    attempts = []
+    lab.display.start(f"pruning {problem.name}", PRUNINGS)
+    for seed in range(PRUNINGS):
+        pruned = prune(network, data, limits, seed=seed)
+        outcome = train(pruned, data, recipe, seed=seed)
+        attempts.append((outcome.score.accuracy, pruned))
+        lab.display.update(seed + 1, f"{pruned.architecture.parameters:,} parameters, val {outcome.score.accuracy:.2%}")
+    accuracy, best = max(attempts, key=lambda attempt: attempt[0])
+    return {
+        "parameters": best.architecture.parameters,
+        "macs": best.architecture.macs,
+        "val_accuracy": accuracy,
+        "test_accuracy": data.test_score(best).accuracy,
+        "ratio": problem.architecture.parameters / best.architecture.parameters,
+        "attempts": [{"val_accuracy": a, "parameters": n.architecture.parameters} for a, n in attempts],
+    }
+
+
+def table3(lab: Lab) -> Document:
+    """Knowledge distillation into hand-designed networks."""
+    document = Document("Table 3: knowledge distillation with hand-designed models", COMPARISON)
+    for dataset in dict.fromkeys(dataset for dataset, _ in TABLE_3):
+        if reason := lab.missing(dataset):
+            document.notes.append(f"{dataset} was not run: {reason}")
+            continue
+        row = next(row for row in TABLE_1 if (row.dataset, row.teacher) == (dataset, "resnet18"))
+        ours = compression_run(lab, row).result
+        students = {
+            name: _distilled(lab, Problem(**lab.problem("resnet18", dataset)), name)
+            for theirs, name in TABLE_3
+            if theirs == dataset
+        }
+        document.data[dataset] = {"teacher": ours["teacher"], **students, "ours": ours["student"]}
+        document.rows.append(_cells(f"{dataset}, teacher", ours["teacher"], row.reported["teacher"]))
+        document.rows += [_cells(f"{dataset}, {n}", part, TABLE_3[dataset, n]) for n, part in students.items()]
+        document.rows.append(_cells(f"{dataset}, ours", ours["student"], row.reported["student"]))
+    document.notes.append("Hand-designed networks have their full width at every scale; the teacher has the scale's.")
+    return document
+
+
+def _distilled(lab: Lab, problem: Problem, name: str) -> dict[str, Any]:
+    folder = lab.folder / "hand-designed" / f"{name}-{problem.name}"
+    architecture = hand_designed(name, problem.architecture.input_shape, problem.data.classes)
+    tested = folder / "tested"
+    if not tested.exists():
+        teacher = ready_teacher(problem, device=torch_device(lab.device))
+        recipe = final_recipe(problem.data)
+        training = FinalTraining(problem, teacher, recipe, seed=0, device=lab.device)
+        lab.display.start(f"distilling into {name}", recipe.epochs)
+        if not (folder / "trained").exists():
+            training.run(architecture, folder / "trained", lambda epoch, value: lab.display.update(epoch, f"val {value:.2%}"))
+        training.test(folder / "trained", tested)
+    facts = load_checkpoint(tested).facts
+    kept = {key: facts[key] for key in ("parameters", "macs", "val_accuracy", "test_accuracy")}
+    return {**kept, "ratio": problem.architecture.parameters / architecture.parameters}
+
+
+def table4(lab: Lab) -> Document:
+    """Compression under a limit on the parameters."""
+    document = Document("Table 4: compression with size constraints", ("limit", *COMPARISON))
+    for (dataset, teacher_name), (limit, reported) in TABLE_4.items():
+        name = f"{dataset}, {teacher_name}"
+        if reason := lab.missing(dataset):
+            document.notes.append(f"{name} was not run: {reason}")
+            continue
+        problem = Problem(**lab.problem(teacher_name, dataset))
+        full = Problem(teacher_name, problem.dataset).architecture
+        scaled = round(limit * problem.architecture.parameters / full.parameters)
+        allowed = max(scaled, round(1.5 * smallest_student(problem.architecture)["parameters"]))
+        run = lab.compress(f"{teacher_name}-{dataset}-limited", teacher_name, dataset, constraint=(f"parameters<={allowed}",))
+        last = [episode for episode in run.history if episode.iteration >= lab.scale.iterations - 20 and not episode.reason]
+        kept = sum(episode.excess == 0 for episode in last) / max(len(last), 1)
+        document.data[name] = {**run.result, "limit": allowed, "feasible_in_the_last_20_updates": kept}
+        teacher, student = run.result["teacher"], run.result["student"]
+        document.rows.append(("-", *_cells(f"{name}, teacher", teacher, None)))
+        document.rows.append((f"{allowed:,} (paper: {limit:,})", *_cells(f"{name}, student", student, reported)))
+        document.notes.append(f"{name}: {kept:.0%} of the last 20 updates' students keep the limit.")
+    document.notes.append("A narrower teacher has a limit that is smaller in proportion.")
+    return document
+
+
+TRANSFER = ("transfer", "quantity", "pre-trained", "scratch", "difference", "paper: pre-trained, scratch")
+
+
+def transfer(lab: Lab, source: str, target: str, dataset: str) -> dict[str, Any]:
+    """One transfer of table 5: what a policy that learned on one teacher is worth at the start on another.
+
+    Args:
+        lab: Where to run.
+        source: The teacher that the policy learns on.
+        target: The teacher that it starts on.
+        dataset: Their data set.
+
+    Returns:
+        Intervals over the seeds of `reward`, `compression` and `accuracy` over the first policy updates, `pretrained`,
+        `scratch` and their paired `difference`; and the `curves` of figure 10.
+    """
+    updates = lab.scale.first_updates
+    runs: dict[str, list[Run]] = {"pretrained": [], "scratch": []}
+    for seed in lab.seeds:
+        common: dict[str, Any] = {"stages": "1", "finalists": 0, "seed": seed}
+        first = lab.compress(f"{source}-{dataset}-s{seed}", source, dataset, **common)
+        policy = str(first.folder / "stage1.policy")
+        name = f"{source}-to-{target}-{dataset}-s{seed}"
+        again = lab.compress(name, target, dataset, **common, iterations=updates, policy=(policy,))
+        runs["pretrained"].append(again)
+        runs["scratch"].append(
+            lab.compress(f"{target}-{dataset}-s{seed}-scratch", target, dataset, **common, iterations=updates)
+        )
+    summary: dict[str, Any] = {}
+    for quantity in ("reward", "compression", "accuracy"):
+        means = {kind: [float(run.curve(quantity).mean()) for run in each] for kind, each in runs.items()}
+        differences = [a - b for a, b in zip(means["pretrained"], means["scratch"], strict=True)]
+        intervals = {kind: Interval.of(values) for kind, values in means.items()}
+        summary[quantity] = {**intervals, "difference": Interval.of(differences)}
+    summary["curves"] = {kind: [run.curve("reward").tolist() for run in each] for kind, each in runs.items()}
+    return summary
+
+
+def table5(lab: Lab) -> Document:
+    """Transfer of policies between teachers."""
+    document = Document(f"Table 5: transfer, first {lab.scale.first_updates} policy updates", TRANSFER)
+    for (source, target), (pretrained, scratch) in TABLE_5.items():
+        if reason := lab.missing("cifar10"):
+            document.notes.append(f"{source} to {target} was not run: {reason}")
+            continue
+        summary = transfer(lab, source, target, "cifar10")
+        document.data[f"{source} to {target}"] = _jsonable(summary)
+        for quantity in ("reward", "compression", "accuracy"):
+            measured = summary[quantity]
+            reported = f"{pretrained:.2f}, {scratch:.2f}" if quantity == "reward" else "-"
+            cells = (str(measured[kind]) for kind in ("pretrained", "scratch", "difference"))
+            document.rows.append((f"{source} to {target}", quantity, *cells, reported))
+    document.notes.append("Means over the seeds, 95% intervals in parentheses; differences are paired by seed.")
+    return document
+
+
+def _jsonable(summary: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: {kind: value.to_json() if isinstance(value, Interval) else value for kind, value in part.items()}
+        for name, part in summary.items()
+    }
