@@ -107,7 +107,7 @@ def _compared(lab: Lab, number: int, title: str, teacher: str, dataset: str, kin
         document.rows.append((line, str(first), str(last), f"{len(runs[0].history):,}"))
         document.data[line] = {"curves": lines[line], "first": first.to_json(), "last": last.to_json()}
     document.notes.append(f"Stage 1, {len(lab.seeds)} seeds; 95% intervals in parentheses.")
-    _draw_lines(lab.folder / f"figure{number}.png", {title: lines})
+    draw_lines(lab.folder / f"figure{number}.png", {title: lines})
     return document
 
 
@@ -126,7 +126,7 @@ def figure10(lab: Lab) -> Document:
         reward = summary["reward"]
         document.rows.append((name, str(reward["pretrained"]), str(reward["scratch"]), str(reward["difference"])))
     if panels:
-        _draw_lines(lab.folder / "figure10.png", panels)
+        draw_lines(lab.folder / "figure10.png", panels)
     return document
 
 
@@ -161,7 +161,7 @@ def _evaluation(accuracy: float, compression: float) -> Evaluation:
     )
 
 
-def _draw_lines(path: Path, panels: Mapping[str, Mapping[str, Curves]]) -> None:
+def draw_lines(path: Path, panels: Mapping[str, Mapping[str, Curves]]) -> None:
     """A panel per comparison: means over seeds against policy updates, bands from the lowest to the highest seed."""
     figure = Figure(figsize=(max(6.0, 4.2 * len(panels)), 3.6), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
