@@ -52,8 +52,8 @@ def real_dataset(own_home: Path) -> Any:
     return link
 
 
-def toy_arrays(images: int = 120, side: int = 8, classes: int = 3) -> dict[str, np.ndarray]:
-    """Images whose class shows in which third of them is bright."""
+def toy_arrays(images: int = 120, side: int = 8, classes: int = 3, brightness: int = 120) -> dict[str, np.ndarray]:
+    """Images whose class shows in which third of them is brighter than the noise, which goes to 100."""
     rng = np.random.default_rng(0)
     arrays = {}
     for split, count in (("train", images), ("test", images // 2)):
@@ -61,7 +61,7 @@ def toy_arrays(images: int = 120, side: int = 8, classes: int = 3) -> dict[str, 
         pixels = rng.integers(0, 100, (count, side, side, 1))
         for i, label in enumerate(labels):
             rows = slice(label * side // classes, (label + 1) * side // classes)
-            pixels[i, rows] += 120
+            pixels[i, rows] += brightness
         arrays |= {f"x_{split}": pixels.astype(np.uint8), f"y_{split}": labels.astype(np.int64)}
     return arrays
 

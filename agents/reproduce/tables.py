@@ -20,8 +20,6 @@ from n2n_gym.recipes import final_recipe
 from n2n_gym.training import ImageData, torch_device, train
 
 COMPARISON = ("network", "accuracy", "parameters", "ratio", "paper: accuracy", "parameters", "ratio")
-PRUNINGS = 5
-"""The paper prunes five times and reports the best."""
 
 
 def compression_run(lab: Lab, row: Compression) -> Run:
@@ -73,7 +71,7 @@ def table2(lab: Lab) -> Document:
         ]
     document.notes.append(
         f"Pruning stops 1 point below our student's validation accuracy or at its size, whichever comes first; the best of "
-        f"{PRUNINGS} by validation is reported, after fine-tuning."
+        f"{lab.scale.prunings} by validation is reported, after fine-tuning."
     )
     return document
 
@@ -87,8 +85,8 @@ def _best_pruned(lab: Lab, problem: Problem, ours: dict[str, Any]) -> dict[str, 
     limits = Limits(ours["val_accuracy"] - 0.01, ours["parameters"])
     recipe = dataclasses.replace(final_recipe(problem.data), learning_rate=1e-3, soft=0.0)
     attempts = []
-    lab.display.start(f"pruning {problem.name}", PRUNINGS)
-    for seed in range(PRUNINGS):
+    lab.display.start(f"pruning {problem.name}", lab.scale.prunings)
+    for seed in range(lab.scale.prunings):
         pruned = prune(network, data, limits, seed=seed)
         outcome = train(pruned, data, recipe, seed=seed)
         attempts.append((outcome.score.accuracy, pruned))

@@ -19,7 +19,7 @@ def module_problem(tmp_path_factory):
     from n2n_gym.files import write_json
 
     folder = tmp_path_factory.mktemp("problem")
-    np.savez(folder / "toy.npz", **toy_arrays())
+    np.savez(folder / "toy.npz", **toy_arrays(images=600, brightness=25))  # hard enough to tell students apart
     write_json(folder / "toy.json", TOY.to_json())
     return Problem(str(folder / "toy.json"), str(folder / "toy.npz")), folder / "home"
 

@@ -52,7 +52,7 @@ def test_what_an_evaluation_depends_on_is_part_of_the_key(tmp_path):
 def test_the_distillation_key_names_everything(toy_problem, monkeypatch):
     evaluator = DistillationEvaluator(toy_problem, device="cpu")
     context = evaluator.context()
-    assert set(context) == {"evaluator", "teacher", "dataset", "train_size", "recipe", "seed", "device", "versions"}
+    assert set(context) == {"evaluator", "teacher", "dataset", "train_size", "recipe", "seed", "device", "bf16", "versions"}
     assert context["recipe"]["epochs"] == 5
     assert DistillationEvaluator(toy_problem, seed=1, device="cpu").context() != context
 
