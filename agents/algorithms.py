@@ -22,7 +22,7 @@ from agents.planned import PlannedSearch, RandomSearch, RegularizedEvolution
 from agents.reinforce import ActorCritic, Reinforce
 from agents.saving import policy_tensors, read_agent, restore_policy, restore_weights, save_agent
 from agents.sb3 import BatchedVecEnv, EncodedVecEnv
-from n2n_gym.errors import InputError, unknown
+from n2n_gym.errors import InputError, by_name
 
 STAGES: dict[int, dict[str, Any]] = {
     1: {"policy": "BidirectionalLstmPolicy", "learning_rate": 0.003, "ent_coef": 0.1},
@@ -204,9 +204,7 @@ def algorithm(name: str) -> Algorithm:
     Raises:
         InputError: If the name is unknown.
     """
-    if name not in ALGORITHMS:
-        raise unknown("agent", name, ALGORITHMS)
-    return ALGORITHMS[name]
+    return by_name("agent", name, ALGORITHMS)
 
 
 def check_agent(name: str, learning_rate: float | None) -> None:

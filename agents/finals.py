@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,6 @@ class Finals:
         self._teacher = teacher
         self._display = display
         self._recipe = final_recipe(search.problem.data, distillation_weight=search.distillation_weight)
-        self._training: FinalTraining | None = None
 
     def run(self, found: dict[int, Candidate]) -> tuple[Candidate, dict[str, dict[str, Any]]]:
         """Train stage 1's best and the finalists, and report on stage 1's best and the student.
@@ -91,10 +90,8 @@ class Finals:
         return student, {**parts, "student": self._report("student", student)}
 
     def _candidate(self, episode: Episode, found: dict[int, Candidate]) -> Candidate:
-        actions = tuple(int(action) for action in episode.actions)
-        if episode.stage == 1:
-            return Candidate(self._search.problem.architecture, actions)
-        return replace(found.get(1, self._search.start), shrinkages=actions)
+        start = self._search.start
+        return episode.candidate(found.get(1, start) if episode.stage == 2 else start)
 
     def _trained(self, candidate: Candidate) -> dict[str, Any]:
         """A candidate's facts after its final training, which is done if it was not yet."""
@@ -108,12 +105,10 @@ class Finals:
         facts: dict[str, Any] = describe_checkpoint(place)["facts"]
         return facts
 
-    @property
+    @cached_property
     def _final(self) -> FinalTraining:
-        if self._training is None:
-            search = self._search
-            self._training = FinalTraining(search.problem, self._teacher, self._recipe, seed=search.seed, device=search.device)
-        return self._training
+        search = self._search
+        return FinalTraining(search.problem, self._teacher, self._recipe, seed=search.seed, device=search.device)
 
     def _place(self, candidate: Candidate) -> Path:
         return self._folder / FINALISTS / candidate.architecture.fingerprint[:16]

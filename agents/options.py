@@ -116,7 +116,8 @@ class Search:
         _ = self.policies
         reward_by_name(self.reward)
         relaxation(self.relaxation)
-        self.limits.check(classes=self.problem.data.classes, smallest=smallest_student(self.problem.architecture))
+        if self.limits:
+            self.limits.check(classes=self.problem.data.classes, smallest=smallest_student(self.problem.architecture))
         search_recipe(self.recipe, self.problem.data)
         torch_device(self.device)
         dataset = load_dataset(self.dataset)

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from torch import Tensor
 
+from agents.episodic import EpisodicAlgorithm
 from agents.saving import read_agent, save_agent
 from n2n_gym.errors import InputError
 
@@ -50,7 +50,7 @@ class PlanPolicy(BasePolicy):
         return self.plan[index.clamp(max=len(self.plan) - 1)]
 
 
-class PlannedSearch(BaseAlgorithm):
+class PlannedSearch(EpisodicAlgorithm):
     """Proposes whole episodes, plays them side by side and remembers what they brought.
 
     Args:
@@ -126,25 +126,16 @@ class PlannedSearch(BaseAlgorithm):
     ) -> Self:
         """Play until at least this many environment steps were made; batches of episodes are never cut short."""
         name = tb_log_name or type(self).__name__
-        total_timesteps, callback = self._setup_learn(total_timesteps, callback, reset_num_timesteps, name, progress_bar)
-        assert self.env is not None
-        assert isinstance(self._last_obs, dict)
-        if self._last_obs["position"].any():  # an episode that was interrupted is not gone on with
-            self._last_obs = self.env.reset()  # type: ignore[assignment]
-        callback.on_training_start(locals(), globals())
+        total_timesteps, callback = self._begin(total_timesteps, callback, reset_num_timesteps, name, progress_bar)
         while self.num_timesteps < total_timesteps:
-            callback.on_rollout_start()
-            self.env.env_method("set_update", self._n_updates)
+            self._begin_update(callback)
             plans = self.propose(self.n_envs)
             returns = np.zeros(self.n_envs)
             for actions in plans.T:
-                self._last_obs, rewards, dones, infos = self.env.step(actions)  # type: ignore[assignment]
-                returns += rewards
-                self.num_timesteps += self.n_envs
-                self._update_info_buffer(infos, dones)
-                callback.update_locals(locals())
-                if not callback.on_step():
+                stepped = self._step(actions, callback)
+                if stepped is None:
                     return self
+                returns += stepped[0]
             callback.on_rollout_end()
             self.observe(plans, returns.tolist())
             self._n_updates += 1

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
@@ -17,12 +16,13 @@ from stable_baselines3.common.utils import safe_mean
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from agents.episodic import EpisodicAlgorithm
 from agents.policies import AutoregressiveLstmPolicy, BidirectionalLstmPolicy, SequencePolicy, masked
 from agents.saving import policy_tensors, read_agent, restore_policy, save_agent
 from n2n_gym.errors import InputError, unknown
 
 
-class Reinforce(BaseAlgorithm):
+class Reinforce(EpisodicAlgorithm):
     """The paper's agent: each update follows the gradient of equation 2 over a few whole episodes.
 
     Every rollout gets its own advantage R_k - b, where b is an exponential moving average of the rewards so far. By
@@ -134,14 +134,7 @@ class Reinforce(BaseAlgorithm):
         progress_bar: bool = False,
     ) -> Self:
         """Train until at least this many environment steps were made; updates are never cut short."""
-        total_timesteps, callback = self._setup_learn(
-            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
-        )
-        assert self.env is not None
-        assert isinstance(self._last_obs, dict)
-        if self._last_obs["position"].any():  # an episode that was interrupted is not gone on with
-            self._last_obs = self.env.reset()  # type: ignore[assignment]
-        callback.on_training_start(locals(), globals())
+        total_timesteps, callback = self._begin(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
         while self.num_timesteps < total_timesteps:
             rollouts = self._collect_rollouts(callback)
             if rollouts is None:
@@ -172,8 +165,7 @@ class Reinforce(BaseAlgorithm):
         """
         assert self.env is not None
         assert isinstance(self._last_obs, dict)
-        callback.on_rollout_start()
-        self.env.env_method("set_update", self._n_updates)
+        self._begin_update(callback)
         batches = []
         for _ in range(self.n_rollouts // self.n_envs):
             rows = self.policy.rows(self.policy.obs_to_tensor(self._last_obs)[0])
@@ -185,15 +177,13 @@ class Reinforce(BaseAlgorithm):
                 mask = self._masks(self.env)
                 assert isinstance(self._last_obs, dict)
                 chosen, state = self.policy.predict(self._last_obs, state, action_masks=mask)
-                self._last_obs, rewards, dones, infos = self.env.step(chosen)  # type: ignore[assignment]
+                stepped = self._step(chosen, callback)
+                if stepped is None:
+                    return None
+                rewards, dones = stepped
                 actions.append(torch.as_tensor(chosen))
                 masks.append(torch.as_tensor(mask))
                 total += rewards
-                self.num_timesteps += self.n_envs
-                self._update_info_buffer(infos, dones)
-                callback.update_locals(locals())
-                if not callback.on_step():
-                    return None
             if not dones.all():
                 raise ValueError("REINFORCE plays whole episodes side by side; these environments' episodes differ in length")
             batches.append((rows, torch.stack(actions, 1), torch.stack(masks, 1), torch.as_tensor(total)))

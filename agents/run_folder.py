@@ -6,12 +6,13 @@ import csv
 import io
 import json
 import uuid
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
+from n2n_gym.candidate import Candidate
 from n2n_gym.errors import InputError
 from n2n_gym.files import PART, read_json, sweep, write_json, write_text
 
@@ -56,6 +57,11 @@ class Episode:
     excess: float
     seconds: float
     from_store: bool
+
+    def candidate(self, start: Candidate) -> Candidate:
+        """The student, made from what its stage started from."""
+        actions = tuple(int(action) for action in self.actions)
+        return replace(start, removals=actions) if self.stage == 1 else replace(start, shrinkages=actions)
 
 
 @dataclass(frozen=True)

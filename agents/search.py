@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -185,8 +185,7 @@ class _Run:
             return None
         if best.stage < stage:
             return start  # nothing that stage 2 saw is better than what it started from
-        actions = tuple(int(action) for action in best.actions)
-        return replace(start, removals=actions) if stage == 1 else replace(start, shrinkages=actions)
+        return best.candidate(start)
 
     def _finish(self, teacher: Teacher, found: dict[int, Candidate]) -> dict[str, Any]:
         parts: dict[str, dict[str, Any] | None] = {"student": None}

@@ -19,7 +19,7 @@ Range = tuple[float, float]
 
 def _latency(evaluation: Evaluation) -> float:
     if evaluation.latency_ms is None:
-        raise ValueError("the evaluator measured no latency; make it with latency=True")
+        raise ValueError("the evaluator measured no latency; give its maker a latency_batch_size")
     return evaluation.latency_ms
 
 
@@ -175,10 +175,6 @@ class Constraints:
     def violated(self, evaluation: Evaluation) -> tuple[Constraint, ...]:
         """The limits that a student does not keep."""
         return tuple(row for row in self.rows if row.excess(evaluation) > 0)
-
-    def excess(self, evaluation: Evaluation) -> float:
-        """The largest share by which a limit is exceeded; 0 if all are kept."""
-        return max((row.excess(evaluation) for row in self.rows), default=0.0) if self.rows else 0.0
 
     def check(self, *, classes: int, smallest: Mapping[str, float]) -> None:
         """Refuse limits that no student can keep.

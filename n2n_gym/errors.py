@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+Named = TypeVar("Named")
 
 
 class InputError(ValueError):
@@ -23,6 +26,17 @@ def check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
     for name in given:
         if name not in names:
             raise unknown(what, name, names)
+
+
+def by_name(what: str, name: str, table: Mapping[str, Named]) -> Named:
+    """What a table has under a name.
+
+    Raises:
+        InputError: If it has nothing.
+    """
+    if name not in table:
+        raise unknown(what, name, table)
+    return table[name]
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> InputError:

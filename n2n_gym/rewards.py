@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from n2n_gym.errors import unknown
+from n2n_gym.errors import by_name
 from n2n_gym.evaluators.base import Evaluation
 
 DEGENERATE = -1.0
@@ -51,6 +51,4 @@ def reward_by_name(name: str) -> Reward:
     Raises:
         InputError: If the name is unknown.
     """
-    if name not in REWARDS:
-        raise unknown("reward", name, REWARDS)
-    return REWARDS[name]
+    return by_name("reward", name, REWARDS)

@@ -10,7 +10,7 @@ from agents.reproduce.document import Document
 from agents.reproduce.figures import agents_figure, figure10, figure13, search_figure, settings_figure
 from agents.reproduce.lab import Lab
 from agents.reproduce.tables import table1, table2, table3, table4, table5
-from n2n_gym.errors import unknown
+from n2n_gym.errors import by_name
 
 TARGETS: dict[str, Callable[[Lab], Document]] = {
     "table1": table1,
@@ -60,12 +60,11 @@ def reproduce(
     Raises:
         InputError: If a name is unknown.
     """
-    if target not in TARGETS:
-        raise unknown("target", target, TARGETS)
+    regenerate = by_name("target", target, TARGETS)
     folder = Path(out or f"runs/reproduce-{scale}").expanduser()
     with display or Display() as shown:
         lab = Lab(scale, folder, device=device, workers=workers, display=shown)
-        document = TARGETS[target](lab)
+        document = regenerate(lab)
         command = f"n2n reproduce {target} --scale {scale}"
         document.write(folder, target, scale=scale, about=lab.scale.about, command=command)
     return document

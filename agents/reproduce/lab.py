@@ -13,7 +13,7 @@ from agents.display import Display
 from agents.run_folder import Episode, RunFolder, read_start
 from agents.search import compress
 from n2n_gym.datasets import load_dataset
-from n2n_gym.errors import InputError, unknown
+from n2n_gym.errors import InputError, by_name
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,7 @@ def scale_by_name(name: str) -> Scale:
     Raises:
         InputError: If the name is unknown.
     """
-    if name not in SCALES:
-        raise unknown("scale", name, SCALES)
-    return SCALES[name]
+    return by_name("scale", name, SCALES)
 
 
 @dataclass(frozen=True)

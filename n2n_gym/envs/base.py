@@ -158,7 +158,8 @@ class Settings:
     def __post_init__(self) -> None:
         reward_by_name(self.reward)
         search_recipe(self.recipe, self.problem.data)
-        self.limits.check(classes=self.problem.data.classes, smallest=smallest_student(self.problem.architecture))
+        if self.limits:
+            self.limits.check(classes=self.problem.data.classes, smallest=smallest_student(self.problem.architecture))
         _ = self.schedule
         if isinstance(self.evaluator, str):
             check_evaluator(self.evaluator, self.workers)

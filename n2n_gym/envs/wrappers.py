@@ -15,7 +15,7 @@ from gymnasium import spaces
 
 from n2n_gym.architecture.features import COLUMNS, DECISION, standard_scores
 from n2n_gym.envs.base import CompressionEnv, Observation, Stage
-from n2n_gym.errors import unknown
+from n2n_gym.errors import by_name
 
 Vectors = npt.NDArray[np.float32]
 
@@ -111,9 +111,7 @@ def encoding_by_name(name: str, stage: Stage) -> Encoding:
     Raises:
         InputError: If the name is unknown.
     """
-    if name not in ENCODINGS:
-        raise unknown("observation encoding", name, ENCODINGS)
-    return ENCODINGS[name](stage)
+    return by_name("observation encoding", name, ENCODINGS)(stage)
 
 
 class EncodedObservation(gym.ObservationWrapper[Vectors, np.int64, Observation]):

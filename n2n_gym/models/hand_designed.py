@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from n2n_gym.architecture.graph import IMAGE, Architecture, Node
 from n2n_gym.architecture.layers import Layer, Shape, avg_pool, batch_norm, concat, conv, linear, max_pool, relu
-from n2n_gym.errors import unknown
+from n2n_gym.errors import by_name
 
 
 def _plain(stages: tuple[tuple[int, ...], ...], input_shape: Shape, classes: int) -> Architecture:
@@ -68,6 +68,4 @@ def hand_designed(name: str, input_shape: Shape = (3, 32, 32), classes: int = 10
     Raises:
         InputError: If the name is unknown.
     """
-    if name not in HAND_DESIGNED:
-        raise unknown("hand-designed network", name, HAND_DESIGNED)
-    return HAND_DESIGNED[name](input_shape, classes)
+    return by_name("hand-designed network", name, HAND_DESIGNED)(input_shape, classes)

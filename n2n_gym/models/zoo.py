@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from n2n_gym.architecture.graph import IMAGE, Architecture, Node
 from n2n_gym.architecture.layers import Layer, Shape, add, avg_pool, batch_norm, conv, linear, max_pool, relu
-from n2n_gym.errors import InputError, unknown
+from n2n_gym.errors import InputError, by_name
 
 
 @dataclass(frozen=True)
@@ -108,14 +108,13 @@ def network(name: str, input_shape: Shape = (3, 32, 32), classes: int = 10, *, w
     Raises:
         InputError: If the name is unknown, the width is not positive, or the network would be degenerate.
     """
-    if name not in ZOO:
-        raise unknown("teacher", name, ZOO)
+    entry = by_name("teacher", name, ZOO)
     if not 0 < width < math.inf:
         raise InputError(f"width must be greater than 0, not {width:g}; 1 is the network as published")
     channels, height, breadth = input_shape
-    enlarge = max(1.0, ZOO[name].smallest_side / min(height, breadth))
+    enlarge = max(1.0, entry.smallest_side / min(height, breadth))
     shape = (channels, round(height * enlarge), round(breadth * enlarge))
-    architecture = ZOO[name].build(shape, classes, lambda filters: max(1, round(filters * width)))
+    architecture = entry.build(shape, classes, lambda filters: max(1, round(filters * width)))
     if not (verdict := architecture.verdict()).feasible:
         raise InputError(f"{name} at width {width:g} for {height} x {breadth} images cannot be built: {verdict}")
     return architecture
