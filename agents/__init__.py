@@ -5,16 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agents.embedding import ArchitectureCompression
     from agents.options import Search
     from agents.planned import RandomSearch, RegularizedEvolution
     from agents.reinforce import ActorCritic, Reinforce
     from agents.search import compress
     from agents.student import load_student
 
-__all__ = ["ActorCritic", "RandomSearch", "RegularizedEvolution", "Reinforce", "Search", "compress", "load_student"]
+__all__ = [
+    "ActorCritic",
+    "ArchitectureCompression",
+    "RandomSearch",
+    "RegularizedEvolution",
+    "Reinforce",
+    "Search",
+    "compress",
+    "load_student",
+]
 
 _HOMES = {
     "ActorCritic": "agents.reinforce",
+    "ArchitectureCompression": "agents.embedding",
     "RandomSearch": "agents.planned",
     "RegularizedEvolution": "agents.planned",
     "Reinforce": "agents.reinforce",

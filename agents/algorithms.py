@@ -18,6 +18,7 @@ from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from agents.embedding import ArchitectureCompression
 from agents.planned import PlannedSearch, RandomSearch, RegularizedEvolution
 from agents.reinforce import ActorCritic, Reinforce
 from agents.saving import policy_tensors, read_agent, restore_policy, restore_weights, save_agent
@@ -195,6 +196,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "maskable-ppo": _OnPolicy(MaskablePPO, {"learning_rate": 0.003}),
     "random": _Planned(RandomSearch),
     "evolution": _Planned(RegularizedEvolution),
+    "architecture-compression": _Planned(ArchitectureCompression),
 }
 
 

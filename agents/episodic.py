@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from abc import abstractmethod
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +15,35 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 class EpisodicAlgorithm(BaseAlgorithm):
     """Starts training at the start of an episode, and steps all environments together."""
 
-    def _begin(
-        self, total_timesteps: int, callback: MaybeCallback, reset_num_timesteps: bool, name: str, progress_bar: bool
-    ) -> tuple[int, BaseCallback]:
-        """Prepare `learn`: the step to stop at, and the callback, which has been told that training starts."""
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 1,
+        tb_log_name: str = "",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        """Train until at least this many environment steps were made; updates are never cut short."""
+        name = tb_log_name or type(self).__name__
         total_timesteps, ready = self._setup_learn(total_timesteps, callback, reset_num_timesteps, name, progress_bar)
         assert self.env is not None
         assert isinstance(self._last_obs, dict)
         if self._last_obs["position"].any():  # an episode that was interrupted is not gone on with
             self._last_obs = self.env.reset()  # type: ignore[assignment]
         ready.on_training_start(locals(), globals())
-        return total_timesteps, ready
+        while self.num_timesteps < total_timesteps:
+            self._begin_update(ready)
+            if not self._update(ready):
+                break
+            if log_interval and self._n_updates % log_interval == 0:
+                self.logger.dump(step=self.num_timesteps)
+        ready.on_training_end()
+        return self
+
+    @abstractmethod
+    def _update(self, callback: BaseCallback) -> bool:
+        """Play the episodes of one update and learn from them; False if the callback stopped the training."""
 
     def _begin_update(self, callback: BaseCallback) -> None:
         """Tell callback and environments that the episodes of the next policy update begin."""
@@ -34,11 +53,11 @@ class EpisodicAlgorithm(BaseAlgorithm):
 
     def _step(
         self, actions: npt.NDArray[Any], callback: BaseCallback
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]] | None:
-        """Step every environment once: rewards and which episodes are over; None if the callback stopped the training."""
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_], list[dict[str, Any]]] | None:
+        """Step every environment once: rewards, which episodes are over, infos; None if the callback stopped the training."""
         assert self.env is not None
         self._last_obs, rewards, dones, infos = self.env.step(actions)  # type: ignore[assignment]
         self.num_timesteps += self.n_envs
         self._update_info_buffer(infos, dones)
         callback.update_locals(locals())
-        return (rewards, dones) if callback.on_step() else None
+        return (rewards, dones, infos) if callback.on_step() else None

@@ -39,7 +39,8 @@ class Search:
     train_size: int | None = None
     """Number of training images; all by default."""
     agent: str = "reinforce"
-    """Who searches: reinforce, actor-critic, a2c, ppo, recurrent-ppo, maskable-ppo, random, evolution."""
+    """Who searches: reinforce, actor-critic, a2c, ppo, recurrent-ppo, maskable-ppo, random, evolution,
+    architecture-compression."""
     policy: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """A saved policy to start from, such as runs/a/stage1.policy, maybe of another teacher; once for each stage."""
     stages: Literal["1", "2", "1+2"] = "1+2"

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from torch import Tensor
 
 from agents.episodic import EpisodicAlgorithm
@@ -102,8 +103,8 @@ class PlannedSearch(EpisodicAlgorithm):
     def propose(self, count: int) -> Plans:
         """The next episodes to play, shape (count, decisions)."""
 
-    def observe(self, plans: Plans, returns: Sequence[float]) -> None:
-        """What the proposed episodes brought."""
+    def observe(self, plans: Plans, returns: Sequence[float], infos: Sequence[dict[str, Any]]) -> None:
+        """What the proposed episodes brought: their returns, and their last steps' infos."""
         best = int(np.argmax(returns))
         if returns[best] > self.best_return:
             self.best_return = float(returns[best])
@@ -115,36 +116,22 @@ class PlannedSearch(EpisodicAlgorithm):
         result: Plans = np.where(self.masks, draws, -1.0).argmax(2)
         return result
 
-    def learn(
-        self,
-        total_timesteps: int,
-        callback: MaybeCallback = None,
-        log_interval: int = 1,
-        tb_log_name: str = "",
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
-    ) -> Self:
-        """Play until at least this many environment steps were made; batches of episodes are never cut short."""
-        name = tb_log_name or type(self).__name__
-        total_timesteps, callback = self._begin(total_timesteps, callback, reset_num_timesteps, name, progress_bar)
-        while self.num_timesteps < total_timesteps:
-            self._begin_update(callback)
-            plans = self.propose(self.n_envs)
-            returns = np.zeros(self.n_envs)
-            for actions in plans.T:
-                stepped = self._step(actions, callback)
-                if stepped is None:
-                    return self
-                returns += stepped[0]
-            callback.on_rollout_end()
-            self.observe(plans, returns.tolist())
-            self._n_updates += 1
-            if log_interval and self._n_updates % log_interval == 0:
-                self.logger.record("rollout/reward_mean", float(returns.mean()))
-                self.logger.record("rollout/reward_best", self.best_return)
-                self.logger.dump(step=self.num_timesteps)
-        callback.on_training_end()
-        return self
+    def _update(self, callback: BaseCallback) -> bool:
+        plans = self.propose(self.n_envs)
+        returns = np.zeros(self.n_envs)
+        infos: list[dict[str, Any]] = []
+        for actions in plans.T:
+            stepped = self._step(actions, callback)
+            if stepped is None:
+                return False
+            rewards, _, infos = stepped
+            returns += rewards
+        callback.on_rollout_end()
+        self.observe(plans, returns.tolist(), infos)
+        self._n_updates += 1
+        self.logger.record("rollout/reward_mean", float(returns.mean()))
+        self.logger.record("rollout/reward_best", self.best_return)
+        return True
 
     def memory(self) -> dict[str, Tensor]:
         """What it has learned besides the best plan."""
@@ -222,8 +209,8 @@ class RegularizedEvolution(PlannedSearch):
         children = [self._child() for _ in range(count - newcomers)]
         return np.concatenate([self.uniform(newcomers), *(child[None] for child in children)])
 
-    def observe(self, plans: Plans, returns: Sequence[float]) -> None:
-        super().observe(plans, returns)
+    def observe(self, plans: Plans, returns: Sequence[float], infos: Sequence[dict[str, Any]]) -> None:
+        super().observe(plans, returns, infos)
         self.population += zip(plans, returns, strict=True)
         del self.population[: -self.population_size]
 

@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import safe_mean
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
@@ -124,28 +124,6 @@ class Reinforce(EpisodicAlgorithm):
         if self.seed is not None:
             self.policy.generator.manual_seed(self.seed)
 
-    def learn(
-        self,
-        total_timesteps: int,
-        callback: MaybeCallback = None,
-        log_interval: int = 1,
-        tb_log_name: str = "Reinforce",
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
-    ) -> Self:
-        """Train until at least this many environment steps were made; updates are never cut short."""
-        total_timesteps, callback = self._begin(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
-        while self.num_timesteps < total_timesteps:
-            rollouts = self._collect_rollouts(callback)
-            if rollouts is None:
-                break
-            self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
-            self._train(*rollouts)
-            if log_interval and self._n_updates % log_interval == 0:
-                self._dump_logs()
-        callback.on_training_end()
-        return self
-
     def predict(
         self,
         observation: npt.NDArray[Any] | dict[str, npt.NDArray[Any]],
@@ -157,6 +135,14 @@ class Reinforce(EpisodicAlgorithm):
         """The policy's next action and its memory; see `SequencePolicy.predict`."""
         return self.policy.predict(observation, state, episode_start, deterministic, action_masks)
 
+    def _update(self, callback: BaseCallback) -> bool:
+        rollouts = self._collect_rollouts(callback)
+        if rollouts is None:
+            return False
+        self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+        self._train(*rollouts)
+        return True
+
     def _collect_rollouts(self, callback: BaseCallback) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
         """Play `n_rollouts` whole episodes, all environments in step.
 
@@ -165,7 +151,6 @@ class Reinforce(EpisodicAlgorithm):
         """
         assert self.env is not None
         assert isinstance(self._last_obs, dict)
-        self._begin_update(callback)
         batches = []
         for _ in range(self.n_rollouts // self.n_envs):
             rows = self.policy.rows(self.policy.obs_to_tensor(self._last_obs)[0])
@@ -180,7 +165,7 @@ class Reinforce(EpisodicAlgorithm):
                 stepped = self._step(chosen, callback)
                 if stepped is None:
                     return None
-                rewards, dones = stepped
+                rewards, dones, _ = stepped
                 actions.append(torch.as_tensor(chosen))
                 masks.append(torch.as_tensor(mask))
                 total += rewards
@@ -221,7 +206,11 @@ class Reinforce(EpisodicAlgorithm):
         self.logger.record("train/baseline", self.baseline)
         self.logger.record("rollout/reward_mean", mean_return)
         self.logger.record("rollout/reward_best", float(returns.max()))
+        if self.ep_info_buffer:
+            self.logger.record("rollout/ep_rew_mean", safe_mean([info["r"] for info in self.ep_info_buffer]))
+            self.logger.record("rollout/ep_len_mean", safe_mean([info["l"] for info in self.ep_info_buffer]))
         self.logger.record("time/updates", self._n_updates, exclude="tensorboard")
+        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
 
     def _advantages(self, returns: Tensor, values: Tensor | None) -> Tensor:
         """How much better than expected each episode was (equation 2), shape (B, 1); with a critic at each step, (B, D)."""
@@ -233,13 +222,6 @@ class Reinforce(EpisodicAlgorithm):
     def _averaged(self, average: float | None, value: float) -> float:
         """The exponential moving average after one more value; it starts at the first."""
         return value if average is None else self.baseline_decay * average + (1 - self.baseline_decay) * value
-
-    def _dump_logs(self) -> None:
-        if self.ep_info_buffer:
-            self.logger.record("rollout/ep_rew_mean", safe_mean([info["r"] for info in self.ep_info_buffer]))
-            self.logger.record("rollout/ep_len_mean", safe_mean([info["l"] for info in self.ep_info_buffer]))
-        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
-        self.logger.dump(step=self.num_timesteps)
 
     def save(self, path: str | Path, exclude: Any = None, include: Any = None) -> None:  # type: ignore[override]
         """Write weights, optimiser, baseline, counters and random state to one safetensors file: nothing in it can run.

@@ -4,14 +4,21 @@ import pytest
 from stable_baselines3.common.evaluation import evaluate_policy
 
 import n2n_gym  # noqa: F401
+from agents.embedding import ArchitectureCompression
 from agents.planned import RandomSearch, RegularizedEvolution
 from agents.sb3 import BatchedVecEnv
 from envs_tests.conftest import FormulaEvaluator
 from n2n_gym.errors import InputError
 from n2n_gym.models.zoo import network
 
-BOTH = pytest.mark.parametrize("algorithm", [RandomSearch, RegularizedEvolution])
+EACH = pytest.mark.parametrize("algorithm", [RandomSearch, RegularizedEvolution, ArchitectureCompression])
 STAGES = pytest.mark.parametrize("env_id", ["N2N/LayerRemoval-v0", "N2N/LayerShrink-v0"])
+
+SMALL = {
+    RandomSearch: {},
+    RegularizedEvolution: {"population_size": 8, "sample_size": 3},
+    ArchitectureCompression: {"warm_up": 10, "training_steps": 20},
+}
 
 
 def vector(env_id="N2N/LayerRemoval-v0", count=5):
@@ -23,7 +30,7 @@ def seen_returns(agent):
     return [info["r"] for info in agent.ep_info_buffer]
 
 
-@BOTH
+@EACH
 @STAGES
 def test_finds_and_plays_a_good_student(algorithm, env_id):
     env = vector(env_id)
@@ -36,13 +43,40 @@ def test_finds_and_plays_a_good_student(algorithm, env_id):
     assert evaluate_policy(agent, vector(env_id, 1), n_eval_episodes=1, warn=False)[0] == pytest.approx(agent.best_return)
 
 
-def test_evolution_beats_random_search_where_there_is_something_to_climb():
-    def mean_of_last(algorithm):
-        agent = algorithm(vector(), seed=1, stats_window_size=1000)
-        agent.learn(80 * 16 * 5)
-        return np.mean(seen_returns(agent)[-50:])
+def mean_of_last(algorithm):
+    agent = algorithm(vector(), seed=1, stats_window_size=1000)
+    agent.learn(80 * 16 * 5)
+    return np.mean(seen_returns(agent)[-50:])
 
+
+def test_evolution_beats_random_search_where_there_is_something_to_climb():
     assert mean_of_last(RegularizedEvolution) > mean_of_last(RandomSearch) + 0.2
+
+
+def test_descent_in_the_embedding_finds_good_students_sooner_than_random_search():
+    def best(algorithm):
+        return np.mean([algorithm(vector(), seed=seed).learn(20 * 16 * 5).best_return for seed in range(3)])
+
+    assert best(ArchitectureCompression) > best(RandomSearch) + 0.03
+
+
+def test_the_embedding_knows_students_it_was_trained_on_and_what_they_are_worth():
+    agent = ArchitectureCompression(vector(), seed=0, training_steps=600).learn(40 * 16 * 5)
+    network = agent._trained()
+    plans, facts = (agent.memory()[name] for name in ("plans", "facts"))
+    vectors = network.encode(plans)
+    assert (network.decode(vectors).argmax(2) == plans).float().mean() > 0.97
+    for predicted, true in zip(network.predict(vectors), facts.T, strict=False):
+        assert np.corrcoef(predicted.detach(), true)[0, 1] > 0.9
+    ends = agent._descend(network, vectors[:5].detach(), spread=float(vectors.detach().std()))
+    assert (network.objective(ends) > network.objective(vectors[:5])).all()
+
+
+def test_the_embedding_plays_no_episode_twice_and_no_action_without_an_effect():
+    agent = ArchitectureCompression(vector(), seed=0, warm_up=10).learn(12 * 16 * 5)
+    later = np.stack(agent.plans)[10:]
+    assert len(np.unique(later, axis=0)) == len(later)
+    assert agent.masks[np.arange(16), later].all()
 
 
 def test_random_search_leaves_protected_layers_alone_and_draws_both_actions_of_the_others():
@@ -54,9 +88,9 @@ def test_random_search_leaves_protected_layers_alone_and_draws_both_actions_of_t
     assert ((share[~protected] > 0.4) & (share[~protected] < 0.6)).all()
 
 
-@BOTH
+@EACH
 def test_goes_on_after_loading_as_if_it_had_not_stopped(algorithm, tmp_path):
-    settings = {} if algorithm is RandomSearch else {"population_size": 8, "sample_size": 3}
+    settings = SMALL[algorithm]
     whole = algorithm(vector(), seed=3, stats_window_size=1000, **settings).learn(6 * 16 * 5)
     first = algorithm(vector(), seed=3, **settings).learn(4 * 16 * 5)
     first.save(tmp_path / "a.policy")
