@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from n2n_gym.architecture import Architecture
-from n2n_gym.datasets import load_dataset
 from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import Classifier, load_checkpoint, save_checkpoint
@@ -34,8 +33,7 @@ class FinalTraining:
         self._device = torch_device(device)
         self._recipe = recipe
         self._seed = seed
-        shape = problem.architecture.input_shape
-        self._data = ImageData(load_dataset(problem.dataset), shape, train_size=problem.train_size, device=self._device)
+        self._data = ImageData.of(problem, self._device)
         self._logits = TeacherLogits(teacher.checkpoint.network.to(self._device), self._data)
 
     def run(

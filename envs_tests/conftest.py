@@ -35,6 +35,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Teachers and stores of one test never meet another's."""
     folder = tmp_path / "home"
     monkeypatch.setenv("N2N_HOME", str(folder))
+    monkeypatch.setenv("SB3_LOGDIR", str(tmp_path / "logs"))
     return folder
 
 

@@ -15,10 +15,11 @@ from torch.nn import functional as F
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.architecture.layers import Shape
-from n2n_gym.datasets import Dataset, Images, Labels
+from n2n_gym.datasets import Dataset, Images, Labels, load_dataset
 from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
 from n2n_gym.models.preprocessing import Preprocessing, View
+from n2n_gym.problem import Problem
 from n2n_gym.recipes import Recipe
 
 EVALUATION_BATCH = 500
@@ -103,6 +104,12 @@ class ImageData:
         self.train_images, self.train_labels = _tensors(images[train], labels[train], device)
         self.validation_images, self.validation_labels = _tensors(images[validation], labels[validation], device)
         self._dataset = dataset
+
+    @classmethod
+    def of(cls, problem: Problem, device: torch.device) -> ImageData:
+        """The images as a problem's teacher and its students read them."""
+        shape = problem.architecture.input_shape
+        return cls(load_dataset(problem.dataset), shape, train_size=problem.train_size, device=device)
 
     def view(self, epoch: int, *, augment: bool) -> View:
         """How the training images look in that epoch; without augmentation, always as they are."""

@@ -21,7 +21,7 @@ TARGETS: dict[str, Callable[[Lab], Document]] = {
     "figure3": search_figure(3, [("conv4", "mnist"), ("vgg13", "mnist")]),
     "figure4": search_figure(4, [("vgg19", "cifar10"), ("resnet18", "cifar10"), ("resnet34", "cifar10")]),
     "figure5": search_figure(5, [("resnet18", "cifar100"), ("resnet34", "cifar100")]),
-    "figure6": agents_figure(6, "vgg13", "mnist"),
+    "figure6": agents_figure(6, "vgg13", "mnist", "architecture-compression"),
     "figure7": agents_figure(7, "resnet18", "cifar10"),
     "figure8": settings_figure(
         8, "learning rates", {f"lr = {rate}": {"learning_rate": rate} for rate in (0.03, 0.003, 0.0003)}

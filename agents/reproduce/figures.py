@@ -22,7 +22,7 @@ from n2n_gym.rewards import naive_reward, paper_reward
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = ("#4477aa", "#ee7733", "#228833", "#aa3377")
+COLOURS = ("#4477aa", "#ee7733", "#228833", "#aa3377", "#66ccee")
 
 Curves = Sequence[Sequence[float]]
 
@@ -59,21 +59,18 @@ def search_figure(number: int, networks: Sequence[tuple[str, str]]) -> Callable[
     return draw
 
 
-def agents_figure(number: int, teacher: str, dataset: str) -> Callable[[Lab], Document]:
-    """REINFORCE beside its actor-critic form, like figures 6 and 7.
+def agents_figure(number: int, teacher: str, dataset: str, *others: str) -> Callable[[Lab], Document]:
+    """REINFORCE beside its actor-critic form and random search, like figures 6 and 7.
 
     Args:
         number: The figure's.
         teacher: The network.
         dataset: Its data set.
+        *others: Further agents.
     """
-
-    def draw(lab: Lab) -> Document:
-        title = f"Figure {number}: actor-critic and REINFORCE on {dataset}"
-        kinds = {"actor-critic": {"agent": "actor-critic"}, "REINFORCE": {"agent": "reinforce"}}
-        return _compared(lab, number, title, teacher, dataset, kinds)
-
-    return draw
+    title = f"Figure {number}: actor-critic and REINFORCE on {dataset}"
+    kinds = {name: {"agent": name} for name in ("actor-critic", "reinforce", "random", *others)}
+    return lambda lab: _compared(lab, number, title, teacher, dataset, kinds)
 
 
 def settings_figure(number: int, about: str, kinds: Mapping[str, dict[str, Any]]) -> Callable[[Lab], Document]:
@@ -84,11 +81,12 @@ def settings_figure(number: int, about: str, kinds: Mapping[str, dict[str, Any]]
         about: What is varied.
         kinds: Arguments of `compress` for each line.
     """
-    return lambda lab: _compared(lab, number, f"Figure {number}: {about}", "vgg13", "mnist", kinds)
+    lines = {**kinds, "random": {"agent": "random"}}
+    return lambda lab: _compared(lab, number, f"Figure {number}: {about}", "vgg13", "mnist", lines)
 
 
 def _compared(lab: Lab, number: int, title: str, teacher: str, dataset: str, kinds: Mapping[str, dict[str, Any]]) -> Document:
-    document = Document(title, ("line", "mean reward, first updates", "last updates", "students"))
+    document = Document(title, ("line", "mean reward, first updates", "last updates", "best student", "students"))
     if reason := lab.missing(dataset):
         document.notes.append(f"not run: {reason}")
         return document
@@ -104,8 +102,10 @@ def _compared(lab: Lab, number: int, title: str, teacher: str, dataset: str, kin
         part = max(1, min(10, len(lines[line][0]) // 2))
         first = Interval.of([float(np.mean(curve[:part])) for curve in lines[line]])
         last = Interval.of([float(np.mean(curve[-part:])) for curve in lines[line]])
-        document.rows.append((line, str(first), str(last), f"{len(runs[0].history):,}"))
-        document.data[line] = {"curves": lines[line], "first": first.to_json(), "last": last.to_json()}
+        best = Interval.of([max(episode.reward for episode in run.history) for run in runs])
+        document.rows.append((line, str(first), str(last), str(best), f"{len(runs[0].history):,}"))
+        measured = {"first": first.to_json(), "last": last.to_json(), "best": best.to_json()}
+        document.data[line] = {"curves": lines[line], **measured}
     document.notes.append(f"Stage 1, {len(lab.seeds)} seeds; 95% intervals in parentheses.")
     draw_lines(lab.folder / f"figure{number}.png", {title: lines})
     return document

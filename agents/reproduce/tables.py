@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
-from agents.pruning import Limits, prune
+from agents.pruning import Limits
+from agents.reproduce.baselines import best_pruned, distilled
 from agents.reproduce.document import Document, Interval, percent, times
 from agents.reproduce.lab import Lab, Run
 from agents.reproduce.paper import TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5, Compression, Reported
-from agents.student import FinalTraining
 from n2n_gym.architecture import smallest_student
-from n2n_gym.datasets import load_dataset
-from n2n_gym.models.checkpoint import load_checkpoint
-from n2n_gym.models.hand_designed import hand_designed
-from n2n_gym.models.teachers import ready_teacher
 from n2n_gym.problem import Problem
-from n2n_gym.recipes import final_recipe
-from n2n_gym.training import ImageData, torch_device, train
 
 COMPARISON = ("network", "accuracy", "parameters", "ratio", "paper: accuracy", "parameters", "ratio")
 
@@ -62,7 +55,8 @@ def table2(lab: Lab) -> Document:
             continue
         row = next(row for row in TABLE_1 if (row.dataset, row.teacher) == (dataset, teacher_name))
         ours = compression_run(lab, row).result
-        pruned = _best_pruned(lab, Problem(**lab.problem(teacher_name, dataset)), ours["stage1"])
+        limits = Limits(ours["stage1"]["val_accuracy"] - 0.01, ours["stage1"]["parameters"])
+        pruned = best_pruned(lab, Problem(**lab.problem(teacher_name, dataset)), limits)
         document.data[name] = {"teacher": ours["teacher"], "pruning": pruned, "ours": ours["stage1"]}
         document.rows += [
             _cells(f"{name}, teacher", ours["teacher"], row.reported["teacher"]),
@@ -76,32 +70,6 @@ def table2(lab: Lab) -> Document:
     return document
 
 
-def _best_pruned(lab: Lab, problem: Problem, ours: dict[str, Any]) -> dict[str, Any]:
-    device = torch_device(lab.device)
-    teacher = ready_teacher(problem, device=device)
-    shape = problem.architecture.input_shape
-    data = ImageData(load_dataset(problem.dataset), shape, train_size=problem.train_size, device=device)
-    network = teacher.checkpoint.network.to(device)
-    limits = Limits(ours["val_accuracy"] - 0.01, ours["parameters"])
-    recipe = dataclasses.replace(final_recipe(problem.data), learning_rate=1e-3, soft=0.0)
-    attempts = []
-    lab.display.start(f"pruning {problem.name}", lab.scale.prunings)
-    for seed in range(lab.scale.prunings):
-        pruned = prune(network, data, limits, seed=seed)
-        outcome = train(pruned, data, recipe, seed=seed)
-        attempts.append((outcome.score.accuracy, pruned))
-        lab.display.update(seed + 1, f"{pruned.architecture.parameters:,} parameters, val {outcome.score.accuracy:.2%}")
-    accuracy, best = max(attempts, key=lambda attempt: attempt[0])
-    return {
-        "parameters": best.architecture.parameters,
-        "macs": best.architecture.macs,
-        "val_accuracy": accuracy,
-        "test_accuracy": data.test_score(best).accuracy,
-        "ratio": problem.architecture.parameters / best.architecture.parameters,
-        "attempts": [{"val_accuracy": a, "parameters": n.architecture.parameters} for a, n in attempts],
-    }
-
-
 def table3(lab: Lab) -> Document:
     """Knowledge distillation into hand-designed networks."""
     document = Document("Table 3: knowledge distillation with hand-designed models", COMPARISON)
@@ -112,7 +80,7 @@ def table3(lab: Lab) -> Document:
         row = next(row for row in TABLE_1 if (row.dataset, row.teacher) == (dataset, "resnet18"))
         ours = compression_run(lab, row).result
         students = {
-            name: _distilled(lab, Problem(**lab.problem("resnet18", dataset)), name)
+            name: distilled(lab, Problem(**lab.problem("resnet18", dataset)), name)
             for theirs, name in TABLE_3
             if theirs == dataset
         }
@@ -122,23 +90,6 @@ def table3(lab: Lab) -> Document:
         document.rows.append(_cells(f"{dataset}, ours", ours["student"], row.reported["student"]))
     document.notes.append("Hand-designed networks have their full width at every scale; the teacher has the scale's.")
     return document
-
-
-def _distilled(lab: Lab, problem: Problem, name: str) -> dict[str, Any]:
-    folder = lab.folder / "hand-designed" / f"{name}-{problem.name}"
-    architecture = hand_designed(name, problem.architecture.input_shape, problem.data.classes)
-    tested = folder / "tested"
-    if not tested.exists():
-        teacher = ready_teacher(problem, device=torch_device(lab.device))
-        recipe = final_recipe(problem.data)
-        training = FinalTraining(problem, teacher, recipe, seed=0, device=lab.device)
-        lab.display.start(f"distilling into {name}", recipe.epochs)
-        if not (folder / "trained").exists():
-            training.run(architecture, folder / "trained", lambda epoch, value: lab.display.update(epoch, f"val {value:.2%}"))
-        training.test(folder / "trained", tested)
-    facts = load_checkpoint(tested).facts
-    kept = {key: facts[key] for key in ("parameters", "macs", "val_accuracy", "test_accuracy")}
-    return {**kept, "ratio": problem.architecture.parameters / architecture.parameters}
 
 
 def table4(lab: Lab) -> Document:

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from n2n_gym.architecture import Architecture
-from n2n_gym.datasets import load_dataset
 from n2n_gym.evaluators.base import OUT_OF_MEMORY, TIMEOUT, Evaluation, Evaluator, library_versions
 from n2n_gym.models.build import Network
 from n2n_gym.models.teachers import Teacher, ready_teacher
@@ -65,12 +64,7 @@ class DistillationEvaluator(Evaluator):
     @cached_property
     def data(self) -> ImageData:
         """The images as the teacher reads them."""
-        return ImageData(
-            load_dataset(self.problem.dataset),
-            self.teacher.input_shape,
-            train_size=self.problem.train_size,
-            device=self._device,
-        )
+        return ImageData.of(self.problem, self._device)
 
     @cached_property
     def teacher_logits(self) -> TeacherLogits:

@@ -107,8 +107,7 @@ def _train_teacher(
     if on_epoch is None:
         _log.warning("training the teacher %s, once, for %d epochs; it will be kept in %s", folder.name, recipe.epochs, folder)
     architecture = problem.architecture
-    dataset = load_dataset(problem.dataset)
-    data = ImageData(dataset, architecture.input_shape, train_size=problem.train_size, device=device)
+    data = ImageData.of(problem, device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = Network(architecture).to(device)
@@ -120,7 +119,7 @@ def _train_teacher(
         "teacher": problem.teacher,
         "dataset": problem.dataset,
         "width": problem.width,
-        "data_fingerprint": dataset.fingerprint,
+        "data_fingerprint": load_dataset(problem.dataset).fingerprint,
         "train_size": len(data.train_images),
         "parameters": architecture.parameters,
         "macs": architecture.macs,

@@ -1,0 +1,99 @@
+"""The networks that tables 2 and 3 set beside the found students: the pruned teacher, and networks that people designed."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from agents.pruning import Limits, prune
+from agents.reproduce.lab import Lab
+from agents.student import FinalTraining
+from n2n_gym.architecture import Architecture
+from n2n_gym.models.checkpoint import describe_checkpoint, load_checkpoint, save_checkpoint
+from n2n_gym.models.hand_designed import hand_designed
+from n2n_gym.models.teachers import ready_teacher
+from n2n_gym.problem import Problem
+from n2n_gym.recipes import final_recipe
+from n2n_gym.training import ImageData, torch_device, train
+
+FINE_TUNING_RATE = 1e-3
+"""Learning rate of the fine-tuning after pruning: weights that are good already are not to be thrown about."""
+
+
+def best_pruned(lab: Lab, problem: Problem, limits: Limits) -> dict[str, Any]:
+    """Prune and fine-tune a teacher several times; what the best by validation accuracy is worth.
+
+    Each pruned network is kept in the laboratory's folder, and not pruned again.
+
+    Args:
+        lab: Where to run.
+        problem: Teacher and data.
+        limits: When to stop pruning.
+
+    Returns:
+        The facts of the network as it is read again from its file, and of all `attempts`.
+    """
+    folders = [
+        lab.folder / "pruned" / f"{problem.name}-{limits.accuracy:.4f}-{limits.parameters}-s{seed}"
+        for seed in range(lab.scale.prunings)
+    ]
+    missing = [seed for seed, folder in enumerate(folders) if not folder.exists()]
+    if missing:
+        lab.display.start(f"pruning {problem.name}", lab.scale.prunings, missing[0])
+        for seed in missing:
+            facts = _prune(lab, problem, limits, folders[seed], seed)
+            lab.display.update(seed + 1, f"{facts['parameters']:,} parameters, val {facts['val_accuracy']:.2%}")
+    attempts = [describe_checkpoint(folder)["facts"] for folder in folders]
+    best = folders[max(range(len(folders)), key=lambda seed: attempts[seed]["val_accuracy"])]
+    data = ImageData.of(problem, torch_device(lab.device))
+    network = load_checkpoint(best).network
+    kept = [{name: facts[name] for name in ("parameters", "val_accuracy")} for facts in attempts]
+    return _facts(network.architecture, problem) | {
+        "val_accuracy": data.validation_score(network.to(data.device)).accuracy,
+        "test_accuracy": data.test_score(network).accuracy,
+        "attempts": kept,
+    }
+
+
+def _prune(lab: Lab, problem: Problem, limits: Limits, folder: Path, seed: int) -> dict[str, Any]:
+    data = ImageData.of(problem, torch_device(lab.device))
+    teacher = ready_teacher(problem, device=data.device).checkpoint.network.to(data.device)
+    network = prune(teacher, data, limits, seed=seed)
+    recipe = dataclasses.replace(final_recipe(problem.data), learning_rate=FINE_TUNING_RATE, soft=0.0)
+    outcome = train(network, data, recipe, seed=seed)
+    facts = _facts(network.architecture, problem) | {"val_accuracy": outcome.score.accuracy, "test_accuracy": None}
+    save_checkpoint(folder, network, data.preprocessing, facts)
+    return facts
+
+
+def distilled(lab: Lab, problem: Problem, name: str) -> dict[str, Any]:
+    """Distil a teacher into a hand-designed network; what it is worth as it is read again from its file.
+
+    Args:
+        lab: Where to run.
+        problem: Teacher and data.
+        name: One of `n2n_gym.models.hand_designed.HAND_DESIGNED`.
+    """
+    folder = lab.folder / "hand-designed" / f"{name}-{problem.name}"
+    tested = folder / "tested"
+    if not tested.exists():
+        teacher = ready_teacher(problem, device=torch_device(lab.device))
+        recipe = final_recipe(problem.data)
+        training = FinalTraining(problem, teacher, recipe, seed=0, device=lab.device)
+        lab.display.start(f"distilling into {name}", recipe.epochs)
+        architecture = hand_designed(name, problem.architecture.input_shape, problem.data.classes)
+        if not (folder / "trained").exists():
+            training.run(architecture, folder / "trained", lambda epoch, value: lab.display.update(epoch, f"val {value:.2%}"))
+        training.test(folder / "trained", tested)
+    checkpoint = load_checkpoint(tested)
+    accuracies = {key: checkpoint.facts[key] for key in ("val_accuracy", "test_accuracy")}
+    return _facts(checkpoint.network.architecture, problem) | accuracies
+
+
+def _facts(architecture: Architecture, problem: Problem) -> dict[str, Any]:
+    return {
+        "parameters": architecture.parameters,
+        "macs": architecture.macs,
+        "ratio": problem.architecture.parameters / architecture.parameters,
+    }
