@@ -16,7 +16,7 @@ from n2n_gym.datasets import load_dataset
 from n2n_gym.errors import InputError, by_name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scale:
     """How much of the paper's protocol is run.
 
@@ -28,6 +28,8 @@ class Scale:
         rollouts: Students per update.
         seeds: Runs that a mean is taken over.
         first_updates: Policy updates that transfer is judged on.
+        limited_width: Factor on the filters of table 4's teachers, whose limits are absolute numbers.
+        limited_iterations: Policy updates in each stage of table 4; limits are hard after 15.
         prunings: Times that the pruning baseline is run; the paper reports the best of 5.
         about: One sentence for the document.
     """
@@ -39,24 +41,52 @@ class Scale:
     rollouts: int
     seeds: int
     first_updates: int
+    limited_width: float
+    limited_iterations: int
     prunings: int
     about: str
 
 
 SCALES = {
-    "tiny": Scale("digits", {"conv4": 0.25, "vgg": 0.05, "resnet": 0.05}, 60, 2, 2, 2, 2, 1, "a test of the program"),
-    "cpu": Scale(
-        None,
-        {"conv4": 1.0, "vgg": 0.125, "resnet": 0.125},
-        1_000,
-        20,
-        5,
-        3,
-        10,
-        5,
-        "networks an eighth as wide (Conv4 as it is), 1,000 training images, 20 policy updates a stage, 3 seeds for means",
+    "tiny": Scale(
+        dataset="digits",
+        widths={"conv4": 0.25, "vgg": 0.05, "resnet": 0.05},
+        train_size=60,
+        iterations=2,
+        rollouts=2,
+        seeds=2,
+        first_updates=2,
+        limited_width=0.05,
+        limited_iterations=2,
+        prunings=1,
+        about="a test of the program",
     ),
-    "paper": Scale(None, {"conv4": 1.0, "vgg": 1.0, "resnet": 1.0}, None, 100, 5, 3, 10, 5, "the paper's own protocol"),
+    "cpu": Scale(
+        dataset=None,
+        widths={"conv4": 1.0, "vgg": 0.125, "resnet": 0.125},
+        train_size=1_000,
+        iterations=20,
+        rollouts=5,
+        seeds=3,
+        first_updates=10,
+        limited_width=0.5,
+        limited_iterations=40,
+        prunings=5,
+        about="networks an eighth as wide (Conv4 as it is), 1,000 images, 20 policy updates a stage, 3 seeds for means",
+    ),
+    "paper": Scale(
+        dataset=None,
+        widths={"conv4": 1.0, "vgg": 1.0, "resnet": 1.0},
+        train_size=None,
+        iterations=100,
+        rollouts=5,
+        seeds=3,
+        first_updates=10,
+        limited_width=1.0,
+        limited_iterations=100,
+        prunings=5,
+        about="the paper's own protocol",
+    ),
 }
 
 

@@ -9,7 +9,6 @@ from agents.reproduce.baselines import best_pruned, distilled
 from agents.reproduce.document import Document, Interval, percent, times
 from agents.reproduce.lab import Lab, Run
 from agents.reproduce.paper import TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5, Compression, Reported
-from n2n_gym.architecture import smallest_student
 from n2n_gym.problem import Problem
 
 COMPARISON = ("network", "accuracy", "parameters", "ratio", "paper: accuracy", "parameters", "ratio")
@@ -100,19 +99,22 @@ def table4(lab: Lab) -> Document:
         if reason := lab.missing(dataset):
             document.notes.append(f"{name} was not run: {reason}")
             continue
-        problem = Problem(**lab.problem(teacher_name, dataset))
-        full = Problem(teacher_name, problem.dataset).architecture
-        scaled = round(limit * problem.architecture.parameters / full.parameters)
-        allowed = max(scaled, round(1.5 * smallest_student(problem.architecture)["parameters"]))
-        run = lab.compress(f"{teacher_name}-{dataset}-limited", teacher_name, dataset, constraint=(f"parameters<={allowed}",))
-        last = [episode for episode in run.history if episode.iteration >= lab.scale.iterations - 20 and not episode.reason]
-        kept = sum(episode.excess == 0 for episode in last) / max(len(last), 1)
-        document.data[name] = {**run.result, "limit": allowed, "feasible_in_the_last_20_updates": kept}
+        iterations = lab.scale.limited_iterations
+        run = lab.compress(
+            f"{teacher_name}-{dataset}-limited",
+            teacher_name,
+            dataset,
+            width=lab.scale.limited_width,
+            iterations=iterations,
+            constraint=(f"parameters<={limit}",),
+        )
+        last = [episode for episode in run.history if episode.stage == 2 and episode.iteration >= iterations - 20]
+        kept = sum(not episode.reason and episode.excess == 0 for episode in last) / max(len(last), 1)
+        document.data[name] = {**run.result, "limit": limit, "feasible_in_the_last_20_updates": kept}
         teacher, student = run.result["teacher"], run.result["student"]
         document.rows.append(("-", *_cells(f"{name}, teacher", teacher, None)))
-        document.rows.append((f"{allowed:,} (paper: {limit:,})", *_cells(f"{name}, student", student, reported)))
-        document.notes.append(f"{name}: {kept:.0%} of the last 20 updates' students keep the limit.")
-    document.notes.append("A narrower teacher has a limit that is smaller in proportion.")
+        document.rows.append((f"{limit:,}", *_cells(f"{name}, student", student, reported)))
+        document.notes.append(f"{name}: {kept:.0%} of the students of stage 2's last 20 updates keep the limit.")
     return document
 
 
