@@ -136,8 +136,9 @@ class Reproduce:
     """Folder of runs and results, which the targets share; by default runs/reproduce-SCALE."""
     device: str = "auto"
     """Where networks are trained: auto, cpu, cuda."""
-    workers: int | None = None
-    """Processes that train students side by side; by default one per core on a CPU, none on a GPU."""
+    workers: int | str | None = None
+    """Processes that train students side by side, by default one per core on a CPU, none on a GPU; or ray, or ray:ADDRESS of
+    a cluster that is running."""
 
 
 def _reproduce(words: list[str]) -> None:

@@ -19,6 +19,7 @@ from n2n_gym.constraints import Constraints, relaxation
 from n2n_gym.datasets import load_dataset
 from n2n_gym.envs.layer_shrink import ShrinkStage
 from n2n_gym.errors import InputError, unknown
+from n2n_gym.evaluators import check_workers
 from n2n_gym.evaluators.store import EvaluationStore
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import search_recipe
@@ -75,8 +76,9 @@ class Search:
     """Of policies, students' trainings and final training."""
     device: str = "auto"
     """Where networks are trained: auto, cpu, cuda."""
-    workers: int | None = None
-    """Processes that train students side by side; by default one per core on a CPU, none on a GPU."""
+    workers: int | str | None = None
+    """Processes that train students side by side, by default one per core on a CPU, none on a GPU; or ray, or ray:ADDRESS of
+    a cluster that is running."""
     timeout: float | None = None
     """Seconds after which a student's training is given up; never by default."""
     store: str | None = None
@@ -103,8 +105,8 @@ class Search:
             raise InputError(f"seed must be 0 to {2**32 - 1}, not {self.seed}")
         if self.timeout is not None and not self.timeout > 0:
             raise InputError(f"timeout must be more than 0 seconds, not {self.timeout:g}")
-        if self.workers is not None and self.workers < 0:
-            raise InputError(f"workers must be 0 (train in this process) or more, not {self.workers}")
+        if self.workers is not None:
+            check_workers(self.workers)
         if not 0 <= self.distillation_weight < float("inf"):
             raise InputError(f"distillation-weight must be 0 or more, not {self.distillation_weight:g}")
         if self.stages not in ("1", "2", "1+2"):

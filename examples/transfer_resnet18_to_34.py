@@ -17,7 +17,7 @@ from agents.reproduce.lab import Lab
 from agents.reproduce.tables import transfer
 
 
-def main(scale: str = "cpu", folder: str = "runs/transfer", workers: int | None = None) -> None:
+def main(scale: str = "cpu", folder: str = "runs/transfer", workers: int | str | None = None) -> None:
     with ProgressDisplay(Console()) as display:
         lab = Lab(scale, Path(folder), device="auto", workers=workers, display=display)
         summary = transfer(lab, "resnet18", "resnet34", "cifar10")

@@ -41,7 +41,7 @@ def reproduce(
     scale: str = "cpu",
     out: str | None = None,
     device: str = "auto",
-    workers: int | None = None,
+    workers: int | str | None = None,
     display: Display | None = None,
 ) -> Document:
     """Regenerate a table or figure; a call that was interrupted goes on where it was.

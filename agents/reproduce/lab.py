@@ -133,7 +133,7 @@ class Lab:
         display: Shows progress.
     """
 
-    def __init__(self, scale: str, folder: Path, *, device: str, workers: int | None, display: Display) -> None:
+    def __init__(self, scale: str, folder: Path, *, device: str, workers: int | str | None, display: Display) -> None:
         self.scale_name = scale
         self.scale = scale_by_name(scale)
         self.folder = folder

@@ -141,7 +141,7 @@ class Settings:
     evaluator: str | Evaluator = "distillation"
     seed: int = 0
     device: str = "auto"
-    workers: int = 0
+    workers: int | str = 0
     timeout: float | None = None
     store: str | None = "auto"
 

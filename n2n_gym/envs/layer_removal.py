@@ -141,7 +141,7 @@ class LayerRemovalEnv(CompressionEnv):
     | `evaluator` | `"distillation"` | who judges students |
     | `seed` | 0 | of the students' trainings; `reset(seed=)` seeds the spaces |
     | `device` | `"auto"` | where students are trained |
-    | `workers` | 0 | processes that train students; of use in `gym.make_vec` |
+    | `workers` | 0 | processes that train students, of use in `gym.make_vec`; or `"ray"` |
     | `timeout` | None | seconds after which a student's training is given up: it gets -1 |
     | `store` | `"auto"` | SQLite file of evaluations, `$N2N_HOME/evaluations.sqlite` by default; None for none |
     | `render_mode` | None | `"ansi"` or `"rgb_array"` |

@@ -14,16 +14,28 @@ if TYPE_CHECKING:
 EVALUATORS = ("distillation",)
 
 
-def check_evaluator(name: str, workers: int) -> None:
+def check_workers(workers: int | str) -> None:
+    """Refuse workers that `make_evaluator` does not know.
+
+    Raises:
+        InputError: If the number is negative, or the word is not `ray` or `ray:ADDRESS`.
+    """
+    if isinstance(workers, str):
+        if workers.partition(":")[0] != "ray":
+            raise InputError(f"workers must be a number, ray or ray:ADDRESS, not {workers!r}")
+    elif workers < 0:
+        raise InputError(f"workers must be 0 (train in this process) or more, not {workers}")
+
+
+def check_evaluator(name: str, workers: int | str) -> None:
     """Refuse what `make_evaluator` could not make.
 
     Raises:
-        InputError: If the name is unknown or the number of workers negative.
+        InputError: If the name is unknown or the workers cannot be.
     """
     if name not in EVALUATORS:
         raise unknown("evaluator", name, EVALUATORS)
-    if workers < 0:
-        raise InputError(f"workers must be 0 (train in this process) or more, not {workers}")
+    check_workers(workers)
 
 
 def make_evaluator(
@@ -33,7 +45,7 @@ def make_evaluator(
     recipe: str = "paper",
     seed: int = 0,
     device: str = "auto",
-    workers: int = 0,
+    workers: int | str = 0,
     timeout: float | None = None,
     latency_batch_size: int | None = None,
     store: Path | None = None,
@@ -47,7 +59,8 @@ def make_evaluator(
         recipe: How a student is trained.
         seed: Of the students' trainings.
         device: `auto`, `cpu`, `cuda`, ...
-        workers: Processes that train side by side; with 0 the calling process trains.
+        workers: Processes that train side by side; with 0 the calling process trains; `ray` trains on the cores of a Ray
+            cluster of its own, `ray:ADDRESS` on those of one that is running.
         timeout: Seconds after which a student's training is given up.
         latency_batch_size: If given, students are timed too, with so many images in a forward pass.
         store: SQLite file to look students up in and keep them in.
@@ -62,9 +75,14 @@ def make_evaluator(
     from n2n_gym.evaluators.workers import WorkerEvaluator
 
     check_evaluator(name, workers)
-    evaluator: Evaluator = DistillationEvaluator(problem, recipe, seed, device, timeout)
-    if workers:
-        evaluator = WorkerEvaluator(evaluator, workers)
+    trains = DistillationEvaluator(problem, recipe, seed, device, timeout)
+    evaluator: Evaluator = trains
+    if isinstance(workers, str):
+        from n2n_gym.evaluators.ray import RayEvaluator
+
+        evaluator = RayEvaluator(trains, workers.partition(":")[2] or None)
+    elif workers:
+        evaluator = WorkerEvaluator(trains, workers)
     if store is not None:
         evaluator = StoredEvaluator(evaluator, store, run=run)
     if latency_batch_size is not None:

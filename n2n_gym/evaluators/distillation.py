@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -51,6 +51,11 @@ class DistillationEvaluator(Evaluator):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+    def equipped(self, teacher: Teacher, data: ImageData) -> Self:
+        """This evaluator with teacher and images at hand, where their files are not."""
+        self.__dict__.update(trained_teacher=teacher, data=data)
+        return self
 
     @property
     def teacher(self) -> Architecture:

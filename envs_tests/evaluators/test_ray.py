@@ -1,0 +1,102 @@
+"""The Ray evaluator on a real cluster of several nodes on this machine."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from envs_tests.conftest import toy_arrays
+from n2n_gym.architecture import Architecture, apply_shrinkages
+from n2n_gym.architecture.layers import conv, linear, max_pool, relu
+from n2n_gym.errors import InputError
+from n2n_gym.evaluators import make_evaluator
+from n2n_gym.evaluators.base import WORKER_DIED
+from n2n_gym.evaluators.distillation import DistillationEvaluator
+from n2n_gym.evaluators.store import EvaluationStore
+from n2n_gym.files import write_json
+from n2n_gym.problem import Problem
+
+ray = pytest.importorskip("ray")
+from ray.cluster_utils import Cluster  # noqa: E402
+
+WIDER_TOY = Architecture.chain([conv(40, bias=True), relu(), max_pool(), linear(3)], (1, 8, 8), 3)
+STUDENTS = [apply_shrinkages(WIDER_TOY, [9, 9, filters]) for filters in range(2, 9)]
+
+
+@pytest.fixture(scope="module")
+def problem(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("problem")
+    np.savez(folder / "toy.npz", **toy_arrays(images=400, brightness=12))
+    write_json(folder / "toy.json", WIDER_TOY.to_json())
+    return Problem(str(folder / "toy.json"), str(folder / "toy.npz")), folder / "home"
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head without cores and two nodes with one core each."""
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    made.add_node(num_cpus=1)
+    made.add_node(num_cpus=1)
+    made.wait_for_nodes()
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def _home(problem, monkeypatch):
+    monkeypatch.setenv("N2N_HOME", str(problem[1]))
+
+
+def facts(evaluations):
+    return [(e.accuracy, e.class_accuracy, e.parameters, e.macs, e.reason) for e in evaluations]
+
+
+def test_bit_equal_to_training_in_process_and_kept_in_the_store(problem, cluster, tmp_path):
+    with make_evaluator("distillation", problem[0], device="cpu") as evaluator:
+        expected = facts(evaluator.evaluate(STUDENTS))
+    store = tmp_path / "store.sqlite"
+    with make_evaluator("distillation", problem[0], device="cpu", workers=f"ray:{cluster.address}", store=store) as evaluator:
+        assert facts(evaluator.evaluate(STUDENTS)) == expected
+    assert len(EvaluationStore(store)) == len(STUDENTS)
+    assert len({accuracy for accuracy, *_ in expected}) > 3
+
+
+class Slow(DistillationEvaluator):
+    """Takes its time, so that a node can be killed meanwhile; dies for good at one student."""
+
+    def train_student(self, student):
+        time.sleep(0.5)
+        if student == STUDENTS[2]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().train_student(student)
+
+
+def test_a_node_that_is_killed_costs_no_student_and_a_deadly_student_only_itself(problem, cluster):
+    from n2n_gym.evaluators.ray import RayEvaluator
+
+    ray.cloudpickle.register_pickle_by_value(__import__(Slow.__module__, fromlist=["Slow"]))
+    expected = facts(DistillationEvaluator(problem[0], device="cpu").evaluate(STUDENTS))
+    lost = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    with RayEvaluator(Slow(problem[0], device="cpu"), cluster.address) as evaluator:
+        killer = threading.Timer(3.0, lambda: cluster.remove_node(lost, allow_graceful=False))
+        killer.start()
+        answers = facts(evaluator.evaluate(STUDENTS))
+        killer.join()
+        assert sum(node["Alive"] for node in ray.nodes()) == 3
+    assert answers[2][-1] == WORKER_DIED
+    assert answers[:2] + answers[3:] == expected[:2] + expected[3:]
+
+
+def test_what_cannot_be(problem, monkeypatch):
+    with pytest.raises(InputError, match="there is no Ray cluster at 127.0.0.1:1"):
+        make_evaluator("distillation", problem[0], device="cpu", workers="ray:127.0.0.1:1").evaluate(STUDENTS[:1])
+    with pytest.raises(InputError, match="workers must be a number, ray or ray:ADDRESS, not 'rya'"):
+        make_evaluator("distillation", problem[0], workers="rya")
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(InputError, match=r"pip install 'n2n-gym\[ray\]'"):
+        make_evaluator("distillation", problem[0], workers="ray")

@@ -1,0 +1,147 @@
+"""Students as tasks of a Ray cluster: one machine's cores, or those of many."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from n2n_gym.architecture import Architecture
+from n2n_gym.errors import InputError
+from n2n_gym.evaluators.base import OUT_OF_MEMORY, WORKER_DIED, Evaluation, Evaluator
+from n2n_gym.evaluators.distillation import DistillationEvaluator
+
+if TYPE_CHECKING:
+    from n2n_gym.models.teachers import Teacher
+    from n2n_gym.training import ImageData
+
+RETRIES = 2
+"""Times that a student is tried again whose worker or node was lost."""
+
+
+@dataclass(frozen=True)
+class _Shipment:
+    """Everything that a machine without our files needs to train students."""
+
+    evaluator: DistillationEvaluator
+    teacher: Teacher
+    data: ImageData
+
+
+class RayEvaluator(Evaluator):
+    """Hands students to a Ray cluster, the dearest first, and yields evaluations as they are done.
+
+    Teacher and images go to the cluster's object store, from which each node takes one copy; its processes keep what they
+    unpacked. Ray tries a student again when its worker or node is lost; one that is lost again and again is recorded as
+    failed. Needs `pip install 'n2n-gym[ray]'`, on every machine of a cluster that is joined.
+
+    Args:
+        inner: What trains a student.
+        address: Of a cluster that is running, such as `10.0.0.1:6379`, or `auto` for this machine's; by default one is
+            started on this machine's cores, unless `RAY_ADDRESS` names one or this process is connected already.
+        cpus: Cores that one student takes.
+        gpus: Share of a GPU that one student takes, where students are trained on GPUs.
+
+    Raises:
+        InputError: If Ray is not installed, or there is no cluster at the address.
+    """
+
+    def __init__(
+        self, inner: DistillationEvaluator, address: str | None = None, *, cpus: float = 1.0, gpus: float = 0.25
+    ) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise InputError("these workers need Ray: pip install 'n2n-gym[ray]'") from None
+        self.inner = inner
+        self.address = address
+        self._ray = ray
+        self._cpus = cpus
+        self._gpus = gpus
+        self._started = False
+        self._shipped: tuple[str, Any] | None = None
+
+    @property
+    def teacher(self) -> Architecture:
+        return self.inner.teacher
+
+    def context(self) -> dict[str, Any]:
+        return self.inner.context()
+
+    def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
+        train = self._task()
+        key, shipment = self._ship()
+        dearest_first = sorted(range(len(students)), key=lambda i: -students[i].macs)
+        tasks = {train.remote(key, [shipment], students[i]): i for i in dearest_first}
+        waiting = list(tasks)
+        try:
+            while waiting:
+                [done], waiting = self._ray.wait(waiting)
+                yield tasks[done], self._evaluation(done, students[tasks[done]])
+        finally:
+            for task in waiting:  # whoever stops listening wants no more of them
+                self._ray.cancel(task, force=True)
+
+    def close(self) -> None:
+        self._shipped = None
+        if self._started:
+            self._ray.shutdown()
+            self._started = False
+        self.inner.close()
+
+    def _evaluation(self, task: Any, student: Architecture) -> Evaluation:
+        errors = self._ray.exceptions
+        try:
+            evaluation: Evaluation = self._ray.get(task)
+        except errors.RayTaskError:
+            raise  # a fault of the program
+        except errors.OutOfMemoryError:
+            return Evaluation.failed(student, self.teacher, OUT_OF_MEMORY)
+        except errors.RayError:
+            return Evaluation.failed(student, self.teacher, WORKER_DIED)
+        return evaluation
+
+    def _task(self) -> Any:
+        if not self._ray.is_initialized():
+            cores = None if self.address or os.environ.get("RAY_ADDRESS") else os.cpu_count()
+            try:
+                _knock(self.address)
+                self._ray.init(self.address, num_cpus=cores, include_dashboard=None if cores is None else False)
+            except (OSError, ValueError) as error:
+                reason = f"there is no Ray cluster at {self.address} ({str(error).splitlines()[0]})"
+                raise InputError(f"{reason}; start one: ray start --head") from None
+            self._started = True
+        gpus = self._gpus if self.context()["device"] == "cuda" else 0
+        return self._ray.remote(num_cpus=self._cpus, num_gpus=gpus, max_retries=RETRIES)(_train)
+
+    def _ship(self) -> tuple[str, Any]:
+        """Put teacher and images where the cluster's nodes find them; once."""
+        if self._shipped is None:
+            shipment = _Shipment(self.inner, self.inner.trained_teacher, self.inner.data)
+            self._shipped = uuid4().hex, self._ray.put(shipment)
+        return self._shipped
+
+
+def _knock(address: str | None) -> None:
+    """Raise OSError at once where nobody listens: Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host:
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+_unpacked: dict[str, DistillationEvaluator] = {}  # in a worker process: the last shipment
+
+
+def _train(key: str, shipment: list[Any], student: Architecture) -> Evaluation:
+    """Train one student in a worker process; the shipment comes in a list so that Ray does not unpack it each time."""
+    import ray
+
+    if key not in _unpacked:
+        shipped: _Shipment = ray.get(shipment[0])
+        _unpacked.clear()
+        _unpacked[key] = shipped.evaluator.equipped(shipped.teacher, shipped.data)
+    [evaluation] = _unpacked[key].evaluate([student])
+    return evaluation
