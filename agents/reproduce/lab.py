@@ -28,7 +28,7 @@ class Scale:
         rollouts: Students per update.
         seeds: Runs that a mean is taken over.
         first_updates: Policy updates that transfer is judged on.
-        limited_width: Factor on the filters of table 4's teachers, whose limits are absolute numbers.
+        limited_widths: Factor on the filters of table 4's teachers, whose limits are absolute numbers.
         limited_iterations: Policy updates in each stage of table 4; limits are hard after 15.
         prunings: Times that the pruning baseline is run; the paper reports the best of 5.
         about: One sentence for the document.
@@ -41,7 +41,7 @@ class Scale:
     rollouts: int
     seeds: int
     first_updates: int
-    limited_width: float
+    limited_widths: dict[str, float]
     limited_iterations: int
     prunings: int
     about: str
@@ -56,7 +56,7 @@ SCALES = {
         rollouts=2,
         seeds=2,
         first_updates=2,
-        limited_width=0.05,
+        limited_widths={"vgg13": 0.05, "vgg19": 0.05},
         limited_iterations=2,
         prunings=1,
         about="a test of the program",
@@ -69,7 +69,7 @@ SCALES = {
         rollouts=5,
         seeds=3,
         first_updates=10,
-        limited_width=0.5,
+        limited_widths={"vgg13": 0.5, "vgg19": 0.3},
         limited_iterations=40,
         prunings=5,
         about="networks an eighth as wide (Conv4 as it is), 1,000 images, 20 policy updates a stage, 3 seeds for means",
@@ -82,7 +82,7 @@ SCALES = {
         rollouts=5,
         seeds=3,
         first_updates=10,
-        limited_width=1.0,
+        limited_widths={"vgg13": 1.0, "vgg19": 1.0},
         limited_iterations=100,
         prunings=5,
         about="the paper's own protocol",

@@ -104,7 +104,7 @@ def table4(lab: Lab) -> Document:
             f"{teacher_name}-{dataset}-limited",
             teacher_name,
             dataset,
-            width=lab.scale.limited_width,
+            width=lab.scale.limited_widths[teacher_name],
             iterations=iterations,
             constraint=(f"parameters<={limit}",),
         )
