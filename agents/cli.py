@@ -73,19 +73,24 @@ def _parse(options: type[Options], command: str, words: list[str]) -> Options:
     if rest:
         assert is_dataclass(options)
         known = [f"--{field.name.replace('_', '-')}" for field in fields(options)]
+        if not known:
+            raise InputError(f"'n2n {command}' takes no options")
         raise unknown("option", rest[0].split("=")[0], known)
     return parsed
 
 
 def _one_line(box: str) -> str:
-    """What tyro's framed message says, without its frame, its title and the help that follows."""
+    """The first paragraph of tyro's framed message, without its frame and its title."""
     lines = [line.strip("│| ") for line in box.splitlines() if line.startswith(("│", "|"))]
-    if not lines:  # a terminal without box characters gets a frame of +, - and |, or none at all
-        lines = [line.strip() for line in box.splitlines()]
-    ruled = [bool(line) and set(line) <= set("─-+|") for line in lines]
-    start = next((i + 1 for i, rule in enumerate(ruled) if rule and i < 2), 0)
-    paragraph = itertools.takewhile(lambda i: not ruled[i], range(start, len(lines)))
-    return " ".join(lines[i] for i in paragraph if lines[i])
+    if not lines:  # no frame at all: the title is a line among the others, with a rule below it
+        plain = [line.strip() for line in box.splitlines()]
+        lines = plain[next((i + 1 for i, line in enumerate(plain) if _rule(line)), 0) :]
+    paragraph = itertools.takewhile(lambda line: line and not _rule(line), lines)
+    return " ".join(paragraph).rstrip(".")
+
+
+def _rule(line: str) -> bool:
+    return bool(line) and set(line) <= set("─-+|")
 
 
 def _compress(words: list[str]) -> None:
@@ -121,7 +126,8 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path) -> Non
         highlight=False,
     )
     for file in ("curves.png", "architectures.png", "result.json"):
-        console.print(str(folder / file), highlight=False, soft_wrap=True)
+        if (folder / file).exists():
+            console.print(str(folder / file), highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,18 +189,13 @@ class TeacherTrain:
 
 def _teacher_train(words: list[str]) -> None:
     options = _parse(TeacherTrain, "teacher train", words)
-    from agents.display import ProgressDisplay
-    from n2n_gym.models.teachers import ready_teacher
+    from agents.display import ProgressDisplay, shown_teacher
     from n2n_gym.problem import Problem
-    from n2n_gym.recipes import teacher_recipe
-    from n2n_gym.training import torch_device
 
     problem = Problem(options.teacher, options.dataset, options.width, options.train_size)
     console = Console()
     with ProgressDisplay(console) as display:
-        display.start("teacher", teacher_recipe(problem.data).epochs)
-        device = torch_device(options.device)
-        teacher = ready_teacher(problem, device=device, on_epoch=lambda epoch, _: display.update(epoch, problem.name))
+        teacher = shown_teacher(problem, options.device, display)
     _print_teacher(console, teacher.name)
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column
+
+if TYPE_CHECKING:
+    from n2n_gym.models.teachers import Teacher
+    from n2n_gym.problem import Problem
 
 
 class Display:
@@ -41,7 +45,7 @@ class ProgressDisplay(Display):
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", table_column=Column(no_wrap=True)),
-            BarColumn(bar_width=12),
+            BarColumn(bar_width=8),
             MofNCompleteColumn(table_column=Column(no_wrap=True)),
             TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[note]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
@@ -75,3 +79,30 @@ class ProgressDisplay(Display):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._progress.stop()
+
+
+def shown_teacher(problem: Problem, device: str, display: Display) -> Teacher:
+    """The trained teacher of a problem; where it must be trained first, that is shown.
+
+    Args:
+        problem: Teacher and data.
+        device: Where it is trained.
+        display: Shows how it goes.
+
+    Raises:
+        InputError: If its data cannot be had, or it cannot be trained.
+    """
+    from n2n_gym.models.teachers import ready_teacher  # torch takes long to import: not for --help
+    from n2n_gym.recipes import teacher_recipe
+    from n2n_gym.training import torch_device
+
+    started = False
+
+    def on_epoch(epoch: int, _accuracy: float) -> None:
+        nonlocal started
+        if not started:
+            display.start("teacher", teacher_recipe(problem.data).epochs)
+            started = True
+        display.update(epoch, problem.name)
+
+    return ready_teacher(problem, device=torch_device(device), on_epoch=on_epoch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,17 +10,16 @@ from typing import Any
 
 from agents.display import Display
 from agents.options import Search
-from agents.run_folder import Episode
+from agents.run_folder import FINALISTS, Episode
 from agents.student import FinalTraining
 from n2n_gym.candidate import Candidate
 from n2n_gym.evaluators.base import Evaluation
 from n2n_gym.evaluators.latency import measured_latency
+from n2n_gym.files import part_of
 from n2n_gym.models.checkpoint import describe_checkpoint, load_checkpoint
 from n2n_gym.models.teachers import Teacher
 from n2n_gym.recipes import final_recipe
 from n2n_gym.rewards import reward_by_name
-
-FINALISTS = "finalists"
 
 
 def finalists(history: Sequence[Episode], count: int) -> list[Episode]:
@@ -130,7 +130,7 @@ class Finals:
         """What the result says of one network; its test images are read now, once."""
         self._trained(candidate)
         if not (self._folder / name).exists():
-            self._final.test(self._place(candidate), self._folder / name)
+            self._test(name, candidate)
         facts = load_checkpoint(self._folder / name).facts  # its weights are looked at too: what is reported is there
         latency = None
         if self._search.limits.need_latency:
@@ -148,6 +148,17 @@ class Finals:
             "latency_ms": latency,
             "violates": [str(limit) for limit in violated],
         }
+
+    def _test(self, name: str, candidate: Candidate) -> None:
+        """Save a finally trained network with its test accuracy; one that was tested as stage 1's best is not tested again."""
+        tested = self._folder / "stage1"
+        trained = describe_checkpoint(self._place(candidate))
+        if tested.exists() and describe_checkpoint(tested)["weights_sha256"] == trained["weights_sha256"]:
+            part = part_of(self._folder / name)
+            shutil.copytree(tested, part)
+            part.rename(self._folder / name)
+        else:
+            self._final.test(self._place(candidate), self._folder / name)
 
     def _searched(self, candidate: Candidate) -> dict[str, Any]:
         """What the result says of a network without a final training."""

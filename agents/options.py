@@ -29,7 +29,7 @@ from n2n_gym.training import torch_device
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What to compress and how; `n2n compress` takes each field as an option."""
+    """What to compress, and how."""
 
     teacher: str = "conv4"
     """Network of the zoo (conv4, vgg11 ... vgg19, resnet18 ... resnet152), or an architecture's .json file."""
@@ -55,7 +55,7 @@ class Search:
     learning_rate: float | None = None
     """Of the agent, in every stage; by default the agent's own (reinforce: 0.003 in stage 1, 0.01 in stage 2)."""
     recipe: str = "paper"
-    """How students are trained during the search."""
+    """How students are trained during the search: paper (5 epochs of distillation)."""
     reward: str = "paper"
     """How students are rewarded: paper or naive."""
     constraint: tyro.conf.UseAppendAction[tuple[str, ...]] = ()

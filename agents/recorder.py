@@ -90,5 +90,5 @@ class Recorder(BaseCallback):
         rewards = [episode.reward for episode in self._episodes]
         mean = sum(rewards[-self._rollouts :]) / self._rollouts
         stored = sum(episode.from_store for episode in self._history)
-        note = f"best {max(rewards):.3f} mean {mean:.3f} students {len(self._history)}, {stored} stored"
+        note = f"best {max(rewards):.3f} mean {mean:.3f} tried {len(self._history)} stored {stored}"
         self._display.update(len(rewards) // self._rollouts, note)

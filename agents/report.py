@@ -53,7 +53,7 @@ def _draw_stage(axes: Axes, episodes: list[Episode]) -> None:
         lowest, highest = [group.min() for _, group in present], [group.max() for _, group in present]
         axes.fill_between(x, lowest, highest, color=colour, alpha=0.12, linewidth=0)
     students = sorted((episode for episode in episodes if not episode.reason), key=lambda episode: episode.parameters)
-    for episode, word, below in zip(students[:1] + students[-1:], ("smallest", "largest"), (-14, 8), strict=False):
+    for episode, word, below in zip(students[:1] + students[-1:], ("smallest", "largest"), (-20, 12), strict=False):
         place = (episode.iteration, episode.reward)
         axes.plot(*place, "o", color="none", markeredgecolor="red", markersize=9)
         right = episode.iteration > 0.8 * max(updates.max(), 1)
@@ -64,6 +64,7 @@ def _draw_stage(axes: Axes, episodes: list[Episode]) -> None:
             textcoords="offset points",
             fontsize=8,
             color="red",
+            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
             ha="right" if right else "left",
         )
     lowest_reward = min(episode.reward for episode in episodes)

@@ -19,6 +19,7 @@ from n2n_gym.files import PART, read_json, sweep, write_json, write_text
 CONFIG = "config.json"
 RESULT = "result.json"
 HISTORY = "history.csv"
+FINALISTS = "finalists"
 LOCK = ".lock"
 
 
@@ -113,12 +114,13 @@ class RunFolder:
             self.start = read_start(path)
             if self.start.configuration != start.configuration:
                 differences = _differences(self.start.configuration, start.configuration)
-                raise InputError(f"{path} holds a run of another configuration ({differences})")
+                raise InputError(f"{path} holds a run of another configuration ({differences}); choose another --out")
             if self.start.identity != start.identity:
                 raise InputError(
                     f"the teacher's, the data set's or the constraints' file has changed since the run in {path} was started"
                 )
             sweep(path)
+            sweep(path / FINALISTS)
         except BaseException:
             self._lock.release()
             raise

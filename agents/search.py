@@ -10,7 +10,7 @@ from typing import Any
 from torch import get_num_threads
 
 from agents.algorithms import algorithm
-from agents.display import Display
+from agents.display import Display, shown_teacher
 from agents.finals import Finals
 from agents.options import Search
 from agents.recorder import Recorder
@@ -27,8 +27,7 @@ from n2n_gym.errors import InputError, check_names
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.evaluators.base import Evaluator, library_versions
 from n2n_gym.files import write_json
-from n2n_gym.models.teachers import Teacher, ready_teacher
-from n2n_gym.recipes import teacher_recipe
+from n2n_gym.models.teachers import Teacher
 from n2n_gym.training import torch_device
 
 NEVER = 10**9
@@ -75,7 +74,7 @@ class _Run:
         self.history = folder.read_history()
 
     def go(self) -> dict[str, Any]:
-        teacher = self._ready_teacher()
+        teacher = shown_teacher(self.search.problem, self.search.device, self.display)
         start = self.search.start
         found: dict[int, Candidate] = {}
         with self._make_evaluator() as evaluator:
@@ -89,19 +88,6 @@ class _Run:
                 "start another run with more --iterations"
             )
         return self._finish(teacher, found)
-
-    def _ready_teacher(self) -> Teacher:
-        recipe = teacher_recipe(self.search.problem.data)
-        started = False
-
-        def on_epoch(epoch: int, _accuracy: float) -> None:
-            nonlocal started
-            if not started:
-                self.display.start("teacher", recipe.epochs)
-                started = True
-            self.display.update(epoch, self.search.problem.name)
-
-        return ready_teacher(self.search.problem, device=torch_device(self.search.device), on_epoch=on_epoch)
 
     def _make_evaluator(self) -> Evaluator:
         workers = self.search.workers

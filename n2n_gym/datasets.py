@@ -265,6 +265,11 @@ def _user_spec(path: str, _modified: int) -> DatasetSpec:
     _check_labels(Path(path), "y_train", images, labels)
     if labels.min() < 0 or labels.max() >= len(labels):
         raise InputError(f"{path}: labels in y_train must count from 0, found {labels.min()} ... {labels.max()}")
+    absent = np.setdiff1d(np.arange(int(labels.max()) + 1), labels)
+    if len(absent):
+        raise InputError(
+            f"{path}: labels in y_train must be 0 to {labels.max()} with images of each; none has label {absent[0]}"
+        )
     _, height, width, channels = images.shape
     counts = [
         np.bincount(images[..., channel].ravel(), minlength=256) / images[..., channel].size for channel in range(channels)
@@ -294,7 +299,7 @@ def _fetch(name: str, path: Path) -> None:
     except ImportError as error:
         raise InputError(f"data set {name} needs {error.name}: pip install {error.name}") from None
     except Exception as error:  # torchvision, urllib, tarfile and PIL each fail in their own way
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(": ")
         raise InputError(
             f"data set {name} is not at {path} and could not be downloaded ({reason}); put a .npz file with "
             f"{', '.join(ARRAYS)} there (images uint8 N x H x W x C, labels int64 N)"

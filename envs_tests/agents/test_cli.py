@@ -35,7 +35,11 @@ def fails(capsys, *words):
         (["compress", "--recipe", "papre"], "unknown recipe 'papre'. Did you mean 'paper'?"),
         (["compress", "--reward", "paepr"], "unknown reward"),
         (["compress", "--stages", "3"], "1+2"),
-        (["compress", "--iterations", "ten"], "--iterations"),
+        (["compress", "--iterations", "ten"], "--iterations: invalid literal for int() with base 10: 'ten'; see n2n compress"),
+        (["compress", "--train-size", "ten"], "could be instantiated from ['ten']; see n2n compress"),
+        (["compress", "--teacher"], "Missing value for argument '--teacher'"),
+        (["compress", "--workers", "many"], "workers must be a number, ray or ray:ADDRESS, not 'many'"),
+        (["teacher", "list", "x"], "'n2n teacher list' takes no options"),
         (["compress", "--iterations", "0"], "iterations must be at least 1"),
         (["compress", "--rollouts", "-1"], "rollouts must be at least 1"),
         (["compress", "--workers", "-1"], "workers must be 0"),
@@ -140,9 +144,9 @@ def test_the_progress_line_fits_a_narrow_terminal():
     console = Console(file=text, force_terminal=True, width=80, color_system=None)
     with ProgressDisplay(console) as display:
         display.start("stage 2", 100)
-        display.update(37, "best 0.981 mean 0.912 students 685, 412 stored")
+        display.update(37, "best 0.981 mean 0.912 tried 1000 stored 912")
     line = [line for line in text.getvalue().split("\r") if "37/100" in line][-1]
-    for part in ("stage 2", "37/100", "best 0.981", "mean 0.912", "students 685"):
+    for part in ("stage 2", "37/100", "best 0.981", "mean 0.912", "tried 1000", "stored 912"):
         assert part in line
     assert ":" in line.split("37/100")[1].split("best")[0]
 

@@ -198,6 +198,17 @@ def test_an_evaluator_of_another_teacher_is_refused(toy_teacher, toy_data):
         play(env, [0] * 4)
 
 
+def test_the_text_shows_sums_and_layers_that_another_leads():
+    env = gym.make("N2N/LayerShrink-v0", teacher="resnet18", render_mode="ansi")
+    env.reset()
+    for _ in range(3):
+        env.step(4)
+    lines = env.render().splitlines()
+    assert len(lines) == len(env.unwrapped.stage.base.nodes)
+    assert sum("add" in line and " and " in line for line in lines) == 8
+    assert any("with 0" in line for line in lines)
+
+
 def test_pictures(toy_env):
     text = toy_env(IDS[0], render_mode="ansi")
     text.reset()
@@ -206,13 +217,17 @@ def test_pictures(toy_env):
     lines = text.render().splitlines()
     assert len(lines) == 4
     assert lines[0].endswith("protected")
-    assert "removed" in lines[1]
+    assert lines[1].startswith("\x1b[90m")
+    assert lines[1].endswith("removed\x1b[0m")
     assert "·" in lines[1]
     assert lines[2].startswith(">")
     shrink = toy_env(IDS[1], render_mode="ansi")
     shrink.reset()
     shrink.step(3)
-    assert "x 0.4" in shrink.render().splitlines()[0]
+    lines = shrink.render().splitlines()
+    assert len(lines) == 4
+    assert "1x1/1" in lines[0]
+    assert lines[0].endswith("kernel x 0.4, padding ?, outputs ?")
     picture = toy_env(IDS[0], render_mode="rgb_array")
     picture.reset()
     before = picture.render()

@@ -152,6 +152,8 @@ class Settings:
         Raises:
             InputError: If one is unknown.
         """
+        if "render_mode" in given:
+            raise InputError("episodes side by side draw no pictures: render a single environment (gym.make)")
         check_names("environment argument", given, (field.name for field in fields(cls)))
         return cls(**given)
 

@@ -94,9 +94,9 @@ class LayerRemovalEnv(CompressionEnv):
     ## Rewards
 
     0 until the last decision, then R = C (2 - C) A / A_teacher, where C = 1 - student's parameters / teacher's and A is
-    the accuracy on validation images that nothing was trained on. A degenerate student gets -1: shapes that do not fit
-    in a residual block, a feature map smaller than its kernel, a linear layer with more than 50,000 inputs, a student
-    that is not smaller than the teacher, a training that failed. Discount with 1.
+    the accuracy on validation images that nothing was trained on. A degenerate student gets -1: no trainable layer left,
+    shapes that do not fit in a residual block, a feature map smaller than its kernel, a linear layer with more than
+    50,000 inputs, a student that is not smaller than the teacher, a training that failed. Discount with 1.
 
     `constraints` limit what a student may cost or must achieve. One that exceeds a limit gets -1 (`relaxation="hard"`), or
     epsilon_t (R + 1) - 1 (`relaxation="relaxed"`), where epsilon_t = (1 - t / 15)^4 tightens with t, the number of policy
@@ -139,7 +139,7 @@ class LayerRemovalEnv(CompressionEnv):
     | `relaxation` | `"hard"` | or `"relaxed"`, `"relaxed:UPDATES"`, `"relaxed:UPDATES:POWER"` |
     | `latency_batch_size` | 1 | images in the forward pass that `latency_ms` is measured on |
     | `evaluator` | `"distillation"` | who judges students |
-    | `seed` | 0 | of the students' trainings; `reset(seed=)` seeds the spaces |
+    | `seed` | 0 | of the students' trainings; nothing in an episode is random, so `reset(seed=)` changes nothing |
     | `device` | `"auto"` | where students are trained |
     | `workers` | 0 | processes that train students, of use in `gym.make_vec`; or `"ray"` |
     | `timeout` | None | seconds after which a student's training is given up: it gets -1 |
@@ -170,7 +170,7 @@ class LayerRemovalEnv(CompressionEnv):
 
 
 class LayerRemovalVectorEnv(CompressionVectorEnv):
-    """Episodes of `LayerRemovalEnv` side by side; takes the same arguments."""
+    """Episodes of `LayerRemovalEnv` side by side; takes the same arguments, but for `render_mode`."""
 
     def __init__(self, num_envs: int = 1, **settings: Any) -> None:
         chosen = Settings.of(settings)

@@ -26,28 +26,42 @@ COLOURS = {
     LayerKind.CONCAT: "#aa3377",
 }
 GREY = "#dddddd"
+ANSI_GREY, ANSI_RESET = "\x1b[90m", "\x1b[0m"
 BAR = 24
 """Characters of the widest layer's bar."""
 
 
 def draw_ansi(stage: Stage, actions: Sequence[int]) -> str:
-    """The decisions so far as a table: layer, width to scale, what was decided."""
-    before, after = _widths(stage.base), _widths(stage.resized(actions))
+    """The network layer by layer: kernel, width to scale, what was decided; removed layers grey, `>` at the next one."""
+    resized = stage.resized(actions)
+    before, after = _widths(stage.base), _widths(resized)
     removed = stage.removed(actions)
     widest = max(before)
+    here = stage.layers[len(actions)][0] if len(actions) < stage.decisions else None
     lines = []
-    for position, layers in enumerate(stage.layers):
-        index = layers[0]
-        layer = stage.base.nodes[index].layer
+    for index, (node, left) in enumerate(zip(stage.base.nodes, resized.nodes, strict=True)):
+        layer = left.layer
         size = f"{layer.kernel}x{layer.kernel}/{layer.stride}" if layer.kernel else ""
-        full, left = (round(BAR * width[index] / widest) or 1 for width in (before, after))
-        bar = ("·" * full if index in removed else "█" * left + "░" * (full - left)).ljust(BAR)
-        variable = stage.variables[position]
-        pointer = ">" if position == len(actions) else " "
-        what = "" if variable is Variable.LAYER else variable.name.lower()
-        decided = stage.describe(position, actions[position]) if position < len(actions) else ""
-        lines.append(f"{pointer}{position:4d}  {layer.kind:<10} {size:<6}{after[index]:6d} {bar} {what:<8}{decided}".rstrip())
+        full, filled = (round(BAR * width[index] / widest) or 1 for width in (before, after))
+        bar = ("·" * full if index in removed else "█" * filled + "░" * (full - filled)).ljust(BAR)
+        said = _decided(stage, actions, index)
+        if len(node.inputs) > 1:
+            said = f"of {' and '.join('image' if i == IMAGE else str(i) for i in node.inputs)}"
+        line = f"{'>' if index == here else ' '}{index:4d}  {layer.kind:<10} {size:<6}{after[index]:6d} {bar} {said}".rstrip()
+        lines.append(f"{ANSI_GREY}{line}{ANSI_RESET}" if index in removed else line)
     return "\n".join(lines)
+
+
+def _decided(stage: Stage, actions: Sequence[int], index: int) -> str:
+    """What was decided of a layer, also where another layer leads."""
+    decisions = []
+    for position, (layers, variable) in enumerate(zip(stage.layers, stage.variables, strict=True)):
+        if index in layers:
+            what = "" if variable is Variable.LAYER else f"{variable.name.lower()} "
+            said = stage.describe(position, actions[position]) if position < len(actions) else "?"
+            lead = "" if index == layers[0] else f" with {layers[0]}"
+            decisions.append(f"{what}{said}{lead}")
+    return ", ".join(decisions)
 
 
 def draw_rgb_array(stage: Stage, actions: Sequence[int]) -> npt.NDArray[np.uint8]:

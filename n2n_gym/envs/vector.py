@@ -22,12 +22,16 @@ Numbers = npt.NDArray[Any]
 class CompressionVectorEnv(VectorEnv[Observation, Actions, Numbers]):
     """`num_envs` episodes in step with each other: all have the same length, so all end together.
 
-    Autoreset is Gymnasium's default: the step after the last one starts the next episodes and ignores its actions.
+    Autoreset is Gymnasium's default: the step after the last one starts the next episodes and ignores its actions. The last
+    step's `info` holds an array for each key of the single environment's, and under `_KEY` which episodes it is of: all.
 
     Args:
         num_envs: Episodes side by side.
         stage: What is decided.
         settings: What is compressed and how a student is judged.
+
+    Raises:
+        InputError: If `num_envs` is less than 1.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}  # type: ignore[misc]

@@ -113,7 +113,7 @@ def _train_teacher(
         network = Network(architecture).to(device)
     outcome = train(network, data, recipe, seed=0, on_epoch=on_epoch)
     if outcome.failure:
-        raise InputError(f"teacher {folder.name}: {outcome.failure} under recipe {recipe.name}; try another width or recipe")
+        raise InputError(f"teacher {folder.name}: {outcome.failure} under recipe {recipe.name}; try another width")
     facts = {
         "name": folder.name,
         "teacher": problem.teacher,

@@ -1,0 +1,163 @@
+"""How long whole searches take to reach a reward: the defaults, and recipe `paper` trained by the paper's published loop.
+
+    python benchmarks/search_time.py [--teacher conv4 --dataset digits] [--iterations 30] [--seeds 3] [--out FILE]
+
+Both searches are stage 1 by the same agent with the same seeds. The published loop trains every student, also one that it
+trained before. Reported is the time after which each search had seen a student with the reward that the published loop's
+search ends with (the smaller of both ends, so that both reach it).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import tyro
+from reference_loop import ReferenceLoop
+from report import Report
+from stable_baselines3.common.callbacks import BaseCallback
+
+from agents.algorithms import algorithm
+from agents.sb3 import BatchedVecEnv
+from n2n_gym.architecture import Architecture
+from n2n_gym.envs.base import Settings
+from n2n_gym.envs.layer_removal import RemovalStage
+from n2n_gym.envs.vector import CompressionVectorEnv
+from n2n_gym.evaluators import make_evaluator
+from n2n_gym.evaluators.base import Evaluation, Evaluator
+from n2n_gym.models.teachers import ready_teacher
+from n2n_gym.problem import Problem
+from n2n_gym.recipes import search_recipe
+from n2n_gym.training import torch_device
+
+
+class ReferenceEvaluator(Evaluator):
+    """The published loop as an evaluator: it remembers nothing.
+
+    Args:
+        problem: Teacher and data.
+        batch_size: Images a step.
+        device: Where.
+    """
+
+    def __init__(self, problem: Problem, batch_size: int, device: str) -> None:
+        where = torch_device(device)
+        self.problem = problem
+        self.trained = ready_teacher(problem, device=where)
+        self.loop = ReferenceLoop(problem, self.trained.checkpoint.network, batch_size=batch_size, device=where)
+
+    @property
+    def teacher(self) -> Architecture:
+        return self.problem.architecture
+
+    def context(self) -> dict[str, Any]:
+        return {"evaluator": "published loop"}
+
+    def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
+        known = self.trained.validation_accuracy
+        for index, accuracy in enumerate(self.loop.evaluate(students)):
+            yield index, Evaluation.of(students[index], self.teacher, accuracy=accuracy, teacher_accuracy=known)
+
+    def evaluate(self, students: Sequence[Architecture]) -> list[Evaluation]:
+        feasible = [i for i, student in enumerate(students) if student.verdict(self.teacher).feasible]
+        done = dict(self.stream([students[i] for i in feasible])) if feasible else {}
+        answers = {feasible[position]: evaluation for position, evaluation in done.items()}
+        return [
+            answers[i] if i in answers else Evaluation.failed(student, self.teacher, student.verdict(self.teacher))
+            for i, student in enumerate(students)
+        ]
+
+
+class BestSoFar(BaseCallback):
+    """Seconds since the start and best reward, after every policy update."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.curve: list[tuple[float, float]] = []
+        self._best = -1.0
+        self._start = time.perf_counter()
+
+    def _on_step(self) -> bool:
+        if self.locals["dones"].all():
+            self._best = max(self._best, float(self.locals["rewards"].max()))
+            self.curve.append((time.perf_counter() - self._start, self._best))
+        return True
+
+    def until(self, reward: float) -> float:
+        """Seconds until that reward was reached."""
+        return next(seconds for seconds, best in self.curve if best >= reward)
+
+
+def main(
+    teacher: str = "conv4",
+    dataset: str = "digits",
+    width: float = 1.0,
+    train_size: int | None = None,
+    iterations: int = 30,
+    seeds: int = 3,
+    device: str = "auto",
+    out: Path | None = None,
+) -> None:
+    """Measure.
+
+    Args:
+        teacher: Network of the zoo.
+        dataset: Data set.
+        width: Factor on the teacher's filters.
+        train_size: Training images; all by default.
+        iterations: Policy updates of each search.
+        seeds: Searches of each kind.
+        device: Where.
+        out: The JSON file.
+    """
+    problem = Problem(teacher, dataset, width, train_size)
+    report = Report(f"search_time-{problem.name}", ("seconds", "seconds_to_reward", "best_reward", "times_faster"), out)
+    workers = (os.cpu_count() or 1) if torch_device(device).type == "cpu" else 0
+    batch_size = search_recipe("paper", problem.data, train_size).batch_size
+    published: list[BestSoFar] = []
+    ours: list[BestSoFar] = []
+    for seed in range(seeds):
+        published.append(search(problem, ReferenceEvaluator(problem, batch_size, device), iterations, seed))
+        with TemporaryDirectory() as folder:
+            store = Path(folder) / "store.sqlite"
+            made = make_evaluator("distillation", problem, seed=seed, device=device, workers=workers, store=store)
+            with made as evaluator:
+                evaluator.context()
+                ours.append(search(problem, evaluator, iterations, seed))
+    goals = [min(a.curve[-1][1], b.curve[-1][1]) for a, b in zip(published, ours, strict=True)]
+    theirs = [curve.until(goal) for curve, goal in zip(published, goals, strict=True)]
+    for label, curves in (("published loop", published), ("defaults", ours)):
+        times = [curve.until(goal) for curve, goal in zip(curves, goals, strict=True)]
+        report.add(
+            f"{problem.name}, {iterations} updates: {label}",
+            seconds=[curve.curve[-1][0] for curve in curves],
+            seconds_to_reward=times,
+            best_reward=[curve.curve[-1][1] for curve in curves],
+            times_faster=[a / b for a, b in zip(theirs, times, strict=True)],
+        )
+    report.facts["curves"] = {"published loop": [c.curve for c in published], "defaults": [c.curve for c in ours]}
+    report.finish()
+
+
+def search(problem: Problem, evaluator: Evaluator, iterations: int, seed: int) -> BestSoFar:
+    """One search of stage 1."""
+    stage = RemovalStage(problem.architecture)
+    settings = Settings(
+        teacher=problem.teacher,
+        dataset=problem.dataset,
+        width=problem.width,
+        train_size=problem.train_size,
+        evaluator=evaluator,
+    )
+    envs = BatchedVecEnv(CompressionVectorEnv(5, stage, settings))
+    recorder = BestSoFar()
+    algorithm("reinforce").make(envs, stage=1, seed=seed).learn(iterations * 5 * stage.decisions, callback=recorder)
+    return recorder
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
