@@ -6,7 +6,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Column
 
 if TYPE_CHECKING:
@@ -56,10 +64,12 @@ class ProgressDisplay(Display):
         self._name = ""
         self._total = 1
         self._tenth = 0
+        self._open: list[list[TaskID]] = []  # the bars of each run that is in progress, a run within a series of runs
 
     def start(self, task: str, total: int, done: int = 0) -> None:
         self._name, self._total, self._tenth = task, total, 10 * done // max(total, 1)
         self._task = self._progress.add_task(task, total=total, completed=done, note="")
+        self._open[-1].append(self._task)
         if not self._console.is_terminal:
             self._console.print(f"{task}: {done} of {total}")
 
@@ -74,11 +84,18 @@ class ProgressDisplay(Display):
         self._console.print(line, soft_wrap=True)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if not self._open:
+            self._progress.start()
+        self._open.append([])
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._progress.stop()
+        bars = self._open.pop()
+        if self._open:
+            for bar in bars:  # the next run of the series has its own
+                self._progress.remove_task(bar)
+        else:
+            self._progress.stop()
 
 
 def shown_teacher(problem: Problem, device: str, display: Display) -> Teacher:

@@ -7,7 +7,7 @@ and size. Following their gradients from a known student's vector, and decoding 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,13 @@ from n2n_gym.architecture.features import DECISION, standard_scores
 
 TRIES = 20
 """Draws from the decoder before an episode that was played already is played again."""
+
+BATCH_SIZE = 64
+LEARNING_RATE = 3e-3
+NOISE = 0.1
+"""Of the embeddings in training, as a share of their spread: it makes neighbours in the embedding neighbours in architecture."""
+REGRESSION_WEIGHT = 10.0
+"""Of the mean squared errors beside the reconstruction's cross-entropy."""
 
 
 class ArchitectureEmbedding(nn.Module):
@@ -106,6 +113,8 @@ class ArchitectureCompression(PlannedSearch):
         **settings: Arguments of `PlannedSearch`.
     """
 
+    _constructor: ClassVar[tuple[str, ...]] = ("warm_up", "training_steps", "descent_steps", "step_size")
+
     def __init__(
         self,
         env: GymEnv | str,
@@ -162,12 +171,11 @@ class ArchitectureCompression(PlannedSearch):
         plans = torch.from_numpy(np.stack(self.plans))
         accuracy, compression, _ = torch.tensor(self.facts, dtype=torch.float32).unbind(1)
         compression = compression.clamp(0, 1)
-        optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+        optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
         for _ in range(self.training_steps):
-            chosen = torch.randint(len(plans), (64,), generator=generator)
+            chosen = torch.randint(len(plans), (BATCH_SIZE,), generator=generator)
             vectors = network.encode(plans[chosen])
-            # a little noise makes neighbours in the embedding neighbours in architecture
-            noisy = vectors + 0.1 * vectors.detach().std() * torch.randn(vectors.shape, generator=generator)
+            noisy = vectors + NOISE * vectors.detach().std() * torch.randn(vectors.shape, generator=generator)
             reconstruction = functional.cross_entropy(network.decode(noisy).transpose(1, 2), plans[chosen])
             predicted = network.predict(noisy)
             regression = sum(
@@ -175,7 +183,7 @@ class ArchitectureCompression(PlannedSearch):
                 for guess, truth in zip(predicted, (accuracy, compression), strict=True)
             )
             optimizer.zero_grad()
-            (reconstruction + 10 * regression).backward()
+            (reconstruction + REGRESSION_WEIGHT * regression).backward()
             optimizer.step()
         return network
 

@@ -13,7 +13,7 @@ import tyro
 
 from agents.run_folder import read_start
 from agents.saving import read_agent
-from n2n_gym.architecture import FACTORS, smallest_student
+from n2n_gym.architecture import FACTORS, student_ranges
 from n2n_gym.candidate import Candidate
 from n2n_gym.constraints import Constraints, relaxation
 from n2n_gym.datasets import load_dataset
@@ -88,6 +88,11 @@ class Search:
     resume: str | None = None
     """Folder of a run to go on with, with the options it was started with."""
 
+    def __post_init__(self) -> None:
+        for name in ("constraint", "policy"):  # in Python one may be given by itself
+            given = getattr(self, name)
+            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
+
     def check(self) -> None:
         """Refuse what cannot be done before anything is.
 
@@ -120,7 +125,7 @@ class Search:
         reward_by_name(self.reward)
         relaxation(self.relaxation)
         if self.limits:
-            self.limits.check(classes=self.problem.data.classes, smallest=smallest_student(self.problem.architecture))
+            self.limits.check(classes=self.problem.data.classes, ranges=student_ranges(self.problem.architecture))
         search_recipe(self.recipe, self.problem.data)
         torch_device(self.device)
         dataset = load_dataset(self.dataset)

@@ -45,10 +45,7 @@ class PlanPolicy(BasePolicy):
         self.register_buffer("plan", torch.zeros(decisions, dtype=torch.int64))
 
     def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
-        position = observation["position"]
-        # Stable-Baselines3 hands discrete observations over as one-hot rows in some places, as numbers in others
-        index = position.argmax(-1) if position.dim() > 1 and position.shape[-1] > 1 else position.long().view(-1)
-        return self.plan[index.clamp(max=len(self.plan) - 1)]
+        return self.plan[observation["position"].long().view(-1).clamp(max=len(self.plan) - 1)]
 
 
 class PlannedSearch(EpisodicAlgorithm):
@@ -64,6 +61,7 @@ class PlannedSearch(EpisodicAlgorithm):
     """
 
     policy: PlanPolicy
+    _constructor: ClassVar[tuple[str, ...]] = ()
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"PlanPolicy": PlanPolicy}
 
     def __init__(
@@ -149,6 +147,7 @@ class PlannedSearch(EpisodicAlgorithm):
             "num_timesteps": self.num_timesteps,
             "n_updates": self._n_updates,
             "rng": self.rng.bit_generator.state,
+            **{name: getattr(self, name) for name in self._constructor},
         }
         save_agent(Path(path), {"plan": self.policy.plan, **self.memory()}, settings)
 
@@ -159,7 +158,7 @@ class PlannedSearch(EpisodicAlgorithm):
         Args:
             path: The file.
             env: To go on in.
-            **settings: Arguments of the constructor.
+            **settings: Arguments of the constructor to set anew.
 
         Raises:
             InputError: If the file is no saved agent of this class, or was saved for another number of decisions.
@@ -167,7 +166,7 @@ class PlannedSearch(EpisodicAlgorithm):
         tensors, saved = read_agent(Path(path), cls.__name__)
         if env is None:
             raise InputError(f"give the environment that {path} is to act in: {cls.__name__}.load(path, env)")
-        agent = cls(env, **settings)
+        agent = cls(env, **{name: saved[name] for name in cls._constructor} | settings)
         if tensors["plan"].shape != agent.policy.plan.shape:
             raise InputError(f"{path} plans {len(tensors['plan'])} decisions, the environment has {len(agent.masks)}")
         agent.policy.plan.copy_(tensors.pop("plan"))
@@ -196,6 +195,8 @@ class RegularizedEvolution(PlannedSearch):
         **settings: Arguments of `PlannedSearch`.
     """
 
+    _constructor: ClassVar[tuple[str, ...]] = ("population_size", "sample_size")
+
     def __init__(self, env: GymEnv | str, *, population_size: int = 50, sample_size: int = 10, **settings: Any) -> None:
         if not 1 <= sample_size <= population_size:
             raise ValueError(f"sample_size must be 1 to population_size ({population_size}), not {sample_size}")
@@ -205,7 +206,7 @@ class RegularizedEvolution(PlannedSearch):
         super().__init__(env, **settings)
 
     def propose(self, count: int) -> Plans:
-        newcomers = min(count, self.population_size - len(self.population))
+        newcomers = min(count, self.population_size - len(self.population)) if self.population else count
         children = [self._child() for _ in range(count - newcomers)]
         return np.concatenate([self.uniform(newcomers), *(child[None] for child in children)])
 

@@ -20,6 +20,9 @@ from n2n_gym.training import ImageData, train
 GRADIENT_BATCHES = 10
 """Batches that a filter's influence is estimated on."""
 
+STEPS_APART = 1_000
+"""Seeds of one pruning's steps lie this close to the next one's: their images never come in the same order."""
+
 BETWEEN = Recipe(name="fine-tune", epochs=1, batch_size=64, learning_rate=1e-3, weight_decay=0.0, hard=1.0)
 """Fine-tuning between two prunings."""
 
@@ -47,10 +50,11 @@ def prune(
     between: Recipe = BETWEEN,
     on_step: Callable[[int, int, float], None] | None = None,
 ) -> Network:
-    """Prune a trained network's filters, a few at a time wherever they matter least, as Molchanov et al. (2016) do.
+    """Prune a trained network's filters, a few at a time wherever they matter least, after Molchanov et al. (2016).
 
-    A filter's influence is the first-order Taylor estimate of what the loss changes without it, normalised within its
-    layer. Filters of layers that meet in a sum go together.
+    A filter's influence is the first-order Taylor estimate of what the loss changes without it, |sum of weight * gradient|
+    over its weights, normalised within its layer. (Molchanov et al. sum activation * gradient over its feature map; this is
+    the form for weights.) Filters of layers that meet in a sum go together.
 
     Args:
         teacher: The trained network; it is left as it is.
@@ -67,15 +71,13 @@ def prune(
     Raises:
         InputError: If `torch-pruning` is not installed.
     """
-    try:
-        import torch_pruning
-    except ImportError:
-        raise InputError("pruning needs torch-pruning: pip install 'n2n-gym[baselines]'") from None
+    check_installed()
+    import torch_pruning
 
     network = copy.deepcopy(teacher)
     best = copy.deepcopy(teacher)
     example = data.batch(data.view(0, augment=False), torch.arange(2, device=data.device))
-    importance = torch_pruning.importance.GroupTaylorImportance()
+    importance = torch_pruning.importance.GroupTaylorImportance(multivariable=True)
     pruner = torch_pruning.pruner.BasePruner(
         network,
         example,
@@ -90,14 +92,26 @@ def prune(
         _accumulate_gradients(network, data, between.batch_size, generator)
         pruner.step()
         network.zero_grad(set_to_none=True)
-        score = train(network, data, between, seed=seed + step).score
-        described = described_by(network)
+        network.architecture = described = described_by(network)
+        score = train(network, data, between, seed=STEPS_APART * seed + step).score
         if on_step is not None:
             on_step(step, described.parameters, score.accuracy)
         if score.accuracy < limits.accuracy or described.parameters < limits.parameters:
             break
         best = rebuilt(network)
     return best
+
+
+def check_installed() -> None:
+    """Refuse to prune without torch-pruning.
+
+    Raises:
+        InputError: If it is not installed.
+    """
+    try:
+        import torch_pruning  # noqa: F401
+    except ImportError:
+        raise InputError("pruning needs torch-pruning: pip install 'n2n-gym[baselines]'") from None
 
 
 def described_by(network: Network) -> Architecture:

@@ -116,9 +116,8 @@ class RunFolder:
                 differences = _differences(self.start.configuration, start.configuration)
                 raise InputError(f"{path} holds a run of another configuration ({differences}); choose another --out")
             if self.start.identity != start.identity:
-                raise InputError(
-                    f"the teacher's, the data set's or the constraints' file has changed since the run in {path} was started"
-                )
+                whose = "the teacher's, the data set's, the constraints' or a policy's"
+                raise InputError(f"{whose} file has changed since the run in {path} was started")
             sweep(path)
             sweep(path / FINALISTS)
         except BaseException:

@@ -73,7 +73,7 @@ def single_rate(env: gym.Env, seconds: float, *, terminal: bool) -> float:
     return steps / spent
 
 
-def vector_rate(envs: gym.vector.VectorEnv, length: int | None, seconds: float) -> float:
+def vector_rate(envs: gym.vector.VectorEnv, length: int, seconds: float) -> float:
     """Steps of single environments per second, without those that end episodes."""
     rng = np.random.default_rng(0)
     actions = rng.integers(0, envs.single_action_space.n, (256, envs.num_envs))
@@ -81,7 +81,7 @@ def vector_rate(envs: gym.vector.VectorEnv, length: int | None, seconds: float) 
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         envs.reset(seed=0)
-        block = (length or 17) - 1
+        block = length - 1
         start = time.perf_counter()
         for i in range(block):
             envs.step(actions[i % 256])
@@ -111,7 +111,7 @@ def main(seconds: float = 1.0, repeats: int = 5, out: Path | None = None) -> Non
         repeats: Repetitions.
         out: The JSON file.
     """
-    report = Report("env_steps", ("steps_per_second", "times_cartpole", "episode_ms", "ms_per_decision"), out)
+    report = Report("env_steps", ("steps_per_second", "times_cartpole", "times_single", "episode_ms", "ms_per_decision"), out)
     cartpole = gym.make("CartPole-v1").unwrapped
     makers: dict[str, Callable[[], gym.Env]] = {"CartPole-v1": lambda: cartpole}
     for stage in ("LayerRemoval", "LayerShrink"):

@@ -99,6 +99,7 @@ def long_trainings(problem: Problem, students: list[Architecture], device: str) 
             problem.architecture,
             accuracy=outcome.score.accuracy,
             teacher_accuracy=teacher.validation_accuracy,
+            reason=outcome.failure,
         )
         rewards.append(paper_reward(evaluation))
     return np.array([rewards])

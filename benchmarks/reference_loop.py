@@ -58,10 +58,18 @@ class ReferenceLoop:
         batch_size: Images a step.
         device: Where.
         epochs: Passes over the images.
+        seed: Of initial weights and order of images.
     """
 
     def __init__(
-        self, problem: Problem, teacher: nn.Module, *, batch_size: int, device: torch.device, epochs: int = 5
+        self,
+        problem: Problem,
+        teacher: nn.Module,
+        *,
+        batch_size: int,
+        device: torch.device,
+        epochs: int = 5,
+        seed: int = 0,
     ) -> None:
         dataset = load_dataset(problem.dataset)
         train, validation = dataset.split(problem.train_size)
@@ -72,6 +80,7 @@ class ReferenceLoop:
         self.epochs = epochs
         pictures = Pictures(images[train], labels[train], _transform(dataset.spec, side, augment=True))
         held_out = Pictures(images[validation], labels[validation], _transform(dataset.spec, side, augment=False))
+        torch.manual_seed(seed)
         self.train_loader = DataLoader(pictures, batch_size, shuffle=True, num_workers=1)
         self.test_loader = DataLoader(held_out, batch_size, num_workers=1)
 

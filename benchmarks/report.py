@@ -3,44 +3,19 @@
 from __future__ import annotations
 
 import datetime
-import os
-import platform
 import sys
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
+from agents.machine import machine
 from n2n_gym.evaluators.base import library_versions
 from n2n_gym.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
-
-
-def machine() -> dict[str, Any]:
-    """What the measurements were made on."""
-    facts: dict[str, Any] = {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-    }
-    if torch.cuda.is_available():
-        facts["gpu"] = torch.cuda.get_device_name()
-    return facts
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor()
 
 
 class Report:
@@ -66,14 +41,7 @@ class Report:
         print(f"{label}: {shown}", flush=True)
 
     def finish(self) -> None:
-        """Print the table and write the JSON."""
-        table = Table("case", *self.columns, title=self.name)
-        for row in self.rows:
-            table.add_row(row["case"], *(_cell(row.get(column, "-")) for column in self.columns))
-        Console().print(table)
-        for name, value in self.facts.items():
-            print(f"{name}: {_cell(value)}")
-        self.out.parent.mkdir(parents=True, exist_ok=True)
+        """Write the JSON and print the table."""
         content = {
             "benchmark": self.name,
             "date": datetime.date.today().isoformat(),
@@ -84,10 +52,14 @@ class Report:
             **self.facts,
         }
         write_json(self.out, content)
+        table = Table("case", *self.columns, title=self.name)
+        for row in self.rows:
+            table.add_row(row["case"], *(_cell(row.get(column, "-")) for column in self.columns))
+        Console().print(table)
         print(self.out)
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, list) and value and not isinstance(value[0], str):
+    if isinstance(value, list):
         value = median(value)
     return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

@@ -25,7 +25,7 @@ def main(workers: tuple[int, ...] = (0, 1, 2), students: int = 10, repeats: int 
         repeats: Of every measurement, with other students each time.
         out: The JSON file.
     """
-    report = Report("scaling", ("students_per_minute", "seconds_per_student", "times_first"), out)
+    report = Report("scaling", ("students_per_minute", "seconds_per_student", "cost_of_first"), out)
     conv4 = Problem("conv4", "digits")
     _compare(report, {f"conv4/digits, {count} workers": (conv4, count, students) for count in workers}, repeats)
     most = max(workers)
@@ -45,7 +45,7 @@ def _layers(name: str) -> int:
 
 
 def _compare(report: Report, cases: dict[str, tuple[Problem, int, int]], repeats: int) -> None:
-    """One family of measurements; the first is what the others are multiples of."""
+    """One family of measurements; the first one's cost per student is what the others' are multiples of."""
     first: list[float] = []
     for label, (problem, workers, count) in cases.items():
         drawn = random_students(problem.architecture, count * repeats)
@@ -61,7 +61,7 @@ def _compare(report: Report, cases: dict[str, tuple[Problem, int, int]], repeats
             label,
             students_per_minute=[60 / s for s in seconds],
             seconds_per_student=seconds,
-            times_first=[b / a for a, b in zip(seconds, first, strict=True)],
+            cost_of_first=[b / a for a, b in zip(seconds, first, strict=True)],
         )
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import n2n_gym  # noqa: F401
 from envs_tests.conftest import FormulaEvaluator
-from n2n_gym.architecture import apply_removals, apply_shrinkages, removal_decisions, shrink_decisions, smallest_student
+from n2n_gym.architecture import apply_removals, apply_shrinkages, removal_decisions, shrink_decisions, student_ranges
 from n2n_gym.constraints import Constraint, Constraints, Relaxation, relaxation
 from n2n_gym.errors import InputError
 from n2n_gym.evaluators.base import Evaluation
@@ -63,6 +63,17 @@ def test_linear_combinations_from_python_say_what_they_mean(weights, bound):
     assert (constraint.excess(STUDENT) > 0) == (total > bound)
 
 
+def test_limits_from_python_go_wherever_text_goes():
+    sizes = Constraint.of({"parameters": 1, "class_accuracy[2]": -500}, at_most=600)
+    assert str(sizes) == "1*parameters - 500*class_accuracy[2] <= 600"
+    both = Constraints.parse([sizes, "macs<=1e6"])
+    assert [row.excess(STUDENT) <= 0 for row in both.rows] == [True, True]
+    assert gym.make("N2N/LayerRemoval-v0", constraints=Constraint.of({"parameters": 1}, at_most=1e5))
+    for wrong in ({"parametrs": 1}, {"parameters+macs": 2}, {"parameters": float("nan")}, {"parameters": 0}):
+        with pytest.raises(InputError):
+            Constraint.of(wrong, at_most=1)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -88,6 +99,10 @@ def test_a_misspelt_limit_is_said(text, message):
     [
         ("parameters<=100", "no student can keep parameters<=100: parameters is always at least 130"),
         ("accuracy>=1.01", "accuracy is always at most 1"),
+        ("activation_bytes<=255", "activation_bytes is always at least"),
+        ("macs<=600", "macs is always at least"),
+        ("parameters>=1e12", "parameters is always at most 131,465"),
+        ("latency_ms<=0", "latency_ms is always at least"),
         ("class_accuracy[10]>=0.5", "there are classes 0 to 9"),
         ("latency_ms<=0; parameters<=100", "no student can keep"),
         (
@@ -122,14 +137,14 @@ def test_from_a_file(tmp_path):
 @pytest.mark.parametrize("name", ["conv4", "vgg11", "resnet18"])
 def test_no_student_is_smaller_than_the_smallest(name):
     teacher = network(name, (3, 32, 32), 10, width=0.5)
-    bounds = smallest_student(teacher)
+    bounds = student_ranges(teacher)
     rng = np.random.default_rng(0)
     for share in (0.5, 0.9, 1.0) * 5:
         student = apply_removals(teacher, (rng.random(len(removal_decisions(teacher))) < share).astype(int).tolist())
         student = apply_shrinkages(student, [0] * len(shrink_decisions(student)))
         if student.verdict(teacher).feasible:
-            for quantity, bound in bounds.items():
-                assert getattr(student, quantity) >= bound
+            for quantity, (low, high) in bounds.items():
+                assert low <= getattr(student, quantity) <= high
 
 
 def test_epsilon_is_the_authors_by_default():
@@ -138,7 +153,9 @@ def test_epsilon_is_the_authors_by_default():
     assert relaxation("relaxed") == epsilon
     assert relaxation("relaxed:30:2")(15) == pytest.approx(0.25)
     assert relaxation("hard")(0) == 0
-    for wrong in ("soft", "relaxed:x", "relaxed:1:2:3", "relaxed:-1", "hard:3"):
+    with pytest.raises(InputError, match="at least 0 updates and a power above 0, not -1"):
+        relaxation("relaxed:-1")
+    for wrong in ("soft", "relaxed:x", "relaxed:1:2:3", "hard:3"):
         with pytest.raises(InputError):
             relaxation(wrong)
 

@@ -140,21 +140,18 @@ def test_validation_and_test_images_are_not_trained_on(toy_problem):
     assert not train_images & held_out
 
 
-def test_bfloat16_is_for_networks_large_enough_on_devices_that_have_it(monkeypatch):
-    small, large = zoo.network("conv4", (1, 8, 8)), zoo.network("conv4", (1, 28, 28))
-    for has in (True, False):
-        monkeypatch.setattr("n2n_gym.training.has_bf16", lambda device, has=has: has)
-        assert pays_in_bf16(large, torch.device("cpu")) is has
-        assert not pays_in_bf16(small, torch.device("cpu"))
+def test_bfloat16_is_for_networks_large_enough():
+    assert pays_in_bf16(zoo.network("conv4", (1, 28, 28)))
+    assert not pays_in_bf16(zoo.network("conv4", (1, 8, 8)))
 
 
 def test_bfloat16_trains_as_well_and_leaves_float32(toy_problem, data, monkeypatch):
     accuracies, seen = [], []
+    monkeypatch.setattr("n2n_gym.training.BF16_MACS", 1)
     for bf16 in (False, True):
-        monkeypatch.setattr("n2n_gym.training.pays_in_bf16", lambda architecture, device, bf16=bf16: bf16)
         student = network(toy_problem)
         student.layers[0].register_forward_hook(lambda layer, _inputs, output: seen.append((layer.training, output.dtype)))
-        accuracies.append(train(student, data, LABELS, seed=0).score.accuracy)
+        accuracies.append(train(student, data, LABELS, seed=0, bf16=bf16).score.accuracy)
         assert all(parameter.dtype is torch.float32 for parameter in student.parameters())
     assert min(accuracies) > 0.8
     assert set(seen) == {(True, torch.float32), (True, torch.bfloat16), (False, torch.float32)}

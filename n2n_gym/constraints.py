@@ -35,8 +35,18 @@ QUANTITIES: dict[str, Callable[[Evaluation], float]] = {
 
 CLASS_ACCURACY = "class_accuracy"
 
+SHORTEST_MS = 1e-6
+_RANGES: dict[str, Range] = {
+    "accuracy": (0.0, 1.0),
+    CLASS_ACCURACY: (0.0, 1.0),
+    "latency_ms": (SHORTEST_MS, math.inf),
+}
+"""Between what a quantity lies whatever the teacher."""
+
 _NUMBER = r"(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_TERM = re.compile(rf"(?P<sign>[+-])(?:(?P<factor>{_NUMBER})\*)?(?P<name>[a-z_]+)(?:\[(?P<index>\d+)\])?")
+_NAME = r"(?P<name>[a-z_]+)(?:\[(?P<index>\d+)\])?"
+_QUANTITY = re.compile(_NAME)
+_TERM = re.compile(rf"(?P<sign>[+-])(?:(?P<factor>{_NUMBER})\*)?(?P<quantity>{_NAME})")
 _LIMIT = re.compile(rf"(?P<sum>[^<>=]+)(?P<side><=|>=)(?P<bound>[+-]?{_NUMBER})")
 _EXAMPLE = 'write it like "parameters<=20000", "class_accuracy[3]>=0.9" or "2*parameters + macs <= 1e6"'
 
@@ -58,6 +68,18 @@ class Quantity:
             raise unknown("constrained quantity", self.name, (*QUANTITIES, CLASS_ACCURACY))
         if (self.name == CLASS_ACCURACY) != (self.index is not None):
             raise InputError("class_accuracy, and nothing else, takes the number of a class: class_accuracy[3]>=0.9")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """A quantity from its name, such as `parameters` or `class_accuracy[3]`.
+
+        Raises:
+            InputError: If there is none of that name.
+        """
+        match = _QUANTITY.fullmatch(text.strip())
+        if match is None:
+            raise unknown("constrained quantity", text, (*QUANTITIES, CLASS_ACCURACY))
+        return cls(match["name"], int(match["index"]) if match["index"] else None)
 
     def of(self, evaluation: Evaluation) -> float:
         """Its value for one student."""
@@ -103,8 +125,7 @@ class Constraint:
             term = _TERM.match(rest)
             if term is None:
                 raise InputError(f"cannot read {rest!r} in the constraint {text!r}; {_EXAMPLE}")
-            quantity = Quantity(term["name"], int(term["index"]) if term["index"] else None)
-            coefficients[quantity] += side * float(term["sign"] + (term["factor"] or "1"))
+            coefficients[Quantity.parse(term["quantity"])] += side * float(term["sign"] + (term["factor"] or "1"))
             rest = rest[term.end() :]
         numbers = (*coefficients.values(), float(limit["bound"]))
         if not all(map(math.isfinite, numbers)) or not any(coefficients.values()):
@@ -118,9 +139,16 @@ class Constraint:
         Args:
             coefficients: A weight for each quantity's name (`class_accuracy[3]` for a class).
             at_most: The largest value of the weighted sum.
+
+        Raises:
+            InputError: If a quantity is unknown or a number not finite.
         """
-        terms = "".join(f"{'-' if weight < 0 else '+'}{abs(weight):.17g}*{name}" for name, weight in coefficients.items())
-        return cls.parse(f"{terms.removeprefix('+')} <= {at_most:.17g}")
+        weights = {Quantity.parse(name): float(weight) for name, weight in coefficients.items()}
+        numbers = (*weights.values(), float(at_most))
+        text = " + ".join(f"{weight:g}*{quantity}" for quantity, weight in weights.items()) + f" <= {at_most:g}"
+        if not all(map(math.isfinite, numbers)) or not any(weights.values()):
+            raise InputError(f"the constraint {text!r} limits nothing: a number is too large, or all are 0")
+        return cls(tuple(sorted(weights.items())), float(at_most), text.replace("+ -", "- "))
 
     def excess(self, evaluation: Evaluation) -> float:
         """By how much the sum exceeds the bound, as a share of the bound; 0 or less if the limit is kept."""
@@ -136,6 +164,10 @@ class Constraint:
         return self.text
 
 
+Limits = str | Constraint | Iterable[str | Constraint]
+"""How users give limits."""
+
+
 @dataclass(frozen=True)
 class Constraints:
     """All limits that a student must keep; falsy if there are none.
@@ -147,8 +179,8 @@ class Constraints:
     rows: tuple[Constraint, ...] = ()
 
     @classmethod
-    def parse(cls, texts: str | Iterable[str]) -> Self:
-        """Limits from text: each is a limit, several with `;` between them, or a `.json` file.
+    def parse(cls, limits: Limits) -> Self:
+        """Limits from text: each is a limit, several with `;` between them, or a `.json` file; or from `Constraint`s.
 
         A file holds `{"constraints": [...]}`; an item is a text, or an object such as
         `{"coefficients": {"parameters": 1, "macs": 0.01}, "at_most": 50000}`.
@@ -157,7 +189,10 @@ class Constraints:
             InputError: If one cannot be read.
         """
         rows: list[Constraint] = []
-        for text in [texts] if isinstance(texts, str) else texts:
+        for text in [limits] if isinstance(limits, str | Constraint) else limits:
+            if isinstance(text, Constraint):
+                rows.append(text)
+                continue
             for part in filter(None, map(str.strip, text.split(";"))):
                 rows += _of_file(Path(part).expanduser()) if part.endswith(".json") else [Constraint.parse(part)]
         return cls(tuple(rows))
@@ -176,31 +211,30 @@ class Constraints:
         """The limits that a student does not keep."""
         return tuple(row for row in self.rows if row.excess(evaluation) > 0)
 
-    def check(self, *, classes: int, smallest: Mapping[str, float]) -> None:
+    def check(self, *, classes: int, ranges: Mapping[str, Range]) -> None:
         """Refuse limits that no student can keep.
 
         Args:
             classes: How many classes there are.
-            smallest: A number for some of the quantities that no student's lies below.
+            ranges: For some of the quantities, between which numbers every student's lies.
 
         Raises:
             InputError: If a class does not exist, or a limit cannot be kept, alone or beside the others.
         """
-        ranges: dict[Quantity, Range] = {}
+        possible: dict[Quantity, Range] = {}
         for quantity in self.quantities:
             if quantity.index is not None and quantity.index >= classes:
                 raise InputError(f"{quantity}: there are classes 0 to {classes - 1}")
-            highest = 1.0 if quantity.name in ("accuracy", CLASS_ACCURACY) else math.inf
-            ranges[quantity] = (smallest.get(quantity.name, 0.0), highest)
+            possible[quantity] = ranges.get(quantity.name, _RANGES.get(quantity.name, (0.0, math.inf)))
         for row in self.rows:
-            self._check_row(row, ranges)
+            self._check_row(row, possible)
             if len(row.coefficients) == 1:  # what the others must be compatible with
                 [(quantity, weight)] = row.coefficients
-                low, high = ranges[quantity]
+                low, high = possible[quantity]
                 limit = row.bound / weight
-                ranges[quantity] = (low, min(high, limit)) if weight > 0 else (max(low, limit), high)
+                possible[quantity] = (low, min(high, limit)) if weight > 0 else (max(low, limit), high)
         for row in self.rows:
-            self._check_row(row, ranges)
+            self._check_row(row, possible)
 
     @staticmethod
     def _check_row(row: Constraint, ranges: Mapping[Quantity, Range]) -> None:
@@ -258,6 +292,8 @@ def relaxation(text: str) -> Relaxation:
             return Relaxation(updates=0)
         if word == "relaxed" and len(numbers) <= 2:
             return Relaxation(*(convert(number) for convert, number in zip((int, float), numbers, strict=False)))
+    except InputError:
+        raise
     except ValueError:
         pass
     raise unknown("relaxation", text, RELAXATIONS)

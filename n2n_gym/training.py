@@ -55,6 +55,12 @@ def one_thread(device: torch.device) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether torch, or Python, ran out of memory."""
+    words = ("can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(each in str(error) for each in words)
+
+
 BF16_MACS = 2_000_000
 """From so many multiply-accumulates an image on, bfloat16 is faster on the CPUs that compute in it; below, it is not."""
 
@@ -67,9 +73,9 @@ def has_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and supported is not None and bool(supported())
 
 
-def pays_in_bf16(architecture: Architecture, device: torch.device) -> bool:
-    """Whether a network's training steps are faster with convolutions and products in bfloat16 (benchmarks/)."""
-    return architecture.macs >= BF16_MACS and has_bf16(device)
+def pays_in_bf16(architecture: Architecture) -> bool:
+    """Whether a network is large enough to be trained faster in bfloat16, where the device has it (benchmarks/)."""
+    return architecture.macs >= BF16_MACS
 
 
 @dataclass(frozen=True)
@@ -216,9 +222,12 @@ def train(
     *,
     seed: int,
     teacher: TeacherLogits | None = None,
+    bf16: bool | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> Outcome:
-    """Train a network in place: weights in float32, and in bfloat16 what `pays_in_bf16`. Accuracies are float32's.
+    """Train a network in place: weights in float32, convolutions and products of larger networks in bfloat16.
+
+    Accuracies are float32's.
 
     Args:
         network: What to train, on the data's device.
@@ -226,6 +235,7 @@ def train(
         recipe: How.
         seed: Of the order of the images.
         teacher: Source of the soft labels; needed if the recipe's `soft` is not 0.
+        bf16: Whether to compute in bfloat16 what `pays_in_bf16`; by default where the device `has_bf16`.
         on_epoch: Told the epochs done (from 1) and the validation accuracy so far, which is measured after each epoch
             if the recipe has `patience`, and is NaN otherwise until the end.
 
@@ -233,7 +243,7 @@ def train(
         Validation accuracy and, if the loss left the finite numbers and no earlier epoch's weights were kept, the failure.
     """
     network.to(memory_format=torch.channels_last)
-    bf16 = pays_in_bf16(network.architecture, data.device)
+    bf16 = (has_bf16(data.device) if bf16 is None else bf16) and pays_in_bf16(network.architecture)
     optimizer = _optimizer(network, recipe)
     generator = torch.Generator().manual_seed(seed)
     best = _BestWeights(network, recipe.patience) if recipe.patience else None

@@ -55,7 +55,7 @@ def reproduce(
         display: Shows progress.
 
     Returns:
-        What was written as `TARGET.json`, `TARGET.md` and, for a figure, `TARGET.png`.
+        What was written as `TARGET.json` and `TARGET.md`; a figure's pictures are beside them, their names begin with TARGET.
 
     Raises:
         InputError: If a name is unknown.

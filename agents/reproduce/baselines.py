@@ -82,7 +82,7 @@ def distilled(lab: Lab, problem: Problem, name: str) -> dict[str, Any]:
         recipe = final_recipe(problem.data)
         training = FinalTraining(problem, teacher, recipe, seed=0, device=lab.device)
         lab.display.start(f"distilling into {name}", recipe.epochs)
-        architecture = hand_designed(name, problem.architecture.input_shape, problem.data.classes)
+        architecture = hand_designed(name, problem.architecture.input_shape, problem.data.classes, width=problem.width)
         if not (folder / "trained").exists():
             training.run(architecture, folder / "trained", lambda epoch, value: lab.display.update(epoch, f"val {value:.2%}"))
         training.test(folder / "trained", tested)

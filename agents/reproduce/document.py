@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.machine import machine
 from n2n_gym.evaluators.base import library_versions
 from n2n_gym.files import write_json, write_text
 
@@ -74,12 +73,11 @@ class Document:
 
     def write(self, folder: Path, name: str, *, scale: str, about: str, command: str) -> None:
         """Write `NAME.json` and `NAME.md`."""
-        machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
         facts = {
             "title": self.title,
             "scale": scale,
             "command": command,
-            "machine": machine,
+            "machine": machine(),
             "versions": library_versions("gymnasium", "stable-baselines3"),
             "notes": self.notes,
             **self.data,
@@ -91,6 +89,10 @@ class Document:
             lines += ["| " + " | ".join(row) + " |" for row in self.rows]
             lines.append("")
         lines += [f"{note}\n" for note in self.notes]
+        on = machine()
+        lines.append(
+            f"Measured on: {on['processor'] or on['system']}, {on['cores']} cores{', ' + on.get('gpu', '')}".rstrip(", ")
+        )
         write_text(folder / f"{name}.md", "\n".join(lines).rstrip() + "\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from agents.report import draw_curves
 from agents.reproduce.document import Document, Interval
 from agents.reproduce.lab import Lab
 from agents.reproduce.paper import TABLE_1, TABLE_5
-from agents.reproduce.tables import compression_run, transfer
+from agents.reproduce.tables import compression_run, jsonable, transfer
 from n2n_gym.evaluators.base import Evaluation
 from n2n_gym.files import write_whole
 from n2n_gym.rewards import naive_reward, paper_reward
@@ -40,8 +41,7 @@ def search_figure(number: int, networks: Sequence[tuple[str, str]]) -> Callable[
         document = Document(title, ("network", "stage", "mean reward, first updates", "last updates", "best"))
         for teacher, dataset in networks:
             name = f"{dataset}, {teacher}"
-            if reason := lab.missing(dataset):
-                document.notes.append(f"{name} was not run: {reason}")
+            if not lab.available(dataset, name, document):
                 continue
             row = next((row for row in TABLE_1 if (row.teacher, row.dataset) == (teacher, dataset)), None)
             run = compression_run(lab, row) if row else lab.compress(f"{teacher}-{dataset}", teacher, dataset)
@@ -87,8 +87,7 @@ def settings_figure(number: int, about: str, kinds: Mapping[str, dict[str, Any]]
 
 def _compared(lab: Lab, number: int, title: str, teacher: str, dataset: str, kinds: Mapping[str, dict[str, Any]]) -> Document:
     document = Document(title, ("line", "mean reward, first updates", "last updates", "best student", "students"))
-    if reason := lab.missing(dataset):
-        document.notes.append(f"not run: {reason}")
+    if not lab.available(dataset, title, document):
         return document
     lines: dict[str, Curves] = {}
     for line, settings in kinds.items():
@@ -117,12 +116,11 @@ def figure10(lab: Lab) -> Document:
     panels: dict[str, dict[str, Curves]] = {}
     for source, target in TABLE_5:
         name = f"{source} to {target}"
-        if reason := lab.missing("cifar10"):
-            document.notes.append(f"{name} was not run: {reason}")
+        if not lab.available("cifar10", name, document):
             continue
         summary = transfer(lab, source, target, "cifar10")
         panels[name] = summary["curves"]
-        document.data[name] = summary["curves"]
+        document.data[name] = jsonable(summary)
         reward = summary["reward"]
         document.rows.append((name, str(reward["pretrained"]), str(reward["scratch"]), str(reward["difference"])))
     if panels:
@@ -171,7 +169,7 @@ def draw_lines(path: Path, panels: Mapping[str, Mapping[str, Curves]]) -> None:
 
 
 def _draw_panel(axes: Axes, title: str, lines: Mapping[str, Curves]) -> None:
-    for (name, curves), colour in zip(lines.items(), COLOURS, strict=False):
+    for (name, curves), colour in zip(lines.items(), cycle(COLOURS), strict=False):
         values = np.array(curves)
         updates = np.arange(values.shape[1])
         axes.plot(updates, values.mean(0), color=colour, label=name)

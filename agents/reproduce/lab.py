@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.display import Display
+from agents.reproduce.document import Document
 from agents.run_folder import Episode, RunFolder, read_start
 from agents.search import compress
 from n2n_gym.datasets import load_dataset
@@ -30,6 +31,7 @@ class Scale:
         first_updates: Policy updates that transfer is judged on.
         limited_widths: Factor on the filters of table 4's teachers, whose limits are absolute numbers.
         limited_iterations: Policy updates in each stage of table 4; limits are hard after 15.
+        finalists: Students of a search that get the final training; the paper trains the best alone.
         prunings: Times that the pruning baseline is run; the paper reports the best of 5.
         about: One sentence for the document.
     """
@@ -43,6 +45,7 @@ class Scale:
     first_updates: int
     limited_widths: dict[str, float]
     limited_iterations: int
+    finalists: int
     prunings: int
     about: str
 
@@ -58,6 +61,7 @@ SCALES = {
         first_updates=2,
         limited_widths={"vgg13": 0.05, "vgg19": 0.05},
         limited_iterations=2,
+        finalists=2,
         prunings=1,
         about="a test of the program",
     ),
@@ -71,6 +75,7 @@ SCALES = {
         first_updates=10,
         limited_widths={"vgg13": 0.5, "vgg19": 0.3},
         limited_iterations=40,
+        finalists=3,
         prunings=5,
         about="networks an eighth as wide (Conv4 as it is), 1,000 images, 20 policy updates a stage, 3 seeds for means",
     ),
@@ -84,8 +89,9 @@ SCALES = {
         first_updates=10,
         limited_widths={"vgg13": 1.0, "vgg19": 1.0},
         limited_iterations=100,
+        finalists=1,
         prunings=5,
-        about="the paper's own protocol",
+        about="the paper's own protocol, but for the differences that the README names",
     ),
 }
 
@@ -151,13 +157,20 @@ class Lab:
             "train_size": self.scale.train_size,
         }
 
-    def missing(self, dataset: str) -> str:
-        """Why a data set cannot be had here, or ""."""
+    def available(self, dataset: str, what: str, document: Document) -> bool:
+        """Whether a data set can be had here; if not, the document gets a note.
+
+        Args:
+            dataset: Name of the data set.
+            what: What cannot be run without it.
+            document: Of the target.
+        """
         try:
             load_dataset(self.scale.dataset or dataset)
         except InputError as error:
-            return str(error)
-        return ""
+            document.notes.append(f"{what} was not run: {error}")
+            return False
+        return True
 
     def compress(self, name: str, teacher: str, dataset: str, **settings: Any) -> Run:
         """A compression run, from wherever its folder says it is.
@@ -174,6 +187,7 @@ class Lab:
             **self.problem(teacher, dataset),
             "iterations": self.scale.iterations,
             "rollouts": self.scale.rollouts,
+            "finalists": self.scale.finalists,
             "device": self.device,
             "workers": self.workers,
             "store": str(self.folder / "evaluations.sqlite"),

@@ -74,8 +74,8 @@ TABLE_4 = {
 """Limit on the parameters and what came of it."""
 
 TABLE_5 = {
-    ("resnet18", "resnet34"): (0.81, 0.50),
-    ("resnet34", "resnet18"): (0.76, 0.53),
-    ("vgg11", "vgg19"): (0.52, -0.07),
+    ("resnet18", "resnet34"): {"reward": (0.81, 0.50), "accuracy": (79.5, 82.4)},
+    ("resnet34", "resnet18"): {"reward": (0.76, 0.53), "accuracy": (82.3, 82.8)},
+    ("vgg11", "vgg19"): {"reward": (0.52, -0.07), "accuracy": (46.0, 20.2)},
 }
-"""Mean reward over the first 10 policy updates, pre-trained and from scratch."""
+"""Means over the first 10 policy updates, pre-trained and from scratch; accuracies in percent."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from agents.pruning import Limits
+from agents.pruning import Limits, check_installed
 from agents.reproduce.baselines import best_pruned, distilled
 from agents.reproduce.document import Document, Interval, percent, times
 from agents.reproduce.lab import Lab, Run
@@ -37,7 +38,7 @@ def table1(lab: Lab) -> Document:
             document.notes.append(f"{name} was not run: {reason}")
             continue
         result = compression_run(lab, row).result
-        document.data[name] = result
+        document.data[name] = {**result, "paper": {part: asdict(reported) for part, reported in row.reported.items()}}
         for part, reported in row.reported.items():
             if part in result:
                 document.rows.append(_cells(f"{name}, {titles[part]}", result[part], reported))
@@ -46,17 +47,22 @@ def table1(lab: Lab) -> Document:
 
 def table2(lab: Lab) -> Document:
     """Pruning as a baseline."""
+    check_installed()
     document = Document("Table 2: pruning", COMPARISON)
     for (dataset, teacher_name), reported in TABLE_2.items():
         name = f"{dataset}, {teacher_name}"
-        if reason := lab.missing(dataset):
-            document.notes.append(f"{name} was not run: {reason}")
+        if not lab.available(dataset, name, document):
             continue
         row = next(row for row in TABLE_1 if (row.dataset, row.teacher) == (dataset, teacher_name))
         ours = compression_run(lab, row).result
         limits = Limits(ours["stage1"]["val_accuracy"] - 0.01, ours["stage1"]["parameters"])
         pruned = best_pruned(lab, Problem(**lab.problem(teacher_name, dataset)), limits)
-        document.data[name] = {"teacher": ours["teacher"], "pruning": pruned, "ours": ours["stage1"]}
+        document.data[name] = {
+            "teacher": ours["teacher"],
+            "pruning": pruned,
+            "ours": ours["stage1"],
+            "paper": asdict(reported),
+        }
         document.rows += [
             _cells(f"{name}, teacher", ours["teacher"], row.reported["teacher"]),
             _cells(f"{name}, pruning", pruned, reported),
@@ -73,8 +79,7 @@ def table3(lab: Lab) -> Document:
     """Knowledge distillation into hand-designed networks."""
     document = Document("Table 3: knowledge distillation with hand-designed models", COMPARISON)
     for dataset in dict.fromkeys(dataset for dataset, _ in TABLE_3):
-        if reason := lab.missing(dataset):
-            document.notes.append(f"{dataset} was not run: {reason}")
+        if not lab.available(dataset, dataset, document):
             continue
         row = next(row for row in TABLE_1 if (row.dataset, row.teacher) == (dataset, "resnet18"))
         ours = compression_run(lab, row).result
@@ -83,11 +88,12 @@ def table3(lab: Lab) -> Document:
             for theirs, name in TABLE_3
             if theirs == dataset
         }
-        document.data[dataset] = {"teacher": ours["teacher"], **students, "ours": ours["student"]}
+        paper = {name: asdict(reported) for (theirs, name), reported in TABLE_3.items() if theirs == dataset}
+        document.data[dataset] = {"teacher": ours["teacher"], **students, "ours": ours["student"], "paper": paper}
         document.rows.append(_cells(f"{dataset}, teacher", ours["teacher"], row.reported["teacher"]))
         document.rows += [_cells(f"{dataset}, {n}", part, TABLE_3[dataset, n]) for n, part in students.items()]
         document.rows.append(_cells(f"{dataset}, ours", ours["student"], row.reported["student"]))
-    document.notes.append("Hand-designed networks have their full width at every scale; the teacher has the scale's.")
+    document.notes.append("Hand-designed networks have their filters scaled by the same factor as the teacher.")
     return document
 
 
@@ -96,8 +102,7 @@ def table4(lab: Lab) -> Document:
     document = Document("Table 4: compression with size constraints", ("limit", *COMPARISON))
     for (dataset, teacher_name), (limit, reported) in TABLE_4.items():
         name = f"{dataset}, {teacher_name}"
-        if reason := lab.missing(dataset):
-            document.notes.append(f"{name} was not run: {reason}")
+        if not lab.available(dataset, name, document):
             continue
         iterations = lab.scale.limited_iterations
         run = lab.compress(
@@ -110,11 +115,20 @@ def table4(lab: Lab) -> Document:
         )
         last = [episode for episode in run.history if episode.stage == 2 and episode.iteration >= iterations - 20]
         kept = sum(not episode.reason and episode.excess == 0 for episode in last) / max(len(last), 1)
-        document.data[name] = {**run.result, "limit": limit, "feasible_in_the_last_20_updates": kept}
+        document.data[name] = {
+            **run.result,
+            "limit": limit,
+            "feasible_in_the_last_20_updates": kept,
+            "paper": asdict(reported),
+        }
         teacher, student = run.result["teacher"], run.result["student"]
         document.rows.append(("-", *_cells(f"{name}, teacher", teacher, None)))
         document.rows.append((f"{limit:,}", *_cells(f"{name}, student", student, reported)))
-        document.notes.append(f"{name}: {kept:.0%} of the students of stage 2's last 20 updates keep the limit.")
+        width = lab.scale.limited_widths[teacher_name]
+        document.notes.append(
+            f"{name}: filters x {width:g}, {iterations} policy updates a stage; "
+            f"{kept:.0%} of the students of stage 2's last 20 updates keep the limit."
+        )
     return document
 
 
@@ -159,22 +173,23 @@ def transfer(lab: Lab, source: str, target: str, dataset: str) -> dict[str, Any]
 def table5(lab: Lab) -> Document:
     """Transfer of policies between teachers."""
     document = Document(f"Table 5: transfer, first {lab.scale.first_updates} policy updates", TRANSFER)
-    for (source, target), (pretrained, scratch) in TABLE_5.items():
-        if reason := lab.missing("cifar10"):
-            document.notes.append(f"{source} to {target} was not run: {reason}")
+    for (source, target), reported in TABLE_5.items():
+        if not lab.available("cifar10", f"{source} to {target}", document):
             continue
         summary = transfer(lab, source, target, "cifar10")
-        document.data[f"{source} to {target}"] = _jsonable(summary)
+        document.data[f"{source} to {target}"] = {**jsonable(summary), "paper": reported}
         for quantity in ("reward", "compression", "accuracy"):
             measured = summary[quantity]
-            reported = f"{pretrained:.2f}, {scratch:.2f}" if quantity == "reward" else "-"
+            paper = ", ".join(f"{value:g}{'%' * (quantity == 'accuracy')}" for value in reported.get(quantity, ())) or "-"
             cells = (str(measured[kind]) for kind in ("pretrained", "scratch", "difference"))
-            document.rows.append((f"{source} to {target}", quantity, *cells, reported))
+            document.rows.append((f"{source} to {target}", quantity, *cells, paper))
     document.notes.append("Means over the seeds, 95% intervals in parentheses; differences are paired by seed.")
+    document.notes.append("A degenerate student counts with its reward of -1, and with accuracy 0.")
     return document
 
 
-def _jsonable(summary: dict[str, Any]) -> dict[str, Any]:
+def jsonable(summary: dict[str, Any]) -> dict[str, Any]:
+    """What `transfer` returns, as JSON data."""
     return {
         name: {kind: value.to_json() if isinstance(value, Interval) else value for kind, value in part.items()}
         for name, part in summary.items()

@@ -151,6 +151,21 @@ def test_the_progress_line_fits_a_narrow_terminal():
     assert ":" in line.split("37/100")[1].split("best")[0]
 
 
+def test_a_series_of_runs_shows_each_run_alone():
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=80, color_system=None)
+    with ProgressDisplay(console) as display:
+        for run in ("first", "second"):
+            with display:
+                display.start(run, 10)
+                display.update(10, "done")
+        display.start("after", 10)
+        display.update(3, "going on")
+    last = text.getvalue().rsplit("\r", 1)[-1]
+    assert "going on" in last
+    assert "first" not in last
+
+
 def test_where_the_output_is_no_terminal_a_line_tells_each_tenth():
     text = io.StringIO()
     with ProgressDisplay(Console(file=text, width=200)) as display:

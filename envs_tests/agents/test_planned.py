@@ -94,11 +94,16 @@ def test_goes_on_after_loading_as_if_it_had_not_stopped(algorithm, tmp_path):
     whole = algorithm(vector(), seed=3, stats_window_size=1000, **settings).learn(6 * 16 * 5)
     first = algorithm(vector(), seed=3, **settings).learn(4 * 16 * 5)
     first.save(tmp_path / "a.policy")
-    second = algorithm.load(tmp_path / "a.policy", vector(), stats_window_size=1000, **settings)
+    second = algorithm.load(tmp_path / "a.policy", vector(), stats_window_size=1000)
     second.learn(2 * 16 * 5, reset_num_timesteps=False)
     assert seen_returns(second) == seen_returns(whole)[-10:]
     assert second.num_timesteps == whole.num_timesteps
     assert second.policy.plan.tolist() == whole.policy.plan.tolist()
+
+
+def test_evolution_with_more_episodes_at_once_than_live():
+    agent = RegularizedEvolution(vector(count=6), population_size=4, sample_size=2, seed=0).learn(3 * 16 * 6)
+    assert len(agent.population) == 4
 
 
 def test_bad_files_are_said(tmp_path):

@@ -18,6 +18,9 @@ def test_sizes_of_table_3(name, parameters):
 @pytest.mark.parametrize("name", sorted(HAND_DESIGNED))
 def test_for_other_images_and_classes(name):
     assert_torch_agrees(hand_designed(name, (1, 28, 28), 100))
+    narrow = hand_designed(name, width=0.25)
+    assert_torch_agrees(narrow)
+    assert 12 < hand_designed(name).parameters / narrow.parameters < 17
 
 
 def test_depths_of_table_3():

@@ -1,6 +1,6 @@
 """What a network is and what an edit does to it: plain data, without torch and without gymnasium."""
 
-from n2n_gym.architecture.bounds import smallest_student
+from n2n_gym.architecture.bounds import student_ranges
 from n2n_gym.architecture.edits import (
     FACTORS,
     KEEP,
@@ -39,5 +39,5 @@ __all__ = [
     "remove",
     "shrink",
     "shrink_decisions",
-    "smallest_student",
+    "student_ranges",
 ]

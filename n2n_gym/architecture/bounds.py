@@ -1,24 +1,29 @@
-"""What no student of a teacher can go below, whatever both stages do."""
+"""Between what any student of a teacher lies, whatever both stages do."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
 
 from n2n_gym.architecture.edits import FACTORS, Variable, removal_decisions, shrink, shrink_decisions
 from n2n_gym.architecture.graph import IMAGE, Architecture
-from n2n_gym.architecture.layers import FLOAT_BYTES, LayerKind
+from n2n_gym.architecture.layers import FLOAT_BYTES, Layer, LayerKind, Shape
+
+Range = tuple[float, float]
 
 
-def smallest_student(teacher: Architecture) -> Mapping[str, float]:
-    """Lower bounds on a student's parameters, MACs and bytes; students come close to that on parameters.
+def student_ranges(teacher: Architecture) -> Mapping[str, Range]:
+    """Bounds on a student's parameters, MACs and bytes; students come close to the lower one on parameters.
 
     Every layer that cannot be removed stays, with its least outputs and kernel, reading as few channels as any layer
-    before it may put out, from a feature map of one pixel.
+    before it may put out, from a feature map of one pixel; those that read the image read all of it.
     """
     decisions = shrink_decisions(teacher)
     least = shrink(teacher, dict.fromkeys((d for d in decisions if d.variable is not Variable.PADDING), FACTORS[0]))
     removable = {decision.layer for decision in removal_decisions(teacher) if not decision.protected}
-    parameters = macs = 0
+    parameters = macs = maps = 0
     narrowest: list[int] = []  # the fewest channels that each layer's output may have
     for index, node in enumerate(least.nodes):
         layer = node.layer
@@ -29,12 +34,24 @@ def smallest_student(teacher: Architecture) -> Mapping[str, float]:
             narrowest.append(min(channels, outputs))
             continue
         narrowest.append(outputs)
-        pixel = (channels, 1, 1)
-        parameters += layer.parameters([pixel])
-        macs += layer.macs([pixel], (outputs, 1, 1))
+        source = teacher.input_shape if node.inputs == (IMAGE,) and layer.kind is LayerKind.CONV else (channels, 1, 1)
+        parameters += layer.parameters([source])
+        kernels = range(layer.kernel, teacher.nodes[index].layer.kernel + 1)
+        options = [(replace(layer, kernel=kernel), (outputs, *_least_side(layer, kernel, source))) for kernel in kernels]
+        macs += min(option.macs([source], output) for option, output in options)
+        if node.inputs == (IMAGE,):
+            maps = prod(teacher.input_shape) + min(prod(output) for _, output in options)
     return {
-        "parameters": parameters,
-        "macs": macs,
-        "model_bytes": FLOAT_BYTES * parameters,
-        "activation_bytes": FLOAT_BYTES * teacher.classes,
+        "parameters": (parameters, teacher.parameters - 1),
+        "macs": (macs, math.inf),
+        "model_bytes": (FLOAT_BYTES * parameters, teacher.model_bytes),
+        "activation_bytes": (FLOAT_BYTES * max(maps, teacher.classes), math.inf),
     }
+
+
+def _least_side(layer: Layer, kernel: int, source: Shape) -> tuple[int, int]:
+    """Height and width that a layer's output has at least with this kernel: without padding."""
+    if layer.kind is not LayerKind.CONV:
+        return 1, 1
+    height, width = (max((side - kernel) // layer.stride + 1, 1) for side in source[1:])
+    return height, width

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.error import InvalidAction, ResetNeeded
 
-from n2n_gym.architecture import Architecture, Variable, smallest_student
+from n2n_gym.architecture import Architecture, Variable, student_ranges
 from n2n_gym.architecture.features import DECISION, HIGH, Rows
-from n2n_gym.constraints import Constraint, Constraints, Schedule, relaxation
+from n2n_gym.constraints import Constraint, Constraints, Limits, Schedule, relaxation
 from n2n_gym.envs.render import draw_ansi, draw_rgb_array
 from n2n_gym.errors import InputError, check_names, unknown
 from n2n_gym.evaluators import check_evaluator, make_evaluator
@@ -135,7 +135,7 @@ class Settings:
     train_size: int | None = None
     recipe: str = "paper"
     reward: str = "paper"
-    constraints: str | Sequence[str] = ""
+    constraints: Limits = ""
     relaxation: str | Schedule = "hard"
     latency_batch_size: int = 1
     evaluator: str | Evaluator = "distillation"
@@ -161,7 +161,7 @@ class Settings:
         reward_by_name(self.reward)
         search_recipe(self.recipe, self.problem.data)
         if self.limits:
-            self.limits.check(classes=self.problem.data.classes, smallest=smallest_student(self.problem.architecture))
+            self.limits.check(classes=self.problem.data.classes, ranges=student_ranges(self.problem.architecture))
         _ = self.schedule
         if isinstance(self.evaluator, str):
             check_evaluator(self.evaluator, self.workers)

@@ -18,7 +18,7 @@ from n2n_gym.models.build import Network
 from n2n_gym.models.teachers import Teacher, ready_teacher
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import Recipe, search_recipe
-from n2n_gym.training import ImageData, Score, TeacherLogits, has_bf16, one_thread, torch_device, train
+from n2n_gym.training import ImageData, Score, TeacherLogits, has_bf16, is_out_of_memory, one_thread, torch_device, train
 
 
 class _OutOfTimeError(Exception):
@@ -52,10 +52,15 @@ class DistillationEvaluator(Evaluator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
-    def equipped(self, teacher: Teacher, data: ImageData) -> Self:
-        """This evaluator with teacher and images at hand, where their files are not."""
-        self.__dict__.update(trained_teacher=teacher, data=data)
+    def equipped(self, teacher: Teacher, data: ImageData, *, bf16: bool) -> Self:
+        """This evaluator with teacher and images at hand, where their files are not, and arithmetic as it is elsewhere."""
+        self.__dict__.update(trained_teacher=teacher, data=data, bf16=bf16)
         return self
+
+    @cached_property
+    def bf16(self) -> bool:
+        """Whether larger students are trained in bfloat16."""
+        return has_bf16(self._device)
 
     @property
     def teacher(self) -> Architecture:
@@ -86,7 +91,7 @@ class DistillationEvaluator(Evaluator):
             "recipe": self._recipe.to_json(),
             "seed": self.seed,
             "device": self._device.type,
-            "bf16": has_bf16(self._device),
+            "bf16": self.bf16,
             "versions": library_versions(),
         }
 
@@ -110,12 +115,12 @@ class DistillationEvaluator(Evaluator):
             with one_thread(self._device), torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 network = Network(student).to(self._device)
-                outcome = train(network, self.data, self._recipe, seed=seed, teacher=logits, on_epoch=check_time)
+                outcome = train(
+                    network, self.data, self._recipe, seed=seed, teacher=logits, bf16=self.bf16, on_epoch=check_time
+                )
                 failure, score = outcome.failure, outcome.score
-        except (MemoryError, torch.OutOfMemoryError):
-            failure = OUT_OF_MEMORY
-        except RuntimeError as error:
-            if not any(words in str(error) for words in ("can't allocate memory", "out of memory")):
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
                 raise
             failure = OUT_OF_MEMORY
         except _OutOfTimeError:

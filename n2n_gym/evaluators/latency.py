@@ -13,9 +13,9 @@ import torch
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
-from n2n_gym.evaluators.base import Evaluation, Evaluator
+from n2n_gym.evaluators.base import OUT_OF_MEMORY, Evaluation, Evaluator
 from n2n_gym.models.build import Network
-from n2n_gym.training import one_thread, torch_device
+from n2n_gym.training import is_out_of_memory, one_thread, torch_device
 
 WARM_UP = 5
 REPEATS = 21
@@ -56,9 +56,17 @@ class LatencyEvaluator(Evaluator):
         }
 
     def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
-        latencies = [self.latency_ms(student) for student in students]
-        for index, evaluation in self.inner.stream(students):
-            yield index, replace(evaluation, latency_ms=latencies[index])
+        latencies: dict[int, float] = {}
+        for index, student in enumerate(students):
+            try:
+                latencies[index] = self.latency_ms(student)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                yield index, Evaluation.failed(student, self.teacher, OUT_OF_MEMORY)
+        timed = list(latencies)
+        for position, evaluation in self.inner.stream([students[i] for i in timed]):
+            yield timed[position], replace(evaluation, latency_ms=latencies[timed[position]])
 
     def latency_ms(self, student: Architecture) -> float:
         """The student's `measured_latency`, measured once."""

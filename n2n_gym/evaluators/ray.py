@@ -29,6 +29,7 @@ class _Shipment:
     evaluator: DistillationEvaluator
     teacher: Teacher
     data: ImageData
+    bf16: bool
 
 
 class RayEvaluator(Evaluator):
@@ -61,7 +62,7 @@ class RayEvaluator(Evaluator):
         self._ray = ray
         self._cpus = cpus
         self._gpus = gpus
-        self._started = False
+        self._task: Any = None
         self._shipped: tuple[str, Any] | None = None
 
     @property
@@ -72,7 +73,7 @@ class RayEvaluator(Evaluator):
         return self.inner.context()
 
     def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
-        train = self._task()
+        train = self._connected()
         key, shipment = self._ship()
         dearest_first = sorted(range(len(students)), key=lambda i: -students[i].macs)
         tasks = {train.remote(key, [shipment], students[i]): i for i in dearest_first}
@@ -86,10 +87,11 @@ class RayEvaluator(Evaluator):
                 self._ray.cancel(task, force=True)
 
     def close(self) -> None:
-        self._shipped = None
-        if self._started:
+        self._shipped = self._task = None
+        _users.discard(id(self))
+        if _started and not _users:
             self._ray.shutdown()
-            self._started = False
+            _started.clear()
         self.inner.close()
 
     def _evaluation(self, task: Any, student: Architecture) -> Evaluation:
@@ -104,23 +106,29 @@ class RayEvaluator(Evaluator):
             return Evaluation.failed(student, self.teacher, WORKER_DIED)
         return evaluation
 
-    def _task(self) -> Any:
+    def _connected(self) -> Any:
+        """The remote function that trains a student, on a cluster that is started or joined first."""
         if not self._ray.is_initialized():
-            cores = None if self.address or os.environ.get("RAY_ADDRESS") else os.cpu_count()
+            address = self.address or os.environ.get("RAY_ADDRESS")
+            cores = None if address else os.cpu_count()
+            self._shipped = None  # what was in another cluster's store is gone
             try:
-                _knock(self.address)
+                _knock(address)
                 self._ray.init(self.address, num_cpus=cores, include_dashboard=None if cores is None else False)
             except (OSError, ValueError) as error:
-                reason = f"there is no Ray cluster at {self.address} ({str(error).splitlines()[0]})"
+                reason = f"there is no Ray cluster at {address} ({str(error).splitlines()[0]})"
                 raise InputError(f"{reason}; start one: ray start --head") from None
-            self._started = True
-        gpus = self._gpus if self.context()["device"] == "cuda" else 0
-        return self._ray.remote(num_cpus=self._cpus, num_gpus=gpus, max_retries=RETRIES)(_train)
+            _started.add("here")
+        _users.add(id(self))
+        if self._task is None:
+            gpus = self._gpus if self.context()["device"] == "cuda" else 0
+            self._task = self._ray.remote(num_cpus=self._cpus, num_gpus=gpus, max_retries=RETRIES)(_train)
+        return self._task
 
     def _ship(self) -> tuple[str, Any]:
         """Put teacher and images where the cluster's nodes find them; once."""
         if self._shipped is None:
-            shipment = _Shipment(self.inner, self.inner.trained_teacher, self.inner.data)
+            shipment = _Shipment(self.inner, self.inner.trained_teacher, self.inner.data, self.inner.bf16)
             self._shipped = uuid4().hex, self._ray.put(shipment)
         return self._shipped
 
@@ -132,6 +140,8 @@ def _knock(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
+_users: set[int] = set()  # the evaluators of this process that use its connection
+_started: set[str] = set()  # not empty if the connection was made here
 _unpacked: dict[str, DistillationEvaluator] = {}  # in a worker process: the last shipment
 
 
@@ -142,6 +152,6 @@ def _train(key: str, shipment: list[Any], student: Architecture) -> Evaluation:
     if key not in _unpacked:
         shipped: _Shipment = ray.get(shipment[0])
         _unpacked.clear()
-        _unpacked[key] = shipped.evaluator.equipped(shipped.teacher, shipped.data)
+        _unpacked[key] = shipped.evaluator.equipped(shipped.teacher, shipped.data, bf16=shipped.bf16)
     [evaluation] = _unpacked[key].evaluate([student])
     return evaluation
