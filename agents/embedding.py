@@ -25,7 +25,7 @@ TRIES = 20
 BATCH_SIZE = 64
 LEARNING_RATE = 3e-3
 NOISE = 0.1
-"""Of the embeddings in training, as a share of their spread: it makes neighbours in the embedding neighbours in architecture."""
+"""On the embeddings in training, as a share of their spread: what lies near each other shall decode alike."""
 REGRESSION_WEIGHT = 10.0
 """Of the mean squared errors beside the reconstruction's cross-entropy."""
 
