@@ -6,7 +6,7 @@ and size. Following their gradients from a known student's vector, and decoding 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agents.planned import PlannedSearch, Plans
+from n2n_gym.architecture import Architecture
 from n2n_gym.architecture.features import DECISION, standard_scores
+from n2n_gym.evaluators.base import Evaluation
 
 TRIES = 20
 """Draws from the decoder before an episode that was played already is played again."""
@@ -101,8 +103,9 @@ class ArchitectureCompression(PlannedSearch):
 
     The first episodes are uniformly random. From then on the encoder-decoder is trained anew before each update, on all
     students so far: to reconstruct them, and to regress their accuracy and compression from the embedding. A student that
-    is degenerate or exceeds a limit counts as one of accuracy 0. From the embeddings of the best students and of random
-    others, gradient steps raise the predicted reward; what is decoded there, and was not played before, is played next.
+    is degenerate or exceeds a limit counts as one of accuracy 0. From the embeddings of the teacher, of the best students
+    and of random others, gradient steps raise the predicted reward; what is decoded there, and was not played before, is
+    played next.
 
     Args:
         env: A compression environment, single or vectorised.
@@ -140,9 +143,11 @@ class ArchitectureCompression(PlannedSearch):
             return self.uniform(count)
         network = self._trained()
         plans = torch.from_numpy(np.stack(self.plans))
+        starts = [self._teacher(), *(plans[index] for index in self._starts(count - 1))]
         with torch.no_grad():
-            vectors = network.encode(plans)
-        ends = self._descend(network, vectors[self._starts(count)], spread=float(vectors.std()))
+            spread = float(network.encode(plans).std())
+            vectors = network.encode(torch.stack(starts))
+        ends = self._descend(network, vectors, spread)
         return self._decoded(network, ends)
 
     def observe(self, plans: Plans, returns: Sequence[float], infos: Sequence[dict[str, Any]]) -> None:
@@ -151,6 +156,24 @@ class ArchitectureCompression(PlannedSearch):
             useless = info["reason"] or info["violated"]
             self.plans.append(plan)
             self.facts.append((0.0 if useless else info["accuracy"], info["compression"], value))
+
+    def study(self, students: Iterable[tuple[Architecture, Evaluation]]) -> int:
+        """Learn from students that were evaluated before, such as `StoredEvaluator.known` gives.
+
+        Args:
+            students: Architectures and evaluations; those that no episode here leads to are passed over.
+
+        Returns:
+            How many were taken up. They count as random episodes of the start.
+        """
+        assert self.env is not None
+        stage, judge = (self.env.get_attr(name)[0] for name in ("stage", "judge"))
+        before = len(self.plans)
+        for student, evaluation in students:
+            if (actions := stage.actions_of(student)) is not None:
+                finished = judge.finished(student, evaluation, actions)
+                self.observe(np.array([actions]), [finished.reward], [finished.info])
+        return len(self.plans) - before
 
     def memory(self) -> dict[str, Tensor]:
         return {
@@ -186,6 +209,11 @@ class ArchitectureCompression(PlannedSearch):
             (reconstruction + REGRESSION_WEIGHT * regression).backward()
             optimizer.step()
         return network
+
+    def _teacher(self) -> Tensor:
+        """The episode that changes nothing."""
+        assert self.env is not None
+        return torch.full((len(self.masks),), self.env.get_attr("stage")[0].keep)
 
     def _starts(self, count: int) -> list[int]:
         """Which students to descend from: the best, and as many others again for what the best have missed."""

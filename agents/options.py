@@ -15,7 +15,7 @@ from agents.run_folder import read_start
 from agents.saving import read_agent
 from n2n_gym.architecture import FACTORS, student_ranges
 from n2n_gym.candidate import Candidate
-from n2n_gym.constraints import Constraints, relaxation
+from n2n_gym.constraints import Constraint, Constraints, relaxation
 from n2n_gym.datasets import load_dataset
 from n2n_gym.envs.layer_shrink import ShrinkStage
 from n2n_gym.errors import InputError, unknown
@@ -89,9 +89,11 @@ class Search:
     """Folder of a run to go on with, with the options it was started with."""
 
     def __post_init__(self) -> None:
-        for name in ("constraint", "policy"):  # in Python one may be given by itself
-            given = getattr(self, name)
-            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
+        for name in ("constraint", "policy"):  # in Python one may be given by itself, and limits as objects
+            given: Any = getattr(self, name)
+            given = (given,) if isinstance(given, str | Path | Constraint) else given
+            object.__setattr__(self, name, tuple(map(str, given)))
+        object.__setattr__(self, "relaxation", str(self.relaxation))
 
     def check(self) -> None:
         """Refuse what cannot be done before anything is.

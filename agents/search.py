@@ -11,6 +11,7 @@ from torch import get_num_threads
 
 from agents.algorithms import algorithm
 from agents.display import Display, shown_teacher
+from agents.embedding import ArchitectureCompression
 from agents.finals import Finals
 from agents.options import Search
 from agents.recorder import Recorder
@@ -26,6 +27,7 @@ from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.errors import InputError, check_names
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.evaluators.base import Evaluator, library_versions
+from n2n_gym.evaluators.store import StoredEvaluator
 from n2n_gym.files import write_json
 from n2n_gym.models.teachers import Teacher
 from n2n_gym.training import torch_device
@@ -139,6 +141,10 @@ class _Run:
             agent = kind.make(envs, stage=stage, seed=seed, learning_rate=learning_rate)
             if stage in self.search.policies:
                 kind.transfer(agent, self.search.policies[stage])
+            if isinstance(agent, ArchitectureCompression) and isinstance(evaluator, StoredEvaluator):
+                # what this run trained is not for it to know beforehand, also when it was killed and begins again
+                run = self.folder.start.run
+                agent.study((student, known) for student, known in evaluator.known() if known.run != run)
         done = agent.num_timesteps // (decisions.decisions * self.search.rollouts)
         self._check_history(stage, done)
         self.history = [e for e in self.history if e.stage < stage or (e.stage == stage and e.iteration < done)]

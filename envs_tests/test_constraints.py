@@ -65,7 +65,8 @@ def test_linear_combinations_from_python_say_what_they_mean(weights, bound):
 
 def test_limits_from_python_go_wherever_text_goes():
     sizes = Constraint.of({"parameters": 1, "class_accuracy[2]": -500}, at_most=600)
-    assert str(sizes) == "1*parameters - 500*class_accuracy[2] <= 600"
+    assert str(sizes) == "1.0*parameters - 500.0*class_accuracy[2] <= 600.0"
+    assert Constraint.parse(str(sizes)).coefficients == sizes.coefficients
     both = Constraints.parse([sizes, "macs<=1e6"])
     assert [row.excess(STUDENT) <= 0 for row in both.rows] == [True, True]
     assert gym.make("N2N/LayerRemoval-v0", constraints=Constraint.of({"parameters": 1}, at_most=1e5))
@@ -150,7 +151,8 @@ def test_no_student_is_smaller_than_the_smallest(name):
 def test_epsilon_is_the_authors_by_default():
     epsilon = Relaxation()
     assert [epsilon(t) for t in (0, 5, 15, 40)] == pytest.approx([1.0, (2 / 3) ** 4, 0.0, 0.0])
-    assert relaxation("relaxed") == epsilon
+    assert relaxation("relaxed") == relaxation(str(epsilon)) == epsilon
+    assert relaxation(str(Relaxation(updates=0)))(0) == 0
     assert relaxation("relaxed:30:2")(15) == pytest.approx(0.25)
     assert relaxation("hard")(0) == 0
     with pytest.raises(InputError, match="at least 0 updates and a power above 0, not -1"):

@@ -145,7 +145,7 @@ class Constraint:
         """
         weights = {Quantity.parse(name): float(weight) for name, weight in coefficients.items()}
         numbers = (*weights.values(), float(at_most))
-        text = " + ".join(f"{weight:g}*{quantity}" for quantity, weight in weights.items()) + f" <= {at_most:g}"
+        text = " + ".join(f"{weight!r}*{quantity}" for quantity, weight in weights.items()) + f" <= {float(at_most)!r}"
         if not all(map(math.isfinite, numbers)) or not any(weights.values()):
             raise InputError(f"the constraint {text!r} limits nothing: a number is too large, or all are 0")
         return cls(tuple(sorted(weights.items())), float(at_most), text.replace("+ -", "- "))
@@ -268,6 +268,9 @@ class Relaxation:
     def __post_init__(self) -> None:
         if self.updates < 0 or not 0 < self.power < math.inf:
             raise InputError(f"a relaxation takes at least 0 updates and a power above 0, not {self.updates}, {self.power:g}")
+
+    def __str__(self) -> str:
+        return f"relaxed:{self.updates}:{self.power!r}" if self.updates else "hard"
 
     def __call__(self, update: int) -> float:
         """epsilon_t in [0, 1] for t = `update`, from 0."""

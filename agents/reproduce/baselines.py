@@ -46,14 +46,17 @@ def best_pruned(lab: Lab, problem: Problem, limits: Limits) -> dict[str, Any]:
             lab.display.update(seed + 1, f"{facts['parameters']:,} parameters, val {facts['val_accuracy']:.2%}")
     attempts = [describe_checkpoint(folder)["facts"] for folder in folders]
     best = folders[max(range(len(folders)), key=lambda seed: attempts[seed]["val_accuracy"])]
-    data = ImageData.of(problem, torch_device(lab.device))
-    network = load_checkpoint(best).network
+    tested = best.with_name(f"{best.name}-tested")
+    if not tested.exists():
+        data = ImageData.of(problem, torch_device(lab.device))
+        network = load_checkpoint(best).network.to(data.device)
+        accuracies = {
+            "val_accuracy": data.validation_score(network).accuracy,
+            "test_accuracy": data.test_score(network).accuracy,
+        }
+        save_checkpoint(tested, network, data.preprocessing, _facts(network.architecture, problem) | accuracies)
     kept = [{name: facts[name] for name in ("parameters", "val_accuracy")} for facts in attempts]
-    return _facts(network.architecture, problem) | {
-        "val_accuracy": data.validation_score(network.to(data.device)).accuracy,
-        "test_accuracy": data.test_score(network).accuracy,
-        "attempts": kept,
-    }
+    return {**load_checkpoint(tested).facts, "attempts": kept}
 
 
 def _prune(lab: Lab, problem: Problem, limits: Limits, folder: Path, seed: int) -> dict[str, Any]:

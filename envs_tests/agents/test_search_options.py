@@ -11,6 +11,7 @@ from agents.search import compress
 from envs_tests.agents.conftest import rows, timeless
 from n2n_gym.architecture import Architecture
 from n2n_gym.architecture.layers import conv, linear, max_pool, relu
+from n2n_gym.constraints import Constraint, Relaxation
 from n2n_gym.errors import InputError
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.files import write_json
@@ -44,6 +45,14 @@ def test_any_agent_leaves_the_same_run_folder_and_survives_a_kill(settings, tmp_
     assert timeless(resumed) == timeless(straight)
     for here, there in zip(rows(settings["out"]), rows(killed["out"]), strict=True):
         assert {**here, "seconds": ""} == {**there, "seconds": ""}
+
+
+def test_limits_and_schedules_as_objects_of_python(settings):
+    limit = Constraint.of({"parameters": 1, "macs": 0.1}, at_most=1e6)
+    result = compress(**settings, constraint=limit, relaxation=Relaxation(updates=3, power=0.5))
+    assert result["configuration"]["constraint"] == ["1.0*parameters + 0.1*macs <= 1000000.0"]
+    assert result["configuration"]["relaxation"] == "relaxed:3:0.5"
+    assert compress(resume=settings["out"]) == result
 
 
 def test_the_student_obeys_the_limits(settings, tmp_path):

@@ -41,6 +41,7 @@ class Stage(ABC):
         variables: What of those layers is decided.
         masks: Which actions have an effect, shape (decisions, actions), bool.
         shows_previous_action: Whether the observation holds the previous action.
+        keep: The action that leaves things as they are.
     """
 
     base: Architecture
@@ -49,10 +50,15 @@ class Stage(ABC):
     variables: tuple[Variable, ...]
     masks: Mask
     shows_previous_action: ClassVar[bool]
+    keep: ClassVar[int]
 
     @abstractmethod
     def student(self, actions: Sequence[int]) -> Architecture:
         """The architecture that a whole episode's actions make of `base`."""
+
+    @abstractmethod
+    def actions_of(self, student: Architecture) -> tuple[int, ...] | None:
+        """A whole episode's actions that lead to an architecture; None if they are not found."""
 
     @abstractmethod
     def describe(self, position: int, action: int) -> str:
@@ -232,11 +238,12 @@ class Judge:
         students = [self.stage.student(actions) for actions in episodes]
         evaluations = self.evaluator.evaluate(students)
         return [
-            self._finished(student, evaluation, tuple(actions))
+            self.finished(student, evaluation, tuple(actions))
             for student, evaluation, actions in zip(students, evaluations, episodes, strict=True)
         ]
 
-    def _finished(self, student: Architecture, evaluation: Evaluation, actions: tuple[int, ...]) -> Finished:
+    def finished(self, student: Architecture, evaluation: Evaluation, actions: tuple[int, ...]) -> Finished:
+        """What an episode that led to a student is worth, given the student's evaluation."""
         reward = self._reward(evaluation)
         violated = () if evaluation.reason else self._settings.limits.violated(evaluation)
         if violated:

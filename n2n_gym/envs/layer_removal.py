@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from n2n_gym.architecture import REMOVE, Architecture, Variable, apply_removals, removal_decisions
+from n2n_gym.architecture import KEEP, REMOVE, Architecture, Variable, apply_removals, removal_decisions
 from n2n_gym.architecture.features import decision_rows
 from n2n_gym.envs.base import CompressionEnv, Settings, Stage
 from n2n_gym.envs.vector import CompressionVectorEnv
@@ -17,6 +17,7 @@ class RemovalStage(Stage):
     """Keep or remove each layer of the teacher (section 3.2.1)."""
 
     shows_previous_action: ClassVar[bool] = False
+    keep: ClassVar[int] = KEEP
 
     def __init__(self, teacher: Architecture) -> None:
         decisions = removal_decisions(teacher)
@@ -29,6 +30,27 @@ class RemovalStage(Stage):
 
     def student(self, actions: Sequence[int]) -> Architecture:
         return apply_removals(self.base, actions)
+
+    def actions_of(self, student: Architecture) -> tuple[int, ...] | None:
+        path = self.base.main_path
+        before = [self.base.nodes[index].layer for index in path]
+        after = [student.nodes[index].layer for index in student.main_path]
+        removable = {layers[0] for layers, mask in zip(self.layers, self.masks, strict=True) if mask[REMOVE]}
+        # fits[i][j]: what is left of the teacher from its layer i on can be the student from its layer j on
+        fits = np.zeros((len(before) + 1, len(after) + 1), dtype=np.bool_)
+        fits[-1, -1] = True
+        for i in reversed(range(len(before))):
+            same = np.array([layer == before[i] for layer in after], dtype=np.bool_)
+            fits[i, :-1] = same & fits[i + 1, 1:]
+            if path[i] in removable:
+                fits[i] |= fits[i + 1]
+        kept: set[int] = set()
+        for i, index in enumerate(path):
+            j = len(kept)
+            if j < len(after) and before[i] == after[j] and fits[i + 1, j + 1]:
+                kept.add(index)
+        actions = tuple(KEEP if layers[0] in kept else REMOVE for layers in self.layers)
+        return actions if self.student(actions) == student else None
 
     def describe(self, position: int, action: int) -> str:
         protected = not self.masks[position, REMOVE]

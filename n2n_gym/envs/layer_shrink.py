@@ -20,6 +20,7 @@ class ShrinkStage(Stage):
     """Shrink each configuration variable of what stage 1 left (section 3.2.2)."""
 
     shows_previous_action: ClassVar[bool] = True
+    keep: ClassVar[int] = len(FACTORS) - 1
 
     def __init__(self, base: Architecture) -> None:
         decisions = shrink_decisions(base)
@@ -39,6 +40,22 @@ class ShrinkStage(Stage):
 
     def student(self, actions: Sequence[int]) -> Architecture:
         return apply_shrinkages(self.base, actions)
+
+    def actions_of(self, student: Architecture) -> tuple[int, ...] | None:
+        if len(student.nodes) != len(self.base.nodes):
+            return None
+        actions = []
+        for decision in self._decisions:
+            lead = decision.layers[0]
+            name = decision.variable.name.lower()
+            wanted = getattr(student.nodes[lead].layer, name)
+            for action in reversed(range(len(FACTORS))):
+                if getattr(shrink(self.base, {decision: FACTORS[action]}).nodes[lead].layer, name) == wanted:
+                    actions.append(action)
+                    break
+            else:
+                return None
+        return tuple(actions) if self.student(actions) == student else None
 
     def describe(self, position: int, action: int) -> str:
         return f"x {FACTORS[action]:g}"

@@ -125,6 +125,13 @@ class StoredEvaluator(Evaluator):
                 self.store.put(self._key(student), student, self._context, evaluation)
             yield missing[position], evaluation
 
+    def known(self) -> Iterator[tuple[Architecture, Evaluation]]:
+        """The students in the store that were evaluated as this evaluator does."""
+        context = json.loads(self._context)
+        for student, theirs, evaluation in self.store:
+            if theirs == context:
+                yield student, evaluation
+
     def close(self) -> None:
         self.inner.close()
         if self._open is not None:
