@@ -166,7 +166,9 @@ def test_a_resumed_run_keeps_its_shared_store(settings, tmp_path, monkeypatch):
     assert compress(resume=settings["out"])["student"] == first["student"]
 
 
-@pytest.mark.parametrize("stage", ["teacher", "history.csv", "stage1.json", "stage2.policy", "stage2.json"])
+@pytest.mark.parametrize(
+    "stage", ["teacher", "history.csv", "stage1.json", "stage2.policy", "stage2.json", "finalists", "student"]
+)
 def test_killed_by_the_system(settings, tmp_path, stage):
     """A real SIGKILL as soon as a file shows up, then --resume from the command line."""
     options = {key: value for key, value in settings.items() if key != "out"}
@@ -190,6 +192,7 @@ def test_killed_by_the_system(settings, tmp_path, stage):
     assert result["command"].endswith(f"--out {out}")
     assert timeless(result) == timeless(straight)
     assert len(EvaluationStore(out / "evaluations.sqlite")) == straight["search"]["trained"]
+    assert not list(out.rglob(".n2n-part-*"))
 
 
 def test_workers_change_nothing(settings, tmp_path):
