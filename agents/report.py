@@ -53,15 +53,16 @@ def _draw_stage(axes: Axes, episodes: list[Episode]) -> None:
         lowest, highest = [group.min() for _, group in present], [group.max() for _, group in present]
         axes.fill_between(x, lowest, highest, color=colour, alpha=0.12, linewidth=0)
     students = sorted((episode for episode in episodes if not episode.reason), key=lambda episode: episode.parameters)
-    for episode, word, below in zip(students[:1] + students[-1:], ("smallest", "largest"), (-20, 12), strict=False):
+    for episode, word, height in zip(students[:1] + students[-1:], ("smallest", "largest"), (0.22, 0.36), strict=False):
         place = (episode.iteration, episode.reward)
         axes.plot(*place, "o", color="none", markeredgecolor="red", markersize=9)
-        right = episode.iteration > 0.8 * max(updates.max(), 1)
+        right = episode.iteration > 0.7 * max(updates.max(), 1)
         axes.annotate(
             f"{word}: {episode.parameters:,} parameters",
             place,
-            xytext=(-8 if right else 8, below),
-            textcoords="offset points",
+            xytext=(episode.iteration + 0.02 * (-1 if right else 1) * max(updates.max(), 1), height),
+            textcoords=("data", "axes fraction"),
+            arrowprops={"arrowstyle": "-", "color": "red", "lw": 0.6, "relpos": (float(right), 1.0)},
             fontsize=8,
             color="red",
             bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
