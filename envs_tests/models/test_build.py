@@ -84,19 +84,19 @@ def test_every_reachable_student(name, shrinks):
     assert Verdict.FEASIBLE in seen
 
 
-@pytest.mark.parametrize("name", ["conv4", "vgg11", "resnet18", "resnet50"])
+@pytest.mark.parametrize("name", ZOO)
 def test_students_run_on_real_numbers(name):
     teacher = network(name, (1, 8, 8), width=0.1)
     ran = 0
-    for seed in range(30):
-        student, _, _ = random_student(teacher, seed, 0.1, shrinks=seed % 2 == 1)
+    for seed in range(20):
+        student, _, _ = random_student(teacher, seed, 0.05, shrinks=seed % 2 == 1)
         if student.verdict().feasible:
             torch.manual_seed(seed)
             logits = Network(student)(torch.rand(2, *student.input_shape))
             assert logits.shape == (2, 10)
             assert logits.isfinite().all()
             ran += 1
-    assert ran >= 5
+    assert ran >= 4
 
 
 def test_whatever_may_follow_a_linear_layer():
