@@ -74,7 +74,7 @@ def test_learns_saves_and_goes_on_as_if_it_had_not_stopped(name, stage, make_env
         ALGORITHMS[other].load(tmp_path / "a.policy", envs, stage=number, seed=0)
 
 
-@pytest.mark.parametrize("name", ["a2c", "ppo", "recurrent-ppo", "maskable-ppo", "evolution", "architecture-compression"])
+@pytest.mark.parametrize("name", ["a2c", "ppo", "recurrent-ppo", "maskable-ppo", "evolution"])
 def test_gets_better(name, make_envs):
     envs = make_envs("removal")
     rewards = Rewards()
