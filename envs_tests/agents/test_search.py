@@ -275,7 +275,7 @@ def test_progress_is_told(settings):
     assert all(task.startswith("final training, ") and task.endswith(" parameters") for task in tasks[3:])
     stage = [note for note in display.notes if note.startswith("best")]
     assert len(stage) == 6
-    assert "students 12" in stage[-1]
+    assert "tried 12" in stage[-1]
     assert stage[-1].endswith("stored")
 
 

@@ -83,10 +83,15 @@ def test_a_node_that_is_killed_costs_no_student_and_a_deadly_student_only_itself
     lost = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     with RayEvaluator(Slow(problem[0], device="cpu"), cluster.address) as evaluator:
-        killer = threading.Timer(3.0, lambda: cluster.remove_node(lost, allow_graceful=False))
+        killed = threading.Event()
+        killer = threading.Timer(3.0, lambda: (killed.set(), cluster.remove_node(lost, allow_graceful=False)))
         killer.start()
         answers = facts(evaluator.evaluate(STUDENTS))
+        assert killed.is_set()
         killer.join()
+        until = time.monotonic() + 60
+        while sum(node["Alive"] for node in ray.nodes()) > 3 and time.monotonic() < until:
+            time.sleep(0.2)
         assert sum(node["Alive"] for node in ray.nodes()) == 3
     assert answers[2][-1] == WORKER_DIED
     assert answers[:2] + answers[3:] == expected[:2] + expected[3:]
