@@ -17,6 +17,19 @@ from n2n_gym.datasets import load_dataset
 from n2n_gym.errors import InputError, by_name
 
 
+@dataclass(frozen=True)
+class Limited:
+    """A teacher of table 4 at some scale.
+
+    Attributes:
+        width: Factor on its filters.
+        parameters: What its students may have at most.
+    """
+
+    width: float
+    parameters: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scale:
     """How much of the paper's protocol is run.
@@ -29,7 +42,7 @@ class Scale:
         rollouts: Students per update.
         seeds: Runs that a mean is taken over.
         first_updates: Policy updates that transfer is judged on.
-        limited_widths: Factor on the filters of table 4's teachers, whose limits are absolute numbers.
+        limited: Table 4's teachers and the limits on their students.
         limited_iterations: Policy updates in each stage of table 4; limits are hard after 15.
         finalists: Students of a search that get the final training; the paper trains the best alone.
         prunings: Times that the pruning baseline is run; the paper reports the best of 5.
@@ -43,7 +56,7 @@ class Scale:
     rollouts: int
     seeds: int
     first_updates: int
-    limited_widths: dict[str, float]
+    limited: dict[str, Limited]
     limited_iterations: int
     finalists: int
     prunings: int
@@ -59,7 +72,7 @@ SCALES = {
         rollouts=2,
         seeds=2,
         first_updates=2,
-        limited_widths={"vgg13": 0.05, "vgg19": 0.05},
+        limited={"vgg13": Limited(0.05, 5_000), "vgg19": Limited(0.05, 10_000)},
         limited_iterations=2,
         finalists=2,
         prunings=1,
@@ -73,7 +86,7 @@ SCALES = {
         rollouts=5,
         seeds=3,
         first_updates=10,
-        limited_widths={"vgg13": 0.5, "vgg19": 0.3},
+        limited={"vgg13": Limited(0.5, 20_000), "vgg19": Limited(0.125, 15_625)},
         limited_iterations=40,
         finalists=3,
         prunings=5,
@@ -87,7 +100,7 @@ SCALES = {
         rollouts=5,
         seeds=3,
         first_updates=10,
-        limited_widths={"vgg13": 1.0, "vgg19": 1.0},
+        limited={"vgg13": Limited(1.0, 20_000), "vgg19": Limited(1.0, 1_000_000)},
         limited_iterations=100,
         finalists=1,
         prunings=5,

@@ -99,8 +99,9 @@ def table3(lab: Lab) -> Document:
 def table4(lab: Lab) -> Document:
     """Compression under a limit on the parameters."""
     document = Document("Table 4: compression with size constraints", ("limit", *COMPARISON))
-    for (dataset, teacher_name), (limit, reported) in TABLE_4.items():
+    for (dataset, teacher_name), reported in TABLE_4.items():
         name = f"{dataset}, {teacher_name}"
+        limited = lab.scale.limited[teacher_name]
         if not lab.available(dataset, name, document):
             continue
         iterations = lab.scale.limited_iterations
@@ -108,24 +109,23 @@ def table4(lab: Lab) -> Document:
             f"{teacher_name}-{dataset}-limited",
             teacher_name,
             dataset,
-            width=lab.scale.limited_widths[teacher_name],
+            width=limited.width,
             iterations=iterations,
-            constraint=(f"parameters<={limit}",),
+            constraint=(f"parameters<={limited.parameters}",),
         )
         last = [episode for episode in run.history if episode.stage == 2 and episode.iteration >= iterations - 20]
         kept = sum(not episode.reason and episode.excess == 0 for episode in last) / max(len(last), 1)
         document.data[name] = {
             **run.result,
-            "limit": limit,
+            "limit": limited.parameters,
             "feasible_in_the_last_20_updates": kept,
             "paper": asdict(reported),
         }
         teacher, student = run.result["teacher"], run.result["student"]
         document.rows.append(("-", *_cells(f"{name}, teacher", teacher, None)))
-        document.rows.append((f"{limit:,}", *_cells(f"{name}, student", student, reported)))
-        width = lab.scale.limited_widths[teacher_name]
+        document.rows.append((f"{limited.parameters:,}", *_cells(f"{name}, student", student, reported)))
         document.notes.append(
-            f"{name}: filters x {width:g}, {iterations} policy updates a stage; "
+            f"{name}: filters x {limited.width:g}, {iterations} policy updates a stage; "
             f"{kept:.0%} of the students of stage 2's last 20 updates keep the limit."
         )
     return document
