@@ -167,10 +167,10 @@ class ArchitectureCompression(PlannedSearch):
             How many were taken up. They count as random episodes of the start.
         """
         assert self.env is not None
-        stage, judge = (self.env.get_attr(name)[0] for name in ("stage", "judge"))
+        judge = self.env.get_attr("judge")[0]
         before = len(self.plans)
         for student, evaluation in students:
-            if (actions := stage.actions_of(student)) is not None:
+            if (actions := self.stage.actions_of(student)) is not None:
                 finished = judge.finished(student, evaluation, actions)
                 self.observe(np.array([actions]), [finished.reward], [finished.info])
         return len(self.plans) - before
@@ -187,9 +187,8 @@ class ArchitectureCompression(PlannedSearch):
 
     def _trained(self) -> ArchitectureEmbedding:
         """The encoder-decoder, trained on everything known; the same for the same knowledge."""
-        assert self.env is not None
         generator = torch.Generator().manual_seed(int(self.rng.integers(2**31)))
-        known = torch.from_numpy(standard_scores(self.env.get_attr("stage")[0].rows[:, :DECISION]))
+        known = torch.from_numpy(standard_scores(self.stage.rows[:, :DECISION]))
         network = ArchitectureEmbedding(known, torch.from_numpy(self.masks), generator=generator)
         plans = torch.from_numpy(np.stack(self.plans))
         accuracy, compression, _ = torch.tensor(self.facts, dtype=torch.float32).unbind(1)
@@ -212,8 +211,7 @@ class ArchitectureCompression(PlannedSearch):
 
     def _teacher(self) -> Tensor:
         """The episode that changes nothing."""
-        assert self.env is not None
-        return torch.full((len(self.masks),), self.env.get_attr("stage")[0].keep)
+        return torch.full((len(self.masks),), self.stage.keep)
 
     def _starts(self, count: int) -> list[int]:
         """Which students to descend from: the best, and as many others again for what the best have missed."""

@@ -13,7 +13,7 @@ import tyro
 
 from agents.run_folder import read_start
 from agents.saving import read_agent
-from n2n_gym.architecture import FACTORS, student_ranges
+from n2n_gym.architecture import FACTORS
 from n2n_gym.candidate import Candidate
 from n2n_gym.constraints import Constraint, Constraints, relaxation
 from n2n_gym.datasets import load_dataset
@@ -112,8 +112,7 @@ class Search:
             raise InputError(f"seed must be 0 to {2**32 - 1}, not {self.seed}")
         if self.timeout is not None and not self.timeout > 0:
             raise InputError(f"timeout must be more than 0 seconds, not {self.timeout:g}")
-        if self.workers is not None:
-            check_workers(self.workers)
+        check_workers(self.workers)
         if not 0 <= self.distillation_weight < float("inf"):
             raise InputError(f"distillation-weight must be 0 or more, not {self.distillation_weight:g}")
         if self.stages not in ("1", "2", "1+2"):
@@ -126,8 +125,7 @@ class Search:
         _ = self.policies
         reward_by_name(self.reward)
         relaxation(self.relaxation)
-        if self.limits:
-            self.limits.check(classes=self.problem.data.classes, ranges=student_ranges(self.problem.architecture))
+        self.limits.check(self.problem)
         search_recipe(self.recipe, self.problem.data)
         torch_device(self.device)
         dataset = load_dataset(self.dataset)

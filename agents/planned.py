@@ -21,6 +21,7 @@ from torch import Tensor
 
 from agents.episodic import EpisodicAlgorithm
 from agents.saving import read_agent, save_agent
+from n2n_gym.envs.base import Stage
 from n2n_gym.errors import InputError
 
 Plans = npt.NDArray[np.int64]
@@ -94,7 +95,8 @@ class PlannedSearch(EpisodicAlgorithm):
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         self.rng = np.random.default_rng(self.seed)
-        self.masks: npt.NDArray[np.bool_] = self.env.get_attr("stage")[0].masks
+        self.stage: Stage = self.env.get_attr("stage")[0]
+        self.masks: npt.NDArray[np.bool_] = self.stage.masks
         self.policy = PlanPolicy(self.observation_space, self.action_space, self.lr_schedule, decisions=len(self.masks))  # type: ignore[arg-type]
 
     @abstractmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ from n2n_gym.evaluators.base import Evaluator, library_versions
 from n2n_gym.evaluators.store import StoredEvaluator
 from n2n_gym.files import write_json
 from n2n_gym.models.teachers import Teacher
-from n2n_gym.training import torch_device
 
 NEVER = 10**9
 """Updates between two tables of Stable-Baselines3's logger: the run folder records what there is to say."""
@@ -92,16 +90,13 @@ class _Run:
         return self._finish(teacher, found)
 
     def _make_evaluator(self) -> Evaluator:
-        workers = self.search.workers
-        if workers is None:
-            workers = (os.cpu_count() or 1) if torch_device(self.search.device).type == "cpu" else 0
         return make_evaluator(
             "distillation",
             self.search.problem,
             recipe=self.search.recipe,
             seed=self.search.seed,
             device=self.search.device,
-            workers=workers,
+            workers=self.search.workers,
             timeout=self.search.timeout,
             latency_batch_size=self.search.latency_batch_size if self.search.limits.need_latency else None,
             store=Path(self.search.store).expanduser() if self.search.store else self.folder.path / "evaluations.sqlite",

@@ -60,10 +60,15 @@ class FinalTraining:
 
     def test(self, trained: Path, folder: Path) -> None:
         """Measure a trained student on the test images and save it, with its test accuracy, in another folder."""
-        checkpoint = load_checkpoint(trained)
-        network = checkpoint.network.to(self._device)
-        facts = {**checkpoint.facts, "test_accuracy": self._data.test_score(network).accuracy}
-        save_checkpoint(folder, network, checkpoint.preprocessing, facts)
+        test_saved(trained, folder, self._data)
+
+
+def test_saved(trained: Path, folder: Path, data: ImageData) -> None:
+    """Measure a saved network on the test images and save it, with its test accuracy, in another folder."""
+    checkpoint = load_checkpoint(trained)
+    network = checkpoint.network.to(data.device)
+    facts = {**checkpoint.facts, "test_accuracy": data.test_score(network).accuracy}
+    save_checkpoint(folder, network, checkpoint.preprocessing, facts)
 
 
 def load_student(run: str | Path) -> Classifier:

@@ -68,15 +68,15 @@ def main(
     columns = ("students_per_minute", "images_per_second", "times_published", "gflops_per_second", "accuracy")
     report = Report("evaluator_throughput", columns, out)
     where = torch_device(device)
-    if workers is None:
-        workers = (os.cpu_count() or 1) if where.type == "cpu" else 0
     report.facts |= {"peak_gflops_per_second": peak_rates(where)}
     for name in cases:
         measure(report, name, CASES[name], students, repeats, where, workers)
     report.finish()
 
 
-def measure(report: Report, name: str, case: Case, count: int, repeats: int, device: torch.device, workers: int) -> None:
+def measure(
+    report: Report, name: str, case: Case, count: int, repeats: int, device: torch.device, workers: int | None
+) -> None:
     problem = case.problem
     teacher = ready_teacher(problem, device=device).checkpoint.network
     own_batch = search_recipe("paper", problem.data, problem.train_size).batch_size
@@ -92,7 +92,9 @@ def measure(report: Report, name: str, case: Case, count: int, repeats: int, dev
     seconds: dict[str, list[float]] = {label: [] for label in (*loops, "evaluator")}
     accuracy: dict[str, list[float]] = {label: [] for label in seconds}
     with make_evaluator("distillation", problem, device=str(device), workers=workers) as evaluator:
-        evaluator.evaluate(random_students(problem.architecture, max(workers, 1), seed=1))  # everything is ready
+        evaluator.evaluate(
+            random_students(problem.architecture, workers or os.cpu_count() or 1, seed=1)
+        )  # everything is ready
         for batch in batches:
             for label, loop in loops.items():
                 start = time.perf_counter()

@@ -9,7 +9,6 @@ intervals over students, and the reward's standard deviation over seeds.
 
 from __future__ import annotations
 
-import os
 from itertools import combinations
 from pathlib import Path
 
@@ -36,10 +35,7 @@ Rewards = npt.NDArray[np.float64]
 
 
 def main(
-    teacher: str = "conv4",
-    dataset: str = "digits",
-    width: float = 1.0,
-    train_size: int | None = None,
+    problem: tyro.conf.OmitArgPrefixes[Problem] = Problem(),  # noqa: B008  it cannot be changed
     students: int = 50,
     seeds: int = 3,
     device: str = "auto",
@@ -48,16 +44,12 @@ def main(
     """Measure.
 
     Args:
-        teacher: Network of the zoo.
-        dataset: Data set.
-        width: Factor on the teacher's filters.
-        train_size: Training images; all by default.
+        problem: Teacher and data.
         students: How many are compared.
         seeds: Trainings of each by each search recipe.
         device: Where.
         out: The JSON file.
     """
-    problem = Problem(teacher, dataset, width, train_size)
     report = Report(f"fidelity-{problem.name}", ("rho", "low", "high", "noise"), out)
     drawn = random_students(problem.architecture, students)
     rewards = {name: short_trainings(problem, drawn, name, seeds, device) for name in SEARCH_RECIPES}
@@ -76,10 +68,9 @@ def main(
 
 def short_trainings(problem: Problem, students: list[Architecture], recipe: str, seeds: int, device: str) -> Rewards:
     """Rewards of shape (seeds, students)."""
-    workers = (os.cpu_count() or 1) if torch_device(device).type == "cpu" else 0
     rewards = []
     for seed in track(range(seeds), f"recipe {recipe}"):
-        with make_evaluator("distillation", problem, recipe=recipe, seed=seed, device=device, workers=workers) as evaluator:
+        with make_evaluator("distillation", problem, recipe=recipe, seed=seed, device=device, workers=None) as evaluator:
             rewards.append([paper_reward(evaluation) for evaluation in evaluator.evaluate(students)])
     return np.array(rewards)
 

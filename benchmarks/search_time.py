@@ -9,7 +9,6 @@ search ends with (the smaller of both ends, so that both reach it).
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -93,10 +92,7 @@ class BestSoFar(BaseCallback):
 
 
 def main(
-    teacher: str = "conv4",
-    dataset: str = "digits",
-    width: float = 1.0,
-    train_size: int | None = None,
+    problem: tyro.conf.OmitArgPrefixes[Problem] = Problem(),  # noqa: B008  it cannot be changed
     iterations: int = 30,
     seeds: int = 3,
     device: str = "auto",
@@ -105,26 +101,21 @@ def main(
     """Measure.
 
     Args:
-        teacher: Network of the zoo.
-        dataset: Data set.
-        width: Factor on the teacher's filters.
-        train_size: Training images; all by default.
+        problem: Teacher and data.
         iterations: Policy updates of each search.
         seeds: Searches of each kind.
         device: Where.
         out: The JSON file.
     """
-    problem = Problem(teacher, dataset, width, train_size)
     report = Report(f"search_time-{problem.name}", ("seconds", "seconds_to_reward", "best_reward", "times_faster"), out)
-    workers = (os.cpu_count() or 1) if torch_device(device).type == "cpu" else 0
-    batch_size = search_recipe("paper", problem.data, train_size).batch_size
+    batch_size = search_recipe("paper", problem.data, problem.train_size).batch_size
     published: list[BestSoFar] = []
     ours: list[BestSoFar] = []
     for seed in range(seeds):
         published.append(search(problem, ReferenceEvaluator(problem, batch_size, device), iterations, seed))
         with TemporaryDirectory() as folder:
             store = Path(folder) / "store.sqlite"
-            made = make_evaluator("distillation", problem, seed=seed, device=device, workers=workers, store=store)
+            made = make_evaluator("distillation", problem, seed=seed, device=device, workers=None, store=store)
             with made as evaluator:
                 evaluator.context()
                 ours.append(search(problem, evaluator, iterations, seed))

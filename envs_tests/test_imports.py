@@ -14,7 +14,13 @@ MAY_IMPORT = {
     "n2n_gym.candidate": {"n2n_gym.errors", "n2n_gym.files", "n2n_gym.architecture"},
     "n2n_gym.evaluators.base": {"n2n_gym.architecture"},
     "n2n_gym.rewards": {"n2n_gym.errors", "n2n_gym.evaluators.base"},
-    "n2n_gym.constraints": {"n2n_gym.errors", "n2n_gym.files", "n2n_gym.evaluators.base"},
+    "n2n_gym.constraints": {
+        "n2n_gym.errors",
+        "n2n_gym.files",
+        "n2n_gym.architecture",
+        "n2n_gym.problem",
+        "n2n_gym.evaluators.base",
+    },
 }
 """Which of our modules each may import; what is not listed is held by the rules below."""
 

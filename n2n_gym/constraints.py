@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from n2n_gym.architecture import student_ranges
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluators.base import Evaluation
 from n2n_gym.files import read_json
+from n2n_gym.problem import Problem
 
 Range = tuple[float, float]
 
@@ -105,6 +107,11 @@ class Constraint:
     bound: float
     text: str
 
+    def __post_init__(self) -> None:
+        weights = [weight for _, weight in self.coefficients]
+        if not all(map(math.isfinite, (*weights, self.bound))) or not any(weights):
+            raise InputError(f"the constraint {self.text!r} limits nothing: a number is too large, or all are 0")
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """A limit as a user writes it, such as `parameters<=20000`.
@@ -127,10 +134,7 @@ class Constraint:
                 raise InputError(f"cannot read {rest!r} in the constraint {text!r}; {_EXAMPLE}")
             coefficients[Quantity.parse(term["quantity"])] += side * float(term["sign"] + (term["factor"] or "1"))
             rest = rest[term.end() :]
-        numbers = (*coefficients.values(), float(limit["bound"]))
-        if not all(map(math.isfinite, numbers)) or not any(coefficients.values()):
-            raise InputError(f"the constraint {text!r} limits nothing: a number is too large, or all are 0")
-        return cls(tuple(sorted(coefficients.items())), side * numbers[-1], text.strip())
+        return cls(tuple(sorted(coefficients.items())), side * float(limit["bound"]), text.strip())
 
     @classmethod
     def of(cls, coefficients: Mapping[str, float], *, at_most: float) -> Self:
@@ -144,10 +148,7 @@ class Constraint:
             InputError: If a quantity is unknown or a number not finite.
         """
         weights = {Quantity.parse(name): float(weight) for name, weight in coefficients.items()}
-        numbers = (*weights.values(), float(at_most))
         text = " + ".join(f"{weight!r}*{quantity}" for quantity, weight in weights.items()) + f" <= {float(at_most)!r}"
-        if not all(map(math.isfinite, numbers)) or not any(weights.values()):
-            raise InputError(f"the constraint {text!r} limits nothing: a number is too large, or all are 0")
         return cls(tuple(sorted(weights.items())), float(at_most), text.replace("+ -", "- "))
 
     def excess(self, evaluation: Evaluation) -> float:
@@ -211,16 +212,19 @@ class Constraints:
         """The limits that a student does not keep."""
         return tuple(row for row in self.rows if row.excess(evaluation) > 0)
 
-    def check(self, *, classes: int, ranges: Mapping[str, Range]) -> None:
+    def check(self, problem: Problem) -> None:
         """Refuse limits that no student can keep.
 
         Args:
-            classes: How many classes there are.
-            ranges: For some of the quantities, between which numbers every student's lies.
+            problem: Whose students they are for.
 
         Raises:
             InputError: If a class does not exist, or a limit cannot be kept, alone or beside the others.
         """
+        if not self:
+            return
+        classes = problem.data.classes
+        ranges = student_ranges(problem.architecture)
         possible: dict[Quantity, Range] = {}
         for quantity in self.quantities:
             if quantity.index is not None and quantity.index >= classes:

@@ -8,8 +8,9 @@ from typing import Any
 
 from agents.pruning import Limits, prune
 from agents.reproduce.lab import Lab
-from agents.student import FinalTraining
+from agents.student import FinalTraining, test_saved
 from n2n_gym.architecture import Architecture
+from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import describe_checkpoint, load_checkpoint, save_checkpoint
 from n2n_gym.models.hand_designed import hand_designed
 from n2n_gym.models.teachers import ready_teacher
@@ -34,39 +35,33 @@ def best_pruned(lab: Lab, problem: Problem, limits: Limits) -> dict[str, Any]:
     Returns:
         The facts of the network as it is read again from its file, and of all `attempts`.
     """
-    folders = [
-        lab.folder / "pruned" / f"{problem.name}-{limits.accuracy:.4f}-{limits.parameters}-s{seed}"
-        for seed in range(lab.scale.prunings)
-    ]
-    missing = [seed for seed, folder in enumerate(folders) if not folder.exists()]
-    if missing:
-        lab.display.start(f"pruning {problem.name}", lab.scale.prunings, missing[0])
-        for seed in missing:
-            facts = _prune(lab, problem, limits, folders[seed], seed)
-            lab.display.update(seed + 1, f"{facts['parameters']:,} parameters, val {facts['val_accuracy']:.2%}")
-    attempts = [describe_checkpoint(folder)["facts"] for folder in folders]
-    best = folders[max(range(len(folders)), key=lambda seed: attempts[seed]["val_accuracy"])]
-    tested = best.with_name(f"{best.name}-tested")
+    folder = lab.folder / "pruned" / f"{problem.name}-{limits.accuracy:.4f}-{limits.parameters}"
+    attempts = [folder / f"s{seed}" for seed in range(lab.scale.prunings)]
+    tested = folder / "tested"
     if not tested.exists():
         data = ImageData.of(problem, torch_device(lab.device))
-        network = load_checkpoint(best).network.to(data.device)
-        accuracies = {
-            "val_accuracy": data.validation_score(network).accuracy,
-            "test_accuracy": data.test_score(network).accuracy,
-        }
-        save_checkpoint(tested, network, data.preprocessing, _facts(network.architecture, problem) | accuracies)
-    kept = [{name: facts[name] for name in ("parameters", "val_accuracy")} for facts in attempts]
+        teacher = ready_teacher(problem, device=data.device).checkpoint.network.to(data.device)
+        lab.display.start(f"pruning {problem.name}", len(attempts))
+        for seed, attempt in enumerate(attempts):
+            if not attempt.exists():
+                _prune(teacher, data, problem, limits, attempt, seed)
+            facts = _facts(attempt)
+            lab.display.update(seed + 1, f"{facts['parameters']:,} parameters, val {facts['val_accuracy']:.2%}")
+        test_saved(max(attempts, key=lambda attempt: _facts(attempt)["val_accuracy"]), tested, data)
+    kept = [{name: _facts(attempt)[name] for name in ("parameters", "val_accuracy")} for attempt in attempts]
     return {**load_checkpoint(tested).facts, "attempts": kept}
 
 
-def _prune(lab: Lab, problem: Problem, limits: Limits, folder: Path, seed: int) -> dict[str, Any]:
-    data = ImageData.of(problem, torch_device(lab.device))
-    teacher = ready_teacher(problem, device=data.device).checkpoint.network.to(data.device)
+def _prune(teacher: Network, data: ImageData, problem: Problem, limits: Limits, folder: Path, seed: int) -> None:
     network = prune(teacher, data, limits, seed=seed)
     recipe = dataclasses.replace(final_recipe(problem.data), learning_rate=FINE_TUNING_RATE, soft=0.0)
     outcome = train(network, data, recipe, seed=seed)
-    facts = _facts(network.architecture, problem) | {"val_accuracy": outcome.score.accuracy, "test_accuracy": None}
+    facts = _size(network.architecture, problem) | {"val_accuracy": outcome.score.accuracy, "test_accuracy": None}
     save_checkpoint(folder, network, data.preprocessing, facts)
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = describe_checkpoint(folder)["facts"]
     return facts
 
 
@@ -91,10 +86,10 @@ def distilled(lab: Lab, problem: Problem, name: str) -> dict[str, Any]:
         training.test(folder / "trained", tested)
     checkpoint = load_checkpoint(tested)
     accuracies = {key: checkpoint.facts[key] for key in ("val_accuracy", "test_accuracy")}
-    return _facts(checkpoint.network.architecture, problem) | accuracies
+    return _size(checkpoint.network.architecture, problem) | accuracies
 
 
-def _facts(architecture: Architecture, problem: Problem) -> dict[str, Any]:
+def _size(architecture: Architecture, problem: Problem) -> dict[str, Any]:
     return {
         "parameters": architecture.parameters,
         "macs": architecture.macs,

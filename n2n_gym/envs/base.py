@@ -15,7 +15,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.error import InvalidAction, ResetNeeded
 
-from n2n_gym.architecture import Architecture, Variable, student_ranges
+from n2n_gym.architecture import Architecture, Variable
 from n2n_gym.architecture.features import DECISION, HIGH, Rows
 from n2n_gym.constraints import Constraint, Constraints, Limits, Schedule, relaxation
 from n2n_gym.envs.render import draw_ansi, draw_rgb_array
@@ -166,8 +166,7 @@ class Settings:
     def __post_init__(self) -> None:
         reward_by_name(self.reward)
         search_recipe(self.recipe, self.problem.data)
-        if self.limits:
-            self.limits.check(classes=self.problem.data.classes, ranges=student_ranges(self.problem.architecture))
+        self.limits.check(self.problem)
         _ = self.schedule
         if isinstance(self.evaluator, str):
             check_evaluator(self.evaluator, self.workers)

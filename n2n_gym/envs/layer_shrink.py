@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from n2n_gym.architecture import FACTORS, Architecture, apply_shrinkages, shrink, shrink_decisions
+from n2n_gym.architecture import FACTORS, Architecture, ShrinkDecision, apply_shrinkages, shrink, shrink_decisions
 from n2n_gym.architecture.features import decision_rows
 from n2n_gym.candidate import Candidate
 from n2n_gym.envs.base import CompressionEnv, Settings, Stage
@@ -44,24 +45,30 @@ class ShrinkStage(Stage):
     def actions_of(self, student: Architecture) -> tuple[int, ...] | None:
         if len(student.nodes) != len(self.base.nodes):
             return None
-        actions = []
-        for decision in self._decisions:
-            lead = decision.layers[0]
-            name = decision.variable.name.lower()
-            wanted = getattr(student.nodes[lead].layer, name)
-            for action in reversed(range(len(FACTORS))):
-                if getattr(shrink(self.base, {decision: FACTORS[action]}).nodes[lead].layer, name) == wanted:
-                    actions.append(action)
-                    break
-            else:
-                return None
-        return tuple(actions) if self.student(actions) == student else None
+        pairs = zip(self._decisions, self._action_for, strict=True)
+        actions = [known.get(_value(student, decision)) for decision, known in pairs]
+        found = tuple(action for action in actions if action is not None)
+        return found if len(found) == self.decisions and self.student(found) == student else None
+
+    @cached_property
+    def _action_for(self) -> tuple[dict[int, int], ...]:
+        """For each decision, the largest action that gives its variable a value."""
+        return tuple(
+            {_value(shrink(self.base, {d: factor}), d): action for action, factor in enumerate(FACTORS)}
+            for d in self._decisions
+        )
 
     def describe(self, position: int, action: int) -> str:
         return f"x {FACTORS[action]:g}"
 
     def resized(self, actions: Sequence[int]) -> Architecture:
         return shrink(self.base, {d: FACTORS[action] for d, action in zip(self._decisions, actions, strict=False)})
+
+
+def _value(architecture: Architecture, decision: ShrinkDecision) -> int:
+    """What a decision's variable is in the layer that leads it."""
+    value: int = getattr(architecture.nodes[decision.layers[0]].layer, decision.variable.name.lower())
+    return value
 
 
 class LayerShrinkEnv(CompressionEnv):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 EVALUATORS = ("distillation",)
 
 
-def check_workers(workers: int | str) -> None:
+def check_workers(workers: int | str | None) -> None:
     """Refuse workers that `make_evaluator` does not know.
 
     Raises:
@@ -23,11 +24,11 @@ def check_workers(workers: int | str) -> None:
     if isinstance(workers, str):
         if workers.partition(":")[0] != "ray":
             raise InputError(f"workers must be a number, ray or ray:ADDRESS, not {workers!r}")
-    elif workers < 0:
+    elif workers is not None and workers < 0:
         raise InputError(f"workers must be 0 (train in this process) or more, not {workers}")
 
 
-def check_evaluator(name: str, workers: int | str) -> None:
+def check_evaluator(name: str, workers: int | str | None) -> None:
     """Refuse what `make_evaluator` could not make.
 
     Raises:
@@ -45,7 +46,7 @@ def make_evaluator(
     recipe: str = "paper",
     seed: int = 0,
     device: str = "auto",
-    workers: int | str = 0,
+    workers: int | str | None = 0,
     timeout: float | None = None,
     latency_batch_size: int | None = None,
     store: Path | None = None,
@@ -60,7 +61,7 @@ def make_evaluator(
         seed: Of the students' trainings.
         device: `auto`, `cpu`, `cuda`, ...
         workers: Processes that train side by side; with 0 the calling process trains; `ray` trains on the cores of a Ray
-            cluster of its own, `ray:ADDRESS` on those of one that is running.
+            cluster of its own, `ray:ADDRESS` on those of one that is running. None is one per core on a CPU, 0 on a GPU.
         timeout: Seconds after which a student's training is given up.
         latency_batch_size: If given, students are timed too, with so many images in a forward pass.
         store: SQLite file to look students up in and keep them in.
@@ -73,8 +74,11 @@ def make_evaluator(
     from n2n_gym.evaluators.latency import LatencyEvaluator
     from n2n_gym.evaluators.store import StoredEvaluator
     from n2n_gym.evaluators.workers import WorkerEvaluator
+    from n2n_gym.training import torch_device
 
     check_evaluator(name, workers)
+    if workers is None:
+        workers = (os.cpu_count() or 1) if torch_device(device).type == "cpu" else 0
     trains = DistillationEvaluator(problem, recipe, seed, device, timeout)
     evaluator: Evaluator = trains
     if isinstance(workers, str):

@@ -149,6 +149,31 @@ class Evaluator(ABC):
         self.close()
 
 
+class WrappingEvaluator(Evaluator):
+    """An evaluator around another one, which trains the students or passes them on.
+
+    Args:
+        inner: The other one.
+    """
+
+    inner: Evaluator
+
+    @property
+    def teacher(self) -> Architecture:
+        return self.inner.teacher
+
+    def context(self) -> dict[str, Any]:
+        return self.inner.context()
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def dearest_first(students: Sequence[Architecture]) -> list[int]:
+    """The students' indices in the order in which several machines should train them: none waits for a late dear one."""
+    return sorted(range(len(students)), key=lambda i: -students[i].macs)
+
+
 def library_versions(*others: str) -> dict[str, str]:
     """Versions of the libraries that a student's training depends on, and of others by their names on PyPI."""
     return {"n2n-gym": __version__, **{name: version(name) for name in ("torch", *others)}}

@@ -13,7 +13,7 @@ import torch
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
-from n2n_gym.evaluators.base import OUT_OF_MEMORY, Evaluation, Evaluator
+from n2n_gym.evaluators.base import OUT_OF_MEMORY, Evaluation, Evaluator, WrappingEvaluator
 from n2n_gym.models.build import Network
 from n2n_gym.training import is_out_of_memory, one_thread, torch_device
 
@@ -21,7 +21,7 @@ WARM_UP = 5
 REPEATS = 21
 
 
-class LatencyEvaluator(Evaluator):
+class LatencyEvaluator(WrappingEvaluator):
     """Adds `latency_ms` to another evaluator's evaluations: the median time of some warm forward passes.
 
     Students are timed before they are trained, so that no training disturbs the clock. One architecture is timed once;
@@ -44,14 +44,10 @@ class LatencyEvaluator(Evaluator):
         self.device = device
         self._known: dict[str, float] = {}
 
-    @property
-    def teacher(self) -> Architecture:
-        return self.inner.teacher
-
     def context(self) -> dict[str, Any]:
         machine = f"{platform.node()} {platform.machine()}"
         return {
-            **self.inner.context(),
+            **super().context(),
             "latency": {"batch_size": self.batch_size, "device": self.device, "machine": machine},
         }
 
@@ -73,9 +69,6 @@ class LatencyEvaluator(Evaluator):
         if student.fingerprint not in self._known:
             self._known[student.fingerprint] = measured_latency(student, batch_size=self.batch_size, device=self.device)
         return self._known[student.fingerprint]
-
-    def close(self) -> None:
-        self.inner.close()
 
 
 def measured_latency(architecture: Architecture, *, batch_size: int = 1, device: str = "auto") -> float:

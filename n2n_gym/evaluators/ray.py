@@ -6,12 +6,12 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
-from n2n_gym.evaluators.base import OUT_OF_MEMORY, WORKER_DIED, Evaluation, Evaluator
+from n2n_gym.evaluators.base import OUT_OF_MEMORY, WORKER_DIED, Evaluation, WrappingEvaluator, dearest_first
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class _Shipment:
     bf16: bool
 
 
-class RayEvaluator(Evaluator):
+class RayEvaluator(WrappingEvaluator):
     """Hands students to a Ray cluster, the dearest first, and yields evaluations as they are done.
 
     Teacher and images go to the cluster's object store, from which each node takes one copy; its processes keep what they
@@ -50,6 +50,10 @@ class RayEvaluator(Evaluator):
         InputError: If Ray is not installed, or there is no cluster at the address.
     """
 
+    inner: DistillationEvaluator
+    _users: ClassVar[set[int]] = set()  # the evaluators of this process that use its connection
+    _started: ClassVar[bool] = False  # whether the connection was made here
+
     def __init__(
         self, inner: DistillationEvaluator, address: str | None = None, *, cpus: float = 1.0, gpus: float = 0.25
     ) -> None:
@@ -65,18 +69,10 @@ class RayEvaluator(Evaluator):
         self._task: Any = None
         self._shipped: tuple[str, Any] | None = None
 
-    @property
-    def teacher(self) -> Architecture:
-        return self.inner.teacher
-
-    def context(self) -> dict[str, Any]:
-        return self.inner.context()
-
     def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
         train = self._connected()
         key, shipment = self._ship()
-        dearest_first = sorted(range(len(students)), key=lambda i: -students[i].macs)
-        tasks = {train.remote(key, [shipment], students[i]): i for i in dearest_first}
+        tasks = {train.remote(key, [shipment], students[i]): i for i in dearest_first(students)}
         waiting = list(tasks)
         try:
             while waiting:
@@ -88,11 +84,11 @@ class RayEvaluator(Evaluator):
 
     def close(self) -> None:
         self._shipped = self._task = None
-        _users.discard(id(self))
-        if _started and not _users:
+        self._users.discard(id(self))
+        if RayEvaluator._started and not self._users:
             self._ray.shutdown()
-            _started.clear()
-        self.inner.close()
+            RayEvaluator._started = False
+        super().close()
 
     def _evaluation(self, task: Any, student: Architecture) -> Evaluation:
         errors = self._ray.exceptions
@@ -118,8 +114,8 @@ class RayEvaluator(Evaluator):
             except (OSError, ValueError) as error:
                 reason = f"there is no Ray cluster at {address} ({str(error).splitlines()[0]})"
                 raise InputError(f"{reason}; start one: ray start --head") from None
-            _started.add("here")
-        _users.add(id(self))
+            RayEvaluator._started = True
+        self._users.add(id(self))
         if self._task is None:
             gpus = self._gpus if self.context()["device"] == "cuda" else 0
             self._task = self._ray.remote(num_cpus=self._cpus, num_gpus=gpus, max_retries=RETRIES)(_train)
@@ -140,8 +136,6 @@ def _knock(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
-_users: set[int] = set()  # the evaluators of this process that use its connection
-_started: set[str] = set()  # not empty if the connection was made here
 _unpacked: dict[str, DistillationEvaluator] = {}  # in a worker process: the last shipment
 
 

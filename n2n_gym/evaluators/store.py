@@ -13,7 +13,7 @@ from typing import Any
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
-from n2n_gym.evaluators.base import MACHINE_FAILURES, Evaluation, Evaluator
+from n2n_gym.evaluators.base import MACHINE_FAILURES, Evaluation, Evaluator, WrappingEvaluator
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS evaluations (
@@ -76,7 +76,7 @@ class EvaluationStore:
         self._connection.close()
 
 
-class StoredEvaluator(Evaluator):
+class StoredEvaluator(WrappingEvaluator):
     """Looks students up in a store and has another evaluator train only those that are not there.
 
     The key is the architecture and all that its evaluation depends on: teacher, data set and split, recipe, seed,
@@ -95,18 +95,11 @@ class StoredEvaluator(Evaluator):
         self._open: EvaluationStore | None = None
 
     @property
-    def teacher(self) -> Architecture:
-        return self.inner.teacher
-
-    @property
     def store(self) -> EvaluationStore:
         """The store; opened when first needed."""
         if self._open is None:
             self._open = EvaluationStore(self._path)
         return self._open
-
-    def context(self) -> dict[str, Any]:
-        return self.inner.context()
 
     def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
         missing = []
@@ -133,7 +126,7 @@ class StoredEvaluator(Evaluator):
                 yield student, evaluation
 
     def close(self) -> None:
-        self.inner.close()
+        super().close()
         if self._open is not None:
             self._open.close()
             self._open = None

@@ -10,16 +10,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
-from typing import Any
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
-from n2n_gym.evaluators.base import WORKER_DIED, Evaluation, Evaluator
+from n2n_gym.evaluators.base import WORKER_DIED, Evaluation, Evaluator, WrappingEvaluator, dearest_first
 
 _evaluator: Evaluator  # in a worker process: what it trains students with
 
 
-class WorkerEvaluator(Evaluator):
+class WorkerEvaluator(WrappingEvaluator):
     """Hands students to worker processes, the dearest first, and yields evaluations as they are done.
 
     The workers are started when first needed and kept. A student whose worker dies is tried once more by itself; if
@@ -35,18 +34,10 @@ class WorkerEvaluator(Evaluator):
         self.workers = workers
         self._pool: ProcessPoolExecutor | None = None
 
-    @property
-    def teacher(self) -> Architecture:
-        return self.inner.teacher
-
-    def context(self) -> dict[str, Any]:
-        return self.inner.context()
-
     def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
         self.inner.context()  # the teacher is trained here, not once in every worker
-        dearest_first = sorted(range(len(students)), key=lambda i: -students[i].macs)
         suspects = []
-        futures = {self._submit(students[i]): i for i in dearest_first}
+        futures = {self._submit(students[i]): i for i in dearest_first(students)}
         for future in as_completed(futures):
             try:
                 yield futures[future], future.result()
@@ -63,7 +54,7 @@ class WorkerEvaluator(Evaluator):
 
     def close(self) -> None:
         self._stop()
-        self.inner.close()
+        super().close()
 
     def _submit(self, student: Architecture) -> Future[Evaluation]:
         if self._pool is None:

@@ -119,7 +119,7 @@ def _train_teacher(
         "teacher": problem.teacher,
         "dataset": problem.dataset,
         "width": problem.width,
-        "data_fingerprint": load_dataset(problem.dataset).fingerprint,
+        "data_fingerprint": data.dataset.fingerprint,
         "train_size": len(data.train_images),
         "parameters": architecture.parameters,
         "macs": architecture.macs,

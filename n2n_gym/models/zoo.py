@@ -10,6 +10,9 @@ from n2n_gym.architecture.graph import IMAGE, Architecture, Node
 from n2n_gym.architecture.layers import Layer, Shape, add, avg_pool, batch_norm, conv, linear, max_pool, relu
 from n2n_gym.errors import InputError, by_name
 
+Scaling = Callable[[int], int]
+"""From a published number of filters to a network's own."""
+
 
 @dataclass(frozen=True)
 class ZooEntry:
@@ -20,22 +23,27 @@ class ZooEntry:
         smallest_side: Smallest height and width, in pixels, that its pools and strides leave something of.
     """
 
-    build: Callable[[Shape, int, Callable[[int], int]], Architecture]
+    build: Callable[[Shape, int, Scaling], Architecture]
     smallest_side: int
+
+
+def scaling(width: float) -> Scaling:
+    """Multiplies numbers of filters by a width factor; at least one filter stays."""
+    return lambda filters: max(1, round(filters * width))
 
 
 def _conv_block(filters: int) -> list[Layer]:
     return [conv(filters, bias=True), batch_norm(), relu()]
 
 
-def _conv4(input_shape: Shape, classes: int, scaled: Callable[[int], int]) -> Architecture:
+def _conv4(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
     first, second, third, fourth = (_conv_block(scaled(n)) for n in (32, 64, 64, 128))
     layers = [*first, max_pool(), *second, max_pool(), *third, *fourth, max_pool(), linear(classes)]
     return Architecture.chain(layers, input_shape, classes)
 
 
 def _vgg(stages: tuple[int, ...]) -> ZooEntry:
-    def build(input_shape: Shape, classes: int, scaled: Callable[[int], int]) -> Architecture:
+    def build(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
         layers: list[Layer] = []
         for convolutions, filters in zip(stages, (64, 128, 256, 512, 512), strict=True):
             layers += _conv_block(scaled(filters)) * convolutions
@@ -46,7 +54,7 @@ def _vgg(stages: tuple[int, ...]) -> ZooEntry:
 
 
 def _resnet(stages: tuple[int, ...], *, bottleneck: bool = False) -> ZooEntry:
-    def build(input_shape: Shape, classes: int, scaled: Callable[[int], int]) -> Architecture:
+    def build(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
         nodes: list[Node] = []
 
         def append(layer: Layer, *inputs: int) -> int:
@@ -114,7 +122,7 @@ def network(name: str, input_shape: Shape = (3, 32, 32), classes: int = 10, *, w
     channels, height, breadth = input_shape
     enlarge = max(1.0, entry.smallest_side / min(height, breadth))
     shape = (channels, round(height * enlarge), round(breadth * enlarge))
-    architecture = entry.build(shape, classes, lambda filters: max(1, round(filters * width)))
+    architecture = entry.build(shape, classes, scaling(width))
     if not (verdict := architecture.verdict()).feasible:
         raise InputError(f"{name} at width {width:g} for {height} x {breadth} images cannot be built: {verdict}")
     return architecture
