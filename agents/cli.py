@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import itertools
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
+from agents.parsing import Command, parse
+from agents.table_commands import TABLE_COMMANDS
 from n2n_gym import __version__
 from n2n_gym.errors import InputError, unknown
-
-Options = TypeVar("Options")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,50 +50,13 @@ def _dispatch(words: list[str]) -> int:
         if name in COMMANDS:
             COMMANDS[name].run(words[length:])
             return 0
-    raise unknown("command", words[0] if words[0] != "teacher" else " ".join(words[:2]), COMMANDS)
-
-
-def _parse(options: type[Options], command: str, words: list[str]) -> Options:
-    """The command's options from its words.
-
-    Raises:
-        InputError: If there is no such option, or its value is not of its type.
-    """
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            parsed, rest = tyro.cli(options, prog=f"n2n {command}", args=words, return_unknown_args=True)
-    except SystemExit as stop:
-        if stop.code:
-            raise InputError(f"{_one_line(said.getvalue())}; see n2n {command} --help") from None
-        raise
-    if rest:
-        assert is_dataclass(options)
-        known = [f"--{field.name.replace('_', '-')}" for field in fields(options)]
-        if not known:
-            raise InputError(f"'n2n {command}' takes no options")
-        raise unknown("option", rest[0].split("=")[0], known)
-    return parsed
-
-
-def _one_line(box: str) -> str:
-    """The first paragraph of tyro's framed message, without its frame and its title."""
-    lines = [line.strip("│| ") for line in box.splitlines() if line.startswith(("│", "|"))]
-    if not lines:  # no frame at all: the title is a line among the others, with a rule below it
-        plain = [line.strip() for line in box.splitlines()]
-        lines = plain[next((i + 1 for i, line in enumerate(plain) if _rule(line)), 0) :]
-    paragraph = itertools.takewhile(lambda line: line and not _rule(line), lines)
-    return " ".join(paragraph).rstrip(".")
-
-
-def _rule(line: str) -> bool:
-    return bool(line) and set(line) <= set("─-+|")
+    raise unknown("command", " ".join(words[:2]) if words[0] in ("table", "teacher") else words[0], COMMANDS)
 
 
 def _compress(words: list[str]) -> None:
     from agents.options import Search
 
-    search = _parse(Search, "compress", words)
+    search = parse(Search, "compress", words)
     from agents.display import ProgressDisplay
     from agents.search import compress
 
@@ -148,7 +108,7 @@ class Reproduce:
 
 
 def _reproduce(words: list[str]) -> None:
-    options = _parse(Reproduce, "reproduce", words)
+    options = parse(Reproduce, "reproduce", words)
     from agents.display import ProgressDisplay
     from agents.reproduce import reproduce
 
@@ -188,7 +148,7 @@ class TeacherTrain:
 
 
 def _teacher_train(words: list[str]) -> None:
-    options = _parse(TeacherTrain, "teacher train", words)
+    options = parse(TeacherTrain, "teacher train", words)
     from agents.display import ProgressDisplay, shown_teacher
     from n2n_gym.problem import Problem
 
@@ -205,7 +165,7 @@ class TeacherList:
 
 
 def _teacher_list(words: list[str]) -> None:
-    _parse(TeacherList, "teacher list", words)
+    parse(TeacherList, "teacher list", words)
     from n2n_gym.models.teachers import teacher_facts, teacher_names, teachers_folder
 
     console = Console()
@@ -232,7 +192,7 @@ class TeacherShow:
 
 
 def _teacher_show(words: list[str]) -> None:
-    options = _parse(TeacherShow, "teacher show", words)
+    options = parse(TeacherShow, "teacher show", words)
     from n2n_gym.models.teachers import load_teacher
 
     load_teacher(options.name)
@@ -246,20 +206,13 @@ def _print_teacher(console: Console, name: str) -> None:
     console.print(str(teachers_folder() / name), highlight=False, soft_wrap=True)
 
 
-@dataclass(frozen=True)
-class Command:
-    """A command and what it is for."""
-
-    run: Callable[[list[str]], None]
-    about: str
-
-
 COMMANDS = {
     "compress": Command(_compress, "compress a teacher: Algorithm 1 and the final training of its best student"),
     "reproduce": Command(_reproduce, "regenerate a table or figure of the paper"),
     "teacher train": Command(_teacher_train, "train a teacher and keep it"),
     "teacher list": Command(_teacher_list, "list the teachers that are kept"),
     "teacher show": Command(_teacher_show, "show what is known of a teacher"),
+    **TABLE_COMMANDS,
 }
 
 

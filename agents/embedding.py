@@ -171,7 +171,7 @@ class ArchitectureCompression(PlannedSearch):
         before = len(self.plans)
         for student, evaluation in students:
             if (actions := self.stage.actions_of(student)) is not None:
-                finished = judge.finished(student, evaluation, actions)
+                finished = judge.finished(actions, evaluation)
                 self.observe(np.array([actions]), [finished.reward], [finished.info])
         return len(self.plans) - before
 

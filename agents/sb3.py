@@ -37,7 +37,7 @@ class BatchedVecEnv(VecEnv):
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
 
     def reset(self) -> VecEnvObs:
-        observation, _ = self.envs.reset()
+        observation, _ = self.envs.reset(seed=self._seeds[0])
         self._reset_seeds()
         self._reset_options()
         return observation

@@ -91,7 +91,6 @@ class _Run:
 
     def _make_evaluator(self) -> Evaluator:
         return make_evaluator(
-            "distillation",
             self.search.problem,
             recipe=self.search.recipe,
             seed=self.search.seed,

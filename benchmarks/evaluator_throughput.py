@@ -91,7 +91,7 @@ def measure(
     }
     seconds: dict[str, list[float]] = {label: [] for label in (*loops, "evaluator")}
     accuracy: dict[str, list[float]] = {label: [] for label in seconds}
-    with make_evaluator("distillation", problem, device=str(device), workers=workers) as evaluator:
+    with make_evaluator(problem, device=str(device), workers=workers) as evaluator:
         evaluator.evaluate(
             random_students(problem.architecture, workers or os.cpu_count() or 1, seed=1)
         )  # everything is ready

@@ -70,7 +70,7 @@ def short_trainings(problem: Problem, students: list[Architecture], recipe: str,
     """Rewards of shape (seeds, students)."""
     rewards = []
     for seed in track(range(seeds), f"recipe {recipe}"):
-        with make_evaluator("distillation", problem, recipe=recipe, seed=seed, device=device, workers=None) as evaluator:
+        with make_evaluator(problem, recipe=recipe, seed=seed, device=device, workers=None) as evaluator:
             rewards.append([paper_reward(evaluation) for evaluation in evaluator.evaluate(students)])
     return np.array(rewards)
 

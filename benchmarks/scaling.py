@@ -50,7 +50,7 @@ def _compare(report: Report, cases: dict[str, tuple[Problem, int, int]], repeats
     for label, (problem, workers, count) in cases.items():
         drawn = random_students(problem.architecture, count * repeats)
         seconds = []
-        with make_evaluator("distillation", problem, workers=workers) as evaluator:
+        with make_evaluator(problem, workers=workers) as evaluator:
             evaluator.evaluate(random_students(problem.architecture, max(workers, 1), seed=1))  # everything is ready
             for i in range(repeats):
                 start = time.perf_counter()

@@ -115,7 +115,7 @@ def main(
         published.append(search(problem, ReferenceEvaluator(problem, batch_size, device), iterations, seed))
         with TemporaryDirectory() as folder:
             store = Path(folder) / "store.sqlite"
-            made = make_evaluator("distillation", problem, seed=seed, device=device, workers=None, store=store)
+            made = make_evaluator(problem, seed=seed, device=device, workers=None, store=store)
             with made as evaluator:
                 evaluator.context()
                 ours.append(search(problem, evaluator, iterations, seed))

@@ -213,11 +213,13 @@ class _BestWeights:
     since: int = 0
     weights: dict[str, Tensor] = field(default_factory=dict)
 
-    def update(self, score: Score) -> None:
+    def update(self, score: Score) -> bool:
+        """Look at an epoch's score; returns whether it is time to learn more slowly."""
         self.since = 0 if score.accuracy > self.score.accuracy else self.since + 1
         if score.accuracy >= self.score.accuracy:  # of equally accurate epochs the last: it has the smaller learning rate
             self.score = score
             self.weights = copy.deepcopy(self.network.state_dict())
+        return self.since > 0 and self.since % max(1, self.patience // 3) == 0
 
 
 def train(
@@ -228,6 +230,7 @@ def train(
     seed: int,
     teacher: TeacherLogits | None = None,
     bf16: bool | None = None,
+    validate: bool = False,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> Outcome:
     """Train a network in place: weights in float32, convolutions and products of larger networks in bfloat16.
@@ -241,8 +244,8 @@ def train(
         seed: Of the order of the images.
         teacher: Source of the soft labels; needed if the recipe's `soft` is not 0.
         bf16: Whether to compute in bfloat16 what `pays_in_bf16`; by default where the device `has_bf16`.
-        on_epoch: Told the epochs done (from 1) and the validation accuracy so far, which is measured after each epoch
-            if the recipe has `patience`, and is NaN otherwise until the end.
+        validate: Whether validation accuracy is measured after each epoch even if the recipe has no `patience`.
+        on_epoch: Told the epochs done (from 1) and the validation accuracy, NaN where it was not measured.
 
     Returns:
         Validation accuracy and, if the loss left the finite numbers and no earlier epoch's weights were kept, the failure.
@@ -265,12 +268,7 @@ def train(
                 continue  # batch statistics of a single image are no statistics
             with torch.autocast(data.device.type, torch.bfloat16, enabled=bf16):
                 outputs = network(data.batch(view, indices))
-            outputs = outputs.float()
-            loss = torch.zeros((), device=data.device)
-            if recipe.hard:
-                loss = loss + recipe.hard * F.cross_entropy(outputs, data.train_labels[indices])
-            if logits is not None:
-                loss = loss + recipe.soft * F.mse_loss(outputs, logits[indices])
+            loss = _loss(recipe, outputs.float(), data.train_labels[indices], None if logits is None else logits[indices])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -283,11 +281,13 @@ def train(
         if best is not None:
             score = data.validation_score(network)
             accuracy = score.accuracy
-            best.update(score)
-            if best.since and best.since % max(1, best.patience // 3) == 0:
+            if best.update(score):
                 _scale_learning_rate(optimizer, 1 / 3)
-        elif epoch in recipe.milestones:
-            _scale_learning_rate(optimizer, 0.1)
+        else:
+            if epoch in recipe.milestones:
+                _scale_learning_rate(optimizer, 0.1)
+            if validate:
+                accuracy = data.validation_score(network).accuracy
         if on_epoch is not None:
             on_epoch(epoch, accuracy)
         if best is not None and best.since >= best.patience:
@@ -296,6 +296,15 @@ def train(
         network.load_state_dict(best.weights)
         return Outcome(best.score, epoch)
     return Outcome(data.validation_score(network), epoch)
+
+
+def _loss(recipe: Recipe, outputs: Tensor, labels: Tensor, logits: Tensor | None) -> Tensor:
+    loss = torch.zeros((), device=outputs.device)
+    if recipe.hard:
+        loss = loss + recipe.hard * F.cross_entropy(outputs, labels)
+    if logits is not None:
+        loss = loss + recipe.soft * F.mse_loss(outputs, logits)
+    return loss
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -37,11 +37,11 @@ def test_one_architecture_is_timed_once_for_all_who_share_a_store(tmp_path):
 
 
 def test_by_name_only_when_asked_for(toy_problem):
-    with make_evaluator("distillation", toy_problem, device="cpu") as evaluator:
+    with make_evaluator(toy_problem, device="cpu") as evaluator:
         assert evaluator.evaluate([SMALL])[0].latency_ms is None
-    with make_evaluator("distillation", toy_problem, device="cpu", latency_batch_size=2) as evaluator:
+    with make_evaluator(toy_problem, device="cpu", latency_batch_size=2) as evaluator:
         [evaluation] = evaluator.evaluate([SMALL])
         assert evaluation.latency_ms > 0
         assert evaluation.class_accuracy != ()
     with pytest.raises(InputError, match="at least 1"):
-        make_evaluator("distillation", toy_problem, latency_batch_size=0)
+        make_evaluator(toy_problem, latency_batch_size=0)

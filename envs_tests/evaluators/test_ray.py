@@ -56,10 +56,10 @@ def facts(evaluations):
 
 
 def test_bit_equal_to_training_in_process_and_kept_in_the_store(problem, cluster, tmp_path):
-    with make_evaluator("distillation", problem[0], device="cpu") as evaluator:
+    with make_evaluator(problem[0], device="cpu") as evaluator:
         expected = facts(evaluator.evaluate(STUDENTS))
     store = tmp_path / "store.sqlite"
-    with make_evaluator("distillation", problem[0], device="cpu", workers=f"ray:{cluster.address}", store=store) as evaluator:
+    with make_evaluator(problem[0], device="cpu", workers=f"ray:{cluster.address}", store=store) as evaluator:
         assert facts(evaluator.evaluate(STUDENTS)) == expected
     assert len(EvaluationStore(store)) == len(STUDENTS)
     assert len({accuracy for accuracy, *_ in expected}) > 3
@@ -99,9 +99,9 @@ def test_a_node_that_is_killed_costs_no_student_and_a_deadly_student_only_itself
 
 def test_what_cannot_be(problem, monkeypatch):
     with pytest.raises(InputError, match="there is no Ray cluster at 127.0.0.1:1"):
-        make_evaluator("distillation", problem[0], device="cpu", workers="ray:127.0.0.1:1").evaluate(STUDENTS[:1])
+        make_evaluator(problem[0], device="cpu", workers="ray:127.0.0.1:1").evaluate(STUDENTS[:1])
     with pytest.raises(InputError, match="workers must be a number, ray or ray:ADDRESS, not 'rya'"):
-        make_evaluator("distillation", problem[0], workers="rya")
+        make_evaluator(problem[0], workers="rya")
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(InputError, match=r"pip install 'n2n-gym\[ray\]'"):
-        make_evaluator("distillation", problem[0], workers="ray")
+        make_evaluator(problem[0], workers="ray")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -21,11 +21,13 @@ from n2n_gym.constraints import Constraint, Constraints, Limits, Schedule, relax
 from n2n_gym.envs.render import draw_ansi, draw_rgb_array
 from n2n_gym.errors import InputError, check_names, unknown
 from n2n_gym.evaluators import check_evaluator, make_evaluator
-from n2n_gym.evaluators.base import Evaluation, Evaluator
+from n2n_gym.evaluators.base import Actions, Evaluation, Evaluator
+from n2n_gym.evaluators.table import TABLE_SEEDS, TableEvaluator
 from n2n_gym.files import home
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import search_recipe
 from n2n_gym.rewards import Reward, relaxed, reward_by_name
+from n2n_gym.table import Table, table_of
 
 Observation = dict[str, Any]
 Mask = npt.NDArray[np.bool_]
@@ -40,6 +42,7 @@ class Stage(ABC):
         layers: The layers of `base` that each decision is about.
         variables: What of those layers is decided.
         masks: Which actions have an effect, shape (decisions, actions), bool.
+        name: `removal` or `shrink`.
         shows_previous_action: Whether the observation holds the previous action.
         keep: The action that leaves things as they are.
     """
@@ -49,6 +52,7 @@ class Stage(ABC):
     layers: tuple[tuple[int, ...], ...]
     variables: tuple[Variable, ...]
     masks: Mask
+    name: ClassVar[str]
     shows_previous_action: ClassVar[bool]
     keep: ClassVar[int]
 
@@ -101,18 +105,23 @@ class Finished:
     """A finished episode.
 
     Attributes:
-        student: The architecture it ended with.
-        evaluation: What the evaluator says of it.
-        reward: The episode's only reward.
+        stage: What its actions mean.
         actions: One per decision.
+        evaluation: What the evaluator says of its student.
+        reward: The episode's only reward.
         violated: The limits that the student does not keep.
     """
 
-    student: Architecture
+    stage: Stage
+    actions: tuple[int, ...]
     evaluation: Evaluation
     reward: float
-    actions: tuple[int, ...]
     violated: tuple[Constraint, ...] = ()
+
+    @cached_property
+    def student(self) -> Architecture:
+        """The architecture it ended with."""
+        return self.stage.student(self.actions)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -145,7 +154,7 @@ class Settings:
     relaxation: str | Schedule = "hard"
     latency_batch_size: int = 1
     evaluator: str | Evaluator = "distillation"
-    seed: int = 0
+    seed: int | str = 0
     device: str = "auto"
     workers: int | str = 0
     timeout: float | None = None
@@ -170,6 +179,31 @@ class Settings:
         _ = self.schedule
         if isinstance(self.evaluator, str):
             check_evaluator(self.evaluator, self.workers)
+        if isinstance(self.seed, str) and (not self.uses_table or self.seed not in TABLE_SEEDS):
+            raise InputError(f"seed must be a number, or with evaluator='table' {' or '.join(TABLE_SEEDS)}, not {self.seed!r}")
+
+    @property
+    def uses_table(self) -> bool:
+        """Whether students are looked up."""
+        return isinstance(self.evaluator, str) and self.evaluator.partition(":")[0] == "table"
+
+    def table(self, stage: str) -> Table | None:
+        """The table that students of a stage are looked up in; None if they are trained.
+
+        Raises:
+            InputError: If there is no table of these settings, or it cannot say whether limits are kept.
+        """
+        if not self.uses_table:
+            return None
+        _, _, file = str(self.evaluator).partition(":")
+        table = Table.load(file) if file else table_of(self.problem, stage)
+        if (table.facts["problem"], table.stage) != (asdict(self.problem), stage):
+            arguments = ", ".join(f"{name}={value!r}" for name, value in table.facts["problem"].items())
+            raise InputError(f"{table} is of stage {table.stage} with {arguments}; the environment is of another problem")
+        for quantity in self.limits.quantities:
+            if quantity.name in ("latency_ms", "class_accuracy"):
+                raise InputError(f"tables say nothing of {quantity}; limit something else, or train students")
+        return table
 
     @cached_property
     def problem(self) -> Problem:
@@ -186,18 +220,21 @@ class Settings:
         """How strict the limits are at each policy update."""
         return relaxation(self.relaxation) if isinstance(self.relaxation, str) else self.relaxation
 
-    def make_evaluator(self) -> Evaluator:
-        """The evaluator that these settings describe."""
+    def make_evaluator(self, stage: Stage) -> Evaluator:
+        """The evaluator that these settings describe, for the students of a stage."""
         if isinstance(self.evaluator, Evaluator):
             if self.evaluator.teacher != self.problem.architecture:
                 raise InputError("the evaluator is for another teacher than the environment's; give both the same settings")
             return self.evaluator
+        if (table := self.table(stage.name)) is not None:
+            if table.base != stage.base:
+                raise InputError(f"{table} starts from another network than the environment; leave architecture out")
+            return TableEvaluator(table, self.seed)
         store = home() / "evaluations.sqlite" if self.store == "auto" else self.store and Path(self.store).expanduser()
         return make_evaluator(
-            self.evaluator,
             self.problem,
             recipe=self.recipe,
-            seed=self.seed,
+            seed=int(self.seed),
             device=self.device,
             workers=self.workers,
             timeout=self.timeout,
@@ -222,32 +259,31 @@ class Judge:
         self.update = 0
         self._reward: Reward = reward_by_name(settings.reward)
         self._settings = settings
+        if settings.uses_table:
+            _ = self.evaluator  # nothing is trained: what does not fit is said at once
 
     @cached_property
     def evaluator(self) -> Evaluator:
         """Made when the first episode ends, so that making an environment costs nothing."""
-        return self._settings.make_evaluator()
+        return self._settings.make_evaluator(self.stage)
 
-    def finish(self, episodes: Sequence[Sequence[int]]) -> list[Finished]:
+    def finish(self, episodes: Sequence[Actions], rng: np.random.Generator) -> list[Finished]:
         """Evaluate the students of whole episodes in one batch.
 
         Args:
             episodes: The actions of each.
+            rng: The environment's random numbers, for an evaluator that draws.
         """
-        students = [self.stage.student(actions) for actions in episodes]
-        evaluations = self.evaluator.evaluate(students)
-        return [
-            self.finished(student, evaluation, tuple(actions))
-            for student, evaluation, actions in zip(students, evaluations, episodes, strict=True)
-        ]
+        evaluations = self.evaluator.evaluate_episodes(self.stage.student, episodes, rng)
+        return [self.finished(actions, evaluation) for actions, evaluation in zip(episodes, evaluations, strict=True)]
 
-    def finished(self, student: Architecture, evaluation: Evaluation, actions: tuple[int, ...]) -> Finished:
-        """What an episode that led to a student is worth, given the student's evaluation."""
+    def finished(self, actions: Actions, evaluation: Evaluation) -> Finished:
+        """What an episode is worth, given the evaluation of its student."""
         reward = self._reward(evaluation)
         violated = () if evaluation.reason else self._settings.limits.violated(evaluation)
         if violated:
             reward = relaxed(reward, self._settings.schedule(self.update))
-        return Finished(student, evaluation, reward, actions, violated)
+        return Finished(self.stage, tuple(actions), evaluation, reward, violated)
 
     def close(self) -> None:
         """Let go of the evaluator's processes and files, if it was made here."""
@@ -297,7 +333,7 @@ class CompressionEnv(gym.Env[Observation, np.int64], ABC):
         self._position += 1
         if self._position < self.stage.decisions:
             return self._observation(), 0.0, False, False, {}
-        [self.finished] = self.judge.finish([self._actions])
+        [self.finished] = self.judge.finish([self._actions], self.np_random)
         return self._observation(), self.finished.reward, True, False, self.finished.info
 
     def set_update(self, update: int) -> None:

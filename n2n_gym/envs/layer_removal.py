@@ -16,6 +16,7 @@ from n2n_gym.envs.vector import CompressionVectorEnv
 class RemovalStage(Stage):
     """Keep or remove each layer of the teacher (section 3.2.1)."""
 
+    name: ClassVar[str] = "removal"
     shows_previous_action: ClassVar[bool] = False
     keep: ClassVar[int] = KEEP
 
@@ -160,8 +161,8 @@ class LayerRemovalEnv(CompressionEnv):
     | `constraints` | `""` | limits, with `;` between them, or a `.json` file: see below |
     | `relaxation` | `"hard"` | or `"relaxed"`, `"relaxed:UPDATES"`, `"relaxed:UPDATES:POWER"` |
     | `latency_batch_size` | 1 | images in the forward pass that `latency_ms` is measured on |
-    | `evaluator` | `"distillation"` | who judges students |
-    | `seed` | 0 | of the students' trainings; nothing in an episode is random, so `reset(seed=)` changes nothing |
+    | `evaluator` | `"distillation"` | who judges students; `"table"` and `"table:FILE.npz"` look them up: see below |
+    | `seed` | 0 | of the students' trainings; with a table also `"mean"` or `"draw"` |
     | `device` | `"auto"` | where students are trained |
     | `workers` | 0 | processes that train students, of use in `gym.make_vec`; or `"ray"` |
     | `timeout` | None | seconds after which a student's training is given up: it gets -1 |
@@ -174,6 +175,11 @@ class LayerRemovalEnv(CompressionEnv):
     A limit is a weighted sum with `<=` or `>=` and a number: `parameters<=20000`, `macs<=1e6`, `model_bytes`,
     `activation_bytes` (of one image), `latency_ms` (median of repeated warm passes on `device`), `accuracy>=0.9`,
     `class_accuracy[3]>=0.9`, `parameters + 0.1*macs <= 50000`.
+
+    With `evaluator="table"` nothing is trained: every student of the space was, with several seeds (`n2n table list`), and
+    the best reward that there is, is known. `seed` says which training counts: one seed's, the `"mean"` of all, or one
+    drawn anew for each episode (`"draw"`) from the random numbers that `reset(seed=)` seeds; else nothing in an episode is
+    random, and `reset(seed=)` changes nothing.
 
     Making the environment and all steps but the last train nothing and download nothing. The teacher is trained, once,
     when the first episode ends.

@@ -20,6 +20,7 @@ from n2n_gym.errors import InputError
 class ShrinkStage(Stage):
     """Shrink each configuration variable of what stage 1 left (section 3.2.2)."""
 
+    name: ClassVar[str] = "shrink"
     shows_previous_action: ClassVar[bool] = True
     keep: ClassVar[int] = len(FACTORS) - 1
 
@@ -160,7 +161,7 @@ class LayerShrinkEnv(CompressionEnv):
     |---|---|---|
     | `teacher` | `"conv4"` | a network of the zoo, or an architecture's `.json` file |
     | `dataset` | `"digits"` | a data set by name, or a `.npz` file |
-    | `architecture` | None | file of the stage-1 student to start from; by default the teacher itself |
+    | `architecture` | None | file of the stage-1 student to start from; by default the teacher itself, or the table's base |
     | `width` | 1.0 | factor on the teacher's filters |
     | `train_size` | None | number of training images; all by default |
     | `recipe` | `"paper"` | how students are trained |
@@ -168,8 +169,8 @@ class LayerShrinkEnv(CompressionEnv):
     | `constraints` | `""` | limits, with `;` between them, or a `.json` file: see below |
     | `relaxation` | `"hard"` | or `"relaxed"`, `"relaxed:UPDATES"`, `"relaxed:UPDATES:POWER"` |
     | `latency_batch_size` | 1 | images in the forward pass that `latency_ms` is measured on |
-    | `evaluator` | `"distillation"` | who judges students |
-    | `seed` | 0 | of the students' trainings; nothing in an episode is random, so `reset(seed=)` changes nothing |
+    | `evaluator` | `"distillation"` | who judges students; `"table"` and `"table:FILE.npz"` look them up: see below |
+    | `seed` | 0 | of the students' trainings; with a table also `"mean"` or `"draw"` |
     | `device` | `"auto"` | where students are trained |
     | `workers` | 0 | processes that train students, of use in `gym.make_vec`; or `"ray"` |
     | `timeout` | None | seconds after which a student's training is given up: it gets -1 |
@@ -182,6 +183,11 @@ class LayerShrinkEnv(CompressionEnv):
     A limit is a weighted sum with `<=` or `>=` and a number: `parameters<=20000`, `macs<=1e6`, `model_bytes`,
     `activation_bytes` (of one image), `latency_ms` (median of repeated warm passes on `device`), `accuracy>=0.9`,
     `class_accuracy[3]>=0.9`, `parameters + 0.1*macs <= 50000`.
+
+    With `evaluator="table"` nothing is trained: every student of the space was, with several seeds (`n2n table list`), and
+    the best reward that there is, is known. `seed` says which training counts: one seed's, the `"mean"` of all, or one
+    drawn anew for each episode (`"draw"`) from the random numbers that `reset(seed=)` seeds; else nothing in an episode is
+    random, and `reset(seed=)` changes nothing.
 
     Making the environment and all steps but the last train nothing and download nothing. The teacher is trained, once,
     when the first episode ends.
@@ -202,7 +208,7 @@ class LayerShrinkEnv(CompressionEnv):
         **settings: Any,
     ) -> None:
         chosen = Settings.of(settings)
-        super().__init__(ShrinkStage.of_file(chosen.problem.architecture, architecture), chosen, render_mode)
+        super().__init__(_stage(chosen, architecture), chosen, render_mode)
 
 
 class LayerShrinkVectorEnv(CompressionVectorEnv):
@@ -210,4 +216,10 @@ class LayerShrinkVectorEnv(CompressionVectorEnv):
 
     def __init__(self, num_envs: int = 1, *, architecture: str | None = None, **settings: Any) -> None:
         chosen = Settings.of(settings)
-        super().__init__(num_envs, ShrinkStage.of_file(chosen.problem.architecture, architecture), chosen)
+        super().__init__(num_envs, _stage(chosen, architecture), chosen)
+
+
+def _stage(settings: Settings, architecture: str | None) -> ShrinkStage:
+    if architecture is None and (table := settings.table(ShrinkStage.name)) is not None:
+        return ShrinkStage(table.base)
+    return ShrinkStage.of_file(settings.problem.architecture, architecture)

@@ -76,10 +76,9 @@ class CompressionVectorEnv(VectorEnv[Observation, Actions, Numbers]):
         self._position += 1
         if self._position == self.stage.decisions:
             episodes = (self._rows[:, :, DECISION].astype(np.int64) - 1).tolist()
-            self.finished = self.judge.finish(episodes)
-            for i, finished in enumerate(self.finished):
-                rewards[i] = finished.reward
-                info = self._add_info(info, finished.info, i)
+            self.finished = self.judge.finish(episodes, self.np_random)
+            rewards[:] = [finished.reward for finished in self.finished]
+            info = _batched([finished.info for finished in self.finished])
             terminations[:] = True
         return self._observation(), rewards, terminations, truncations, info
 
@@ -110,3 +109,14 @@ class CompressionVectorEnv(VectorEnv[Observation, Actions, Numbers]):
         if self.stage.shows_previous_action:
             observation["previous_action"] = previous.astype(np.int64)
         return observation
+
+
+def _batched(infos: list[dict[str, Any]]) -> dict[str, Any]:
+    """What Gymnasium makes of the infos of single environments, a whole column at a time."""
+    info: dict[str, Any] = {}
+    for key, value in infos[0].items():
+        column = np.empty(len(infos), dtype=type(value) if isinstance(value, int | float) else object)
+        column[:] = [each[key] for each in infos]
+        info[key] = column
+        info[f"_{key}"] = np.ones(len(infos), dtype=np.bool_)
+    return info

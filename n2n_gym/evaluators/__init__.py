@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from n2n_gym.evaluators.base import Evaluator
     from n2n_gym.problem import Problem
 
-EVALUATORS = ("distillation",)
+EVALUATORS = ("distillation", "table", "table:FILE.npz")
 
 
 def check_workers(workers: int | str | None) -> None:
@@ -29,18 +29,17 @@ def check_workers(workers: int | str | None) -> None:
 
 
 def check_evaluator(name: str, workers: int | str | None) -> None:
-    """Refuse what `make_evaluator` could not make.
+    """Refuse an evaluator that an environment cannot have.
 
     Raises:
-        InputError: If the name is unknown or the workers cannot be.
+        InputError: If the name is none of `EVALUATORS`, or the workers cannot be.
     """
-    if name not in EVALUATORS:
+    if name not in EVALUATORS and not name.startswith("table:"):
         raise unknown("evaluator", name, EVALUATORS)
     check_workers(workers)
 
 
 def make_evaluator(
-    name: str,
     problem: Problem,
     *,
     recipe: str = "paper",
@@ -48,14 +47,14 @@ def make_evaluator(
     device: str = "auto",
     workers: int | str | None = 0,
     timeout: float | None = None,
+    thorough: bool = False,
     latency_batch_size: int | None = None,
     store: Path | None = None,
     run: str = "",
 ) -> Evaluator:
-    """An evaluator of students of a problem.
+    """An evaluator that trains students of a problem by distillation.
 
     Args:
-        name: One of `EVALUATORS`.
         problem: Teacher and data set.
         recipe: How a student is trained.
         seed: Of the students' trainings.
@@ -63,12 +62,13 @@ def make_evaluator(
         workers: Processes that train side by side; with 0 the calling process trains; `ray` trains on the cores of a Ray
             cluster of its own, `ray:ADDRESS` on those of one that is running. None is one per core on a CPU, 0 on a GPU.
         timeout: Seconds after which a student's training is given up.
+        thorough: Whether students are validated after each epoch and tested, for tables.
         latency_batch_size: If given, students are timed too, with so many images in a forward pass.
         store: SQLite file to look students up in and keep them in.
         run: Name to mark newly stored students with.
 
     Raises:
-        InputError: If a name is unknown or a number out of range.
+        InputError: If the recipe is unknown or the workers cannot be.
     """
     from n2n_gym.evaluators.distillation import DistillationEvaluator
     from n2n_gym.evaluators.latency import LatencyEvaluator
@@ -76,10 +76,10 @@ def make_evaluator(
     from n2n_gym.evaluators.workers import WorkerEvaluator
     from n2n_gym.training import torch_device
 
-    check_evaluator(name, workers)
+    check_workers(workers)
     if workers is None:
         workers = (os.cpu_count() or 1) if torch_device(device).type == "cpu" else 0
-    trains = DistillationEvaluator(problem, recipe, seed, device, timeout)
+    trains = DistillationEvaluator(problem, recipe, seed, device, timeout, thorough)
     evaluator: Evaluator = trains
     if isinstance(workers, str):
         from n2n_gym.evaluators.ray import RayEvaluator

@@ -7,14 +7,19 @@ around or instead of one, and passes the same tests.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from n2n_gym import __version__
 from n2n_gym.architecture import Architecture
+
+Actions = Sequence[int]
+"""Of a whole episode, one per decision."""
 
 OUT_OF_MEMORY = "out of memory"
 TIMEOUT = "timeout"
@@ -36,6 +41,8 @@ class Evaluation:
         model_bytes: Size of its weights and running statistics in float32.
         activation_bytes: Peak of the feature maps that one image's forward pass holds at once.
         class_accuracy: Validation accuracy for the images of each class; 0 for a class without any.
+        epoch_accuracy: Validation accuracy after each epoch, if the evaluator measures it.
+        test_accuracy: Test accuracy, which only tables have (`DistillationEvaluator.thorough`): no search may see it.
         latency_ms: Measured time of a forward pass, if the evaluator measures it.
         reason: Why the student is degenerate or failed, or "".
         seconds: Time that its training took.
@@ -50,6 +57,8 @@ class Evaluation:
     model_bytes: int = 0
     activation_bytes: int = 0
     class_accuracy: tuple[float, ...] = ()
+    epoch_accuracy: tuple[float, ...] = ()
+    test_accuracy: float | None = None
     latency_ms: float | None = None
     reason: str = ""
     seconds: float = 0.0
@@ -101,7 +110,8 @@ class Evaluation:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Evaluation:
         """The evaluation that `to_json` wrote."""
-        return cls(**{**data, "class_accuracy": tuple(data["class_accuracy"])})
+        tuples = {name: tuple(data.get(name, ())) for name in ("class_accuracy", "epoch_accuracy")}
+        return cls(**{**data, **tuples})
 
 
 class Evaluator(ABC):
@@ -138,6 +148,18 @@ class Evaluator(ABC):
             done[student.fingerprint] if verdict.feasible else Evaluation.failed(student, self.teacher, verdict)
             for student, verdict in zip(students, verdicts, strict=True)
         ]
+
+    def evaluate_episodes(
+        self, student: Callable[[Actions], Architecture], episodes: Sequence[Actions], rng: np.random.Generator
+    ) -> list[Evaluation]:
+        """One evaluation per finished episode, in the same order.
+
+        Args:
+            student: The architecture that an episode's actions lead to.
+            episodes: The actions of each.
+            rng: The environment's random numbers, for an evaluator that draws.
+        """
+        return self.evaluate([student(actions) for actions in episodes])
 
     def close(self) -> None:  # noqa: B027  most have nothing to let go of
         """Let go of processes and files; evaluating again takes them up again."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Self
 
@@ -35,6 +35,7 @@ class DistillationEvaluator(Evaluator):
         seed: Another seed gives every student another initialisation and order of images.
         device: `auto`, `cpu`, `cuda`, ...
         timeout: Seconds after which a student's training is given up, looked at after each epoch; never by default.
+        thorough: Whether students are validated after each epoch and tested at the end, for tables; a search must not.
     """
 
     problem: Problem
@@ -42,12 +43,13 @@ class DistillationEvaluator(Evaluator):
     seed: int = 0
     device: str = "auto"
     timeout: float | None = None
+    thorough: bool = False
 
     def __post_init__(self) -> None:
         _ = self._recipe  # an unknown name is said at once
 
     def __getstate__(self) -> dict[str, Any]:  # a worker process reads teacher and images itself
-        return {name: self.__dict__[name] for name in ("problem", "recipe", "seed", "device", "timeout")}
+        return {field.name: self.__dict__[field.name] for field in fields(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -93,6 +95,7 @@ class DistillationEvaluator(Evaluator):
             "device": self._device.type,
             "bf16": self.bf16,
             "versions": library_versions(),
+            **({"thorough": True} if self.thorough else {}),
         }
 
     def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
@@ -105,7 +108,11 @@ class DistillationEvaluator(Evaluator):
         logits = self.teacher_logits
         start = time.monotonic()
 
-        def check_time(_epoch: int, _accuracy: float) -> None:
+        epoch_accuracy: list[float] = []
+
+        def watch(_epoch: int, accuracy: float) -> None:
+            if self.thorough:
+                epoch_accuracy.append(accuracy)
             if self.timeout is not None and time.monotonic() - start > self.timeout:
                 raise _OutOfTimeError
 
@@ -116,9 +123,17 @@ class DistillationEvaluator(Evaluator):
                 torch.manual_seed(seed)
                 network = Network(student).to(self._device)
                 outcome = train(
-                    network, self.data, self._recipe, seed=seed, teacher=logits, bf16=self.bf16, on_epoch=check_time
+                    network,
+                    self.data,
+                    self._recipe,
+                    seed=seed,
+                    teacher=logits,
+                    bf16=self.bf16,
+                    validate=self.thorough,
+                    on_epoch=watch,
                 )
                 failure, score = outcome.failure, outcome.score
+                test_accuracy = self.data.test_score(network).accuracy if self.thorough and not failure else None
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -134,6 +149,8 @@ class DistillationEvaluator(Evaluator):
             accuracy=score.accuracy,
             teacher_accuracy=teacher.validation_accuracy,
             class_accuracy=score.class_accuracy,
+            epoch_accuracy=tuple(epoch_accuracy),
+            test_accuracy=test_accuracy,
             seconds=seconds,
         )
 

@@ -1,0 +1,140 @@
+"""`n2n table`: build tables of whole spaces, and look into them."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table as Shown
+
+from agents.parsing import Command, parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableBuild:
+    """Train every student of a space with several seeds; a build that was stopped goes on where it was."""
+
+    out: str
+    """The table's .npz file; what is done is kept beside it, in a .sqlite file."""
+    teacher: str = "conv4"
+    """Network of the zoo, or an architecture's .json file."""
+    dataset: str = "digits"
+    """Data set by name, or your own .npz file."""
+    width: float = 1.0
+    """Factor on the network's filters."""
+    train_size: int | None = None
+    """Number of training images; all by default."""
+    stage: str = "removal"
+    """removal (of the teacher's layers) or shrink."""
+    architecture: str | None = None
+    """With --stage shrink: file of the stage-1 student to start from; by default the teacher itself."""
+    recipe: str = "paper"
+    """How students are trained."""
+    seeds: int = 3
+    """How many times each student is trained."""
+    workers: int | str | None = None
+    """Processes that train students side by side, one per core by default; or ray, or ray:ADDRESS."""
+
+
+def _build(words: list[str]) -> None:
+    options = parse(TableBuild, "table build", words)
+    from agents.display import ProgressDisplay, shown_teacher
+    from agents.machine import machine
+    from n2n_gym.errors import InputError
+    from n2n_gym.problem import Problem
+    from n2n_gym.tabulate import build_table
+
+    out = Path(options.out).expanduser()
+    if out.suffix != ".npz":
+        raise InputError(f"a table is a .npz file, not {options.out}")
+    problem = Problem(options.teacher, options.dataset, options.width, options.train_size)
+    console = Console()
+    with ProgressDisplay(console) as display:
+        shown_teacher(problem, "cpu", display)
+
+        def progress(done: int, trainings: int) -> None:
+            if done == 0:
+                display.start("trainings", trainings)
+            else:
+                display.update(done, "")
+
+        table = build_table(
+            problem,
+            options.stage,
+            out,
+            seeds=range(options.seeds),
+            architecture=options.architecture,
+            recipe=options.recipe,
+            workers=options.workers,
+            facts={"command": shlex.join(["n2n", "table", "build", *words]), "machine": machine()},
+            on_progress=progress,
+        )
+    _print_facts(console, table.name, table.statistics())
+    console.print(str(out), highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class TableList:
+    """List the tables that come with the package."""
+
+
+def _list(words: list[str]) -> None:
+    parse(TableList, "table list", words)
+    from n2n_gym.table import Table, table_names
+
+    shown = Shown(title="tables")
+    for heading in ("name", "episodes", "students", "seeds", "best reward", "its parameters"):
+        shown.add_column(heading, justify="left" if heading == "name" else "right", overflow="fold")
+    for name in table_names():
+        table = Table.load(name)
+        best = table.best()
+        episodes = f"{len(table.columns['row_of']):,}"
+        cells = (episodes, f"{len(table):,}", str(len(table.seeds)), f"{best.value:.4f}", f"{best.evaluation.parameters:,}")
+        shown.add_row(name, *cells)
+    Console().print(shown)
+
+
+@dataclass(frozen=True)
+class TableShow:
+    """Show what a table is of, its statistics and its best students."""
+
+    name: tyro.conf.Positional[str]
+    """One of `n2n table list`, or a .npz file."""
+    best: int = 10
+    """How many of the best students are listed."""
+
+
+def _show(words: list[str]) -> None:
+    options = parse(TableShow, "table show", words)
+    from n2n_gym.table import Table
+
+    table = Table.load(options.name)
+    console = Console()
+    recorded = ("problem", "seeds", "recipe", "versions", "started", "finished", "command", "machine")
+    _print_facts(console, table.name, {key: table.facts[key] for key in recorded if key in table.facts} | table.statistics())
+    shown = Shown(title="best students, means over the seeds")
+    for heading in ("reward", "val accuracy", "test accuracy", "parameters", "MACs", "actions"):
+        shown.add_column(heading, justify="left" if heading == "actions" else "right")
+    values = table.values()
+    for row in values.argsort()[::-1][: options.best].tolist():
+        found = table.evaluation(row)
+        accuracies = (f"{found.accuracy:.2%}", f"{found.test_accuracy:.2%}")
+        sizes = (f"{found.parameters:,}", f"{found.macs:,}")
+        shown.add_row(f"{values[row]:.4f}", *accuracies, *sizes, "".join(map(str, table.actions(row))))
+    console.print(shown)
+
+
+def _print_facts(console: Console, name: str, facts: dict[str, Any]) -> None:
+    console.print(name, highlight=False)
+    console.print_json(data=facts)
+
+
+TABLE_COMMANDS = {
+    "table build": Command(_build, "train every student of a space, for a benchmark with a known optimum"),
+    "table list": Command(_list, "list the tables that come with the package"),
+    "table show": Command(_show, "show a table's statistics and its best students"),
+}

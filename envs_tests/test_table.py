@@ -1,0 +1,303 @@
+"""Tables: what they hold is what training gives, and every question is answered as brute force would."""
+
+import json
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from envs_tests.conftest import DEEPER_TOY, TOY, toy_arrays
+from n2n_gym.architecture import apply_removals
+from n2n_gym.envs.layer_removal import RemovalStage
+from n2n_gym.envs.layer_shrink import ShrinkStage
+from n2n_gym.errors import InputError
+from n2n_gym.evaluators import make_evaluator
+from n2n_gym.evaluators.table import TableEvaluator
+from n2n_gym.files import write_json
+from n2n_gym.problem import Problem
+from n2n_gym.rewards import paper_reward
+from n2n_gym.table import Table, table_names
+from n2n_gym.tabulate import Space, build_table
+
+pytestmark = pytest.mark.xdist_group("tables")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tables")
+    np.savez(folder / "toy.npz", **toy_arrays(images=600, brightness=25))  # hard enough to tell students apart
+    write_json(folder / "deeper.json", DEEPER_TOY.to_json())
+    write_json(folder / "toy.json", TOY.to_json())
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def home(folder, monkeypatch):
+    """One teacher for all tests of this file: they do not change it."""
+    monkeypatch.setenv("N2N_HOME", str(folder / "home"))
+
+
+@pytest.fixture(scope="module")
+def problem(folder):
+    return Problem(str(folder / "deeper.json"), str(folder / "toy.npz"))
+
+
+@pytest.fixture(scope="module")
+def table(folder, problem):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("N2N_HOME", str(folder / "home"))
+        return build_table(problem, "removal", folder / "removal.npz", seeds=[0, 1, 2], workers=0, facts={"by": "a test"})
+
+
+@pytest.fixture
+def arguments(folder):
+    return {"teacher": str(folder / "deeper.json"), "dataset": str(folder / "toy.npz")}
+
+
+EPISODES = np.array(list(np.ndindex(2, 2, 2, 2, 2, 2)))
+
+
+@pytest.mark.parametrize("stage", [RemovalStage(DEEPER_TOY), ShrinkStage(TOY), ShrinkStage(DEEPER_TOY)])
+def test_a_space_knows_where_every_episode_ends(stage):
+    space = Space(stage)
+    rng = np.random.default_rng(0)
+    shape = (stage.actions,) * stage.decisions
+    assert len({student.fingerprint for student in space.students}) == len(space.students)
+    for actions in rng.integers(stage.actions, size=(300, stage.decisions)):
+        row = space.row_of[np.ravel_multi_index(tuple(actions), shape)]
+        assert space.students[row] == stage.student(actions.tolist())
+    assert set(space.row_of.tolist()) == set(range(len(space.students)))
+
+
+def test_a_space_too_large_for_a_table_is_refused():
+    from n2n_gym.models.zoo import network
+
+    with pytest.raises(InputError, match=r"more than the 200,000 of a table; start from a smaller network"):
+        Space(RemovalStage(network("resnet18")))
+
+
+def test_rows_are_what_training_gives(table, problem):
+    for seed in (0, 2):
+        with make_evaluator(problem, device="cpu", seed=seed) as evaluator:
+            for actions in ([0, 0, 1, 0, 0, 0], [0, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 1, 0]):
+                [trained] = evaluator.evaluate([apply_removals(DEEPER_TOY, actions)])
+                found = table.query(actions=actions, seed=seed)
+                for name in (
+                    "accuracy",
+                    "parameters",
+                    "macs",
+                    "model_bytes",
+                    "activation_bytes",
+                    "reason",
+                    "teacher_accuracy",
+                ):
+                    assert getattr(found, name) == getattr(trained, name), name
+
+
+def test_rows_hold_every_epoch_and_the_test(table):
+    found = table.query(actions=[0, 0, 1, 0, 0, 0], seed=1)
+    assert len(found.epoch_accuracy) == 5
+    assert found.epoch_accuracy[-1] == found.accuracy
+    assert len(set(found.epoch_accuracy)) > 1
+    assert 0 < found.test_accuracy <= 1
+    assert found.seconds > 0
+
+
+def test_the_mean_is_the_mean(table):
+    actions = [0, 0, 1, 0, 0, 0]
+    by_seed = [table.query(actions=actions, seed=seed) for seed in (0, 1, 2)]
+    mean = table.query(actions=actions)
+    assert mean.accuracy == pytest.approx(np.mean([e.accuracy for e in by_seed]))
+    assert mean.test_accuracy == pytest.approx(np.mean([e.test_accuracy for e in by_seed]))
+    assert len({e.accuracy for e in by_seed}) > 1
+
+
+def test_students_and_actions_lead_to_the_same_row(table):
+    for actions in EPISODES[::5]:
+        student = apply_removals(DEEPER_TOY, actions.tolist())
+        assert table.query(student) is table.query(actions=actions)
+        row = table.row_of(student)
+        assert apply_removals(DEEPER_TOY, table.actions(row)) == student
+
+
+def test_what_is_not_in_the_space_is_an_error_that_names_it(table):
+    with pytest.raises(InputError, match=r"no such student in table 'deeper-.*-removal'"):
+        table.query(TOY)
+    for actions, message in (([0, 1], "6 decisions"), ([0, 0, 0, 0, 0, 2], "actions from 0 to 1"), ([0] * 5 + [-1], "from 0")):
+        with pytest.raises(InputError, match=message):
+            table.query(actions=actions)
+    with pytest.raises(InputError, match=r"has the seeds 0, 1, 2 and their mean, not 7"):
+        table.query(actions=[0] * 6, seed=7)
+    with pytest.raises(InputError, match="either"):
+        table.query()
+
+
+def test_best_and_pareto_front_are_those_of_brute_force(table):
+    everything = [table.query(actions=actions) for actions in EPISODES]
+    best = table.best()
+    assert best.value == max(map(paper_reward, everything)) == paper_reward(table.query(actions=best.actions))
+    assert table.best("accuracy").value == max(e.accuracy for e in everything)
+    assert table.best(lambda e: -e.macs).evaluation.macs == min(e.macs for e in everything)
+    feasible = {(e.parameters, e.accuracy) for e in everything if not e.reason}
+    front = {(p, a) for p, a in feasible if not any((p2 <= p and a2 >= a) and (p2, a2) != (p, a) for p2, a2 in feasible)}
+    assert [(e.evaluation.parameters, e.value) for e in table.pareto_front()] == sorted(front)
+
+
+def test_the_expectation_of_random_search_is_what_random_search_does(table):
+    stage = RemovalStage(DEEPER_TOY)
+    rng = np.random.default_rng(0)
+    free = stage.masks.all(1)
+    drawn = np.where(free, rng.integers(2, size=(4000, 6, 6)), 0)
+    values = table.values()[table.rows(drawn.reshape(-1, 6))].reshape(4000, 6)
+    curves = np.maximum.accumulate(values, axis=1)
+    standard_error = curves.std(0) / np.sqrt(4000)
+    assert np.all(np.abs(curves.mean(0) - table.expected_best(6)) < 4 * standard_error + 1e-9)
+
+
+def test_statistics(table):
+    statistics = table.statistics()
+    everything = [table.query(actions=actions) for actions in EPISODES]
+    assert statistics["episodes"] == 64
+    assert statistics["students"] == len(table) == len({apply_removals(DEEPER_TOY, a.tolist()) for a in EPISODES})
+    assert statistics["best_reward"] == max(map(paper_reward, everything))
+    assert statistics["random_search_mean"] == pytest.approx(table.expected_best(1)[0])
+    assert statistics["rank_correlation_of_epochs"][-1] == pytest.approx(1)
+    assert statistics["accuracy_std_over_seeds"] > 0
+    json.dumps(statistics)
+
+
+def test_the_time_of_a_search_counts_each_student_once(table):
+    one = table.query(actions=[0, 0, 1, 0, 0, 0]).seconds
+    assert table.seconds([[0, 0, 1, 0, 0, 0]] * 3) == pytest.approx(one)
+
+
+def test_saved_and_loaded(table, folder):
+    loaded = Table.load(str(folder / "removal.npz"))
+    assert loaded.facts == {**table.facts, "format": 1}
+    assert loaded.facts["by"] == "a test"
+    assert all(np.array_equal(loaded.columns[name], column) for name, column in table.columns.items())
+
+
+def test_a_stopped_build_goes_on(folder, problem, table, monkeypatch):
+    trained = []
+    out = folder / "again.npz"
+
+    def stop(done, trainings):
+        trained.append(done)
+        if done > 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_table(problem, "removal", out, seeds=[0, 1], workers=0, on_progress=stop)
+    assert not out.exists()
+    from n2n_gym.evaluators.distillation import DistillationEvaluator
+
+    calls = []
+    real = DistillationEvaluator.train_student
+    monkeypatch.setattr(DistillationEvaluator, "train_student", lambda self, s: calls.append(self.seed) or real(self, s))
+    again = build_table(problem, "removal", out, seeds=[0, 1], workers=0)
+    assert set(calls) == {1}  # seed 0's were kept
+    assert np.array_equal(again.columns["correct"], table.columns["correct"][:, :2])
+    assert again.facts["started"] <= again.facts["finished"]
+
+
+def test_files_that_are_no_tables_are_refused(tmp_path):
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    (tmp_path / "text.npz").write_text("x")
+    for name in ("other.npz", "text.npz"):
+        with pytest.raises(InputError, match="is not a table"):
+            Table.load(str(tmp_path / name))
+    with pytest.raises(InputError, match="no table at"):
+        Table.load(str(tmp_path / "none.npz"))
+    with pytest.raises(InputError, match=r"no table 'x'\. There are"):
+        Table.load("x")
+
+
+class TestEnvironments:
+    def test_a_seed_gives_the_rewards_of_training(self, folder, arguments, table):
+        looked_up = gym.make("N2N/LayerRemoval-v0", **arguments, evaluator=f"table:{folder / 'removal.npz'}", seed=1)
+        trained = gym.make("N2N/LayerRemoval-v0", **arguments, seed=1, device="cpu")
+        for actions in ([0, 0, 1, 0, 0, 0], [0, 1, 1, 1, 0, 0]):
+            for env in (looked_up, trained):
+                env.reset()
+                for action in actions:
+                    last = env.step(action)
+                env.ended = last
+            assert looked_up.ended[1] == trained.ended[1]
+            assert looked_up.ended[4] == trained.ended[4]
+
+    def test_drawn_rows_are_noise_that_a_seed_repeats(self, folder, arguments, table):
+        def rewards(seed, make):
+            envs = make()
+            envs.reset(seed=seed)
+            actions = np.tile([0, 0, 1, 0, 0, 0], (40, 1)).T
+            for each in actions:
+                _, reward, *_ = envs.step(each)
+            return reward.tolist()
+
+        def make():
+            return gym.make_vec(
+                "N2N/LayerRemoval-v0",
+                num_envs=40,
+                vectorization_mode="vector_entry_point",
+                **arguments,
+                evaluator=f"table:{folder / 'removal.npz'}",
+                seed="draw",
+            )
+
+        drawn = rewards(3, make)
+        known = {paper_reward(table.query(actions=[0, 0, 1, 0, 0, 0], seed=seed)) for seed in (0, 1, 2)}
+        assert set(drawn) == known
+        assert rewards(3, make) == drawn
+        assert rewards(4, make) != drawn
+
+    def test_vector_infos_are_what_gymnasium_makes(self, folder, arguments, table):
+        vector = gym.make_vec(
+            "N2N/LayerRemoval-v0",
+            num_envs=3,
+            vectorization_mode="vector_entry_point",
+            **arguments,
+            evaluator=f"table:{folder / 'removal.npz'}",
+        )
+        vector.reset(seed=0)
+        for actions in EPISODES[[3, 20, 63]].T:
+            *_, info = vector.step(actions)
+        expected = {}
+        for i, finished in enumerate(vector.unwrapped.finished):
+            expected = vector.unwrapped._add_info(expected, finished.info, i)
+        assert info.keys() == expected.keys()
+        for key, column in expected.items():
+            assert info[key].dtype == column.dtype
+            assert info[key].tolist() == column.tolist()
+
+    def test_limits(self, folder, arguments, table):
+        file = f"table:{folder / 'removal.npz'}"
+        env = gym.make("N2N/LayerRemoval-v0", **arguments, evaluator=file, constraints="macs<=20000")
+        env.reset()
+        for action in [0, 0, 1, 0, 0, 0]:
+            *_, info = env.step(action)
+        assert (info["violated"] != "") == (info["macs"] > 20000)
+        with pytest.raises(InputError, match="tables say nothing of class_accuracy"):
+            gym.make("N2N/LayerRemoval-v0", **arguments, evaluator=file, constraints="class_accuracy[0]>=0.5")
+
+    def test_what_does_not_fit_is_refused(self, folder, arguments, table, problem):
+        file = f"table:{folder / 'removal.npz'}"
+        with pytest.raises(InputError, match="of another problem"):
+            gym.make("N2N/LayerRemoval-v0", **arguments, evaluator=file, train_size=100)
+        with pytest.raises(InputError, match="is of stage removal"):
+            gym.make("N2N/LayerShrink-v0", **arguments, evaluator=file)
+        with pytest.raises(InputError, match="seed must be a number"):
+            gym.make("N2N/LayerRemoval-v0", **arguments, seed="mean")
+        with pytest.raises(InputError, match="seeds 0, 1, 2"):
+            gym.make("N2N/LayerRemoval-v0", **arguments, evaluator=file, seed=9)
+        with pytest.raises(InputError, match="There are tables of"):
+            gym.make("N2N/LayerRemoval-v0", **arguments, evaluator="table")
+        with pytest.raises(InputError, match="drawn for an episode"):
+            TableEvaluator(table, "draw").evaluate([apply_removals(DEEPER_TOY, [0, 0, 1, 0, 0, 0])])
+
+
+def test_the_packages_tables_are_small():
+    from importlib.resources import files
+
+    sizes = [len((files("n2n_gym") / "data" / "tables" / f"{name}.npz").read_bytes()) for name in table_names()]
+    assert sum(sizes) < 10e6

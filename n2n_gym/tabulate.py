@@ -1,0 +1,221 @@
+"""Builds tables: trains every student of a space with several seeds, and can be stopped and resumed at any time."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from n2n_gym.architecture import Architecture
+from n2n_gym.datasets import load_dataset
+from n2n_gym.envs.base import Stage
+from n2n_gym.envs.layer_removal import RemovalStage
+from n2n_gym.envs.layer_shrink import ShrinkStage
+from n2n_gym.errors import InputError, unknown
+from n2n_gym.evaluators import make_evaluator
+from n2n_gym.evaluators.base import Evaluation, library_versions
+from n2n_gym.files import read_json, write_json
+from n2n_gym.models.teachers import ready_teacher
+from n2n_gym.problem import Problem
+from n2n_gym.recipes import search_recipe
+from n2n_gym.table import Table
+from n2n_gym.training import torch_device
+
+MOST_EPISODES = 20_000_000
+MOST_STUDENTS = 200_000
+CHUNK = 100
+"""Students handed out at a time: what is done is kept, the rest is lost when a build is stopped."""
+
+
+def stage_by_name(name: str, problem: Problem, architecture: str | None = None) -> Stage:
+    """The decisions that a table is of.
+
+    Args:
+        name: `removal` or `shrink`.
+        problem: Teacher and data.
+        architecture: With `shrink`, file of the student that episodes start from; by default the teacher itself.
+
+    Raises:
+        InputError: If the name is unknown, or there is an architecture without a use for it.
+    """
+    if name == ShrinkStage.name:
+        return ShrinkStage.of_file(problem.architecture, architecture)
+    if name != RemovalStage.name:
+        raise unknown("stage", name, (RemovalStage.name, ShrinkStage.name))
+    if architecture is not None:
+        raise InputError("an architecture to start from is for stage shrink; removals start from the teacher")
+    return RemovalStage(problem.architecture)
+
+
+class Space:
+    """The distinct students of a stage, and which of them each action sequence leads to.
+
+    Args:
+        stage: The decisions.
+
+    Attributes:
+        students: Each once.
+        row_of: Index into them of each action sequence, in lexicographic order.
+
+    Raises:
+        InputError: If there are too many for a table.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        episodes = stage.actions**stage.decisions
+        maps = [_choices(stage, position) for position in range(stage.decisions)]
+        combinations = math.prod(len(representatives) for representatives, _ in maps)
+        if episodes > MOST_EPISODES or combinations > MOST_STUDENTS:
+            raise InputError(
+                f"{stage.decisions} decisions of {stage.actions} actions make {combinations:,} students: more than the "
+                f"{MOST_STUDENTS:,} of a table; start from a smaller network"
+            )
+        found: dict[str, int] = {}
+        self.students: list[Architecture] = []
+        rows = []
+        for actions in itertools.product(*(representatives for representatives, _ in maps)):
+            student = stage.student(actions)
+            row = found.setdefault(student.fingerprint, len(found))
+            if row == len(self.students):
+                self.students.append(student)
+            rows.append(row)
+        grid = np.array(rows, dtype=np.min_scalar_type(len(found))).reshape([len(choices) for choices, _ in maps])
+        self.row_of: npt.NDArray[Any] = grid[np.ix_(*(places for _, places in maps))].ravel()
+
+
+def _choices(stage: Stage, position: int) -> tuple[list[int], npt.NDArray[np.intp]]:
+    """At one position, the actions that differ in effect, and which of them each action is like."""
+    found: dict[str, int] = {}
+    representatives: list[int] = []
+    places = []
+    for action in range(stage.actions):
+        actions = [stage.keep] * stage.decisions
+        if stage.masks[position, action]:
+            actions[position] = action
+        place = found.setdefault(stage.student(actions).fingerprint, len(found))
+        if place == len(representatives):
+            representatives.append(actions[position])
+        places.append(place)
+    return representatives, np.array(places, dtype=np.intp)
+
+
+def build_table(
+    problem: Problem,
+    stage_name: str,
+    out: Path,
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    architecture: str | None = None,
+    recipe: str = "paper",
+    workers: int | str | None = None,
+    facts: dict[str, Any] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Table:
+    """Train every student of a space, test it, and write the table.
+
+    Evaluations are kept beside `out`, in a `.sqlite` file, as they are made: the same call goes on where it was.
+
+    Args:
+        problem: Teacher and data.
+        stage_name: `removal` or `shrink`.
+        out: The table's `.npz` file.
+        seeds: Each student is trained once with each.
+        architecture: With `shrink`, file of the student that episodes start from.
+        recipe: How students are trained.
+        workers: As in `make_evaluator`.
+        facts: More to write down, such as the machine.
+        on_progress: Told the trainings done, from 0, and how many there are.
+
+    Raises:
+        InputError: If a name is unknown or the space is too large.
+    """
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise InputError(f"seeds must be one or more different numbers, not {list(seeds)}")
+    stage = stage_by_name(stage_name, problem, architecture)
+    space = Space(stage)
+    work = out.with_suffix(".sqlite")
+    begun = out.with_suffix(".begun.json")
+    if not begun.exists():
+        write_json(begun, {"started": _now()})
+    teacher = ready_teacher(problem, device=torch_device("cpu"))
+    progress = on_progress or (lambda _done, _trainings: None)
+    progress(0, len(space.students) * len(seeds))
+    evaluations: list[list[Evaluation]] = []
+    for seed in seeds:
+        done: list[Evaluation] = []
+        evaluator = make_evaluator(problem, recipe=recipe, seed=seed, device="cpu", workers=workers, store=work, thorough=True)
+        with evaluator:
+            for start in range(0, len(space.students), CHUNK):
+                done += evaluator.evaluate(space.students[start : start + CHUNK])
+                progress(len(evaluations) * len(space.students) + len(done), len(space.students) * len(seeds))
+        evaluations.append(done)
+    checkpoint = teacher.checkpoint
+    dataset = load_dataset(problem.dataset)
+    data = {
+        "name": f"{problem.name}-{stage_name}",
+        "problem": asdict(problem),
+        "stage": stage_name,
+        "base": stage.base.to_json(),
+        "shape": [stage.actions] * stage.decisions,
+        "effective_actions": [np.flatnonzero(mask).tolist() for mask in stage.masks],
+        "seeds": list(seeds),
+        "recipe": search_recipe(recipe, problem.data, problem.train_size).to_json(),
+        "teacher": {
+            "fingerprint": checkpoint.fingerprint,
+            "architecture": problem.architecture.to_json(),
+            "parameters": problem.architecture.parameters,
+            "val_accuracy": teacher.validation_accuracy,
+            "test_accuracy": checkpoint.facts["test_accuracy"],
+        },
+        "validation_images": len(dataset.split(problem.train_size)[1]),
+        "test_images": len(dataset.test[1]),
+        "versions": library_versions(),
+        "started": read_json(begun, "note of a table's beginning")["started"],
+        "finished": _now(),
+        **(facts or {}),
+    }
+    table = Table(*_columns(data, space, evaluations))
+    table.save(out)
+    return table
+
+
+def _columns(
+    facts: dict[str, Any], space: Space, evaluations: list[list[Evaluation]]
+) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    epochs = facts["recipe"]["epochs"]
+    reasons = list(dict.fromkeys(["", *(each.reason for by_seed in evaluations for each in by_seed)]))
+    by_row = list(zip(*evaluations, strict=True))
+    nothing = (0.0,) * epochs
+
+    def of_trainings(value: Callable[[Evaluation], Any], dtype: Any) -> npt.NDArray[Any]:
+        return np.array([[value(each) for each in row] for row in by_row], dtype=dtype)
+
+    def counted(share: float, images: int) -> int:
+        return round(share * images)
+
+    columns = {
+        "row_of": space.row_of,
+        "fingerprint": np.array([int(s.fingerprint[:16], 16) for s in space.students], dtype=np.uint64),
+        "parameters": np.array([s.parameters for s in space.students], dtype=np.int64),
+        "macs": np.array([s.macs for s in space.students], dtype=np.int64),
+        "model_bytes": np.array([s.model_bytes for s in space.students], dtype=np.int64),
+        "activation_bytes": np.array([s.activation_bytes for s in space.students], dtype=np.int64),
+        "reason": of_trainings(lambda e: reasons.index(e.reason), np.uint8),
+        "correct": of_trainings(
+            lambda e: [counted(share, facts["validation_images"]) for share in e.epoch_accuracy or nothing], np.uint16
+        ),
+        "test_correct": of_trainings(lambda e: counted(e.test_accuracy or 0.0, facts["test_images"]), np.uint16),
+        "seconds": of_trainings(lambda e: e.seconds, np.float32),
+    }
+    return {**facts, "reasons": reasons}, columns
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
