@@ -41,6 +41,7 @@ class Scale:
         iterations: Policy updates in each stage.
         rollouts: Students per update.
         seeds: Runs that a mean is taken over.
+        source_iterations: Policy updates after which a policy is transferred to another teacher.
         first_updates: Policy updates that transfer is judged on.
         limited: Table 4's teachers and the limits on their students.
         limited_iterations: Policy updates in each stage of table 4; limits are hard after 15.
@@ -55,6 +56,7 @@ class Scale:
     iterations: int
     rollouts: int
     seeds: int
+    source_iterations: int
     first_updates: int
     limited: dict[str, Limited]
     limited_iterations: int
@@ -71,6 +73,7 @@ SCALES = {
         iterations=2,
         rollouts=2,
         seeds=2,
+        source_iterations=3,
         first_updates=2,
         limited={"vgg13": Limited(0.05, 5_000), "vgg19": Limited(0.05, 10_000)},
         limited_iterations=2,
@@ -85,6 +88,7 @@ SCALES = {
         iterations=20,
         rollouts=5,
         seeds=3,
+        source_iterations=50,
         first_updates=10,
         limited={"vgg13": Limited(0.5, 20_000), "vgg19": Limited(0.125, 15_625)},
         limited_iterations=40,
@@ -99,6 +103,7 @@ SCALES = {
         iterations=100,
         rollouts=5,
         seeds=3,
+        source_iterations=100,
         first_updates=10,
         limited={"vgg13": Limited(1.0, 20_000), "vgg19": Limited(1.0, 1_000_000)},
         limited_iterations=100,

@@ -151,7 +151,8 @@ def transfer(lab: Lab, source: str, target: str, dataset: str) -> dict[str, Any]
     runs: dict[str, list[Run]] = {"pretrained": [], "scratch": []}
     for seed in lab.seeds:
         common: dict[str, Any] = {"stages": "1", "finalists": 0, "seed": seed}
-        first = lab.compress(f"{source}-{dataset}-s{seed}", source, dataset, **common)
+        longer = {"iterations": lab.scale.source_iterations}
+        first = lab.compress(f"{source}-{dataset}-s{seed}-source", source, dataset, **common, **longer)
         policy = str(first.folder / "stage1.policy")
         name = f"{source}-to-{target}-{dataset}-s{seed}"
         again = lab.compress(name, target, dataset, **common, iterations=updates, policy=(policy,))
