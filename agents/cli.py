@@ -13,6 +13,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from agents.benchmark_commands import BENCHMARK_COMMANDS
 from agents.parsing import Command, parse
 from agents.table_commands import TABLE_COMMANDS
 from n2n_gym import __version__
@@ -213,12 +214,13 @@ COMMANDS = {
     "teacher list": Command(_teacher_list, "list the teachers that are kept"),
     "teacher show": Command(_teacher_show, "show what is known of a teacher"),
     **TABLE_COMMANDS,
+    **BENCHMARK_COMMANDS,
 }
 
 
 def _print_help() -> None:
     lines = ["usage: n2n COMMAND [options]", ""]
-    lines += [f"  n2n {name:<15} {command.about}" for name, command in COMMANDS.items()]
+    lines += [f"  n2n {name:<18} {command.about}" for name, command in COMMANDS.items()]
     lines += ["", "n2n COMMAND --help lists a command's options."]
     Console(highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
 

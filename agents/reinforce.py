@@ -27,13 +27,17 @@ class Reinforce(EpisodicAlgorithm):
 
     Every rollout gets its own advantage R_k - b, where b is an exponential moving average of the rewards so far. By
     default advantages are divided by their running root mean square, so that learning does not slow down as rewards
-    come to differ by little; `normalize_advantage=False` is equation 2 to the letter.
+    come to differ by little. `n_epochs` steps may be taken on the same rollouts, the later ones weighted by how much more
+    probable their actions have become, within limits (the clipped objective of Schulman et al., 2017): students are dear.
+    `n_epochs=1, normalize_advantage=False` is equation 2 to the letter.
 
     Args:
         policy: `BidirectionalLstmPolicy` (layer removal), `AutoregressiveLstmPolicy` (layer shrinkage), or a class.
         env: A compression environment, single or vectorised; all episodes must have the same length.
         learning_rate: Of Adam; the paper has 0.003 for removal and 0.01 for shrinkage.
         n_rollouts: Episodes per update; a multiple of the number of environments.
+        n_epochs: Gradient steps per update.
+        clip_range: By how much an action's probability may change, relatively, before later steps stop pushing it.
         baseline_decay: How much of the moving averages stays at each update.
         normalize_advantage: Divide advantages by their running root mean square.
         ent_coef: Weight of an episode's mean entropy (nats) in the loss.
@@ -54,6 +58,8 @@ class Reinforce(EpisodicAlgorithm):
     _constructor: ClassVar[tuple[str, ...]] = (
         "learning_rate",
         "n_rollouts",
+        "n_epochs",
+        "clip_range",
         "baseline_decay",
         "normalize_advantage",
         "ent_coef",
@@ -74,6 +80,8 @@ class Reinforce(EpisodicAlgorithm):
         learning_rate: float | Schedule = 0.003,
         *,
         n_rollouts: int = 5,
+        n_epochs: int = 1,
+        clip_range: float = 0.2,
         baseline_decay: float = 0.7,
         normalize_advantage: bool = True,
         ent_coef: float = 0.0,
@@ -102,14 +110,17 @@ class Reinforce(EpisodicAlgorithm):
             supported_action_spaces=(spaces.Discrete,),
         )
         self.n_rollouts = n_rollouts
+        self.n_epochs = n_epochs
+        self.clip_range = clip_range
         self.baseline_decay = baseline_decay
         self.normalize_advantage = normalize_advantage
         self.ent_coef = ent_coef
         self.use_masking = use_masking
         self.baseline: float | None = None
         self.advantage_square: float | None = None
-        if n_rollouts < 1:
-            raise ValueError(f"n_rollouts must be at least 1, not {n_rollouts}")
+        for name, value in (("n_rollouts", n_rollouts), ("n_epochs", n_epochs)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
         if env is not None and n_rollouts % self.n_envs:
             raise ValueError(f"n_rollouts ({n_rollouts}) must be a multiple of the number of environments ({self.n_envs})")
         if _init_setup_model:
@@ -182,21 +193,24 @@ class Reinforce(EpisodicAlgorithm):
         return np.stack(env.env_method("action_masks"))
 
     def _train(self, rows: Tensor, actions: Tensor, masks: Tensor, returns: Tensor) -> None:
-        """One step along the gradient of equation 2."""
+        """`n_epochs` steps; the first one is along the gradient of equation 2."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        logits, values = self.policy.evaluate(rows, actions)
-        probabilities = torch.distributions.Categorical(logits=masked(logits, masks))
-        entropy = probabilities.entropy().sum(1).mean()
-        advantages = self._advantages(returns, values)
-        self.advantage_square = self._averaged(self.advantage_square, float(advantages.square().mean()))
-        if self.normalize_advantage:
-            advantages = advantages / (self.advantage_square**0.5 + 1e-3)
-        policy_loss = -(advantages.float() * probabilities.log_prob(actions)).sum(1).mean()
-        loss = policy_loss - self.ent_coef * entropy + self._critic_loss(returns, values)
-        self.policy.optimizer.zero_grad()
-        loss.backward()
-        self.policy.optimizer.step()
+        for epoch in range(self.n_epochs):
+            logits, values = self.policy.evaluate(rows, actions)
+            probabilities = torch.distributions.Categorical(logits=masked(logits, masks))
+            log_probabilities = probabilities.log_prob(actions)
+            if epoch == 0:
+                advantages = self._weights(returns, values)
+                drawn_with = log_probabilities.detach()
+            ratio = (log_probabilities - drawn_with).exp()
+            limited = ratio.clamp(1 - self.clip_range, 1 + self.clip_range)
+            gain = torch.minimum(ratio * advantages, limited * advantages).sum(1).mean()
+            entropy = probabilities.entropy().sum(1).mean()
+            loss = self._critic_loss(returns, values) - gain - self.ent_coef * entropy
+            self.policy.optimizer.zero_grad()
+            loss.backward()
+            self.policy.optimizer.step()
 
         mean_return = float(returns.mean())
         self.baseline = self._averaged(self.baseline, mean_return)
@@ -211,6 +225,13 @@ class Reinforce(EpisodicAlgorithm):
             self.logger.record("rollout/ep_len_mean", safe_mean([info["l"] for info in self.ep_info_buffer]))
         self.logger.record("time/updates", self._n_updates, exclude="tensorboard")
         self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+
+    def _weights(self, returns: Tensor, values: Tensor | None) -> Tensor:
+        """The advantages as they weight the gradient, shape as of `_advantages`."""
+        advantages = self._advantages(returns, values)
+        self.advantage_square = self._averaged(self.advantage_square, float(advantages.square().mean()))
+        scale = self.advantage_square**0.5 + 1e-3 if self.normalize_advantage else 1.0
+        return (advantages / scale).float()
 
     def _advantages(self, returns: Tensor, values: Tensor | None) -> Tensor:
         """How much better than expected each episode was (equation 2), shape (B, 1); with a critic at each step, (B, D)."""

@@ -1,0 +1,103 @@
+"""What the field reports of runs: interquartile means with stratified bootstrap intervals (Agarwal et al., 2021), regret.
+
+rliable, the library for these, does not import beside current versions of its own dependencies (arch, pandas); the few
+lines are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.benchmark.runs import Run, rewards
+from agents.benchmark.tasks import Task
+from agents.reproduce.document import Interval
+
+Numbers = npt.NDArray[np.float64]
+
+RESAMPLES = 2_000
+
+
+@dataclass(frozen=True)
+class Scores:
+    """An algorithm's runs on one task, as numbers; one per seed.
+
+    Attributes:
+        regret: Reward of the task's best student minus that of the best one seen, after each evaluation: (seeds, evaluations).
+        optimum: Reward of the task's best student.
+        policy_mean: Mean reward of the final policy's episodes; NaN without one.
+        policy_greedy: Reward of its most probable episode; NaN without one.
+        seconds: How long the algorithm took.
+    """
+
+    regret: Numbers
+    optimum: float
+    policy_mean: Numbers
+    policy_greedy: Numbers
+    seconds: Numbers
+
+    @classmethod
+    def of(cls, runs: Sequence[Run], task: Task) -> Scores:
+        """The scores of one algorithm's runs on a task."""
+        optimum = task.table.best().value
+        seen = np.array([np.maximum.accumulate(rewards(task.table, run.episodes)) for run in runs])
+
+        def of_policies(name: str) -> Numbers:
+            return np.array([np.nan if getattr(run, name) is None else getattr(run, name) for run in runs])
+
+        return cls(
+            regret=optimum - seen,
+            optimum=optimum,
+            policy_mean=of_policies("policy_mean"),
+            policy_greedy=of_policies("policy_greedy"),
+            seconds=np.array([run.seconds for run in runs]),
+        )
+
+    @property
+    def best(self) -> Numbers:
+        """The best student's reward as a share of the optimum."""
+        return 1.0 - self.regret[:, -1] / self.optimum
+
+    @property
+    def area(self) -> Numbers:
+        """Area under the curve of the best student so far, as a share of the optimum's; degenerate students count as 0."""
+        return np.maximum(1.0 - self.regret / self.optimum, 0.0).mean(1)  # type: ignore[no-any-return]
+
+    def evaluations_to(self, share: float) -> Numbers:
+        """Evaluations until a share of the optimum was reached; infinite where it never was."""
+        reached = 1.0 - self.regret / self.optimum >= share
+        return np.where(reached.any(1), reached.argmax(1) + 1.0, np.inf)
+
+
+def interquartile_mean(values: Numbers) -> float:
+    """The mean of the middle half."""
+    ordered = np.sort(values, axis=None)
+    cut = len(ordered) // 4
+    return float(ordered[cut : len(ordered) - cut].mean())
+
+
+def bootstrap(by_task: Sequence[Numbers], statistic: Callable[[Numbers], float] = interquartile_mean) -> Interval:
+    """A statistic over all runs with its 95% interval, by resampling runs within each task.
+
+    Args:
+        by_task: The runs' scores on each task.
+        statistic: Of all scores together.
+    """
+    rng = np.random.default_rng(0)
+    everything = np.concatenate(by_task)
+    draws = [statistic(np.concatenate([rng.choice(values, len(values)) for values in by_task])) for _ in range(RESAMPLES)]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Interval(statistic(everything), float(low), float(high), tuple(everything.tolist()))
+
+
+def profile(by_task: Sequence[Numbers], shares: Numbers) -> Numbers:
+    """A performance profile: the share of runs that reach at least each score; every task counts the same."""
+    return np.mean([(values[:, None] >= shares).mean(0) for values in by_task], axis=0)  # type: ignore[no-any-return]
+
+
+def median_evaluations(by_task: Mapping[str, Numbers]) -> dict[str, float]:
+    """Half of the runs were there after so many evaluations; infinite if fewer than half ever were."""
+    return {task: float(np.quantile(values, 0.5, method="inverted_cdf")) for task, values in by_task.items()}

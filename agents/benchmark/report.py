@@ -1,0 +1,176 @@
+"""The leaderboard and the benchmark's figures, made from result files alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from agents.benchmark.metrics import Scores, bootstrap, median_evaluations, profile
+from agents.benchmark.results import Results
+from agents.benchmark.tasks import Task
+from agents.reproduce.document import Interval
+from n2n_gym.files import write_json, write_text, write_whole
+
+COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#222222", "#ee8866", "#44bb99", "#999933")
+
+SHARES = (0.95, 0.99)
+
+
+class Comparison:
+    """Algorithms side by side.
+
+    Args:
+        results: One for each algorithm; all with the same number of evaluations.
+        tasks: What they ran on.
+    """
+
+    def __init__(self, results: Sequence[Results], tasks: Sequence[Task]) -> None:
+        self.tasks = list(tasks)
+        self.results = list(results)
+        self.evaluations = results[0].evaluations
+        self.scores = {each.agent: [Scores.of(each.of_task(task.table.name), task) for task in tasks] for each in results}
+        self.best = {agent: bootstrap([s.best for s in scores]) for agent, scores in self.scores.items()}
+        self.area = {agent: bootstrap([s.area for s in scores]) for agent, scores in self.scores.items()}
+        self.policy = {agent: self._of_policies("policy_mean", scores) for agent, scores in self.scores.items()}
+        self.greedy = {agent: self._of_policies("policy_greedy", scores) for agent, scores in self.scores.items()}
+        self.agents = sorted(self.scores, key=lambda agent: -self.area[agent].mean)
+
+    @staticmethod
+    def _of_policies(name: str, scores: list[Scores]) -> Interval | None:
+        values = [getattr(each, name) / each.optimum for each in scores]
+        return None if np.isnan(np.concatenate(values)).any() else bootstrap(values)
+
+    def write(self, folder: Path, command: str) -> None:
+        """Write `LEADERBOARD.md`, `comparison.json` and the figures."""
+        write_text(folder / "LEADERBOARD.md", self.leaderboard(command))
+        write_json(folder / "comparison.json", self.to_json())
+        _draw_curves(self, folder / "regret.png")
+        _draw_profiles(self, folder / "profiles.png")
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that the leaderboard says, as JSON data."""
+        return {
+            agent: {
+                "best": self.best[agent].to_json(),
+                "area": self.area[agent].to_json(),
+                "policy_mean": None if (mean := self.policy[agent]) is None else mean.to_json(),
+                "policy_greedy": None if (greedy := self.greedy[agent]) is None else greedy.to_json(),
+                "tasks": {
+                    task.table.name: {
+                        "regret": scores.regret[:, -1].tolist(),
+                        **{f"evaluations_to_{share:.0%}": _finite(scores.evaluations_to(share)) for share in SHARES},
+                        "seconds": scores.seconds.tolist(),
+                    }
+                    for task, scores in zip(self.tasks, self.scores[agent], strict=True)
+                },
+            }
+            for agent in self.agents
+        }
+
+    def leaderboard(self, command: str) -> str:
+        """The leaderboard as Markdown."""
+        seeds = len(self.results[0].of_task(self.tasks[0].table.name))
+        lines = [
+            "# Leaderboard",
+            "",
+            f"{len(self.tasks)} tasks, {seeds} seeds each, {self.evaluations} evaluated students a run. Interquartile means "
+            "over all runs as shares of the best reward that there is, with stratified bootstrap 95% intervals. Sorted by "
+            "the area under the curve of the best student so far. *Policy*: mean reward of "
+            "100 episodes of the final policy, and reward of its most probable one; of a search without a policy, what it "
+            "would look at next, and its best student.",
+            "",
+            "| algorithm | area | best student | policy | greedy | reached 99%, runs |",
+            "|---|---|---|---|---|---|",
+        ]
+        for agent in self.agents:
+            reached = [s.evaluations_to(SHARES[-1]) for s in self.scores[agent]]
+            share = f"{sum(int(np.isfinite(r).sum()) for r in reached)} of {sum(map(len, reached))}"
+            cells = (self.area[agent], self.best[agent], self.policy[agent], self.greedy[agent])
+            lines.append(f"| {agent} | {' | '.join(_shown(cell) for cell in cells)} | {share} |")
+        for index, task in enumerate(self.tasks):
+            lines += self._of_task(index, task)
+        lines += ["", "![Regret](regret.png)", "", "![Profiles](profiles.png)", "", f"Made by `{command}`.", ""]
+        return "\n".join(lines)
+
+    def _of_task(self, index: int, task: Task) -> list[str]:
+        best = task.table.best()
+        lines = [
+            "",
+            f"## {task.table.name}",
+            "",
+            f"Best reward {best.value:.4f}, of a student with {best.evaluation.parameters:,} parameters. Regret: mean over "
+            "the seeds, with the standard deviation.",
+            "",
+            "| algorithm | regret | " + " | ".join(f"evaluations to {share:.0%} (median)" for share in SHARES) + " | policy |"
+            " greedy | seconds a run |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for agent in sorted(self.scores, key=lambda agent: self.scores[agent][index].regret[:, -1].mean()):
+            scores = self.scores[agent][index]
+            final = scores.regret[:, -1]
+            medians = [median_evaluations({"": scores.evaluations_to(share)})[""] for share in SHARES]
+            until = " | ".join(f"{median:.0f}" if np.isfinite(median) else "-" for median in medians)
+            policy = f"{scores.policy_mean.mean():.3f} | {scores.policy_greedy.mean():.3f}"
+            lines.append(
+                f"| {agent} | {final.mean():.4f} ± {final.std(ddof=1) if len(final) > 1 else 0.0:.4f} | {until} "
+                f"| {policy.replace('nan', '-')} | {np.median(scores.seconds):.1f} |"
+            )
+        return lines
+
+
+def _finite(values: np.ndarray[Any, Any]) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def _shown(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{interval.mean:.4f} ({interval.low:.4f} to {interval.high:.4f})"
+
+
+def _draw_curves(comparison: Comparison, path: Path) -> None:
+    """Regret against evaluations, on each task; random search's exact expectation beside its measured mean."""
+    tasks = comparison.tasks
+    figure = Figure(figsize=(max(6.0, 4.6 * len(tasks)), 4.2), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(tasks), squeeze=False)[0]
+    evaluations = np.arange(1, comparison.evaluations + 1)
+    for index, (task, axes) in enumerate(zip(tasks, panels, strict=True)):
+        for agent, colour in zip(comparison.agents, COLOURS, strict=False):
+            regret = comparison.scores[agent][index].regret
+            axes.plot(evaluations, regret.mean(0), color=colour, label=agent, linewidth=1.4)
+        expected = task.table.best().value - task.table.expected_best(comparison.evaluations)
+        axes.plot(evaluations, expected, color="black", linestyle=":", label="random, exact expectation")
+        axes.set(title=task.table.name, xlabel="evaluated students", ylabel="regret (mean over the seeds)", yscale="log")
+        axes.set_ylim(max(1e-4, expected[-1] / 30))
+        axes.grid(alpha=0.25, which="both")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[-1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    write_whole(path, lambda part: figure.savefig(part))
+
+
+def _draw_profiles(comparison: Comparison, path: Path) -> None:
+    """The share of runs that reach a score: the best student's, and the final policy's mean."""
+    figure = Figure(figsize=(9.2, 3.8), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    lowest = min(float(np.quantile(np.concatenate([s.best for s in each]), 0.02)) for each in comparison.scores.values())
+    shares = np.linspace(lowest, 1.0, 201)
+    whole = np.linspace(0.0, 1.0, 201)
+    for agent, colour in zip(comparison.agents, COLOURS, strict=False):
+        scores = comparison.scores[agent]
+        left.step(shares, profile([s.best for s in scores], shares), color=colour, label=agent, where="post")
+        if comparison.policy[agent] is not None:
+            policies = [s.policy_mean / s.optimum for s in scores]
+            right.step(whole, profile(policies, whole), color=colour, label=agent, where="post")
+    left.set(title="best student", xlabel="reward, share of the optimum", ylabel="share of runs that reach it")
+    right.set(title="final policy, mean of 100 episodes", xlabel="reward, share of the optimum")
+    for axes in (left, right):
+        axes.set_ylim(0, 1.02)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    right.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    write_whole(path, lambda part: figure.savefig(part))

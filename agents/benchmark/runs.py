@@ -1,0 +1,248 @@
+"""One run: an algorithm looks at so many students of a task; then its policy is played."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+import torch
+from sb3_contrib import MaskablePPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
+
+from agents.algorithms import ALGORITHMS, algorithm
+from agents.benchmark.tasks import SIDE_BY_SIDE, Task
+from agents.planned import PlannedSearch
+from agents.sb3 import PolicyUpdates
+from n2n_gym.errors import InputError, unknown
+from n2n_gym.table import Table
+
+POLICY_EPISODES = 100
+"""Episodes that a final policy is judged by."""
+
+NEVER = 10**9
+
+Act = Callable[[dict[str, Any]], int]
+"""A policy of one's own: from an observation to an action."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What an algorithm did with one seed. Episodes are numbers: their actions read as digits, the first one highest.
+
+    Attributes:
+        agent: Its name.
+        task: The table.
+        seed: Of the algorithm.
+        episodes: Every student that it looked at, in order.
+        sampled: Episodes of its final policy; empty if it has none.
+        greedy: The final policy's most probable episode; None if it has no policy.
+        seconds: How long it took.
+        best: Reward of the best student that it looked at.
+        policy_mean: Mean reward of `sampled`.
+        policy_greedy: Reward of `greedy`.
+    """
+
+    agent: str
+    task: str
+    seed: int
+    episodes: tuple[int, ...]
+    sampled: tuple[int, ...]
+    greedy: int | None
+    seconds: float
+    best: float
+    policy_mean: float | None
+    policy_greedy: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The run as JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Run:
+        """The run that `to_json` wrote."""
+        return cls(**{**data, "episodes": tuple(data["episodes"]), "sampled": tuple(data["sampled"])})
+
+
+def run(agent: str, task_name: str, seed: int, evaluations: int) -> Run:
+    """Let an algorithm search.
+
+    Args:
+        agent: One of `ALGORITHMS`, or the `.py` file of an algorithm of one's own.
+        task_name: A table.
+        seed: Of the algorithm.
+        evaluations: How many students it may look at.
+
+    Raises:
+        InputError: If there is no such algorithm or table, or the algorithm does not keep to the rules.
+    """
+    torch.set_num_threads(1)
+    task = Task(task_name)
+    start = time.perf_counter()
+    if agent.endswith(".py"):
+        name, episodes, sampled, greedy = _run_own(Path(agent), task, seed, evaluations)
+    else:
+        name, (episodes, sampled, greedy) = agent, _run_ours(agent, task, seed, evaluations)
+    seconds = time.perf_counter() - start
+    codes = [encode(task.table, each) for each in (episodes, sampled, [greedy] if greedy else [])]
+    measured = measure(task.table, *codes)
+    return Run(
+        agent=name,
+        task=task.table.name,
+        seed=seed,
+        episodes=codes[0],
+        sampled=codes[1],
+        greedy=codes[2][0] if greedy else None,
+        seconds=round(seconds, 3),
+        **measured,
+    )
+
+
+def encode(table: Table, episodes: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Episodes as numbers."""
+    if not episodes:
+        return ()
+    return tuple(int(code) for code in np.ravel_multi_index(tuple(np.array(episodes).T), table.shape))
+
+
+def rewards(table: Table, codes: Sequence[int]) -> npt.NDArray[np.float64]:
+    """The rewards of episodes that are given as numbers."""
+    values: npt.NDArray[np.float64] = table.values()[table.columns["row_of"][list(codes)]]
+    return values
+
+
+def measure(table: Table, episodes: Sequence[int], sampled: Sequence[int], greedy: Sequence[int]) -> dict[str, Any]:
+    """What follows from a run's episodes: its best student and its policy's worth."""
+    return {
+        "best": float(rewards(table, episodes).max()),
+        "policy_mean": float(rewards(table, sampled).mean()) if sampled else None,
+        "policy_greedy": float(rewards(table, greedy)[0]) if greedy else None,
+    }
+
+
+def name_of(agent: str) -> str:
+    """What an algorithm is called in results.
+
+    Raises:
+        InputError: If there is no such algorithm.
+    """
+    if agent.endswith(".py"):
+        return str(_load(Path(agent)).NAME)
+    if agent not in ALGORITHMS:
+        raise unknown("agent", agent, (*ALGORITHMS, "a .py file of your own"))
+    return agent
+
+
+class _Episodes(BaseCallback):
+    """Writes down what was played."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.played: list[tuple[int, ...]] = []
+
+    def _on_step(self) -> bool:
+        if self.locals["dones"].all():
+            self.played += [finished.actions for finished in self.training_env.get_attr("finished")]
+        return True
+
+
+Played = tuple[list[tuple[int, ...]], list[tuple[int, ...]], tuple[int, ...] | None]
+
+
+def _run_ours(name: str, task: Task, seed: int, evaluations: int) -> Played:
+    envs = task.vector_env()
+    if evaluations % SIDE_BY_SIDE:
+        raise InputError(f"evaluations must be a multiple of {SIDE_BY_SIDE}, the students of a policy update")
+    agent = algorithm(name).make(envs, stage=task.policy_stage, seed=seed)
+    recorded = _Episodes()
+    agent.learn(evaluations * envs.envs.stage.decisions, callback=[PolicyUpdates(), recorded], log_interval=NEVER)
+    if isinstance(agent, PlannedSearch):  # it has no policy: what it would look at next stands for one
+        sampled = [tuple(map(int, plan)) for plan in agent.propose(POLICY_EPISODES)]
+    else:
+        sampled = [episode for _ in range(POLICY_EPISODES // SIDE_BY_SIDE) for episode in play(agent, greedy=False)]
+    return recorded.played, sampled, play(agent, greedy=True)[0]
+
+
+def play(agent: BaseAlgorithm, *, greedy: bool) -> list[tuple[int, ...]]:
+    """One episode of a policy in each of its environments, side by side.
+
+    Args:
+        agent: It.
+        greedy: Whether it takes the most probable actions, or draws.
+    """
+    envs = agent.get_env()
+    assert isinstance(envs, VecEnv)
+    observation = envs.reset()
+    state = None
+    starts = np.ones(envs.num_envs, dtype=np.bool_)
+    while True:
+        masks: dict[str, Any] = {}
+        if isinstance(agent, MaskablePPO):
+            masks["action_masks"] = np.stack(envs.env_method("action_masks"))
+        actions, state = agent.predict(observation, state, starts, deterministic=greedy, **masks)  # type: ignore[arg-type]
+        observation, _, dones, _ = envs.step(actions)
+        starts = dones
+        if dones.all():
+            return [finished.actions for finished in envs.get_attr("finished")]
+
+
+class CountingEnv(gym.Wrapper[Any, Any, Any, Any]):
+    """Writes down the actions of every episode, and refuses those beyond the budget.
+
+    Args:
+        env: A task's environment.
+        budget: How many episodes there may be.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], budget: int) -> None:
+        super().__init__(env)
+        self.budget = budget
+        self.played: list[tuple[int, ...]] = []
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        if len(self.played) >= self.budget:
+            raise InputError(f"the algorithm looks at more than its {self.budget} students")
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        if terminated:
+            self.played.append(tuple(info["actions"]))
+        return observation, reward, terminated, truncated, info
+
+
+def _load(path: Path) -> Any:
+    if not path.exists():
+        raise InputError(f"there is no algorithm's file at {path}")
+    spec = importlib.util.spec_from_file_location(f"n2n_submission_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not isinstance(getattr(module, "NAME", None), str) or not callable(getattr(module, "search", None)):
+        raise InputError(f"{path} needs NAME = '...' and search(env, evaluations, seed); see CONTRIBUTING.md")
+    if module.NAME in ALGORITHMS:
+        raise InputError(f"{path}: {module.NAME!r} is the name of an algorithm of this package; choose another")
+    return module
+
+
+def _run_own(path: Path, task: Task, seed: int, evaluations: int) -> tuple[str, *Played]:
+    module = _load(path)
+    env = CountingEnv(task.env(), evaluations)
+    act: Callable[[dict[str, Any], bool], int] | None = module.search(env, evaluations, seed)
+    if len(env.played) != evaluations:
+        raise InputError(f"{path}: looked at {len(env.played)} students of {task.name}, not at {evaluations}")
+    if act is None:
+        return module.NAME, env.played, [], None
+    judged = CountingEnv(task.env(), POLICY_EPISODES + 1)
+    for episode in range(POLICY_EPISODES + 1):
+        observation, _ = judged.reset(seed=seed if episode == 0 else None)
+        over = False
+        while not over:
+            observation, _, over, _, _ = judged.step(act(observation, episode == POLICY_EPISODES))
+    return module.NAME, env.played, judged.played[:-1], judged.played[-1]
