@@ -88,6 +88,22 @@ def deeper_toy_teacher(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.fixture(scope="session")
+def toy_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tables of two small spaces, `removal.npz` and `shrink.npz`, and what they are of; not to be changed."""
+    from n2n_gym.tabulate import build_table
+
+    folder = tmp_path_factory.mktemp("tables")
+    np.savez(folder / "toy.npz", **toy_arrays(images=600, brightness=25))  # hard enough to tell students apart
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("N2N_HOME", str(folder / "home"))
+        for stage, network, seeds in (("removal", DEEPER_TOY, [0, 1, 2]), ("shrink", TOY, [0, 1])):
+            write_json(folder / f"{stage}.json", network.to_json())
+            problem = Problem(str(folder / f"{stage}.json"), str(folder / "toy.npz"))
+            build_table(problem, stage, folder / f"{stage}.npz", seeds=seeds, workers=0, facts={"by": "a test"})
+    return folder
+
+
 @pytest.fixture
 def toy_problem(toy_teacher: str, toy_data: str) -> Problem:
     return Problem(toy_teacher, toy_data)

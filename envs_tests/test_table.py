@@ -6,52 +6,43 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from envs_tests.conftest import DEEPER_TOY, TOY, toy_arrays
+from envs_tests.conftest import DEEPER_TOY, TOY
 from n2n_gym.architecture import apply_removals
 from n2n_gym.envs.layer_removal import RemovalStage
 from n2n_gym.envs.layer_shrink import ShrinkStage
 from n2n_gym.errors import InputError
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.evaluators.table import TableEvaluator
-from n2n_gym.files import write_json
 from n2n_gym.problem import Problem
 from n2n_gym.rewards import paper_reward
 from n2n_gym.table import Table, table_names
 from n2n_gym.tabulate import Space, build_table
 
-pytestmark = pytest.mark.xdist_group("tables")
-
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tables")
-    np.savez(folder / "toy.npz", **toy_arrays(images=600, brightness=25))  # hard enough to tell students apart
-    write_json(folder / "deeper.json", DEEPER_TOY.to_json())
-    write_json(folder / "toy.json", TOY.to_json())
-    return folder
+def folder(toy_tables):
+    return toy_tables
 
 
 @pytest.fixture(autouse=True)
 def home(folder, monkeypatch):
-    """One teacher for all tests of this file: they do not change it."""
+    """The tables' teachers: these tests do not change them."""
     monkeypatch.setenv("N2N_HOME", str(folder / "home"))
 
 
 @pytest.fixture(scope="module")
 def problem(folder):
-    return Problem(str(folder / "deeper.json"), str(folder / "toy.npz"))
+    return Problem(str(folder / "removal.json"), str(folder / "toy.npz"))
 
 
 @pytest.fixture(scope="module")
-def table(folder, problem):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("N2N_HOME", str(folder / "home"))
-        return build_table(problem, "removal", folder / "removal.npz", seeds=[0, 1, 2], workers=0, facts={"by": "a test"})
+def table(folder):
+    return Table.load(str(folder / "removal.npz"))
 
 
 @pytest.fixture
 def arguments(folder):
-    return {"teacher": str(folder / "deeper.json"), "dataset": str(folder / "toy.npz")}
+    return {"teacher": str(folder / "removal.json"), "dataset": str(folder / "toy.npz")}
 
 
 EPISODES = np.array(list(np.ndindex(2, 2, 2, 2, 2, 2)))
@@ -121,7 +112,7 @@ def test_students_and_actions_lead_to_the_same_row(table):
 
 
 def test_what_is_not_in_the_space_is_an_error_that_names_it(table):
-    with pytest.raises(InputError, match=r"no such student in table 'deeper-.*-removal'"):
+    with pytest.raises(InputError, match=r"no such student in table 'removal-.*-removal'"):
         table.query(TOY)
     for actions, message in (([0, 1], "6 decisions"), ([0, 0, 0, 0, 0, 2], "actions from 0 to 1"), ([0] * 5 + [-1], "from 0")):
         with pytest.raises(InputError, match=message):
@@ -172,8 +163,9 @@ def test_the_time_of_a_search_counts_each_student_once(table):
 
 
 def test_saved_and_loaded(table, folder):
-    loaded = Table.load(str(folder / "removal.npz"))
-    assert loaded.facts == {**table.facts, "format": 1}
+    table.save(folder / "copy.npz")
+    loaded = Table.load(str(folder / "copy.npz"))
+    assert loaded.facts == table.facts
     assert loaded.facts["by"] == "a test"
     assert all(np.array_equal(loaded.columns[name], column) for name, column in table.columns.items())
 
