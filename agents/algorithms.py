@@ -29,7 +29,13 @@ STAGES: dict[int, dict[str, Any]] = {
     1: {"policy": "BidirectionalLstmPolicy", "learning_rate": 0.003, "ent_coef": 0.1, "n_epochs": 5},
     2: {"policy": "AutoregressiveLstmPolicy", "learning_rate": 0.01, "ent_coef": 0.1},
 }
-"""Policy and learning rate of each stage (section 4.2), and an entropy bonus: without one a policy can settle too early.
+"""Policy and learning rate of each stage (section 4.2), how often a batch of rollouts is learned from, an entropy bonus.
+
+In stage 1 five clipped steps on the same rollouts learn sooner than one: on surrogates fitted to trained students, mean
+reward of updates 41 to 50 and 91 to 100, for Conv4/digits .975 and .986 against .902 and .978 (8 seeds), for
+ResNet-18 x 0.125/CIFAR-10, with its 45 decisions, .58 and .59 against .53 and .55 (4 seeds).
+
+Without an entropy bonus a policy can settle too early.
 
 In stage 1 on the first student that is not degenerate: on Conv4/MNIST seed 0 stayed at a mean reward of .78 with bonuses of
 0 and .05. In stage 2, with ten actions a step and rewards that differ by little, long before the best: best reward .971

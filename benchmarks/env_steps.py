@@ -20,6 +20,7 @@ from report import Report
 from n2n_gym.architecture import Architecture
 from n2n_gym.evaluators.base import Evaluation, Evaluator
 from n2n_gym.models.zoo import network
+from n2n_gym.table import Table, table_names
 
 DEPTHS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
@@ -90,6 +91,23 @@ def vector_rate(envs: gym.vector.VectorEnv, length: int, seconds: float) -> floa
     return steps / spent
 
 
+def whole_rate(envs: gym.vector.VectorEnv, seconds: float) -> float:
+    """Transitions of single environments per second, with rewards looked up in a table, episodes' ends and restarts."""
+    length = envs.unwrapped.stage.decisions
+    rng = np.random.default_rng(0)
+    envs.reset(seed=0)
+    transitions, spent = 0, 0.0
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        actions = rng.integers(0, envs.single_action_space.n, (length + 1, envs.num_envs))
+        start = time.perf_counter()
+        for each in actions:  # the last ones are ignored: that step starts the next episodes
+            envs.step(each)
+        spent += time.perf_counter() - start
+        transitions += length * envs.num_envs
+    return transitions / spent
+
+
 def episode_seconds(teacher: str) -> float:
     """One whole removal episode without its evaluation."""
     env = gym.make("N2N/LayerRemoval-v0", **settings(teacher)).unwrapped
@@ -132,6 +150,16 @@ def main(seconds: float = 1.0, repeats: int = 5, out: Path | None = None) -> Non
             steps_per_second=values,
             times_cartpole=_ratios(values, rates["CartPole-v1"]),
             times_single=_ratios(values, singles),
+        )
+    for table in table_names():
+        problem = Table.load(table).facts["problem"]
+        stage = "LayerRemoval" if table.endswith("removal") else "LayerShrink"
+        envs = gym.make_vec(f"N2N/{stage}-v0", num_envs=256, **problem, evaluator="table", seed="mean")
+        values = [whole_rate(envs, seconds) for _ in range(repeats)]
+        report.add(
+            f"table {table}, whole episodes, vector of 256",
+            steps_per_second=values,
+            times_cartpole=_ratios(values, rates["CartPole-v1"]),
         )
     for teacher in DEPTHS:
         times = [1000 * episode_seconds(teacher) for _ in range(repeats * 3)]

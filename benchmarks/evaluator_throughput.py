@@ -38,13 +38,14 @@ class Case:
 
 
 CASES = {
+    "conv4-digits": Case(Problem("conv4", "digits", 1.0, 200), 64),
     "conv4-mnist": Case(Problem("conv4", "mnist", 1.0, 5_000), 64),
     "resnet18x0.25-cifar10": Case(Problem("resnet18", "cifar10", 0.25, 2_000), 200),
     "vgg19x0.25-cifar10": Case(Problem("vgg19", "cifar10", 0.25, 2_000), 200),
     "resnet18x0.5-cifar10": Case(Problem("resnet18", "cifar10", 0.5, 1_000), 200),
     "resnet18-cifar10-full": Case(Problem("resnet18", "cifar10", 1.0), 200),
 }
-"""The last one is for a GPU."""
+"""The first one is a test of the program, the last one for a GPU."""
 
 
 def main(

@@ -16,12 +16,23 @@ from n2n_gym.evaluators import make_evaluator
 from n2n_gym.problem import Problem
 
 
-def main(workers: tuple[int, ...] = (0, 1, 2), students: int = 10, repeats: int = 3, out: Path | None = None) -> None:
+def main(
+    workers: tuple[int, ...] = (0, 1, 2),
+    batches: tuple[int, ...] = (2, 5, 10, 20, 40),
+    images: tuple[int, ...] = (250, 500, 1_000),
+    depths: tuple[str, ...] = ("resnet18", "resnet34", "resnet50", "resnet101"),
+    students: int = 10,
+    repeats: int = 3,
+    out: Path | None = None,
+) -> None:
     """Measure.
 
     Args:
         workers: Numbers of worker processes; 0 trains in the calling process.
-        students: In a batch.
+        batches: Numbers of students in a batch.
+        images: Numbers of training images.
+        depths: Teachers, to compare by their layers.
+        students: In a batch, where that is not what is compared.
         repeats: Of every measurement, with other students each time.
         out: The JSON file.
     """
@@ -29,10 +40,9 @@ def main(workers: tuple[int, ...] = (0, 1, 2), students: int = 10, repeats: int 
     conv4 = Problem("conv4", "digits")
     _compare(report, {f"conv4/digits, {count} workers": (conv4, count, students) for count in workers}, repeats)
     most = max(workers)
-    _compare(report, {f"conv4/digits, batches of {n} students": (conv4, most, n) for n in (2, 5, 10, 20, 40)}, repeats)
-    sizes = {f"conv4/digits, {n} images": (Problem("conv4", "digits", 1.0, n), most, students) for n in (250, 500, 1_000)}
+    _compare(report, {f"conv4/digits, batches of {n} students": (conv4, most, n) for n in batches}, repeats)
+    sizes = {f"conv4/digits, {n} images": (Problem("conv4", "digits", 1.0, n), most, students) for n in images}
     _compare(report, sizes, repeats)
-    depths = ("resnet18", "resnet34", "resnet50", "resnet101")
     narrow = {
         f"{name} x 0.05/digits, {_layers(name)} layers": (Problem(name, "digits", 0.05, 200), most, 4) for name in depths
     }
