@@ -11,13 +11,12 @@ import pytest
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 TINY = {
-    "env_steps": ["--seconds", "0.01", "--repeats", "1"],
-    "evaluator_throughput": ["--cases", "conv4-digits", "--students", "2", "--repeats", "1", "--workers", "0"],
-    "fidelity": ["--train-size", "100", "--width", "0.25", "--students", "5", "--seeds", "2"],
-    "memory": ["--train-size", "100", "--width", "0.25", "--students", "6", "--every", "2"],
-    "scaling": ["--workers", "0", "--batches", "1", "2", "--images", "100", "200", "--depths", "resnet18"]
-    + ["--students", "1", "--repeats", "1"],
-    "search_time": ["--train-size", "100", "--width", "0.25", "--iterations", "1", "--seeds", "1"],
+    "env_steps": "--seconds 0.01 --repeats 1",
+    "evaluator_throughput": "--cases conv4-digits --students 2 --repeats 1 --workers 0",
+    "fidelity": "--train-size 100 --width 0.25 --students 5 --seeds 2",
+    "memory": "--train-size 100 --width 0.25 --students 6 --every 2",
+    "scaling": "--workers 0 --batches 1 2 --images 100 200 --depths resnet18 --students 1 --repeats 1",
+    "search_time": "--train-size 100 --width 0.25 --iterations 1 --seeds 1",
 }
 
 NO_PROGRAMS = {"reference_loop", "report", "students"}
@@ -30,7 +29,7 @@ def test_every_benchmark_is_tested():
 @pytest.mark.parametrize("name", TINY)
 def test_benchmark(name, tmp_path, own_home):
     out = tmp_path / "out.json"
-    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), *TINY[name], "--out", str(out)]
+    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), *TINY[name].split(), "--out", str(out)]
     environment = {**os.environ, "PYTHONPATH": str(BENCHMARKS.parent)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
