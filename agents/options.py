@@ -55,7 +55,7 @@ class Search:
     learning_rate: float | None = None
     """Of the agent, in every stage; by default the agent's own (reinforce: 0.003 in stage 1, 0.01 in stage 2)."""
     recipe: str = "paper"
-    """How students are trained during the search: paper (5 epochs of distillation)."""
+    """How students are trained during the search: paper (5 epochs of distillation) or fast (2, at a higher rate)."""
     reward: str = "paper"
     """How students are rewarded: paper or naive."""
     constraint: tyro.conf.UseAppendAction[tuple[str, ...]] = ()

@@ -19,6 +19,7 @@ from torch import Tensor
 from agents.episodic import EpisodicAlgorithm
 from agents.policies import AutoregressiveLstmPolicy, BidirectionalLstmPolicy, SequencePolicy, masked
 from agents.saving import policy_tensors, read_agent, restore_policy, save_agent
+from n2n_gym.envs.base import observation_space
 from n2n_gym.errors import InputError, unknown
 
 
@@ -259,6 +260,8 @@ class Reinforce(EpisodicAlgorithm):
             "algorithm": type(self).__name__,
             "policy_class": type(self.policy).__name__,
             "actions": self.policy.actions,
+            "decisions": int(self.observation_space["position"].n) - 1,  # type: ignore[index]
+            "observes_previous_action": "previous_action" in self.observation_space.spaces,  # type: ignore[attr-defined]
             **{name: getattr(self, name) for name in self._constructor},
             "learning_rate": self.policy.optimizer.param_groups[0]["lr"],
             "baseline": self.baseline,
@@ -276,7 +279,7 @@ class Reinforce(EpisodicAlgorithm):
 
         Args:
             path: The file.
-            env: To learn on or to act in; another teacher's is fine.
+            env: To learn on or to act in; another teacher's is fine. Without one the agent can `predict`.
             device: Where the policy will be.
             **settings: Arguments of the constructor to set anew.
 
@@ -284,11 +287,15 @@ class Reinforce(EpisodicAlgorithm):
             InputError: If the file is no saved agent, or was saved for another kind of environment.
         """
         tensors, saved = read_agent(Path(path), cls.__name__)
-        if env is None:
-            raise InputError(f"give the environment that {path} is to act in: {cls.__name__}.load(path, env)")
         try:
             given = {name: saved[name] for name in cls._constructor} | settings
-            agent = cls(saved["policy_class"], env, device=device, **given)
+            agent = cls(saved["policy_class"], env, device=device, _init_setup_model=env is not None, **given)
+            if env is None:
+                previous_of = saved["actions"] if saved["observes_previous_action"] else None
+                agent.observation_space = observation_space(saved["decisions"], previous_of=previous_of)
+                agent.action_space = spaces.Discrete(saved["actions"])
+                agent.n_envs = agent.n_rollouts  # what `set_env` expects
+                agent._setup_model()
             if agent.policy.actions != saved["actions"]:
                 raise InputError(
                     f"{path} chooses among {saved['actions']} actions, the environment has "

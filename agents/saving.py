@@ -15,7 +15,7 @@ from torch import Tensor
 from n2n_gym.errors import InputError
 from n2n_gym.files import write_whole
 
-FORMAT = 2
+FORMAT = 3
 KEY = "agent"
 
 

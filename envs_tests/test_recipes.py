@@ -24,6 +24,13 @@ def test_fewer_images_come_in_smaller_batches(dataset, train_size, batch_size):
     assert (recipe.learning_rate, recipe.weight_decay) == (5e-4, 5e-4)
 
 
+def test_fast_is_named_as_such_and_shorter():
+    paper, fast = (search_recipe(name, DATASETS["mnist"], 5_000) for name in ("paper", "fast"))
+    assert fast.name == "fast"
+    assert (fast.epochs, fast.batch_size, fast.soft) == (2, paper.batch_size, 1.0)
+    assert fast.to_json() != paper.to_json()
+
+
 def test_unknown_recipe():
     with pytest.raises(InputError, match="Did you mean 'paper'"):
         search_recipe("papr", DATASETS["digits"])

@@ -55,6 +55,40 @@ def test_the_update_is_equation_2(make_envs):
     assert agent.baseline == pytest.approx(0.7 * baseline + 0.3 * float(returns.mean()))
 
 
+def test_later_steps_on_the_same_rollouts_are_clipped(make_envs):
+    """Each step's gain is min(r A, clip(r) A), r the ratio of an action's probability to the one it was drawn with."""
+    settings = {"normalize_advantage": False, "ent_coef": 0.0, "n_epochs": 2, "clip_range": 0.1}
+    agent = Reinforce(POLICIES["removal"], make_envs("removal"), 0.05, seed=0, **settings)
+    agent.learn(16 * 5)
+    rows, actions, masks, returns = agent._collect_rollouts(agent._init_callback(None))
+    advantages = (returns - agent.baseline).float().unsqueeze(1)
+
+    def log_probabilities():
+        logits = agent.policy.evaluate(rows, actions)[0].masked_fill(~masks, -torch.inf)
+        return logits.log_softmax(2).gather(2, actions.unsqueeze(2)).squeeze(2)
+
+    drawn_with = log_probabilities().detach()
+    steps = []
+    real = agent.policy.optimizer.step
+
+    def step():
+        ratio = (log_probabilities() - drawn_with).exp()
+        blocked = ((ratio > 1.1) & (advantages > 0)) | ((ratio < 0.9) & (advantages < 0))
+        gain = torch.where(blocked, 0.0, ratio * advantages).sum() / 5
+        expected = torch.autograd.grad(-gain, list(agent.policy.parameters()))
+        for parameter, gradient in zip(agent.policy.parameters(), expected, strict=True):
+            torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-5)
+        steps.append(int(blocked.sum()))
+        real()
+
+    agent.policy.optimizer.step = step
+    agent._train(rows, actions, masks, returns)
+    assert len(steps) == 2
+    assert steps[0] == 0 < steps[1]
+    with pytest.raises(ValueError, match="n_epochs must be at least 1, not 0"):
+        Reinforce(POLICIES["removal"], make_envs("removal"), n_epochs=0)
+
+
 def test_the_critic_takes_the_baselines_place_at_every_step(stage, make_envs):
     """Appendix 6: -1/m sum_k sum_t (R_k - V(h_t)) grad log pi(a_t), and the critic follows the returns."""
     agent = ActorCritic(POLICIES[stage], make_envs(stage), seed=0, normalize_advantage=False, vf_coef=0.3)
@@ -136,6 +170,20 @@ def test_saved_and_loaded_it_goes_on_as_if_it_never_stopped(algorithm, stage, ma
     for ours, theirs in zip(straight.policy.parameters(), second.policy.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     assert second.baseline == straight.baseline
+
+
+def test_loaded_without_an_environment_it_acts(stage, make_envs, tmp_path):
+    envs = make_envs(stage)
+    agent = Reinforce(POLICIES[stage], envs, seed=0, n_epochs=3).learn(EPISODE[stage] * 5)
+    agent.save(tmp_path / "a.policy")
+    loaded = Reinforce.load(tmp_path / "a.policy")
+    assert (loaded.n_epochs, loaded.observation_space) == (3, agent.observation_space)
+    observation = envs.reset()
+    ours, theirs = (each.predict(observation, deterministic=True)[0] for each in (agent, loaded))
+    assert ours.tolist() == theirs.tolist()
+    loaded.set_env(envs)
+    loaded.learn(EPISODE[stage] * 5, reset_num_timesteps=False)
+    assert loaded._n_updates == 2
 
 
 def test_the_file_is_safetensors_and_damage_is_said(make_envs, tmp_path):

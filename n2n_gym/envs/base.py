@@ -89,15 +89,25 @@ class Stage(ABC):
     @cached_property
     def observation_space(self) -> spaces.Dict:
         """The space of one observation."""
-        rows = np.tile(HIGH, self.decisions)  # one row after the other: SB3's checker frowns on two dimensions
-        space: dict[str, spaces.Space[Any]] = {
-            "architecture": spaces.Box(np.zeros_like(rows), rows, dtype=np.float32),
-            "layer": spaces.Box(np.zeros_like(HIGH), HIGH, dtype=np.float32),
-            "position": spaces.Discrete(self.decisions + 1),
-        }
-        if self.shows_previous_action:
-            space["previous_action"] = spaces.Discrete(self.actions + 1)
-        return spaces.Dict(space)
+        return observation_space(self.decisions, previous_of=self.actions if self.shows_previous_action else None)
+
+
+def observation_space(decisions: int, *, previous_of: int | None) -> spaces.Dict:
+    """The space of the observations of an environment.
+
+    Args:
+        decisions: Length of an episode.
+        previous_of: How many actions there are, if the previous action is observed.
+    """
+    rows = np.tile(HIGH, decisions)  # one row after the other: SB3's checker frowns on two dimensions
+    space: dict[str, spaces.Space[Any]] = {
+        "architecture": spaces.Box(np.zeros_like(rows), rows, dtype=np.float32),
+        "layer": spaces.Box(np.zeros_like(HIGH), HIGH, dtype=np.float32),
+        "position": spaces.Discrete(decisions + 1),
+    }
+    if previous_of is not None:
+        space["previous_action"] = spaces.Discrete(previous_of + 1)
+    return spaces.Dict(space)
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ class LayerRemovalEnv(CompressionEnv):
     | `dataset` | `"digits"` | a data set by name, or a `.npz` file |
     | `width` | 1.0 | factor on the teacher's filters |
     | `train_size` | None | number of training images; all by default |
-    | `recipe` | `"paper"` | how students are trained |
+    | `recipe` | `"paper"` | how students are trained; or `"fast"`: 2 epochs instead of 5 |
     | `reward` | `"paper"` | or `"naive"`: C A / A_teacher |
     | `constraints` | `""` | limits, with `;` between them, or a `.json` file: see below |
     | `relaxation` | `"hard"` | or `"relaxed"`, `"relaxed:UPDATES"`, `"relaxed:UPDATES:POWER"` |
