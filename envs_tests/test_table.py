@@ -134,6 +134,21 @@ def test_best_and_pareto_front_are_those_of_brute_force(table):
     assert [(e.evaluation.parameters, e.value) for e in table.pareto_front()] == sorted(front)
 
 
+def test_the_pareto_front_has_no_second_best_and_no_equals(table):
+    """Five students: a larger one that is no better, an equally large one that is worse, one that failed."""
+    columns = dict(table.columns)
+    columns["parameters"] = np.array([50, 60, 70, 70, 10])
+    columns["correct"] = np.array([[[30]], [[30]], [[40]], [[35]], [[50]]], dtype=np.uint16)
+    columns["reason"] = np.array([[0], [0], [0], [0], [1]], dtype=np.uint8)
+    columns["row_of"] = np.array([0, 1, 2, 3, 4], dtype=np.uint8)
+    for name in ("macs", "model_bytes", "activation_bytes"):
+        columns[name] = columns["parameters"]
+    columns |= {"test_correct": np.zeros((5, 1), np.uint16), "seconds": np.zeros((5, 1), np.float32)}
+    facts = {**table.facts, "shape": [5], "seeds": [0], "validation_images": 100, "reasons": ["", "failed"]}
+    front = Table(facts, columns).pareto_front()
+    assert [(entry.row, entry.value) for entry in front] == [(0, 0.3), (2, 0.4)]
+
+
 def test_the_expectation_of_random_search_is_what_random_search_does(table):
     stage = RemovalStage(DEEPER_TOY)
     rng = np.random.default_rng(0)

@@ -238,7 +238,8 @@ class Table:
             seed: Which training counts.
 
         Returns:
-            Shape (evaluations,). Episodes are drawn uniformly from the actions that have an effect.
+            Shape (evaluations,). Drawing only actions that have an effect, as `RandomSearch` does, makes no difference: the
+            others double every episode alike.
         """
         values = self.values(objective, seed)
         distinct, inverse = np.unique(values, return_inverse=True)
@@ -324,10 +325,8 @@ class Table:
 
     @cached_property
     def _episode_share(self) -> Numbers:
-        """The share of each row in the episodes that uniformly random, effective actions lead to."""
-        codes = np.arange(len(self.columns["row_of"])).reshape(self.shape)
-        effective = codes[np.ix_(*(np.array(actions) for actions in self.facts["effective_actions"]))].ravel()
-        counts = np.bincount(self.columns["row_of"][effective], minlength=len(self))
+        """The share of each row in episodes of uniformly random actions."""
+        counts = np.bincount(self.columns["row_of"], minlength=len(self))
         return counts / counts.sum()  # type: ignore[no-any-return]
 
 

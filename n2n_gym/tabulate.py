@@ -164,7 +164,6 @@ def build_table(
         "stage": stage_name,
         "base": stage.base.to_json(),
         "shape": [stage.actions] * stage.decisions,
-        "effective_actions": [np.flatnonzero(mask).tolist() for mask in stage.masks],
         "seeds": list(seeds),
         "recipe": search_recipe(recipe, problem.data, problem.train_size).to_json(),
         "teacher": {
