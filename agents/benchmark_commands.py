@@ -18,7 +18,7 @@ class Benchmark:
     """Compare algorithms on tables; a benchmark that was stopped goes on where it was."""
 
     agents: tuple[str, ...] = ()
-    """Algorithms of this package, and .py files of your own (see CONTRIBUTING.md); by default all of this package's."""
+    """Algorithms of this package, and .py files of your own; by default all of this package's."""
     tasks: tuple[str, ...] = ()
     """Tables by name, or .npz files; by default all of this package's (n2n table list)."""
     seeds: int = 20

@@ -51,6 +51,8 @@ def benchmark(
     if seeds < 1 or evaluations < 1:
         raise InputError(f"seeds and evaluations must be at least 1, not {seeds} and {evaluations}")
     chosen = [Task(name) for name in tasks or table_names()]
+    if not chosen:
+        raise InputError("there is no table to compare algorithms on; build one with n2n table build, then tasks=FILE.npz")
     names = {agent: name_of(agent) for agent in agents}
     if not names or len(set(names.values())) != len(agents):
         raise InputError(f"agents must be one or more different algorithms, not {', '.join(agents) or 'none'}")
