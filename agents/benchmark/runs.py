@@ -225,7 +225,7 @@ def _load(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not isinstance(getattr(module, "NAME", None), str) or not callable(getattr(module, "search", None)):
-        raise InputError(f"{path} needs NAME = '...' and search(env, evaluations, seed), which returns act(observation, greedy) or None")
+        raise InputError(f"{path} needs NAME = '...' and search(env, evaluations, seed), which returns a policy or None")
     if module.NAME in ALGORITHMS:
         raise InputError(f"{path}: {module.NAME!r} is the name of an algorithm of this package; choose another")
     return module
