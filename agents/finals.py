@@ -47,6 +47,16 @@ def finalists(history: Sequence[Episode], count: int) -> list[Episode]:
     return sorted(front, key=lambda episode: (-episode.reward, episode.fingerprint))[:count]
 
 
+TIE = 1e-3
+"""Final rewards that differ by less are equal: the accuracy on 6,000 validation images has a standard error twice as large."""
+
+
+def winner(rewards: Sequence[float], parameters: Sequence[int]) -> int:
+    """Which finalist is the student: the smallest of those whose rewards equal the highest, but for `TIE`."""
+    tied = [index for index, reward in enumerate(rewards) if reward > max(rewards) - TIE]
+    return min(tied, key=lambda index: (parameters[index], -rewards[index]))
+
+
 class Finals:
     """Final trainings of one run.
 
@@ -83,9 +93,9 @@ class Finals:
         if self._search.finalists > 1:
             tried = (self._candidate(episode, found) for episode in finalists(self._history, self._search.finalists))
             candidates = {candidate.architecture.fingerprint: candidate for candidate in tried} or candidates
-        contest = [(self._trained(candidate), candidate) for candidate in candidates.values()]
-        rewards = [self._reward(candidate, facts) for facts, candidate in contest]
-        student = contest[rewards.index(max(rewards))][1]
+        contest = list(candidates.values())
+        rewards = [self._reward(candidate, self._trained(candidate)) for candidate in contest]
+        student = contest[winner(rewards, [candidate.architecture.parameters for candidate in contest])]
         parts = {"stage1": self._report("stage1", found[1])} if 1 in found else {}
         return student, {**parts, "student": self._report("student", student)}
 

@@ -66,7 +66,7 @@ class Search:
     (1 - t/15)^4 of the reward at policy update t."""
     latency_batch_size: int = 1
     """Images in the forward pass that latency_ms is measured on."""
-    finalists: int = 3
+    finalists: int = 5
     """Students that get the final training: the most rewarded on the front of accuracy and parameters. The best of them by its
     reward on validation images is the student. 1 trains the most rewarded alone, 0 none: the run ends with the search."""
     distillation_weight: float = 1.0

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.finals import finalists
+from agents.finals import TIE, finalists, winner
 from agents.run_folder import Episode
 from agents.search import compress
 from agents.student import load_student
@@ -31,6 +31,12 @@ def test_finalists_are_the_most_rewarded_of_the_front():
     ]
     assert names(history, 2) == ["small", "large"]
     assert names(history, 9) == ["small", "large", "tiny"]
+
+
+def test_the_smallest_of_equals_wins():
+    assert winner([0.97, 0.98, 0.975], [10, 30, 20]) == 1
+    assert winner([0.98 - TIE / 2, 0.98, 0.98 - 2 * TIE], [20, 30, 10]) == 0
+    assert winner([0.98, 0.98 + TIE / 4], [20, 20]) == 1
 
 
 def test_finalists_keep_the_limits_if_any_student_does():
