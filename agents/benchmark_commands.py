@@ -71,24 +71,31 @@ def _benchmark(words: list[str]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Validate:
-    """Play a submitted result's episodes again, and refuse numbers that do not follow from them."""
+    """Play a submitted result's episodes again, and refuse numbers that do not follow from them; with --algorithm also
+    episodes that are not its own.
+    """
 
     files: tyro.conf.Positional[tuple[str, ...]]
     """Result files of `n2n benchmark`."""
     tasks: tuple[str, ...] = ()
     """What they must be on; by default all tables of this package."""
+    seeds: int = 20
+    """Runs that there must be on each table."""
+    evaluations: int = 500
+    """Students that each run must have looked at."""
+    algorithm: str | None = None
+    """The algorithm's .py file, or its name if it is of this package: some runs are made again and must come out the same."""
 
 
 def _validate(words: list[str]) -> None:
     options = parse(Validate, "benchmark validate", words)
     from agents.benchmark.results import Results, validate
-    from agents.benchmark.tasks import Task
-    from n2n_gym.table import table_names
+    from agents.benchmark.tasks import tasks_by_name
 
-    tasks = [Task(name) for name in options.tasks or table_names()]
+    tasks = tasks_by_name(options.tasks)
     for file in options.files:
         results = Results.load(Path(file).expanduser())
-        validate(results, tasks)
+        validate(results, tasks, evaluations=options.evaluations, seeds=options.seeds, algorithm=options.algorithm)
         Console().print(f"{file}: {results.agent}, {len(results.runs)} runs: valid", highlight=False, soft_wrap=True)
 
 
@@ -108,13 +115,12 @@ def _report(words: list[str]) -> None:
     options = parse(Report, "benchmark report", words)
     from agents.benchmark.report import Comparison
     from agents.benchmark.results import Results, validate
-    from agents.benchmark.tasks import Task
-    from n2n_gym.table import table_names
+    from agents.benchmark.tasks import tasks_by_name
 
-    tasks = [Task(name) for name in options.tasks or table_names()]
+    tasks = tasks_by_name(options.tasks)
     results = [Results.load(Path(file).expanduser()) for file in options.files]
     for each in results:
-        validate(each, tasks)
+        validate(each, tasks, evaluations=each.evaluations, seeds=len(each.of_task(tasks[0].table.name)))
     Comparison(results, tasks).write(Path(options.out).expanduser(), shlex.join(["n2n", "benchmark", "report", *words]))
     Console().print(str(Path(options.out) / "LEADERBOARD.md"), highlight=False, soft_wrap=True)
 

@@ -94,6 +94,9 @@ class Finals:
             tried = (self._candidate(episode, found) for episode in finalists(self._history, self._search.finalists))
             candidates = {candidate.architecture.fingerprint: candidate for candidate in tried} or candidates
         contest = list(candidates.values())
+        if not self._search.limits.need_latency:  # latencies are noisy: they are reported, not decided by
+            kept = [each for each in contest if not self._search.limits.violated(self._evaluation(each, self._trained(each)))]
+            contest = kept or contest
         rewards = [self._reward(candidate, self._trained(candidate)) for candidate in contest]
         student = contest[winner(rewards, [candidate.architecture.parameters for candidate in contest])]
         parts = {"stage1": self._report("stage1", found[1])} if 1 in found else {}

@@ -54,7 +54,6 @@ def _build(words: list[str]) -> None:
     problem = Problem(options.teacher, options.dataset, options.width, options.train_size)
     console = Console()
     with ProgressDisplay(console) as display:
-        shown_teacher(problem, "cpu", display)
 
         def progress(done: int, trainings: int) -> None:
             if done == 0:
@@ -71,6 +70,7 @@ def _build(words: list[str]) -> None:
             recipe=options.recipe,
             workers=options.workers,
             facts={"command": shlex.join(["n2n", "table", "build", *words]), "machine": machine()},
+            prepare=lambda: shown_teacher(problem, "cpu", display),
             on_progress=progress,
         )
     _print_facts(console, table.name, table.statistics())
@@ -120,7 +120,8 @@ def _show(words: list[str]) -> None:
     for heading in ("reward", "val accuracy", "test accuracy", "parameters", "MACs", "actions"):
         shown.add_column(heading, justify="left" if heading == "actions" else "right")
     values = table.values()
-    for row in values.argsort()[::-1][: options.best].tolist():
+    trained = [row for row in values.argsort()[::-1].tolist() if table.feasible[row]]
+    for row in trained[: options.best]:
         found = table.evaluation(row)
         accuracies = (f"{found.accuracy:.2%}", f"{found.test_accuracy:.2%}")
         sizes = (f"{found.parameters:,}", f"{found.macs:,}")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from envs_tests.conftest import DEEPER_TOY, TOY
-from n2n_gym.architecture import apply_removals
+from n2n_gym.architecture import Architecture, apply_removals
+from n2n_gym.architecture.layers import conv, linear, max_pool, relu
 from n2n_gym.envs.layer_removal import RemovalStage
 from n2n_gym.envs.layer_shrink import ShrinkStage
 from n2n_gym.errors import InputError
@@ -63,7 +64,7 @@ def test_a_space_knows_where_every_episode_ends(stage):
 def test_a_space_too_large_for_a_table_is_refused():
     from n2n_gym.models.zoo import network
 
-    with pytest.raises(InputError, match=r"more than the 200,000 of a table; start from a smaller network"):
+    with pytest.raises(InputError, match="more episodes than the 20,000,000 of a table; start from a smaller network"):
         Space(RemovalStage(network("resnet18")))
 
 
@@ -112,7 +113,7 @@ def test_students_and_actions_lead_to_the_same_row(table):
 
 
 def test_what_is_not_in_the_space_is_an_error_that_names_it(table):
-    with pytest.raises(InputError, match=r"no such student in table 'removal-.*-removal'"):
+    with pytest.raises(InputError, match=r"no such student in table 'removal'"):
         table.query(TOY)
     for actions, message in (([0, 1], "6 decisions"), ([0, 0, 0, 0, 0, 2], "actions from 0 to 1"), ([0] * 5 + [-1], "from 0")):
         with pytest.raises(InputError, match=message):
@@ -121,6 +122,12 @@ def test_what_is_not_in_the_space_is_an_error_that_names_it(table):
         table.query(actions=[0] * 6, seed=7)
     with pytest.raises(InputError, match="either"):
         table.query()
+    for actions in ([0.5] * 6, [[0, 1], [0]]):
+        with pytest.raises(InputError, match="whole numbers"):
+            table.rows([actions] if isinstance(actions[0], float) else actions)
+    with pytest.raises(InputError, match="not True"):
+        table.query(actions=[0] * 6, seed=True)
+    assert table.query(actions=[0] * 6, seed=np.int64(1)) is table.query(actions=[0] * 6, seed=1)
 
 
 def test_best_and_pareto_front_are_those_of_brute_force(table):
@@ -175,6 +182,7 @@ def test_statistics(table):
 def test_the_time_of_a_search_counts_each_student_once(table):
     one = table.query(actions=[0, 0, 1, 0, 0, 0]).seconds
     assert table.seconds([[0, 0, 1, 0, 0, 0]] * 3) == pytest.approx(one)
+    assert table.seconds([]) == 0
 
 
 def test_saved_and_loaded(table, folder):
@@ -208,10 +216,76 @@ def test_a_stopped_build_goes_on(folder, problem, table, monkeypatch):
     assert again.facts["started"] <= again.facts["finished"]
 
 
+def test_fingerprints_tell_tables_apart(table, folder):
+    assert Table.load(str(folder / "removal.npz")).fingerprint == table.fingerprint
+    later = Table({**table.facts, "finished": "another day"}, table.columns)
+    assert later.fingerprint == table.fingerprint
+    teacher = {**table.facts["teacher"], "val_accuracy": 0.5}
+    assert Table({**table.facts, "teacher": teacher}, table.columns).fingerprint != table.fingerprint
+    correct = table.columns["correct"].copy()
+    correct[0, 0, 0] += 1
+    assert Table(table.facts, {**table.columns, "correct": correct}).fingerprint != table.fingerprint
+
+
+def test_two_activations_in_a_row_are_one_and_the_same():
+    """Removing either changes nothing, removing both does."""
+    twice = Architecture.chain([conv(12), relu(), relu(), conv(12), relu(), max_pool(), linear(3)], (1, 8, 8), 3)
+    stage = RemovalStage(twice)
+    space = Space(stage)
+    for actions in np.ndindex(*[2] * stage.decisions):
+        row = space.row_of[np.ravel_multi_index(actions, [2] * stage.decisions)]
+        assert space.students[row] == stage.student(actions)
+
+
+def test_what_failed_once_has_failed_in_the_mean(table):
+    row = int(np.flatnonzero(table.feasible)[0])
+    reason = table.columns["reason"].copy()
+    reason[row, 1] = 1
+    broken = Table({**table.facts, "reasons": ["", "diverged"]}, {**table.columns, "reason": reason})
+    assert broken.evaluation(row).reason == broken.evaluation(row, 1).reason == "diverged"
+    assert broken.evaluation(row, 0).accuracy > 0
+    assert not broken.feasible[row]
+
+
+def test_failures_of_the_machine_are_not_written_down(folder, problem, monkeypatch):
+    from n2n_gym.evaluators.base import OUT_OF_MEMORY, Evaluation
+    from n2n_gym.evaluators.distillation import DistillationEvaluator
+
+    def fail(self, student):
+        return Evaluation.failed(student, self.teacher, OUT_OF_MEMORY)
+
+    monkeypatch.setattr(DistillationEvaluator, "train_student", fail)
+    with pytest.raises(InputError, match="trainings failed for want of memory or time"):
+        build_table(problem, "removal", folder / "failed.npz", seeds=[0], workers=0)
+    assert not (folder / "failed.npz").exists()
+
+
+def test_the_commands(folder, capsys):
+    from agents.cli import main
+
+    for name in ("removal", "shrink"):
+        assert main(["table", "show", str(folder / f"{name}.npz"), "--best", "1000"]) == 0
+        assert "best students" in capsys.readouterr().out
+    assert main(["table", "list"]) == 0
+    problem = ["--teacher", str(folder / "shrink.json"), "--dataset", str(folder / "toy.npz"), "--stage", "shrink"]
+    out = folder / "made" / "mine.npz"
+    assert main(["table", "build", *problem, "--seeds", "1", "--workers", "0", "--out", str(out)]) == 0
+    table = Table.load(str(out))
+    assert (table.name, table.seeds) == ("mine", (0,))
+    assert table.facts["command"].startswith("n2n table build --teacher")
+    assert main(["table", "build", "--out", "x.json"]) == 2
+    assert "a table is a .npz file" in capsys.readouterr().err
+    assert main(["table", "build", "--teacher", "resnet18", "--out", str(folder / "x.npz")]) == 2
+    assert "start from a smaller network" in capsys.readouterr().err
+
+
 def test_files_that_are_no_tables_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     (tmp_path / "text.npz").write_text("x")
-    for name in ("other.npz", "text.npz"):
+    (tmp_path / "empty.npz").write_bytes(b"")
+    np.savez(tmp_path / "whole.npz", x=np.zeros(1000))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:500])
+    for name in ("other.npz", "text.npz", "empty.npz", "cut.npz"):
         with pytest.raises(InputError, match="is not a table"):
             Table.load(str(tmp_path / name))
     with pytest.raises(InputError, match="no table at"):
@@ -232,6 +306,15 @@ class TestEnvironments:
                 env.ended = last
             assert looked_up.ended[1] == trained.ended[1]
             assert looked_up.ended[4] == trained.ended[4]
+
+    def test_by_default_the_mean_counts_as_for_the_optimum(self, folder, arguments, table):
+        env = gym.make("N2N/LayerRemoval-v0", **arguments, evaluator=f"table:{folder / 'removal.npz'}")
+        best = table.best()
+        env.reset()
+        for action in best.actions:
+            _, reward, *_ = env.step(action)
+        assert reward == best.value
+        assert env.unwrapped.finished.evaluation.test_accuracy is None  # no search may see it
 
     def test_drawn_rows_are_noise_that_a_seed_repeats(self, folder, arguments, table):
         def rewards(seed, make):
@@ -297,6 +380,12 @@ class TestEnvironments:
             gym.make("N2N/LayerRemoval-v0", **arguments, seed="mean")
         with pytest.raises(InputError, match="seeds 0, 1, 2"):
             gym.make("N2N/LayerRemoval-v0", **arguments, evaluator=file, seed=9)
+        with pytest.raises(InputError, match="made by recipe paper, not fast"):
+            gym.make("N2N/LayerRemoval-v0", **arguments, evaluator=file, recipe="fast")
+        given = gym.make("N2N/LayerRemoval-v0", **arguments, evaluator=TableEvaluator(table))
+        assert given.unwrapped.judge.evaluator.table is table
+        with pytest.raises(InputError, match="of another problem"):
+            gym.make("N2N/LayerRemoval-v0", **arguments, evaluator=TableEvaluator(table), train_size=100)
         with pytest.raises(InputError, match="There are tables of"):
             gym.make("N2N/LayerRemoval-v0", **arguments, evaluator="table")
         with pytest.raises(InputError, match="drawn for an episode"):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.resources import files
+from itertools import combinations
+from numbers import Integral
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -67,15 +71,23 @@ class Table:
         self.stage: str = facts["stage"]
         self.seeds: tuple[int, ...] = tuple(facts["seeds"])
         self._known: dict[tuple[int, int], Evaluation] = {}
+        self._values: dict[tuple[str, int], Numbers] = {}
 
     @classmethod
     def load(cls, name: str) -> Table:
-        """A table of the package by its name, or any table by its file.
+        """A table of the package by its name, or any table by its file; one that was loaded before is not read again.
 
         Raises:
             InputError: If there is none, or the file is not a table.
         """
         path = Path(name).expanduser() if name.endswith(".npz") else _shipped(name)
+        try:
+            return _read(path, path.stat().st_mtime_ns)
+        except OSError as error:
+            raise InputError(f"no table at {path}: {error.strerror or error}") from None
+
+    @classmethod
+    def _of_file(cls, path: Path) -> Table:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 columns = {key: archive[key] for key in archive.files}
@@ -83,9 +95,7 @@ class Table:
             if facts["format"] != FORMAT:
                 raise InputError(f"{path} is a table of format {facts['format']}; this version reads format {FORMAT}")
             return cls(facts, columns)
-        except OSError as error:
-            raise InputError(f"no table at {path}: {error.strerror or error}") from None
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, EOFError, BadZipFile) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path} is not a table that `n2n table build` wrote: {error}") from None
@@ -115,6 +125,17 @@ class Table:
         """How many actions there are at each decision."""
         return tuple(self.facts["shape"])
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that are equal for tables that say the same, whenever and wherever they were built."""
+        story = ("started", "finished", "command", "machine", "format")
+        facts = {key: value for key, value in self.facts.items() if key not in story}
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        for name in sorted(self.columns):
+            column = np.ascontiguousarray(self.columns[name])
+            digest.update(f"{name} {column.dtype} {column.shape}".encode() + column.tobytes())
+        return digest.hexdigest()[:16]
+
     def __len__(self) -> int:
         """Distinct students, degenerate ones included."""
         return len(self.columns["parameters"])
@@ -130,9 +151,14 @@ class Table:
         Raises:
             InputError: If they are not episodes of this space.
         """
-        actions = np.asarray(episodes)
-        if actions.ndim != 2 or actions.shape[1] != len(self.shape):
-            raise InputError(f"{self} has episodes of {len(self.shape)} decisions")
+        if len(episodes) == 0:
+            return np.zeros(0, dtype=np.intp)
+        try:
+            actions = np.asarray(episodes)
+        except ValueError:  # episodes of different lengths
+            actions = np.zeros(0)
+        if actions.ndim != 2 or actions.shape[1] != len(self.shape) or actions.dtype.kind not in "iu":
+            raise InputError(f"{self} has episodes of {len(self.shape)} decisions, whole numbers")
         try:
             codes = np.ravel_multi_index(tuple(actions.T), self.shape)
         except ValueError:
@@ -170,9 +196,9 @@ class Table:
         """
         if seed == MEAN:
             return -1
-        if not isinstance(seed, int) or seed not in self.seeds:
+        if not isinstance(seed, Integral) or isinstance(seed, bool) or seed not in self.seeds:
             raise InputError(f"{self} has the seeds {', '.join(map(str, self.seeds))} and their mean, not {seed!r}")
-        return self.seeds.index(seed)
+        return self.seeds.index(int(seed))
 
     def evaluation_at(self, row: int, place: int) -> Evaluation:
         """The same by the seed's place."""
@@ -199,10 +225,15 @@ class Table:
     # The space as a whole
 
     def values(self, objective: Objective = "paper", seed: Seed = MEAN) -> Numbers:
-        """The objective's value of every row; degenerate students have -1, or an accuracy of 0."""
+        """The objective's value of every row; students that are degenerate or failed have -1, or an accuracy of 0."""
         place = self.place_of(seed)
         value = _objective(objective)
-        return np.array([value(self.evaluation_at(row, place)) for row in range(len(self))])
+        if callable(objective):
+            return np.array([value(self.evaluation_at(row, place)) for row in range(len(self))])
+        if (objective, place) not in self._values:
+            self._values[objective, place] = self.values(value, seed)
+            self._values[objective, place].flags.writeable = False
+        return self._values[objective, place]
 
     def best(self, objective: Objective = "paper", seed: Seed = MEAN) -> Entry:
         """The best student that there is.
@@ -226,8 +257,8 @@ class Table:
 
     @cached_property
     def feasible(self) -> npt.NDArray[np.bool_]:
-        """Which rows are students that could be trained, with any seed."""
-        return (self.columns["reason"] == 0).any(1)  # type: ignore[no-any-return]
+        """Which rows are students that could be trained, with every seed."""
+        return (self.columns["reason"] == 0).all(1)  # type: ignore[no-any-return]
 
     def expected_best(self, evaluations: int, objective: Objective = "paper", seed: Seed = MEAN) -> Numbers:
         """What uniform random search has found after 1, 2, ... episodes, on average: exact, by the order statistics.
@@ -251,8 +282,9 @@ class Table:
 
     def seconds(self, episodes: Iterable[Actions], seed: Seed = MEAN) -> float:
         """How long the trainings of a search would have taken, one after the other, each student trained once."""
-        rows = np.unique(self.rows(list(episodes)))
-        return sum(self.evaluation(int(row), seed).seconds for row in rows)
+        rows, place = np.unique(self.rows(list(episodes))), self.place_of(seed)
+        seconds = self.columns["seconds"][rows]
+        return float(seconds.mean(1).sum() if place < 0 else seconds[:, place].sum())
 
     def statistics(self) -> dict[str, Any]:
         """The space in numbers: sizes, the best, how noisy trainings are, how soon they tell who wins."""
@@ -277,7 +309,9 @@ class Table:
             "random_search_mean": float(values @ self._episode_share),
             "accuracy_std_over_seeds": float(final.std(axis=1, ddof=1).mean()) if several else None,
             "reward_std_over_seeds": float(rewards.std(axis=1, ddof=1).mean()) if several else None,
-            "rank_correlation_between_seeds": _rank_correlation(rewards[:, 0], rewards[:, 1]) if several else None,
+            "rank_correlation_between_seeds": (
+                float(np.mean([_rank_correlation(a, b) for a, b in combinations(rewards.T, 2)])) if several else None
+            ),
             "rank_correlation_of_epochs": [
                 _rank_correlation(accuracy[:, :, epoch].mean(1), final.mean(1)) for epoch in range(accuracy.shape[2])
             ],
@@ -299,8 +333,8 @@ class Table:
         sizes: dict[str, Any] = {name: int(columns[name][row]) for name in names}
         sizes["teacher_parameters"] = facts["teacher"]["parameters"]
         reasons = columns["reason"][row] if place < 0 else columns["reason"][row, place : place + 1]
-        if reasons.all():
-            reason = facts["reasons"][int(reasons[0])]
+        if reasons.any():  # in the mean, a student that failed once has failed
+            reason = facts["reasons"][int(reasons.max())]
             return Evaluation(accuracy=0.0, teacher_accuracy=0.0, reason=reason, **sizes)
         trainings = slice(None) if place < 0 else slice(place, place + 1)
         accuracy = columns["correct"][row, trainings].mean(0) / facts["validation_images"]
@@ -328,6 +362,11 @@ class Table:
         """The share of each row in episodes of uniformly random actions."""
         counts = np.bincount(self.columns["row_of"], minlength=len(self))
         return counts / counts.sum()  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=16)
+def _read(path: Path, _changed: int) -> Table:
+    return Table._of_file(path)
 
 
 def table_names() -> list[str]:

@@ -20,7 +20,7 @@ from n2n_gym.envs.layer_removal import RemovalStage
 from n2n_gym.envs.layer_shrink import ShrinkStage
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluators import make_evaluator
-from n2n_gym.evaluators.base import Evaluation, library_versions
+from n2n_gym.evaluators.base import MACHINE_FAILURES, Evaluation, library_versions
 from n2n_gym.files import read_json, write_json
 from n2n_gym.models.teachers import ready_teacher
 from n2n_gym.problem import Problem
@@ -70,11 +70,17 @@ class Space:
 
     def __init__(self, stage: Stage) -> None:
         episodes = stage.actions**stage.decisions
-        maps = [_choices(stage, position) for position in range(stage.decisions)]
-        combinations = math.prod(len(representatives) for representatives, _ in maps)
-        if episodes > MOST_EPISODES or combinations > MOST_STUDENTS:
+        if episodes > MOST_EPISODES:
             raise InputError(
-                f"{stage.decisions} decisions of {stage.actions} actions make {combinations:,} students: more than the "
+                f"{stage.decisions} decisions of {stage.actions} actions make more episodes than the {MOST_EPISODES:,} of a "
+                "table; start from a smaller network"
+            )
+        maps = [_effective(stage, position) for position in range(stage.decisions)]
+        if _combinations(maps) > MOST_STUDENTS:
+            maps = [_choices(stage, position) for position in range(stage.decisions)]
+        if _combinations(maps) > MOST_STUDENTS:
+            raise InputError(
+                f"{stage.decisions} decisions of {stage.actions} actions make {_combinations(maps):,} students, more than the "
                 f"{MOST_STUDENTS:,} of a table; start from a smaller network"
             )
         found: dict[str, int] = {}
@@ -90,8 +96,23 @@ class Space:
         self.row_of: npt.NDArray[Any] = grid[np.ix_(*(places for _, places in maps))].ravel()
 
 
-def _choices(stage: Stage, position: int) -> tuple[list[int], npt.NDArray[np.intp]]:
-    """At one position, the actions that differ in effect, and which of them each action is like."""
+Choices = tuple[list[int], npt.NDArray[np.intp]]
+"""At one position, some of the actions, and which of them each action is like."""
+
+
+def _combinations(maps: list[Choices]) -> int:
+    return math.prod(len(representatives) for representatives, _ in maps)
+
+
+def _effective(stage: Stage, position: int) -> Choices:
+    """The actions that are not masked; the others are like the one that leaves things as they are."""
+    representatives = np.flatnonzero(stage.masks[position]).tolist()
+    places = [representatives.index(a if a in representatives else stage.keep) for a in range(stage.actions)]
+    return representatives, np.array(places, dtype=np.intp)
+
+
+def _choices(stage: Stage, position: int) -> Choices:
+    """The actions that differ in effect while all else stays: those that give a variable another value."""
     found: dict[str, int] = {}
     representatives: list[int] = []
     places = []
@@ -116,6 +137,7 @@ def build_table(
     recipe: str = "paper",
     workers: int | str | None = None,
     facts: dict[str, Any] | None = None,
+    prepare: Callable[[], object] = lambda: None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Table:
     """Train every student of a space, test it, and write the table.
@@ -125,16 +147,17 @@ def build_table(
     Args:
         problem: Teacher and data.
         stage_name: `removal` or `shrink`.
-        out: The table's `.npz` file.
+        out: The table's `.npz` file; the table is called as the file is.
         seeds: Each student is trained once with each.
         architecture: With `shrink`, file of the student that episodes start from.
         recipe: How students are trained.
         workers: As in `make_evaluator`.
         facts: More to write down, such as the machine.
+        prepare: Called when the space is known to be small enough, before the teacher is trained.
         on_progress: Told the trainings done, from 0, and how many there are.
 
     Raises:
-        InputError: If a name is unknown or the space is too large.
+        InputError: If a name is unknown, the space is too large, or memory was not enough.
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise InputError(f"seeds must be one or more different numbers, not {list(seeds)}")
@@ -144,6 +167,7 @@ def build_table(
     begun = out.with_suffix(".begun.json")
     if not begun.exists():
         write_json(begun, {"started": _now()})
+    prepare()
     teacher = ready_teacher(problem, device=torch_device("cpu"))
     progress = on_progress or (lambda _done, _trainings: None)
     progress(0, len(space.students) * len(seeds))
@@ -156,11 +180,14 @@ def build_table(
                 done += evaluator.evaluate(space.students[start : start + CHUNK])
                 progress(len(evaluations) * len(space.students) + len(done), len(space.students) * len(seeds))
         evaluations.append(done)
+    if failed := sum(each.reason in MACHINE_FAILURES for done in evaluations for each in done):
+        raise InputError(f"{failed} trainings failed for want of memory or time, not by the students' fault; build again")
     checkpoint = teacher.checkpoint
     dataset = load_dataset(problem.dataset)
     data = {
-        "name": f"{problem.name}-{stage_name}",
+        "name": out.stem,
         "problem": asdict(problem),
+        "data": problem.data.digest or problem.data.name,
         "stage": stage_name,
         "base": stage.base.to_json(),
         "shape": [stage.actions] * stage.decisions,
@@ -182,6 +209,7 @@ def build_table(
     }
     table = Table(*_columns(data, space, evaluations))
     table.save(out)
+    begun.unlink()
     return table
 
 

@@ -6,7 +6,7 @@ lines are here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,21 +83,40 @@ def bootstrap(by_task: Sequence[Numbers], statistic: Callable[[Numbers], float] 
     """A statistic over all runs with its 95% interval, by resampling runs within each task.
 
     Args:
-        by_task: The runs' scores on each task.
+        by_task: The runs' scores on each task. With fewer than 10 runs on a task the interval is too narrow; with a single
+            one there is none.
         statistic: Of all scores together.
     """
-    rng = np.random.default_rng(0)
     everything = np.concatenate(by_task)
+    if min(map(len, by_task)) < 2:
+        return Interval(statistic(everything), np.nan, np.nan, tuple(everything.tolist()))
+    rng = np.random.default_rng(0)
     draws = [statistic(np.concatenate([rng.choice(values, len(values)) for values in by_task])) for _ in range(RESAMPLES)]
     low, high = np.quantile(draws, [0.025, 0.975])
     return Interval(statistic(everything), float(low), float(high), tuple(everything.tolist()))
 
 
+def difference(values: Numbers, others: Numbers) -> Interval:
+    """How much more one mean is than another, with a 95% bootstrap interval.
+
+    Args:
+        values: Scores of one algorithm's runs.
+        others: Of another one's.
+    """
+    gap = float(values.mean() - others.mean())
+    if min(len(values), len(others)) < 2:
+        return Interval(gap, np.nan, np.nan, (gap,))
+    rng = np.random.default_rng(0)
+    draws = [rng.choice(values, len(values)).mean() - rng.choice(others, len(others)).mean() for _ in range(RESAMPLES)]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Interval(gap, float(low), float(high), (gap,))
+
+
 def profile(by_task: Sequence[Numbers], shares: Numbers) -> Numbers:
-    """A performance profile: the share of runs that reach at least each score; every task counts the same."""
+    """A performance profile: the share of runs that reach each score (at least: the optimum counts); tasks count the same."""
     return np.mean([(values[:, None] >= shares).mean(0) for values in by_task], axis=0)  # type: ignore[no-any-return]
 
 
-def median_evaluations(by_task: Mapping[str, Numbers]) -> dict[str, float]:
+def median_evaluations(values: Numbers) -> float:
     """Half of the runs were there after so many evaluations; infinite if fewer than half ever were."""
-    return {task: float(np.quantile(values, 0.5, method="inverted_cdf")) for task, values in by_task.items()}
+    return float(np.quantile(values, 0.5, method="inverted_cdf"))

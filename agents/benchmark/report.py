@@ -10,13 +10,16 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from agents.benchmark.metrics import Scores, bootstrap, median_evaluations, profile
+from agents.benchmark.metrics import Scores, bootstrap, difference, median_evaluations, profile
 from agents.benchmark.results import Results
 from agents.benchmark.tasks import Task
 from agents.reproduce.document import Interval
+from n2n_gym.errors import InputError
 from n2n_gym.files import write_json, write_text, write_whole
 
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#222222", "#ee8866", "#44bb99", "#999933")
+
+LINES = ("-", "--", "-.")
 
 SHARES = (0.95, 0.99)
 
@@ -27,9 +30,18 @@ class Comparison:
     Args:
         results: One for each algorithm; all with the same number of evaluations.
         tasks: What they ran on.
+
+    Raises:
+        InputError: If they cannot be compared.
     """
 
     def __init__(self, results: Sequence[Results], tasks: Sequence[Task]) -> None:
+        if len({each.agent for each in results}) != len(results):
+            raise InputError(f"algorithms must have different names: {', '.join(each.agent for each in results)}")
+        sizes = {(each.evaluations, len(each.of_task(task.table.name))) for each in results for task in tasks}
+        if len(sizes) != 1:
+            shown = "; ".join(f"{evaluations} students, {seeds} seeds" for evaluations, seeds in sorted(sizes))
+            raise InputError(f"only runs with as many students and seeds can be compared, not {shown}")
         self.tasks = list(tasks)
         self.results = list(results)
         self.evaluations = results[0].evaluations
@@ -56,10 +68,10 @@ class Comparison:
         """Everything that the leaderboard says, as JSON data."""
         return {
             agent: {
-                "best": self.best[agent].to_json(),
-                "area": self.area[agent].to_json(),
-                "policy_mean": None if (mean := self.policy[agent]) is None else mean.to_json(),
-                "policy_greedy": None if (greedy := self.greedy[agent]) is None else greedy.to_json(),
+                "best": _as_json(self.best[agent]),
+                "area": _as_json(self.area[agent]),
+                "policy_mean": _as_json(self.policy[agent]),
+                "policy_greedy": _as_json(self.greedy[agent]),
                 "tasks": {
                     task.table.name: {
                         "regret": scores.regret[:, -1].tolist(),
@@ -82,7 +94,8 @@ class Comparison:
             "over all runs as shares of the best reward that there is, with stratified bootstrap 95% intervals. Sorted by "
             "the area under the curve of the best student so far. *Policy*: mean reward of "
             "100 episodes of the final policy, and reward of its most probable one; of a search without a policy, what it "
-            "would look at next, and its best student.",
+            "would look at next, and its best student."
+            + (" With fewer than 10 seeds the intervals are too narrow." if seeds < 10 else ""),
             "",
             "| algorithm | area | best student | policy | greedy | reached 99%, runs |",
             "|---|---|---|---|---|---|",
@@ -106,19 +119,25 @@ class Comparison:
             f"Best reward {best.value:.4f}, of a student with {best.evaluation.parameters:,} parameters. Regret: mean over "
             "the seeds, with the standard deviation.",
             "",
-            "| algorithm | regret | " + " | ".join(f"evaluations to {share:.0%} (median)" for share in SHARES) + " | policy |"
-            " greedy | seconds a run |",
-            "|---|---|---|---|---|---|---|",
+            "| algorithm | regret | "
+            + " | ".join(f"evaluations to {share:.0%} (median)" for share in SHARES)
+            + " | reached 99% |"
+            " policy | policy - random's (95%) | greedy | seconds a run |",
+            "|---|---|---|---|---|---|---|---|---|",
         ]
+        random = self.scores.get("random")
         for agent in sorted(self.scores, key=lambda agent: self.scores[agent][index].regret[:, -1].mean()):
             scores = self.scores[agent][index]
             final = scores.regret[:, -1]
-            medians = [median_evaluations({"": scores.evaluations_to(share)})[""] for share in SHARES]
+            medians = [median_evaluations(scores.evaluations_to(share)) for share in SHARES]
             until = " | ".join(f"{median:.0f}" if np.isfinite(median) else "-" for median in medians)
-            policy = f"{scores.policy_mean.mean():.3f} | {scores.policy_greedy.mean():.3f}"
+            reached = f"{int(np.isfinite(scores.evaluations_to(SHARES[-1])).sum())} of {len(final)}"
+            has_policy = not np.isnan(scores.policy_mean).any()
+            more = difference(scores.policy_mean, random[index].policy_mean) if random and has_policy else None
+            policy = f"{scores.policy_mean.mean():.3f} | {_signed(more)} | {scores.policy_greedy.mean():.3f}"
             lines.append(
-                f"| {agent} | {final.mean():.4f} ± {final.std(ddof=1) if len(final) > 1 else 0.0:.4f} | {until} "
-                f"| {policy.replace('nan', '-')} | {np.median(scores.seconds):.1f} |"
+                f"| {agent} | {final.mean():.4f} ± {final.std(ddof=1) if len(final) > 1 else 0.0:.4f} | {until} | {reached} "
+                f"| {policy if has_policy else '- | - | -'} | {np.median(scores.seconds):.1f} |"
             )
         return lines
 
@@ -127,8 +146,33 @@ def _finite(values: np.ndarray[Any, Any]) -> list[float | None]:
     return [float(value) if np.isfinite(value) else None for value in values]
 
 
+def _as_json(interval: Interval | None) -> dict[str, Any] | None:
+    if interval is None:
+        return None
+    data = interval.to_json()
+    return {"interquartile_mean": data.pop("mean"), **data}
+
+
 def _shown(interval: Interval | None) -> str:
-    return "-" if interval is None else f"{interval.mean:.4f} ({interval.low:.4f} to {interval.high:.4f})"
+    if interval is None:
+        return "-"
+    ends = "" if np.isnan(interval.low) else f" ({interval.low:.4f} to {interval.high:.4f})"
+    return f"{interval.mean:.4f}{ends}"
+
+
+def _signed(interval: Interval | None) -> str:
+    if interval is None:
+        return "-"
+    ends = "" if np.isnan(interval.low) else f" ({interval.low:+.3f} to {interval.high:+.3f})"
+    return f"{interval.mean:+.3f}{ends}"
+
+
+def _looks(agents: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+    """A colour for each algorithm; more than there are colours get dashes."""
+    return [
+        (agent, {"color": COLOURS[i % len(COLOURS)], "linestyle": LINES[i // len(COLOURS) % len(LINES)], "label": agent})
+        for i, agent in enumerate(agents)
+    ]
 
 
 def _draw_curves(comparison: Comparison, path: Path) -> None:
@@ -139,9 +183,9 @@ def _draw_curves(comparison: Comparison, path: Path) -> None:
     panels = figure.subplots(1, len(tasks), squeeze=False)[0]
     evaluations = np.arange(1, comparison.evaluations + 1)
     for index, (task, axes) in enumerate(zip(tasks, panels, strict=True)):
-        for agent, colour in zip(comparison.agents, COLOURS, strict=False):
+        for agent, look in _looks(comparison.agents):
             regret = comparison.scores[agent][index].regret
-            axes.plot(evaluations, regret.mean(0), color=colour, label=agent, linewidth=1.4)
+            axes.plot(evaluations, regret.mean(0), linewidth=1.4, **look)
         expected = task.table.best().value - task.table.expected_best(comparison.evaluations)
         axes.plot(evaluations, expected, color="black", linestyle=":", label="random, exact expectation")
         axes.set(title=task.table.name, xlabel="evaluated students", ylabel="regret (mean over the seeds)", yscale="log")
@@ -160,12 +204,12 @@ def _draw_profiles(comparison: Comparison, path: Path) -> None:
     lowest = min(float(np.quantile(np.concatenate([s.best for s in each]), 0.02)) for each in comparison.scores.values())
     shares = np.linspace(lowest, 1.0, 201)
     whole = np.linspace(0.0, 1.0, 201)
-    for agent, colour in zip(comparison.agents, COLOURS, strict=False):
+    for agent, look in _looks(comparison.agents):
         scores = comparison.scores[agent]
-        left.step(shares, profile([s.best for s in scores], shares), color=colour, label=agent, where="post")
+        left.step(shares, profile([s.best for s in scores], shares), where="post", **look)
         if comparison.policy[agent] is not None:
             policies = [s.policy_mean / s.optimum for s in scores]
-            right.step(whole, profile(policies, whole), color=colour, label=agent, where="post")
+            right.step(whole, profile(policies, whole), where="post", **look)
     left.set(title="best student", xlabel="reward, share of the optimum", ylabel="share of runs that reach it")
     right.set(title="final policy, mean of 100 episodes", xlabel="reward, share of the optimum")
     for axes in (left, right):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -10,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from agents.benchmark.runs import Run, measure
+from agents.benchmark.runs import POLICY_EPISODES, Run, measure, run
 from agents.benchmark.tasks import Task
 from n2n_gym.errors import InputError
 from n2n_gym.files import read_json, write_text
@@ -43,7 +40,7 @@ class Results:
     def of(cls, runs: Sequence[Run], tasks: Sequence[Task], facts: dict[str, Any]) -> Results:
         """The results of one algorithm's runs."""
         ordered = sorted(runs, key=lambda run: (run.task, run.seed))
-        tables = {task.table.name: fingerprint(task.table) for task in tasks}
+        tables = {task.table.name: task.table.fingerprint for task in tasks}
         return cls(ordered[0].agent, len(ordered[0].episodes), tuple(ordered), tables, facts)
 
     @classmethod
@@ -57,8 +54,8 @@ class Results:
         try:
             if data["format"] != FORMAT:
                 raise ValueError(f"format {data['format']!r} is not {FORMAT}")
-            runs = tuple(Run.from_json({**run, "agent": data["agent"]}) for run in data["runs"])
-            return cls(data["agent"], data["evaluations"], runs, data["tables"], data["facts"])
+            runs = tuple(Run.from_json({**each, "agent": data["agent"]}) for each in data["runs"])
+            return cls(str(data["agent"]), int(data["evaluations"]), runs, dict(data["tables"]), dict(data["facts"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path} is not a benchmark result: {error}") from None
 
@@ -75,52 +72,52 @@ class Results:
         return [run for run in self.runs if run.task == name]
 
 
-def fingerprint(table: Table) -> str:
-    """A hash of what a table says."""
-    digest = hashlib.sha256()
-    for name in sorted(table.columns):
-        digest.update(name.encode() + np.ascontiguousarray(table.columns[name]).tobytes())
-    return digest.hexdigest()[:16]
-
-
-def validate(results: Results, tasks: Sequence[Task]) -> None:
+def validate(
+    results: Results, tasks: Sequence[Task], *, evaluations: int, seeds: int, algorithm: str | None = None, again: int = 2
+) -> None:
     """Play every episode again and refuse numbers that do not follow from them.
+
+    That the episodes are the algorithm's own work is another matter: give its file, and some runs are made again.
 
     Args:
         results: What was submitted.
         tasks: What it must be on.
+        evaluations: How many students each run must have looked at.
+        seeds: How many runs there must be on each task, with the seeds from 0 on.
+        algorithm: Its `.py` file, or its name if it is one of this package.
+        again: So many runs on each task are then made again, and must come out the same.
 
     Raises:
         InputError: If a run is missing or double, or a number does not follow; it names the run.
     """
-    known = {task.table.name: task.table for task in tasks}
-    if missing := set(known) - {run.task for run in results.runs}:
-        raise InputError(f"{results.agent}: no run on {', '.join(sorted(missing))}")
-    seeds = {name: sorted(run.seed for run in results.of_task(name)) for name in known}
-    for name, each in seeds.items():
-        if len(set(each)) != len(each):
-            raise InputError(f"{results.agent}: a seed comes twice on {name}")
-        if each != next(iter(seeds.values())):
-            raise InputError(f"{results.agent}: {name} has other seeds than the other tasks")
-    for run in results.runs:
-        if run.task not in known:
-            raise InputError(f"{results.agent}: there is no task {run.task!r}. Known: {', '.join(known)}")
-        table = known[run.task]
-        if results.tables.get(run.task) != fingerprint(table):
-            raise InputError(f"{results.agent}: was measured on another table than this version's {run.task}")
-        _validate_run(run, table, results.evaluations)
+    known = {task.table.name: task for task in tasks}
+    for each in results.runs:
+        if each.task not in known:
+            raise InputError(f"{results.agent}: there is no task {each.task!r}. Known: {', '.join(known)}")
+    for name, task in known.items():
+        if sorted(each.seed for each in results.of_task(name)) != list(range(seeds)):
+            raise InputError(f"{results.agent}: {name} must have one run for each of the seeds 0 to {seeds - 1}")
+        if results.tables.get(name) != task.table.fingerprint:
+            raise InputError(f"{results.agent}: was measured on another table than this version's {name}")
+        for each in results.of_task(name):
+            _validate_run(each, task.table, evaluations)
+        for each in results.of_task(name)[:again] if algorithm else ():
+            made = run(algorithm or "", task.name, each.seed, evaluations)
+            if (made.episodes, made.sampled, made.greedy) != (each.episodes, each.sampled, each.greedy):
+                raise InputError(f"{results.agent}, {name}, seed {each.seed}: {algorithm} plays other episodes")
 
 
-def _validate_run(run: Run, table: Table, evaluations: int) -> None:
-    where = f"{run.agent}, {run.task}, seed {run.seed}"
-    if len(run.episodes) != evaluations:
-        raise InputError(f"{where}: {len(run.episodes)} episodes, not {evaluations}")
-    greedy = [] if run.greedy is None else [run.greedy]
-    codes = [*run.episodes, *run.sampled, *greedy]
+def _validate_run(each: Run, table: Table, evaluations: int) -> None:
+    where = f"{each.agent}, {each.task}, seed {each.seed}"
+    if len(each.episodes) != evaluations:
+        raise InputError(f"{where}: {len(each.episodes)} episodes, not {evaluations}")
+    if (len(each.sampled), each.greedy is None) not in ((0, True), (POLICY_EPISODES, False)):
+        raise InputError(f"{where}: a policy is judged by {POLICY_EPISODES} sampled episodes and a greedy one")
+    greedy = [] if each.greedy is None else [each.greedy]
+    codes = [*each.episodes, *each.sampled, *greedy]
     if not all(type(code) is int and 0 <= code < len(table.columns["row_of"]) for code in codes):
         raise InputError(f"{where}: an episode's number is none of this space")
-    for name, value in measure(table, run.episodes, run.sampled, greedy).items():
-        claimed = getattr(run, name)
-        same = claimed is value if None in (claimed, value) else math.isclose(claimed, value, abs_tol=1e-9)
-        if not same:
+    for name, value in measure(table, each.episodes, each.sampled, greedy).items():
+        claimed = getattr(each, name)
+        if claimed is not value and (None in (claimed, value) or not math.isclose(claimed, value, abs_tol=1e-9)):
             raise InputError(f"{where}: {name} is {value}, not {claimed}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,12 +17,14 @@ import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.algorithms import ALGORITHMS, algorithm
 from agents.benchmark.tasks import SIDE_BY_SIDE, Task
 from agents.planned import PlannedSearch
 from agents.sb3 import PolicyUpdates
+from n2n_gym.envs.base import Finished
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.table import Table
 
@@ -29,9 +32,6 @@ POLICY_EPISODES = 100
 """Episodes that a final policy is judged by."""
 
 NEVER = 10**9
-
-Act = Callable[[dict[str, Any]], int]
-"""A policy of one's own: from an observation to an action."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,21 @@ class Run:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Run:
-        """The run that `to_json` wrote."""
-        return cls(**{**data, "episodes": tuple(data["episodes"]), "sampled": tuple(data["sampled"])})
+        """The run that `to_json` wrote.
+
+        Raises:
+            ValueError: If the data is no run.
+        """
+        try:
+            made = cls(**{**data, "episodes": tuple(data["episodes"]), "sampled": tuple(data["sampled"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a run: {error}") from None
+        numbers = [made.seconds, made.best, *(each for each in (made.policy_mean, made.policy_greedy) if each is not None)]
+        if not all(isinstance(each, int | float) and math.isfinite(each) for each in numbers) or made.seconds < 0:
+            raise ValueError("not a run: a number is missing or out of range")
+        if type(made.seed) is not int or not isinstance(made.task, str):
+            raise ValueError("not a run: a seed is a whole number, a task has a name")
+        return made
 
 
 def run(agent: str, task_name: str, seed: int, evaluations: int) -> Run:
@@ -159,8 +172,6 @@ Played = tuple[list[tuple[int, ...]], list[tuple[int, ...]], tuple[int, ...] | N
 
 def _run_ours(name: str, task: Task, seed: int, evaluations: int) -> Played:
     envs = task.vector_env()
-    if evaluations % SIDE_BY_SIDE:
-        raise InputError(f"evaluations must be a multiple of {SIDE_BY_SIDE}, the students of a policy update")
     agent = algorithm(name).make(envs, stage=task.policy_stage, seed=seed)
     recorded = _Episodes()
     agent.learn(evaluations * envs.envs.stage.decisions, callback=[PolicyUpdates(), recorded], log_interval=NEVER)
@@ -194,8 +205,11 @@ def play(agent: BaseAlgorithm, *, greedy: bool) -> list[tuple[int, ...]]:
             return [finished.actions for finished in envs.get_attr("finished")]
 
 
-class CountingEnv(gym.Wrapper[Any, Any, Any, Any]):
-    """Writes down the actions of every episode, and refuses those beyond the budget.
+class _Budget:
+    """Stands before an environment's judge: writes down the actions of every episode, and refuses those beyond the budget.
+
+    An algorithm runs in this process, so it could look at the table itself; who submits one is trusted not to, and its file
+    is read.
 
     Args:
         env: A task's environment.
@@ -203,17 +217,21 @@ class CountingEnv(gym.Wrapper[Any, Any, Any, Any]):
     """
 
     def __init__(self, env: gym.Env[Any, Any], budget: int) -> None:
-        super().__init__(env)
-        self.budget = budget
+        judge = env.unwrapped.judge  # type: ignore[attr-defined]
+        self._finish = judge.finish
+        self._budget = budget
         self.played: list[tuple[int, ...]] = []
+        judge.finish = self
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        if len(self.played) >= self.budget:
-            raise InputError(f"the algorithm looks at more than its {self.budget} students")
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        if terminated:
-            self.played.append(tuple(info["actions"]))
-        return observation, reward, terminated, truncated, info
+    def __call__(self, episodes: Sequence[Sequence[int]], rng: np.random.Generator) -> list[Finished]:
+        if len(self.played) + len(episodes) > self._budget:
+            raise InputError(
+                f"the algorithm looks at more than its {self._budget} students; a learner of Stable-Baselines3 stops in time "
+                f"with n_steps that divide them, or with StopTrainingOnMaxEpisodes({self._budget})"
+            )
+        finished: list[Finished] = self._finish(episodes, rng)
+        self.played += [each.actions for each in finished]
+        return finished
 
 
 def _load(path: Path) -> Any:
@@ -233,16 +251,19 @@ def _load(path: Path) -> Any:
 
 def _run_own(path: Path, task: Task, seed: int, evaluations: int) -> tuple[str, *Played]:
     module = _load(path)
-    env = CountingEnv(task.env(), evaluations)
+    env = task.env()
+    looked = _Budget(env, evaluations)
+    set_random_seed(seed)
     act: Callable[[dict[str, Any], bool], int] | None = module.search(env, evaluations, seed)
-    if len(env.played) != evaluations:
-        raise InputError(f"{path}: looked at {len(env.played)} students of {task.name}, not at {evaluations}")
+    if len(looked.played) != evaluations:
+        raise InputError(f"{path}: looked at {len(looked.played)} students of {task.name}, not at {evaluations}")
     if act is None:
-        return module.NAME, env.played, [], None
-    judged = CountingEnv(task.env(), POLICY_EPISODES + 1)
+        return module.NAME, looked.played, [], None
+    stage = task.env()
+    judged = _Budget(stage, POLICY_EPISODES + 1)
     for episode in range(POLICY_EPISODES + 1):
-        observation, _ = judged.reset(seed=seed if episode == 0 else None)
+        observation, _ = stage.reset(seed=seed if episode == 0 else None)
         over = False
         while not over:
-            observation, _, over, _, _ = judged.step(act(observation, episode == POLICY_EPISODES))
-    return module.NAME, env.played, judged.played[:-1], judged.played[-1]
+            observation, _, over, _, _ = stage.step(act(observation, episode == POLICY_EPISODES))
+    return module.NAME, looked.played, judged.played[:-1], judged.played[-1]

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agents.benchmark.report import Comparison
 from agents.benchmark.results import Results
 from agents.benchmark.runs import Run, name_of, run
-from agents.benchmark.tasks import Task
+from agents.benchmark.tasks import SIDE_BY_SIDE, Task, tasks_by_name
 from agents.display import Display
 from n2n_gym.errors import InputError
+from n2n_gym.evaluators.base import library_versions
 from n2n_gym.files import read_json, write_json
-from n2n_gym.table import table_names
 
 
 def benchmark(
@@ -48,25 +50,27 @@ def benchmark(
     Raises:
         InputError: If a name is unknown or a number out of range.
     """
-    if seeds < 1 or evaluations < 1:
-        raise InputError(f"seeds and evaluations must be at least 1, not {seeds} and {evaluations}")
-    chosen = [Task(name) for name in tasks or table_names()]
-    if not chosen:
-        raise InputError("there is no table to compare algorithms on; build one with n2n table build, then tasks=FILE.npz")
+    for name, value in (("seeds", seeds), ("evaluations", evaluations), ("workers", 1 if workers is None else workers)):
+        if value < 1:
+            raise InputError(f"{name} must be at least 1, not {value}")
+    if evaluations % SIDE_BY_SIDE:
+        raise InputError(
+            f"evaluations must be a multiple of {SIDE_BY_SIDE}, the students of a policy update, not {evaluations}"
+        )
+    chosen = tasks_by_name(tasks)
     names = {agent: name_of(agent) for agent in agents}
     if not names or len(set(names.values())) != len(agents):
         raise InputError(f"agents must be one or more different algorithms, not {', '.join(agents) or 'none'}")
-    paths = {
-        (agent, task.name, seed): out / "runs" / task.table.name / f"{names[agent]}-n{evaluations}-s{seed}.json"
+    records = [
+        _Record(agent, task, seed, evaluations, out / "runs" / task.table.name / f"{names[agent]}-n{evaluations}-s{seed}.json")
         for task in chosen
         for agent in agents
         for seed in range(seeds)
-    }
-    _run_missing(paths, evaluations, workers, display or Display())
-    everything = {key: Run.from_json(read_json(path, "benchmark run")) for key, path in paths.items()}
+    ]
+    _run_missing(records, workers, display or Display())
     results = []
     for agent in agents:
-        own = [each for (whose, _, _), each in everything.items() if whose == agent]
+        own = [record.read() for record in records if record.agent == agent]
         results.append(Results.of(own, chosen, facts))
         results[-1].save(out / f"{names[agent]}.json")
     comparison = Comparison(results, chosen)
@@ -74,20 +78,54 @@ def benchmark(
     return comparison
 
 
-def _run_missing(paths: dict[tuple[str, str, int], Path], evaluations: int, workers: int | None, display: Display) -> None:
-    missing = {key: path for key, path in paths.items() if not path.exists()}
-    display.start("runs", len(paths), len(paths) - len(missing))
+@dataclass(frozen=True)
+class _Record:
+    """A run, and the file that keeps it together with what it was made with."""
+
+    agent: str
+    task: Task
+    seed: int
+    evaluations: int
+    path: Path
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """Another table, algorithm or version makes another run."""
+        own = hashlib.sha256(Path(self.agent).read_bytes()).hexdigest() if self.agent.endswith(".py") else self.agent
+        versions = library_versions("gymnasium", "stable-baselines3", "sb3-contrib")
+        return {"table": self.task.table.fingerprint, "algorithm": own, "versions": versions}
+
+    @property
+    def kept(self) -> bool:
+        """Whether the run was made, with the same as now."""
+        try:
+            return bool(read_json(self.path, "benchmark run")["made_with"] == self.made_with)
+        except (InputError, KeyError):
+            return False
+
+    def read(self) -> Run:
+        """The run."""
+        return Run.from_json(read_json(self.path, "benchmark run")["run"])
+
+    def write(self, made: Run) -> None:
+        """Keep the run."""
+        write_json(self.path, {"made_with": self.made_with, "run": made.to_json()})
+
+
+def _run_missing(records: list[_Record], workers: int | None, display: Display) -> None:
+    missing = [record for record in records if not record.kept]
+    display.start("runs", len(records), len(records) - len(missing))
     if not missing:
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers or os.cpu_count() or 1, mp_context=context) as pool:
-        futures: dict[Future[Run], tuple[str, str, int]] = {}
-        for agent, task, seed in missing:
-            futures[pool.submit(run, agent, task, seed, evaluations)] = (agent, task, seed)
+        futures: dict[Future[Run], _Record] = {}
+        for record in missing:
+            futures[pool.submit(run, record.agent, record.task.name, record.seed, record.evaluations)] = record
         try:
-            for done, future in enumerate(as_completed(futures), len(paths) - len(missing) + 1):
+            for done, future in enumerate(as_completed(futures), len(records) - len(missing) + 1):
                 finished = future.result()
-                write_json(missing[futures[future]], finished.to_json())
+                futures[future].write(finished)
                 display.update(done, f"{finished.agent}, {finished.task}: best {finished.best:.4f}")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import gymnasium as gym
@@ -11,7 +11,8 @@ import gymnasium as gym
 import n2n_gym  # noqa: F401  registers the environments
 from agents.sb3 import BatchedVecEnv
 from n2n_gym.envs.vector import CompressionVectorEnv
-from n2n_gym.table import MEAN, Table
+from n2n_gym.errors import InputError
+from n2n_gym.table import MEAN, Table, table_names
 
 SIDE_BY_SIDE = 5
 """Episodes that this package's algorithms play at a time: those of a policy update (section 4.2)."""
@@ -32,7 +33,7 @@ class Task:
     @property
     def table(self) -> Table:
         """Its students."""
-        return _table(self.name)
+        return Table.load(self.name)
 
     @property
     def policy_stage(self) -> int:
@@ -56,10 +57,20 @@ class Task:
 
     @property
     def _arguments(self) -> dict[str, Any]:
-        evaluator = f"table:{self.name}" if self.name.endswith(".npz") else "table"
-        return {**self.table.facts["problem"], "evaluator": evaluator, "seed": MEAN}
+        facts = self.table.facts
+        return {**facts["problem"], "recipe": facts["recipe"]["name"], "evaluator": f"table:{self.name}", "seed": MEAN}
 
 
-@lru_cache(maxsize=8)
-def _table(name: str) -> Table:
-    return Table.load(name)
+def tasks_by_name(names: Sequence[str] = ()) -> list[Task]:
+    """Tasks on the tables of these names; on all tables of the package by default.
+
+    Raises:
+        InputError: If there is none, or two tables have the same name.
+    """
+    tasks = [Task(name) for name in names or table_names()]
+    if not tasks:
+        raise InputError("there is no table to compare algorithms on; build one (n2n table build) and name its file: --tasks")
+    called = [task.table.name for task in tasks]
+    if len(set(called)) != len(called):
+        raise InputError(f"the tables must have different names, not {', '.join(called)}")
+    return tasks

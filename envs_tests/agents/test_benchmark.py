@@ -1,11 +1,14 @@
 """The benchmark: what it counts, what it writes, what it refuses."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from agents.benchmark.metrics import Scores, bootstrap, interquartile_mean, profile
+from agents.benchmark.metrics import Scores, bootstrap, difference, interquartile_mean, profile
+from agents.benchmark.report import Comparison
 from agents.benchmark.results import Results, validate
 from agents.benchmark.runs import Run, encode, rewards, run
 from agents.benchmark.suite import benchmark
@@ -28,6 +31,9 @@ def search(env, evaluations, seed):
             _, _, over, _, _ = env.step(rng.integers(env.action_space.n))
     return lambda observation, greedy: 0
 """
+
+
+SIZE = ["--evaluations", "10", "--seeds", "3"]
 
 
 @pytest.fixture
@@ -108,7 +114,7 @@ def test_results_leaderboard_and_figures(benchmarked, tasks):
     for name in ("regret.png", "profiles.png"):
         assert (benchmarked / name).stat().st_size > 5_000
     results = Results.load(benchmarked / "random.json")
-    validate(results, tasks)
+    validate(results, tasks, evaluations=10, seeds=3)
     assert len(results.runs) == 6
     assert len(list((benchmarked / "runs").rglob("*.json"))) == 18
     json.loads((benchmarked / "comparison.json").read_text())
@@ -131,17 +137,29 @@ def test_a_benchmark_goes_on_where_it_was(benchmarked, toy_tables, tmp_path):
     assert [each.episodes for each in again.runs] == [each.episodes for each in first.runs]
 
 
+def duplicate_best(data):
+    """A forged file: every episode is the best one."""
+    for each in data["runs"]:
+        each["sampled"] = [each["greedy"]]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda data: data["runs"][0].update(best=0.99), "seed 0: best is"),
+        (duplicate_best, "100 sampled episodes"),
+        (lambda data: data["runs"][0].update(best="x"), "is not a benchmark result"),
+        (lambda data: data["runs"][0].update(seconds=-1), "is not a benchmark result"),
+        (lambda data: data["runs"][0].update(seed="0"), "is not a benchmark result"),
+        (lambda data: data.update(runs=[]), "one run for each"),
+        (lambda data: data["runs"][0]["episodes"].__setitem__(0, 1.5), "none of this space"),
         (lambda data: data["runs"][1].update(policy_mean=0.99), "seed 1: policy_mean is"),
         (lambda data: data["runs"][1]["episodes"].pop(), "9 episodes, not 10"),
         (lambda data: data["runs"][2]["episodes"].__setitem__(0, 10**6), "none of this space"),
-        (lambda data: data["runs"].pop(), "other seeds"),
-        (lambda data: data["runs"][0].update(seed=1), "comes twice"),
+        (lambda data: data["runs"].pop(), "one run for each"),
+        (lambda data: data["runs"][0].update(seed=1), "one run for each of the seeds 0 to 2"),
         (lambda data: data["tables"].update(dict.fromkeys(data["tables"], "0")), "another table"),
-        (lambda data: data["runs"][0].update(task="x"), "no task 'x'|other seeds"),
+        (lambda data: data["runs"][0].update(task="x"), "no task 'x'"),
         (lambda data: data.update(format=9), "format 9"),
     ],
 )
@@ -150,7 +168,7 @@ def test_numbers_that_do_not_follow_are_refused(change, message, benchmarked, ta
     change(data)
     path = tmp_path / "changed.json"
     path.write_text(json.dumps(data))
-    status = main(["benchmark", "validate", str(path), "--tasks", *(task.name for task in tasks)])
+    status = main(["benchmark", "validate", str(path), *SIZE, "--tasks", *(task.name for task in tasks)])
     assert status == 2
     import re
 
@@ -160,13 +178,54 @@ def test_numbers_that_do_not_follow_are_refused(change, message, benchmarked, ta
 def test_the_commands(benchmarked, tasks, tmp_path, capsys):
     names = [task.name for task in tasks]
     files = [str(benchmarked / f"{agent}.json") for agent in ("random", "evolution")]
-    assert main(["benchmark", "validate", *files, "--tasks", *names]) == 0
+    assert main(["benchmark", "validate", *files, *SIZE, "--tasks", *names]) == 0
     assert capsys.readouterr().out.count("6 runs: valid") == 2
+    assert main(["benchmark", "validate", files[0], *SIZE, "--algorithm", "random", "--tasks", *names]) == 0
+    assert main(["benchmark", "validate", files[0], *SIZE, "--algorithm", "evolution", "--tasks", *names]) == 2
+    assert "evolution plays other episodes" in capsys.readouterr().err
+    assert main(["benchmark", "validate", files[0], "--tasks", *names]) == 2
+    assert "seeds 0 to 19" in capsys.readouterr().err
     assert main(["benchmark", "report", *files, "--tasks", *names, "--out", str(tmp_path / "board")]) == 0
     assert "evolution" in (tmp_path / "board" / "LEADERBOARD.md").read_text()
     bad = ["benchmark", "--agents", "reinforcee", "--tasks", names[0], "--out", str(tmp_path)]
     assert main(bad) == 2
     assert "Did you mean 'reinforce'" in capsys.readouterr().err
+    for wrong, message in ((["--evaluations", "7"], "multiple of 5"), (["--seeds", "0"], "seeds must be at least 1")):
+        assert main(["benchmark", *wrong, "--agents", "random", "--tasks", names[0], "--out", str(tmp_path)]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["benchmark", "--tasks", names[0], names[0], "--out", str(tmp_path)]) == 2
+    assert "different names" in capsys.readouterr().err
+
+
+def test_what_cannot_be_compared_is_refused(benchmarked, tasks):
+    results = [Results.load(benchmarked / f"{agent}.json") for agent in ("random", "evolution")]
+    with pytest.raises(InputError, match="different names"):
+        Comparison([results[0], results[0]], tasks)
+    fewer = replace(results[1], runs=tuple(each for each in results[1].runs if each.seed < 2))
+    with pytest.raises(InputError, match="10 students, 2 seeds; 10 students, 3 seeds"):
+        Comparison([results[0], fewer], tasks)
+
+
+def test_a_run_of_another_algorithm_or_table_is_made_again(own, toy_tables, tmp_path):
+    def go():
+        facts = {"command": "n2n benchmark"}
+        names = [str(toy_tables / "removal.npz")]
+        benchmark([own], tasks=names, seeds=2, evaluations=5, out=tmp_path / "out", workers=1, facts=facts)
+        return Results.load(tmp_path / "out" / "mine.json").runs
+
+    first = go()
+    assert go() == first
+    with Path(own).open("a") as file:
+        file.write("\n\ndef search(env, evaluations, seed, search=search):\n    return search(env, evaluations, seed + 5)\n")
+    assert go()[0].episodes != first[0].episodes
+
+
+def test_the_difference_of_two_means():
+    rng = np.random.default_rng(0)
+    interval = difference(rng.normal(1.0, 0.1, 40), rng.normal(0.8, 0.1, 40))
+    assert 0.1 < interval.low < interval.mean < interval.high < 0.3
+    assert np.isnan(difference(np.array([1.0]), np.array([0.5, 0.4])).low)
+    assert np.isnan(bootstrap([np.array([1.0])]).low)
 
 
 def test_scores(tasks):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -27,7 +27,7 @@ from n2n_gym.files import home
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import search_recipe
 from n2n_gym.rewards import Reward, relaxed, reward_by_name
-from n2n_gym.table import Table, table_of
+from n2n_gym.table import MEAN, Table, table_of
 
 Observation = dict[str, Any]
 Mask = npt.NDArray[np.bool_]
@@ -135,7 +135,7 @@ class Finished:
 
     @property
     def info(self) -> dict[str, Any]:
-        """The terminal step's `info`; it depends on teacher, settings and actions alone."""
+        """The terminal step's `info`; no time in it, so that equal episodes have equal ones."""
         return {
             "accuracy": self.evaluation.accuracy,
             "compression": self.evaluation.compression,
@@ -164,7 +164,7 @@ class Settings:
     relaxation: str | Schedule = "hard"
     latency_batch_size: int = 1
     evaluator: str | Evaluator = "distillation"
-    seed: int | str = 0
+    seed: int | str | None = None
     device: str = "auto"
     workers: int | str = 0
     timeout: float | None = None
@@ -189,13 +189,15 @@ class Settings:
         _ = self.schedule
         if isinstance(self.evaluator, str):
             check_evaluator(self.evaluator, self.workers)
-        if isinstance(self.seed, str) and (not self.uses_table or self.seed not in TABLE_SEEDS):
+        if isinstance(self.seed, str) and not (self.uses_table and self.seed in TABLE_SEEDS):
             raise InputError(f"seed must be a number, or with evaluator='table' {' or '.join(TABLE_SEEDS)}, not {self.seed!r}")
 
     @property
     def uses_table(self) -> bool:
         """Whether students are looked up."""
-        return isinstance(self.evaluator, str) and self.evaluator.partition(":")[0] == "table"
+        if isinstance(self.evaluator, str):
+            return self.evaluator.partition(":")[0] == "table"
+        return isinstance(self.evaluator, TableEvaluator)
 
     def table(self, stage: str) -> Table | None:
         """The table that students of a stage are looked up in; None if they are trained.
@@ -205,11 +207,18 @@ class Settings:
         """
         if not self.uses_table:
             return None
-        _, _, file = str(self.evaluator).partition(":")
-        table = Table.load(file) if file else table_of(self.problem, stage)
-        if (table.facts["problem"], table.stage) != (asdict(self.problem), stage):
-            arguments = ", ".join(f"{name}={value!r}" for name, value in table.facts["problem"].items())
+        if isinstance(self.evaluator, TableEvaluator):
+            table = self.evaluator.table
+        else:
+            _, _, name = str(self.evaluator).partition(":")
+            table = Table.load(name) if name else table_of(self.problem, stage)
+        facts, data = table.facts, self.problem.data
+        same_data = (data.digest or data.name, self.train_size) == (facts["data"], facts["problem"]["train_size"])
+        if table.stage != stage or table.teacher != self.problem.architecture or not same_data:
+            arguments = ", ".join(f"{name}={value!r}" for name, value in facts["problem"].items())
             raise InputError(f"{table} is of stage {table.stage} with {arguments}; the environment is of another problem")
+        if self.recipe != facts["recipe"]["name"]:
+            raise InputError(f"{table} was made by recipe {facts['recipe']['name']}, not {self.recipe}")
         for quantity in self.limits.quantities:
             if quantity.name in ("latency_ms", "class_accuracy"):
                 raise InputError(f"tables say nothing of {quantity}; limit something else, or train students")
@@ -232,19 +241,20 @@ class Settings:
 
     def make_evaluator(self, stage: Stage) -> Evaluator:
         """The evaluator that these settings describe, for the students of a stage."""
+        table = self.table(stage.name)
+        if table is not None and table.base != stage.base:
+            raise InputError(f"{table} starts from another network than the environment; leave architecture out")
         if isinstance(self.evaluator, Evaluator):
             if self.evaluator.teacher != self.problem.architecture:
                 raise InputError("the evaluator is for another teacher than the environment's; give both the same settings")
             return self.evaluator
-        if (table := self.table(stage.name)) is not None:
-            if table.base != stage.base:
-                raise InputError(f"{table} starts from another network than the environment; leave architecture out")
-            return TableEvaluator(table, self.seed)
+        if table is not None:
+            return TableEvaluator(table, MEAN if self.seed is None else self.seed)
         store = home() / "evaluations.sqlite" if self.store == "auto" else self.store and Path(self.store).expanduser()
         return make_evaluator(
             self.problem,
             recipe=self.recipe,
-            seed=int(self.seed),
+            seed=int(self.seed or 0),
             device=self.device,
             workers=self.workers,
             timeout=self.timeout,

@@ -170,7 +170,7 @@ class LayerShrinkEnv(CompressionEnv):
     | `relaxation` | `"hard"` | or `"relaxed"`, `"relaxed:UPDATES"`, `"relaxed:UPDATES:POWER"` |
     | `latency_batch_size` | 1 | images in the forward pass that `latency_ms` is measured on |
     | `evaluator` | `"distillation"` | who judges students; `"table"` and `"table:FILE.npz"` look them up: see below |
-    | `seed` | 0 | of the students' trainings; with a table also `"mean"` or `"draw"` |
+    | `seed` | None | of the students' trainings, 0 by default; with a table `"mean"` by default, or `"draw"` |
     | `device` | `"auto"` | where students are trained |
     | `workers` | 0 | processes that train students, of use in `gym.make_vec`; or `"ray"` |
     | `timeout` | None | seconds after which a student's training is given up: it gets -1 |

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from n2n_gym.evaluators.base import Evaluator
     from n2n_gym.problem import Problem
 
-EVALUATORS = ("distillation", "table", "table:FILE.npz")
+EVALUATORS = ("distillation", "table", "table:NAME")
 
 
 def check_workers(workers: int | str | None) -> None:
