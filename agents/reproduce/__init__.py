@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agents.display import Display
-from agents.reproduce.document import Document
+from agents.reproduce.document import Document, collect
 from agents.reproduce.figures import agents_figure, figure10, figure13, search_figure, settings_figure
 from agents.reproduce.lab import Lab
 from agents.reproduce.tables import table1, table2, table3, table4, table5
@@ -56,6 +56,7 @@ def reproduce(
 
     Returns:
         What was written as `TARGET.json` and `TARGET.md`; a figure's pictures are beside them, their names begin with TARGET.
+        `results.md` holds all targets that the folder has.
 
     Raises:
         InputError: If a name is unknown.
@@ -67,4 +68,5 @@ def reproduce(
         document = regenerate(lab)
         command = f"n2n reproduce {target} --scale {scale}"
         document.write(folder, target, scale=scale, about=lab.scale.about, command=command)
+        collect(folder, list(TARGETS))
     return document

@@ -88,12 +88,25 @@ class Document:
             lines += ["| " + " | ".join(self.columns) + " |", "|" + "---|" * len(self.columns)]
             lines += ["| " + " | ".join(row) + " |" for row in self.rows]
             lines.append("")
+        for picture in (*folder.glob(f"{name}.png"), *sorted(folder.glob(f"{name}-*.png"))):
+            lines += [f"![{self.title}]({picture.name})", ""]
         lines += [f"{note}\n" for note in self.notes]
         on = machine()
         lines.append(
             f"Measured on: {on['processor'] or on['system']}, {on['cores']} cores{', ' + on.get('gpu', '')}".rstrip(", ")
         )
         write_text(folder / f"{name}.md", "\n".join(lines).rstrip() + "\n")
+
+
+def collect(folder: Path, names: Sequence[str]) -> None:
+    """Write `results.md`: all documents that a folder has, in order.
+
+    Args:
+        folder: Where they are.
+        names: Of the documents that there may be.
+    """
+    documents = [path.read_text(encoding="utf-8") for name in names if (path := folder / f"{name}.md").exists()]
+    write_text(folder / "results.md", "\n".join(documents))
 
 
 def percent(value: float | None) -> str:

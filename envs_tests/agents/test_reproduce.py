@@ -43,6 +43,15 @@ def test_ends_with_its_files_complete(target, tmp_path):
         assert "| " + " | ".join(row) + " |" in text
     for picture in PICTURES.get(target, []):
         assert (tmp_path / picture).stat().st_size > 5_000
+        assert f"]({picture})" in text
+    assert (tmp_path / "results.md").read_text() == text
+
+
+def test_results_hold_all_documents_in_the_papers_order(tmp_path):
+    for target in ("figure13", "table3"):
+        reproduce(target, scale="tiny", out=str(tmp_path), device="cpu", workers=0)
+    parts = [(tmp_path / f"{target}.md").read_text() for target in ("table3", "figure13")]
+    assert (tmp_path / "results.md").read_text() == "\n".join(parts)
 
 
 def test_a_second_call_runs_nothing_again(tmp_path, monkeypatch):
