@@ -34,10 +34,9 @@ class Benchmark:
 def _benchmark(words: list[str]) -> None:
     options = parse(Benchmark, "benchmark", words)
     from agents.algorithms import ALGORITHMS
-    from agents.benchmark.suite import benchmark
+    from agents.benchmark.suite import benchmark, versions
     from agents.display import ProgressDisplay
     from agents.machine import machine
-    from n2n_gym.evaluators.base import library_versions
 
     console = Console()
     out = Path(options.out).expanduser()
@@ -50,11 +49,7 @@ def _benchmark(words: list[str]) -> None:
             evaluations=options.evaluations,
             out=out,
             workers=options.workers,
-            facts={
-                "command": command,
-                "machine": machine(),
-                "versions": library_versions("gymnasium", "stable-baselines3", "sb3-contrib"),
-            },
+            facts={"command": command, "machine": machine(), "versions": versions()},
             display=display,
         )
     shown = Table(title=f"interquartile means, shares of the optimum, {options.evaluations} students")

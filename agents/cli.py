@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.benchmark_commands import BENCHMARK_COMMANDS
-from agents.parsing import Command, parse
+from agents.parsing import Command, ProblemOptions, parse
 from agents.table_commands import TABLE_COMMANDS
 from n2n_gym import __version__
 from n2n_gym.errors import InputError, unknown
@@ -51,7 +51,8 @@ def _dispatch(words: list[str]) -> int:
         if name in COMMANDS:
             COMMANDS[name].run(words[length:])
             return 0
-    raise unknown("command", " ".join(words[:2]) if words[0] in ("table", "teacher") else words[0], COMMANDS)
+    length = 2 if any(name.startswith(f"{words[0]} ") for name in COMMANDS) else 1
+    raise unknown("command", " ".join(words[:length]), COMMANDS)
 
 
 def _compress(words: list[str]) -> None:
@@ -133,17 +134,9 @@ def _reproduce(words: list[str]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeacherTrain:
+class TeacherTrain(ProblemOptions):
     """Train a teacher and keep it; one that is there is left alone."""
 
-    teacher: str = "conv4"
-    """Network of the zoo, or an architecture's .json file."""
-    dataset: str = "digits"
-    """Data set by name, or your own .npz file."""
-    width: float = 1.0
-    """Factor on the network's filters."""
-    train_size: int | None = None
-    """Number of training images; all by default."""
     device: str = "auto"
     """auto, cpu, cuda."""
 
@@ -151,12 +144,10 @@ class TeacherTrain:
 def _teacher_train(words: list[str]) -> None:
     options = parse(TeacherTrain, "teacher train", words)
     from agents.display import ProgressDisplay, shown_teacher
-    from n2n_gym.problem import Problem
 
-    problem = Problem(options.teacher, options.dataset, options.width, options.train_size)
     console = Console()
     with ProgressDisplay(console) as display:
-        teacher = shown_teacher(problem, options.device, display)
+        teacher = shown_teacher(options.problem, options.device, display)
     _print_teacher(console, teacher.name)
 
 

@@ -53,7 +53,8 @@ TIE = 1e-3
 
 def winner(rewards: Sequence[float], parameters: Sequence[int]) -> int:
     """Which finalist is the student: the smallest of those whose rewards equal the highest, but for `TIE`."""
-    tied = [index for index, reward in enumerate(rewards) if reward > max(rewards) - TIE]
+    least = max(rewards) - TIE
+    tied = [index for index, reward in enumerate(rewards) if reward > least]
     return min(tied, key=lambda index: (parameters[index], -rewards[index]))
 
 
@@ -93,12 +94,12 @@ class Finals:
         if self._search.finalists > 1:
             tried = (self._candidate(episode, found) for episode in finalists(self._history, self._search.finalists))
             candidates = {candidate.architecture.fingerprint: candidate for candidate in tried} or candidates
-        contest = list(candidates.values())
-        if not self._search.limits.need_latency:  # latencies are noisy: they are reported, not decided by
-            kept = [each for each in contest if not self._search.limits.violated(self._evaluation(each, self._trained(each)))]
-            contest = kept or contest
-        rewards = [self._reward(candidate, self._trained(candidate)) for candidate in contest]
-        student = contest[winner(rewards, [candidate.architecture.parameters for candidate in contest])]
+        contest = [(each, self._evaluation(each, self._trained(each))) for each in candidates.values()]
+        limits = self._search.limits
+        if not limits.need_latency:  # latencies are noisy: they are reported, not decided by
+            contest = [(each, found) for each, found in contest if not limits.violated(found)] or contest
+        rewards = [self._rewarded(evaluation) for _, evaluation in contest]
+        student, _ = contest[winner(rewards, [evaluation.parameters for _, evaluation in contest])]
         parts = {"stage1": self._report("stage1", found[1])} if 1 in found else {}
         return student, {**parts, "student": self._report("student", student)}
 
@@ -136,8 +137,8 @@ class Finals:
             latency_ms=latency_ms,
         )
 
-    def _reward(self, candidate: Candidate, facts: dict[str, Any]) -> float:
-        return reward_by_name(self._search.reward)(self._evaluation(candidate, facts))
+    def _rewarded(self, evaluation: Evaluation) -> float:
+        return reward_by_name(self._search.reward)(evaluation)
 
     def _report(self, name: str, candidate: Candidate) -> dict[str, Any]:
         """What the result says of one network; its test images are read now, once."""
@@ -150,13 +151,14 @@ class Finals:
             latency = measured_latency(
                 candidate.architecture, batch_size=self._search.latency_batch_size, device=self._search.device
             )
-        violated = self._search.limits.violated(self._evaluation(candidate, facts, latency))
+        evaluation = self._evaluation(candidate, facts, latency)
+        violated = self._search.limits.violated(evaluation)
         if violated:
             self._display.say(f"{name} does not keep {'; '.join(map(str, violated))}: try more --iterations")
         return self._searched(candidate) | {
             "val_accuracy": facts["val_accuracy"],
             "test_accuracy": facts["test_accuracy"],
-            "reward": self._reward(candidate, facts),
+            "reward": self._rewarded(evaluation),
             "epochs": facts["epochs"],
             "latency_ms": latency,
             "violates": [str(limit) for limit in violated],

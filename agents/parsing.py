@@ -7,11 +7,14 @@ import io
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import tyro
 
 from n2n_gym.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from n2n_gym.problem import Problem
 
 Options = TypeVar("Options")
 
@@ -22,6 +25,27 @@ class Command:
 
     run: Callable[[list[str]], None]
     about: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemOptions:
+    """Teacher and data, as options of a command."""
+
+    teacher: str = "conv4"
+    """Network of the zoo, or an architecture's .json file."""
+    dataset: str = "digits"
+    """Data set by name, or your own .npz file."""
+    width: float = 1.0
+    """Factor on the network's filters."""
+    train_size: int | None = None
+    """Number of training images; all by default."""
+
+    @property
+    def problem(self) -> Problem:
+        """What they name."""
+        from n2n_gym.problem import Problem  # not for --help
+
+        return Problem(self.teacher, self.dataset, self.width, self.train_size)
 
 
 def parse(options: type[Options], command: str, words: list[str]) -> Options:

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from agents.pictures import new_figure, open_frame, save_figure
 from agents.run_folder import Episode
 from n2n_gym.architecture import Architecture
 from n2n_gym.candidate import Candidate
 from n2n_gym.envs.layer_removal import RemovalStage
 from n2n_gym.envs.render import draw_network
-from n2n_gym.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,13 +28,12 @@ def draw_curves(path: Path, history: list[Episode], title: str) -> None:
     reward alone. Red circles mark the smallest and the largest student.
     """
     stages = sorted({episode.stage for episode in history})
-    figure = Figure(figsize=(9, 3.2 * len(stages) + 0.4), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 3.2 * len(stages) + 0.4)
     for axes, stage in zip(figure.subplots(len(stages), 1, squeeze=False)[:, 0], stages, strict=True):
         _draw_stage(axes, [episode for episode in history if episode.stage == stage])
         axes.set_title(STAGE_NAMES[stage], loc="left")
     figure.suptitle(title)
-    write_whole(path, lambda part: figure.savefig(part))
+    save_figure(figure, path)
 
 
 def _draw_stage(axes: Axes, episodes: list[Episode]) -> None:
@@ -71,8 +68,7 @@ def _draw_stage(axes: Axes, episodes: list[Episode]) -> None:
     lowest_reward = min(episode.reward for episode in episodes)
     axes.set_ylim(-1.05 if lowest_reward < 0 else 0, 1.05)
     axes.set_xlabel("iteration (policy update)")
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+    open_frame(axes)
     axes.legend(loc="lower right", fontsize=8, ncols=3)
 
 
@@ -81,8 +77,7 @@ def draw_architectures(path: Path, student: Candidate) -> None:
     teacher = student.teacher
     removed = RemovalStage(teacher).removed(student.removals or ())
     before = Candidate(teacher, student.removals).architecture
-    figure = Figure(figsize=(10, 5.5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 5.5)
     above, below = figure.subplots(2, 1)
     draw_network(above, teacher, removed=removed)
     above.set_title(_caption("teacher", teacher), loc="left")
@@ -90,7 +85,7 @@ def draw_architectures(path: Path, student: Candidate) -> None:
     below.set_xlim(above.get_xlim())
     ratio = teacher.parameters / student.architecture.parameters
     below.set_title(f"{_caption('student', student.architecture)}, {ratio:.1f} times smaller", loc="left")
-    write_whole(path, lambda part: figure.savefig(part))
+    save_figure(figure, path)
 
 
 def _caption(name: str, architecture: Architecture) -> str:

@@ -11,23 +11,15 @@ import tyro
 from rich.console import Console
 from rich.table import Table as Shown
 
-from agents.parsing import Command, parse
+from agents.parsing import Command, ProblemOptions, parse
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableBuild:
+class TableBuild(ProblemOptions):
     """Train every student of a space with several seeds; a build that was stopped goes on where it was."""
 
     out: str
     """The table's .npz file; what is done is kept beside it, in a .sqlite file."""
-    teacher: str = "conv4"
-    """Network of the zoo, or an architecture's .json file."""
-    dataset: str = "digits"
-    """Data set by name, or your own .npz file."""
-    width: float = 1.0
-    """Factor on the network's filters."""
-    train_size: int | None = None
-    """Number of training images; all by default."""
     stage: str = "removal"
     """removal (of the teacher's layers) or shrink."""
     architecture: str | None = None
@@ -45,13 +37,12 @@ def _build(words: list[str]) -> None:
     from agents.display import ProgressDisplay, shown_teacher
     from agents.machine import machine
     from n2n_gym.errors import InputError
-    from n2n_gym.problem import Problem
     from n2n_gym.tabulate import build_table
 
     out = Path(options.out).expanduser()
     if out.suffix != ".npz":
         raise InputError(f"a table is a .npz file, not {options.out}")
-    problem = Problem(options.teacher, options.dataset, options.width, options.train_size)
+    problem = options.problem
     console = Console()
     with ProgressDisplay(console) as display:
 

@@ -17,10 +17,11 @@ import numpy as np
 import tyro
 from report import Report
 
+from agents.benchmark.tasks import Task
 from n2n_gym.architecture import Architecture
 from n2n_gym.evaluators.base import Evaluation, Evaluator
 from n2n_gym.models.zoo import network
-from n2n_gym.table import Table, table_names
+from n2n_gym.table import table_names
 
 DEPTHS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
@@ -152,9 +153,7 @@ def main(seconds: float = 1.0, repeats: int = 5, out: Path | None = None) -> Non
             times_single=_ratios(values, singles),
         )
     for table in table_names():
-        problem = Table.load(table).facts["problem"]
-        stage = "LayerRemoval" if table.endswith("removal") else "LayerShrink"
-        envs = gym.make_vec(f"N2N/{stage}-v0", num_envs=256, **problem, evaluator="table", seed="mean")
+        envs = Task(table).vector_env(256).envs
         values = [whole_rate(envs, seconds) for _ in range(repeats)]
         report.add(
             f"table {table}, whole episodes, vector of 256",

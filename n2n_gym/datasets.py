@@ -66,6 +66,11 @@ class DatasetSpec:
     images: int = 60_000
     digest: str = ""
 
+    @property
+    def identity(self) -> str:
+        """What it is known by wherever its file lies."""
+        return self.digest or self.name
+
 
 _HALF = (0.5, 0.5, 0.5)  # what the paper subtracts
 _ONE = (1.0, 1.0, 1.0)

@@ -18,19 +18,24 @@ import numpy as np
 import numpy.typing as npt
 
 from n2n_gym.architecture import Architecture
-from n2n_gym.errors import InputError
+from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluators.base import Actions, Evaluation
 from n2n_gym.files import write_whole
 from n2n_gym.problem import Problem
-from n2n_gym.rewards import REWARDS, reward_by_name
+from n2n_gym.rewards import REWARDS
 
 FORMAT = 1
 
 Rows = npt.NDArray[np.intp]
 Numbers = npt.NDArray[np.float64]
 
+ACCURACIES = ("accuracy", "test_accuracy")
+
 Objective = str | Callable[[Evaluation], float]
 """What is best: a reward's name, `accuracy`, `test_accuracy`, or a function of an evaluation."""
+
+SIZES = ("parameters", "macs", "model_bytes", "activation_bytes")
+"""What a table has of each student whatever its training; the columns are called as the architecture's attributes."""
 
 MEAN = "mean"
 Seed = int | str
@@ -329,8 +334,7 @@ class Table:
 
     def _evaluation(self, row: int, place: int) -> Evaluation:
         columns, facts = self.columns, self.facts
-        names = ("parameters", "macs", "model_bytes", "activation_bytes")
-        sizes: dict[str, Any] = {name: int(columns[name][row]) for name in names}
+        sizes: dict[str, Any] = {size: int(columns[size][row]) for size in SIZES}
         sizes["teacher_parameters"] = facts["teacher"]["parameters"]
         reasons = columns["reason"][row] if place < 0 else columns["reason"][row, place : place + 1]
         if reasons.any():  # in the mean, a student that failed once has failed
@@ -406,11 +410,11 @@ def table_of(problem: Problem, stage: str) -> Table:
 def _objective(objective: Objective) -> Callable[[Evaluation], float]:
     if callable(objective):
         return objective
-    if objective in ("accuracy", "test_accuracy"):
+    if objective in ACCURACIES:
         return lambda evaluation: getattr(evaluation, objective) or 0.0
     if objective not in REWARDS:
-        raise InputError(f"unknown objective {objective!r}. Known: {', '.join(REWARDS)}, accuracy, test_accuracy")
-    return reward_by_name(objective)
+        raise unknown("objective", objective, (*REWARDS, *ACCURACIES))
+    return REWARDS[objective]
 
 
 def _rank_correlation(first: Numbers, second: Numbers) -> float:

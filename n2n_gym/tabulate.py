@@ -25,7 +25,7 @@ from n2n_gym.files import read_json, write_json
 from n2n_gym.models.teachers import ready_teacher
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import search_recipe
-from n2n_gym.table import Table
+from n2n_gym.table import SIZES, Table
 from n2n_gym.training import torch_device
 
 MOST_EPISODES = 20_000_000
@@ -187,7 +187,7 @@ def build_table(
     data = {
         "name": out.stem,
         "problem": asdict(problem),
-        "data": problem.data.digest or problem.data.name,
+        "data": problem.data.identity,
         "stage": stage_name,
         "base": stage.base.to_json(),
         "shape": [stage.actions] * stage.decisions,
@@ -230,10 +230,7 @@ def _columns(
     columns = {
         "row_of": space.row_of,
         "fingerprint": np.array([int(s.fingerprint[:16], 16) for s in space.students], dtype=np.uint64),
-        "parameters": np.array([s.parameters for s in space.students], dtype=np.int64),
-        "macs": np.array([s.macs for s in space.students], dtype=np.int64),
-        "model_bytes": np.array([s.model_bytes for s in space.students], dtype=np.int64),
-        "activation_bytes": np.array([s.activation_bytes for s in space.students], dtype=np.int64),
+        **{size: np.array([getattr(s, size) for s in space.students], dtype=np.int64) for size in SIZES},
         "reason": of_trainings(lambda e: reasons.index(e.reason), np.uint8),
         "correct": of_trainings(
             lambda e: [counted(share, facts["validation_images"]) for share in e.epoch_accuracy or nothing], np.uint16

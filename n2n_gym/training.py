@@ -112,7 +112,7 @@ class ImageData:
 
     @property
     def evaluation_batch(self) -> int:
-        """Images at a time where nothing is learned: more leave a CPU's caches and take up to twice as long (benchmarks/)."""
+        """Images at a time where nothing is learned: more leave a CPU's caches and take up to twice as long."""
         return 1_000 if self.device.type == "cuda" else 125
 
     @classmethod

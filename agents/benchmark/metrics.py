@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from agents.benchmark.runs import Run, rewards
 from agents.benchmark.tasks import Task
-from agents.reproduce.document import Interval
+from agents.interval import Interval
 
 Numbers = npt.NDArray[np.float64]
 
@@ -79,21 +79,14 @@ def interquartile_mean(values: Numbers) -> float:
     return float(ordered[cut : len(ordered) - cut].mean())
 
 
-def bootstrap(by_task: Sequence[Numbers], statistic: Callable[[Numbers], float] = interquartile_mean) -> Interval:
-    """A statistic over all runs with its 95% interval, by resampling runs within each task.
+def bootstrap(by_task: Sequence[Numbers]) -> Interval:
+    """The interquartile mean over all runs with its 95% interval, by resampling runs within each task.
 
     Args:
         by_task: The runs' scores on each task. With fewer than 10 runs on a task the interval is too narrow; with a single
             one there is none.
-        statistic: Of all scores together.
     """
-    everything = np.concatenate(by_task)
-    if min(map(len, by_task)) < 2:
-        return Interval(statistic(everything), np.nan, np.nan, tuple(everything.tolist()))
-    rng = np.random.default_rng(0)
-    draws = [statistic(np.concatenate([rng.choice(values, len(values)) for values in by_task])) for _ in range(RESAMPLES)]
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return Interval(statistic(everything), float(low), float(high), tuple(everything.tolist()))
+    return _resampled(by_task, lambda samples: interquartile_mean(np.concatenate(samples)))
 
 
 def difference(values: Numbers, others: Numbers) -> Interval:
@@ -103,13 +96,18 @@ def difference(values: Numbers, others: Numbers) -> Interval:
         values: Scores of one algorithm's runs.
         others: Of another one's.
     """
-    gap = float(values.mean() - others.mean())
-    if min(len(values), len(others)) < 2:
-        return Interval(gap, np.nan, np.nan, (gap,))
+    return _resampled([values, others], lambda samples: float(samples[0].mean() - samples[1].mean()))
+
+
+def _resampled(groups: Sequence[Numbers], statistic: Callable[[Sequence[Numbers]], float]) -> Interval:
+    """A statistic of some groups of runs, with the interval that resampling within each group gives."""
+    values = tuple(np.concatenate(groups).tolist())
+    if min(map(len, groups)) < 2:
+        return Interval(statistic(groups), np.nan, np.nan, values)
     rng = np.random.default_rng(0)
-    draws = [rng.choice(values, len(values)).mean() - rng.choice(others, len(others)).mean() for _ in range(RESAMPLES)]
+    draws = [statistic([rng.choice(group, len(group)) for group in groups]) for _ in range(RESAMPLES)]
     low, high = np.quantile(draws, [0.025, 0.975])
-    return Interval(gap, float(low), float(high), (gap,))
+    return Interval(statistic(groups), float(low), float(high), values)
 
 
 def profile(by_task: Sequence[Numbers], shares: Numbers) -> Numbers:

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from agents.benchmark.metrics import Scores, bootstrap, difference, median_evaluations, profile
 from agents.benchmark.results import Results
 from agents.benchmark.tasks import Task
-from agents.reproduce.document import Interval
+from agents.interval import Interval
+from agents.pictures import new_figure, open_frame, save_figure
 from n2n_gym.errors import InputError
-from n2n_gym.files import write_json, write_text, write_whole
+from n2n_gym.files import write_json, write_text
 
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#222222", "#ee8866", "#44bb99", "#999933")
 
@@ -134,7 +133,7 @@ class Comparison:
             reached = f"{int(np.isfinite(scores.evaluations_to(SHARES[-1])).sum())} of {len(final)}"
             has_policy = not np.isnan(scores.policy_mean).any()
             more = difference(scores.policy_mean, random[index].policy_mean) if random and has_policy else None
-            policy = f"{scores.policy_mean.mean():.3f} | {_signed(more)} | {scores.policy_greedy.mean():.3f}"
+            policy = f"{scores.policy_mean.mean():.3f} | {_shown(more, '+.3f')} | {scores.policy_greedy.mean():.3f}"
             lines.append(
                 f"| {agent} | {final.mean():.4f} ± {final.std(ddof=1) if len(final) > 1 else 0.0:.4f} | {until} | {reached} "
                 f"| {policy if has_policy else '- | - | -'} | {np.median(scores.seconds):.1f} |"
@@ -153,18 +152,8 @@ def _as_json(interval: Interval | None) -> dict[str, Any] | None:
     return {"interquartile_mean": data.pop("mean"), **data}
 
 
-def _shown(interval: Interval | None) -> str:
-    if interval is None:
-        return "-"
-    ends = "" if np.isnan(interval.low) else f" ({interval.low:.4f} to {interval.high:.4f})"
-    return f"{interval.mean:.4f}{ends}"
-
-
-def _signed(interval: Interval | None) -> str:
-    if interval is None:
-        return "-"
-    ends = "" if np.isnan(interval.low) else f" ({interval.low:+.3f} to {interval.high:+.3f})"
-    return f"{interval.mean:+.3f}{ends}"
+def _shown(interval: Interval | None, numbers: str = ".4f") -> str:
+    return "-" if interval is None else f"{interval:{numbers}}"
 
 
 def _looks(agents: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
@@ -178,8 +167,7 @@ def _looks(agents: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
 def _draw_curves(comparison: Comparison, path: Path) -> None:
     """Regret against evaluations, on each task; random search's exact expectation beside its measured mean."""
     tasks = comparison.tasks
-    figure = Figure(figsize=(max(6.0, 4.6 * len(tasks)), 4.2), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(max(6.0, 4.6 * len(tasks)), 4.2)
     panels = figure.subplots(1, len(tasks), squeeze=False)[0]
     evaluations = np.arange(1, comparison.evaluations + 1)
     for index, (task, axes) in enumerate(zip(tasks, panels, strict=True)):
@@ -190,16 +178,14 @@ def _draw_curves(comparison: Comparison, path: Path) -> None:
         axes.plot(evaluations, expected, color="black", linestyle=":", label="random, exact expectation")
         axes.set(title=task.table.name, xlabel="evaluated students", ylabel="regret (mean over the seeds)", yscale="log")
         axes.set_ylim(max(1e-4, expected[-1] / 30))
-        axes.grid(alpha=0.25, which="both")
-        axes.spines[["top", "right"]].set_visible(False)
+        open_frame(axes, grid="both")
     panels[-1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    write_whole(path, lambda part: figure.savefig(part))
+    save_figure(figure, path)
 
 
 def _draw_profiles(comparison: Comparison, path: Path) -> None:
     """The share of runs that reach a score: the best student's, and the final policy's mean."""
-    figure = Figure(figsize=(9.2, 3.8), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.2, 3.8)
     left, right = figure.subplots(1, 2)
     lowest = min(float(np.quantile(np.concatenate([s.best for s in each]), 0.02)) for each in comparison.scores.values())
     shares = np.linspace(lowest, 1.0, 201)
@@ -214,7 +200,6 @@ def _draw_profiles(comparison: Comparison, path: Path) -> None:
     right.set(title="final policy, mean of 100 episodes", xlabel="reward, share of the optimum")
     for axes in (left, right):
         axes.set_ylim(0, 1.02)
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        open_frame(axes)
     right.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    write_whole(path, lambda part: figure.savefig(part))
+    save_figure(figure, path)

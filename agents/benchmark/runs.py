@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -24,7 +23,7 @@ from agents.algorithms import ALGORITHMS, algorithm
 from agents.benchmark.tasks import SIDE_BY_SIDE, Task
 from agents.planned import PlannedSearch
 from agents.sb3 import PolicyUpdates
-from n2n_gym.envs.base import Finished
+from n2n_gym.envs.base import Finished, Judge
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.table import Table
 
@@ -154,32 +153,19 @@ def name_of(agent: str) -> str:
     return agent
 
 
-class _Episodes(BaseCallback):
-    """Writes down what was played."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.played: list[tuple[int, ...]] = []
-
-    def _on_step(self) -> bool:
-        if self.locals["dones"].all():
-            self.played += [finished.actions for finished in self.training_env.get_attr("finished")]
-        return True
-
-
 Played = tuple[list[tuple[int, ...]], list[tuple[int, ...]], tuple[int, ...] | None]
 
 
 def _run_ours(name: str, task: Task, seed: int, evaluations: int) -> Played:
     envs = task.vector_env()
     agent = algorithm(name).make(envs, stage=task.policy_stage, seed=seed)
-    recorded = _Episodes()
-    agent.learn(evaluations * envs.envs.stage.decisions, callback=[PolicyUpdates(), recorded], log_interval=NEVER)
+    with _counted(envs.envs.judge, evaluations) as played:
+        agent.learn(evaluations * envs.envs.stage.decisions, callback=PolicyUpdates(), log_interval=NEVER)
     if isinstance(agent, PlannedSearch):  # it has no policy: what it would look at next stands for one
         sampled = [tuple(map(int, plan)) for plan in agent.propose(POLICY_EPISODES)]
     else:
         sampled = [episode for _ in range(POLICY_EPISODES // SIDE_BY_SIDE) for episode in play(agent, greedy=False)]
-    return recorded.played, sampled, play(agent, greedy=True)[0]
+    return played, sampled, play(agent, greedy=True)[0]
 
 
 def play(agent: BaseAlgorithm, *, greedy: bool) -> list[tuple[int, ...]]:
@@ -205,33 +191,34 @@ def play(agent: BaseAlgorithm, *, greedy: bool) -> list[tuple[int, ...]]:
             return [finished.actions for finished in envs.get_attr("finished")]
 
 
-class _Budget:
-    """Stands before an environment's judge: writes down the actions of every episode, and refuses those beyond the budget.
+@contextlib.contextmanager
+def _counted(judge: Judge, budget: int) -> Iterator[list[tuple[int, ...]]]:
+    """Writes down the actions of every episode that an environment's judge finishes, and refuses those beyond the budget.
 
     An algorithm runs in this process, so it could look at the table itself; who submits one is trusted not to, and its file
     is read.
 
     Args:
-        env: A task's environment.
+        judge: The environment's.
         budget: How many episodes there may be.
     """
+    played: list[tuple[int, ...]] = []
 
-    def __init__(self, env: gym.Env[Any, Any], budget: int) -> None:
-        judge = env.unwrapped.judge  # type: ignore[attr-defined]
-        self._finish = judge.finish
-        self._budget = budget
-        self.played: list[tuple[int, ...]] = []
-        judge.finish = self
-
-    def __call__(self, episodes: Sequence[Sequence[int]], rng: np.random.Generator) -> list[Finished]:
-        if len(self.played) + len(episodes) > self._budget:
+    def finish(episodes: Sequence[Sequence[int]], rng: np.random.Generator) -> list[Finished]:
+        if len(played) + len(episodes) > budget:
             raise InputError(
-                f"the algorithm looks at more than its {self._budget} students; a learner of Stable-Baselines3 stops in time "
-                f"with n_steps that divide them, or with StopTrainingOnMaxEpisodes({self._budget})"
+                f"the algorithm looks at more than its {budget} students; a learner of Stable-Baselines3 stops in time "
+                f"with n_steps that divide them, or with StopTrainingOnMaxEpisodes({budget})"
             )
-        finished: list[Finished] = self._finish(episodes, rng)
-        self.played += [each.actions for each in finished]
+        finished = Judge.finish(judge, episodes, rng)
+        played.extend(each.actions for each in finished)
         return finished
+
+    judge.finish = finish  # type: ignore[method-assign]
+    try:
+        yield played
+    finally:
+        del judge.finish
 
 
 def _load(path: Path) -> Any:
@@ -252,18 +239,19 @@ def _load(path: Path) -> Any:
 def _run_own(path: Path, task: Task, seed: int, evaluations: int) -> tuple[str, *Played]:
     module = _load(path)
     env = task.env()
-    looked = _Budget(env, evaluations)
     set_random_seed(seed)
-    act: Callable[[dict[str, Any], bool], int] | None = module.search(env, evaluations, seed)
-    if len(looked.played) != evaluations:
-        raise InputError(f"{path}: looked at {len(looked.played)} students of {task.name}, not at {evaluations}")
+    with _counted(env.unwrapped.judge, evaluations) as played:  # type: ignore[attr-defined]
+        act: Callable[[dict[str, Any], bool], int] | None = module.search(env, evaluations, seed)
+    if len(played) != evaluations:
+        raise InputError(f"{path}: looked at {len(played)} students of {task.name}, not at {evaluations}")
     if act is None:
-        return module.NAME, looked.played, [], None
+        return module.NAME, played, [], None
     stage = task.env()
-    judged = _Budget(stage, POLICY_EPISODES + 1)
+    judged: list[tuple[int, ...]] = []
     for episode in range(POLICY_EPISODES + 1):
-        observation, _ = stage.reset(seed=seed if episode == 0 else None)
+        observation, info = stage.reset(seed=seed if episode == 0 else None)
         over = False
         while not over:
-            observation, _, over, _, _ = stage.step(act(observation, episode == POLICY_EPISODES))
-    return module.NAME, looked.played, judged.played[:-1], judged.played[-1]
+            observation, _, over, _, info = stage.step(act(observation, episode == POLICY_EPISODES))
+        judged.append(info["actions"])
+    return module.NAME, played, judged[:-1], judged[-1]

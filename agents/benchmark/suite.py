@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,12 @@ def benchmark(
     return comparison
 
 
+@cache
+def versions() -> dict[str, str]:
+    """Versions of the libraries that a run depends on."""
+    return library_versions("gymnasium", "stable-baselines3", "sb3-contrib")
+
+
 @dataclass(frozen=True)
 class _Record:
     """A run, and the file that keeps it together with what it was made with."""
@@ -92,8 +99,7 @@ class _Record:
     def made_with(self) -> dict[str, Any]:
         """Another table, algorithm or version makes another run."""
         own = hashlib.sha256(Path(self.agent).read_bytes()).hexdigest() if self.agent.endswith(".py") else self.agent
-        versions = library_versions("gymnasium", "stable-baselines3", "sb3-contrib")
-        return {"table": self.task.table.fingerprint, "algorithm": own, "versions": versions}
+        return {"table": self.task.table.fingerprint, "algorithm": own, "versions": versions()}
 
     @property
     def kept(self) -> bool:

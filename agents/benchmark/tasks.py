@@ -44,11 +44,11 @@ class Task:
         """One episode at a time."""
         return gym.make(ENVIRONMENTS[self.table.stage], **self._arguments)
 
-    def vector_env(self) -> BatchedVecEnv:
+    def vector_env(self, num_envs: int = SIDE_BY_SIDE) -> BatchedVecEnv:
         """Episodes side by side, for algorithms of Stable-Baselines3's kind."""
         envs = gym.make_vec(
             ENVIRONMENTS[self.table.stage],
-            num_envs=SIDE_BY_SIDE,
+            num_envs=num_envs,
             vectorization_mode="vector_entry_point",
             **self._arguments,
         )

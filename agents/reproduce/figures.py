@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from agents.interval import Interval
+from agents.pictures import new_figure, open_frame, save_figure
 from agents.report import draw_curves
-from agents.reproduce.document import Document, Interval
+from agents.reproduce.document import Document
 from agents.reproduce.lab import Lab
 from agents.reproduce.paper import TABLE_1, TABLE_5
 from agents.reproduce.tables import compression_run, jsonable, transfer
 from n2n_gym.evaluators.base import Evaluation
-from n2n_gym.files import write_whole
 from n2n_gym.rewards import naive_reward, paper_reward
 
 if TYPE_CHECKING:
@@ -131,8 +130,7 @@ def figure10(lab: Lab) -> Document:
 def figure13(lab: Lab) -> Document:
     """The naive reward and the paper's over accuracy and compression."""
     steps = np.linspace(0.0, 1.0, 101)
-    figure = Figure(figsize=(9, 3.8), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 3.8)
     document = Document("Figure 13: reward manifold", ("relative accuracy", "compression", "naive", "ours"))
     for axes, (name, reward) in zip(figure.subplots(1, 2), (("naive", naive_reward), ("ours", paper_reward)), strict=True):
         surface = [[reward(_evaluation(accuracy, compression)) for compression in steps] for accuracy in steps]
@@ -140,7 +138,7 @@ def figure13(lab: Lab) -> Document:
         axes.set(title=f"{name} reward", xlabel="compression C", ylabel="relative accuracy A")
         figure.colorbar(lines, ax=axes)
         document.data[name] = {"accuracy_by_compression": surface}
-    write_whole(lab.folder / "figure13.png", lambda part: figure.savefig(part))
+    save_figure(figure, lab.folder / "figure13.png")
     for accuracy, compression in ((1.0, 0.25), (0.25, 1.0)):
         evaluation = _evaluation(accuracy, compression)
         cells = (accuracy, compression, naive_reward(evaluation), paper_reward(evaluation))
@@ -161,11 +159,10 @@ def _evaluation(accuracy: float, compression: float) -> Evaluation:
 
 def draw_lines(path: Path, panels: Mapping[str, Mapping[str, Curves]]) -> None:
     """A panel per comparison: means over seeds against policy updates, bands from the lowest to the highest seed."""
-    figure = Figure(figsize=(max(6.0, 4.2 * len(panels)), 3.6), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(max(6.0, 4.2 * len(panels)), 3.6)
     for axes, (title, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         _draw_panel(axes, title, lines)
-    write_whole(path, lambda part: figure.savefig(part))
+    save_figure(figure, path)
 
 
 def _draw_panel(axes: Axes, title: str, lines: Mapping[str, Curves]) -> None:
@@ -175,6 +172,5 @@ def _draw_panel(axes: Axes, title: str, lines: Mapping[str, Curves]) -> None:
         axes.plot(updates, values.mean(0), color=colour, label=name)
         axes.fill_between(updates, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
     axes.set(title=title, xlabel="iteration (policy update)", ylabel="mean reward")
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+    open_frame(axes)
     axes.legend(fontsize=8)

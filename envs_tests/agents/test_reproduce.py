@@ -5,8 +5,8 @@ import math
 
 import pytest
 
+from agents.interval import Interval
 from agents.reproduce import TARGETS, reproduce
-from agents.reproduce.document import Interval
 from agents.reproduce.paper import TABLE_1, TABLE_2, TABLE_3, TABLE_5
 
 PICTURES = {

@@ -212,8 +212,8 @@ class Settings:
         else:
             _, _, name = str(self.evaluator).partition(":")
             table = Table.load(name) if name else table_of(self.problem, stage)
-        facts, data = table.facts, self.problem.data
-        same_data = (data.digest or data.name, self.train_size) == (facts["data"], facts["problem"]["train_size"])
+        facts = table.facts
+        same_data = (self.problem.data.identity, self.train_size) == (facts["data"], facts["problem"]["train_size"])
         if table.stage != stage or table.teacher != self.problem.architecture or not same_data:
             arguments = ", ".join(f"{name}={value!r}" for name, value in facts["problem"].items())
             raise InputError(f"{table} is of stage {table.stage} with {arguments}; the environment is of another problem")

@@ -1,0 +1,32 @@
+"""Pictures: how each is made, kept plain and written in one step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from n2n_gym.files import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches, that needs no display."""
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def open_frame(axes: Axes, *, grid: Literal["major", "both"] = "major") -> None:
+    """Give axes a faint grid and take away the lines above and at the right."""
+    axes.grid(alpha=0.25, which=grid)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as the file's ending says, in one step."""
+    write_whole(path, lambda part: figure.savefig(part))
