@@ -94,7 +94,7 @@ def _compared(lab: Lab, number: int, title: str, teacher: str, dataset: str, kin
         common: dict[str, Any] = {"stages": "1", "finalists": 0}
         runs = [
             lab.compress(f"figure{number}-{slug}-s{seed}", teacher, dataset, **(common | {"seed": seed} | settings))
-            for seed in lab.seeds
+            for seed in range(lab.scale.seeds)
         ]
         lines[line] = [run.curve("reward").tolist() for run in runs]
         part = max(1, min(10, len(lines[line][0]) // 2))
@@ -104,7 +104,7 @@ def _compared(lab: Lab, number: int, title: str, teacher: str, dataset: str, kin
         document.rows.append((line, str(first), str(last), str(best), f"{len(runs[0].history):,}"))
         measured = {"first": first.to_json(), "last": last.to_json(), "best": best.to_json()}
         document.data[line] = {"curves": lines[line], **measured}
-    document.notes.append(f"Stage 1, {len(lab.seeds)} seeds; 95% intervals in parentheses.")
+    document.notes.append(f"Stage 1, {lab.scale.seeds} seeds; 95% intervals in parentheses.")
     draw_lines(lab.folder / f"figure{number}.png", {title: lines})
     return document
 

@@ -150,7 +150,7 @@ def transfer(lab: Lab, source: str, target: str, dataset: str) -> dict[str, Any]
     """
     updates = lab.scale.first_updates
     runs: dict[str, list[Run]] = {"pretrained": [], "scratch": []}
-    for seed in lab.seeds:
+    for seed in range(lab.scale.transfer_seeds):
         common: dict[str, Any] = {"stages": "1", "finalists": 0, "seed": seed}
         longer = {"iterations": lab.scale.source_iterations}
         first = lab.compress(f"{source}-{dataset}-s{seed}-source", source, dataset, **common, **longer)
@@ -184,7 +184,9 @@ def table5(lab: Lab) -> Document:
             paper = ", ".join(f"{value:g}{'%' * (quantity == 'accuracy')}" for value in reported.get(quantity, ())) or "-"
             cells = (str(measured[kind]) for kind in ("pretrained", "scratch", "difference"))
             document.rows.append((f"{source} to {target}", quantity, *cells, paper))
-    document.notes.append("Means over the seeds, 95% intervals in parentheses; differences are paired by seed.")
+    document.notes.append(
+        f"Means over {lab.scale.transfer_seeds} seeds, 95% intervals in parentheses; differences are paired by seed."
+    )
     document.notes.append("A degenerate student counts with its reward of -1, and with accuracy 0.")
     return document
 
