@@ -36,7 +36,7 @@ def _benchmark(words: list[str]) -> None:
     from agents.algorithms import ALGORITHMS
     from agents.benchmark.suite import benchmark, versions
     from agents.display import ProgressDisplay
-    from agents.machine import machine
+    from n2n_gym.machine import machine
 
     console = Console()
     out = Path(options.out).expanduser()

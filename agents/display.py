@@ -109,9 +109,9 @@ def shown_teacher(problem: Problem, device: str, display: Display) -> Teacher:
     Raises:
         InputError: If its data cannot be had, or it cannot be trained.
     """
+    from n2n_gym.device import torch_device
     from n2n_gym.models.teachers import ready_teacher  # torch takes long to import: not for --help
     from n2n_gym.recipes import teacher_recipe
-    from n2n_gym.training import torch_device
 
     started = False
 

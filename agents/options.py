@@ -17,6 +17,7 @@ from n2n_gym.architecture import FACTORS
 from n2n_gym.candidate import Candidate
 from n2n_gym.constraints import Constraint, Constraints, relaxation
 from n2n_gym.datasets import load_dataset
+from n2n_gym.device import torch_device
 from n2n_gym.envs.layer_shrink import ShrinkStage
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluators import check_workers
@@ -24,7 +25,6 @@ from n2n_gym.evaluators.store import EvaluationStore
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import search_recipe
 from n2n_gym.rewards import reward_by_name
-from n2n_gym.training import torch_device
 
 
 @dataclass(frozen=True, kw_only=True)

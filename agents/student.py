@@ -9,13 +9,14 @@ from typing import Any
 import torch
 
 from n2n_gym.architecture import Architecture
+from n2n_gym.device import torch_device
 from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import Classifier, load_checkpoint, save_checkpoint
 from n2n_gym.models.teachers import Teacher
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import Recipe
-from n2n_gym.training import ImageData, TeacherLogits, torch_device, train
+from n2n_gym.training import ImageData, TeacherLogits, train
 
 
 class FinalTraining:

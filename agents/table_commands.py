@@ -35,8 +35,8 @@ class TableBuild(ProblemOptions):
 def _build(words: list[str]) -> None:
     options = parse(TableBuild, "table build", words)
     from agents.display import ProgressDisplay, shown_teacher
-    from agents.machine import machine
     from n2n_gym.errors import InputError
+    from n2n_gym.machine import machine
     from n2n_gym.tabulate import build_table
 
     out = Path(options.out).expanduser()

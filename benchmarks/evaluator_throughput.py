@@ -22,11 +22,12 @@ from report import Report
 from students import random_students
 from torch import nn
 
+from n2n_gym.device import torch_device
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.models.teachers import ready_teacher
+from n2n_gym.precision import has_bf16
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import search_recipe
-from n2n_gym.training import has_bf16, torch_device
 
 
 @dataclass(frozen=True)

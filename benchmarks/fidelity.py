@@ -22,6 +22,7 @@ from scipy.stats import spearmanr
 from students import random_students
 
 from n2n_gym.architecture import Architecture
+from n2n_gym.device import torch_device
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.evaluators.base import Evaluation
 from n2n_gym.models.build import Network
@@ -29,7 +30,7 @@ from n2n_gym.models.teachers import ready_teacher
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import SEARCH_RECIPES, final_recipe
 from n2n_gym.rewards import paper_reward
-from n2n_gym.training import ImageData, TeacherLogits, torch_device, train
+from n2n_gym.training import ImageData, TeacherLogits, train
 
 Rewards = npt.NDArray[np.float64]
 

@@ -11,9 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from agents.machine import machine
 from n2n_gym.evaluators.base import library_versions
 from n2n_gym.files import write_json
+from n2n_gym.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -23,6 +23,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from agents.algorithms import algorithm
 from agents.sb3 import BatchedVecEnv
 from n2n_gym.architecture import Architecture
+from n2n_gym.device import torch_device
 from n2n_gym.envs.base import Settings
 from n2n_gym.envs.layer_removal import RemovalStage
 from n2n_gym.envs.vector import CompressionVectorEnv
@@ -31,7 +32,6 @@ from n2n_gym.evaluators.base import Evaluation, Evaluator
 from n2n_gym.models.teachers import ready_teacher
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import search_recipe
-from n2n_gym.training import torch_device
 
 
 class ReferenceEvaluator(Evaluator):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from n2n_gym.architecture import Architecture
 from n2n_gym.architecture.layers import conv, linear, max_pool, relu
 from n2n_gym.evaluators.base import Evaluation, Evaluator
 from n2n_gym.files import home, write_json
+from n2n_gym.precision import bf16_is_faster
 from n2n_gym.problem import Problem
 
 REAL_HOME = home()
@@ -30,10 +32,22 @@ DEEPER_TOY = Architecture.chain([conv(12), relu(), conv(12), relu(), max_pool(),
 """One more convolution, which stage 1 can remove."""
 
 
+@pytest.fixture(scope="session")
+def arithmetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What this machine found about bfloat16, measured once for all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("N2N_HOME", str(tmp_path_factory.mktemp("machine")))
+        bf16_is_faster(torch.device("cpu"))
+        return home() / "precision.json"
+
+
 @pytest.fixture(autouse=True)
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arithmetic: Path) -> Path:
     """Teachers and stores of one test never meet another's."""
     folder = tmp_path / "home"
+    if arithmetic.exists():
+        folder.mkdir()
+        shutil.copy(arithmetic, folder)
     monkeypatch.setenv("N2N_HOME", str(folder))
     monkeypatch.setenv("SB3_LOGDIR", str(tmp_path / "logs"))
     return folder

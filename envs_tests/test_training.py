@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from n2n_gym.datasets import load_dataset
-from n2n_gym.models import zoo
 from n2n_gym.models.build import Network
 from n2n_gym.recipes import Recipe
-from n2n_gym.training import DIVERGED, ImageData, TeacherLogits, pays_in_bf16, train
+from n2n_gym.training import DIVERGED, ImageData, TeacherLogits, train
 
 CPU = torch.device("cpu")
 
@@ -140,14 +139,9 @@ def test_validation_and_test_images_are_not_trained_on(toy_problem):
     assert not train_images & held_out
 
 
-def test_bfloat16_is_for_networks_large_enough():
-    assert pays_in_bf16(zoo.network("conv4", (1, 28, 28)))
-    assert not pays_in_bf16(zoo.network("conv4", (1, 8, 8)))
-
-
 def test_bfloat16_trains_as_well_and_leaves_float32(toy_problem, data, monkeypatch):
     accuracies, seen = [], []
-    monkeypatch.setattr("n2n_gym.training.BF16_MACS", 1)
+    monkeypatch.setattr("n2n_gym.precision.BF16_MACS", 1)
     for bf16 in (False, True):
         student = network(toy_problem)
         student.layers[0].register_forward_hook(lambda layer, _inputs, output: seen.append((layer.training, output.dtype)))

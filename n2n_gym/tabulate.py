@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.datasets import load_dataset
+from n2n_gym.device import torch_device
 from n2n_gym.envs.base import Stage
 from n2n_gym.envs.layer_removal import RemovalStage
 from n2n_gym.envs.layer_shrink import ShrinkStage
@@ -26,7 +27,6 @@ from n2n_gym.models.teachers import ready_teacher
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import search_recipe
 from n2n_gym.table import SIZES, Table
-from n2n_gym.training import torch_device
 
 MOST_EPISODES = 20_000_000
 MOST_STUDENTS = 200_000

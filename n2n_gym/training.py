@@ -2,79 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from n2n_gym.architecture import Architecture
 from n2n_gym.architecture.layers import Shape
 from n2n_gym.datasets import Dataset, Images, Labels, load_dataset
-from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
 from n2n_gym.models.preprocessing import Preprocessing, View
+from n2n_gym.precision import bf16_is_faster, pays_in_bf16
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import Recipe
 
 DIVERGED = "training diverged: the loss is not finite"
-
-
-def torch_device(name: str) -> torch.device:
-    """The device of that name; `auto` is the GPU if there is one, else the CPU.
-
-    Raises:
-        InputError: If the name is no device, or the device is not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise InputError(f"device {name!r} cannot be used ({reason}); try auto, cpu or cuda") from None
-    return device
-
-
-@contextlib.contextmanager
-def one_thread(device: torch.device) -> Iterator[None]:
-    """On the CPU, compute with one thread, so that a student's result does not depend on the number of cores."""
-    threads = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether torch, or Python, ran out of memory."""
-    words = ("can't allocate memory", "out of memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(each in str(error) for each in words)
-
-
-BF16_MACS = 2_000_000
-"""From so many multiply-accumulates an image on, bfloat16 is faster on the CPUs that compute in it; below, it is not."""
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 itself, and does not only imitate it."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return device.type == "cpu" and supported is not None and bool(supported())
-
-
-def pays_in_bf16(architecture: Architecture) -> bool:
-    """Whether a network is large enough to be trained faster in bfloat16, where the device has it (benchmarks/)."""
-    return architecture.macs >= BF16_MACS
 
 
 @dataclass(frozen=True)
@@ -243,7 +189,7 @@ def train(
         recipe: How.
         seed: Of the order of the images.
         teacher: Source of the soft labels; needed if the recipe's `soft` is not 0.
-        bf16: Whether to compute in bfloat16 what `pays_in_bf16`; by default where the device `has_bf16`.
+        bf16: Whether to compute in bfloat16 what `pays_in_bf16`; by default where `bf16_is_faster`.
         validate: Whether validation accuracy is measured after each epoch even if the recipe has no `patience`.
         on_epoch: Told the epochs done (from 1) and the validation accuracy, NaN where it was not measured.
 
@@ -251,7 +197,7 @@ def train(
         Validation accuracy and, if the loss left the finite numbers and no earlier epoch's weights were kept, the failure.
     """
     network.to(memory_format=torch.channels_last)
-    bf16 = (has_bf16(data.device) if bf16 is None else bf16) and pays_in_bf16(network.architecture)
+    bf16 = (bf16_is_faster(data.device) if bf16 is None else bf16) and pays_in_bf16(network.architecture)
     optimizer = _optimizer(network, recipe)
     generator = torch.Generator().manual_seed(seed)
     best = _BestWeights(network, recipe.patience) if recipe.patience else None

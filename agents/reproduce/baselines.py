@@ -10,13 +10,14 @@ from agents.pruning import Limits, prune
 from agents.reproduce.lab import Lab
 from agents.student import FinalTraining, test_saved
 from n2n_gym.architecture import Architecture
+from n2n_gym.device import torch_device
 from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import describe_checkpoint, load_checkpoint, save_checkpoint
 from n2n_gym.models.hand_designed import hand_designed
 from n2n_gym.models.teachers import ready_teacher
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import final_recipe
-from n2n_gym.training import ImageData, torch_device, train
+from n2n_gym.training import ImageData, train
 
 FINE_TUNING_RATE = 1e-3
 """Learning rate of the fine-tuning after pruning: weights that are good already are not to be thrown about."""

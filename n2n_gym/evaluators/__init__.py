@@ -70,11 +70,11 @@ def make_evaluator(
     Raises:
         InputError: If the recipe is unknown or the workers cannot be.
     """
+    from n2n_gym.device import torch_device
     from n2n_gym.evaluators.distillation import DistillationEvaluator
     from n2n_gym.evaluators.latency import LatencyEvaluator
     from n2n_gym.evaluators.store import StoredEvaluator
     from n2n_gym.evaluators.workers import WorkerEvaluator
-    from n2n_gym.training import torch_device
 
     check_workers(workers)
     if workers is None:

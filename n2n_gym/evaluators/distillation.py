@@ -13,12 +13,14 @@ from typing import Any, Self
 import torch
 
 from n2n_gym.architecture import Architecture
+from n2n_gym.device import is_out_of_memory, one_thread, torch_device
 from n2n_gym.evaluators.base import OUT_OF_MEMORY, TIMEOUT, Evaluation, Evaluator, library_versions
 from n2n_gym.models.build import Network
 from n2n_gym.models.teachers import Teacher, ready_teacher
+from n2n_gym.precision import bf16_is_faster
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import Recipe, search_recipe
-from n2n_gym.training import ImageData, Score, TeacherLogits, has_bf16, is_out_of_memory, one_thread, torch_device, train
+from n2n_gym.training import ImageData, Score, TeacherLogits, train
 
 
 class _OutOfTimeError(Exception):
@@ -62,7 +64,7 @@ class DistillationEvaluator(Evaluator):
     @cached_property
     def bf16(self) -> bool:
         """Whether larger students are trained in bfloat16."""
-        return has_bf16(self._device)
+        return bf16_is_faster(self._device)
 
     @property
     def teacher(self) -> Architecture:

@@ -13,7 +13,7 @@ import torch
 def machine() -> dict[str, Any]:
     """Processor, cores, threads, system, Python and, if there is one, the GPU."""
     facts: dict[str, Any] = {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -24,7 +24,8 @@ def machine() -> dict[str, Any]:
     return facts
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, or "" where the system does not say."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():
