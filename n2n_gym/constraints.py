@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import Any, Self
 
@@ -239,6 +241,9 @@ class Constraints:
                 possible[quantity] = (low, min(high, limit)) if weight > 0 else (max(low, limit), high)
         for row in self.rows:
             self._check_row(row, possible)
+        sums = [row for row in self.rows if len(row.coefficients) > 1]
+        if not _compatible(sums, possible):
+            raise InputError(f"no student can keep all of {'; '.join(map(str, sums))}: loosen or drop one")
 
     @staticmethod
     def _check_row(row: Constraint, ranges: Mapping[Quantity, Range]) -> None:
@@ -253,6 +258,27 @@ class Constraints:
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.rows))
+
+
+def _compatible(rows: Sequence[Constraint], ranges: Mapping[Quantity, Range]) -> bool:
+    """Whether some point of the ranges keeps all rows: Fourier and Motzkin's elimination, the rarest quantity first."""
+    mentions = Counter(quantity for row in rows for quantity, _ in row.coefficients)
+    quantities = sorted(mentions, key=lambda quantity: mentions[quantity])
+    system = [({q: Fraction(weight) for q, weight in row.coefficients if weight}, Fraction(row.bound)) for row in rows]
+    for quantity in quantities:
+        low, high = ranges[quantity]
+        system.append(({quantity: Fraction(-1)}, -Fraction(low)))
+        if high < math.inf:
+            system.append(({quantity: Fraction(1)}, Fraction(high)))
+    for quantity in quantities:
+        over = [(weights, bound) for weights, bound in system if weights.get(quantity, 0) > 0]
+        under = [(weights, bound) for weights, bound in system if weights.get(quantity, 0) < 0]
+        system = [(weights, bound) for weights, bound in system if not weights.get(quantity, 0)]
+        for (upper, upper_bound), (lower, lower_bound) in product(over, under):  # what lies between them must not be empty
+            a, b = 1 / upper[quantity], -1 / lower[quantity]
+            weights = {q: a * upper.get(q, 0) + b * lower.get(q, 0) for q in upper.keys() | lower.keys()}
+            system.append((weights, a * upper_bound + b * lower_bound))
+    return all(bound >= 0 for _, bound in system)
 
 
 @dataclass(frozen=True)
