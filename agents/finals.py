@@ -92,7 +92,8 @@ class Finals:
             return last, {**parts, "student": self._searched(last)}
         candidates = {last.architecture.fingerprint: last}
         if self._search.finalists > 1:
-            tried = (self._candidate(episode, found) for episode in finalists(self._history, self._search.finalists))
+            eligible = [e for e in self._history if e.stage == max(found) or self._search.stages_alike]
+            tried = (self._candidate(episode, found) for episode in finalists(eligible, self._search.finalists))
             candidates = {candidate.architecture.fingerprint: candidate for candidate in tried} or candidates
         contest = [(each, self._evaluation(each, self._trained(each))) for each in candidates.values()]
         limits = self._search.limits
@@ -153,8 +154,8 @@ class Finals:
             )
         evaluation = self._evaluation(candidate, facts, latency)
         violated = self._search.limits.violated(evaluation)
-        if violated:
-            self._display.say(f"{name} does not keep {'; '.join(map(str, violated))}: try more --iterations")
+        if violated and name == "student":
+            self._display.say(f"the student does not keep {'; '.join(map(str, violated))}: try more --iterations")
         return self._searched(candidate) | {
             "val_accuracy": facts["val_accuracy"],
             "test_accuracy": facts["test_accuracy"],

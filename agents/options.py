@@ -64,6 +64,9 @@ class Search:
     relaxation: str = "relaxed"
     """How limits tighten: hard (-1 for a student that exceeds one, from the start), or relaxed[:UPDATES[:POWER]], by default
     (1 - t/15)^4 of the reward at policy update t."""
+    headroom: float = 4.0
+    """So many times the limits on its size (parameters, macs, bytes) may a student of stage 1 have if stage 2 follows: halving
+    all filters there divides its parameters by four. 1: stage 1 keeps the limits by itself."""
     latency_batch_size: int = 1
     """Images in the forward pass that latency_ms is measured on."""
     finalists: int = 5
@@ -113,6 +116,8 @@ class Search:
             raise InputError(f"seed must be 0 to {2**32 - 1}, not {self.seed}")
         if self.timeout is not None and not self.timeout > 0:
             raise InputError(f"timeout must be more than 0 seconds, not {self.timeout:g}")
+        if not 1 <= self.headroom < float("inf"):
+            raise InputError(f"headroom must be at least 1, not {self.headroom:g}")
         check_workers(self.workers)
         if not 0 <= self.distillation_weight < float("inf"):
             raise InputError(f"distillation-weight must be 0 or more, not {self.distillation_weight:g}")
@@ -144,6 +149,15 @@ class Search:
     def limits(self) -> Constraints:
         """What the student must keep."""
         return Constraints.parse(self.constraint)
+
+    def limits_in(self, stage: int) -> Constraints:
+        """What the students of a stage must keep."""
+        return self.limits.loosened(self.headroom) if stage == 1 and self.stages == "1+2" else self.limits
+
+    @property
+    def stages_alike(self) -> bool:
+        """Whether both stages' students keep the same limits, so that the student may come from either."""
+        return self.limits_in(1) == self.limits_in(2)
 
     @cached_property
     def policies(self) -> dict[int, Path]:

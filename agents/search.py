@@ -121,7 +121,7 @@ class _Run:
             width=self.search.width,
             train_size=self.search.train_size,
             reward=self.search.reward,
-            constraints=self.search.constraint,
+            constraints=self.search.limits_in(stage).rows,
             relaxation=self.search.relaxation,
             evaluator=evaluator,
         )
@@ -165,7 +165,7 @@ class _Run:
             raise InputError(f"{path / HISTORY} lacks episodes that {path} has learned from; start another run")
 
     def _best(self, stage: int, start: Candidate) -> Candidate | None:
-        episodes = [episode for episode in self.history if not episode.reason]
+        episodes = [e for e in self.history if not e.reason and (e.stage == stage or self.search.stages_alike)]
         best = max(episodes, key=lambda episode: (-episode.excess, episode.reward), default=None)
         if best is None:
             return None

@@ -144,6 +144,15 @@ def test_limits_are_compatible_where_a_linear_programme_says_so(rows, highs):
     assert _compatible(constraints, ranges) == (programme.status == 0)
 
 
+def test_only_what_shrinking_makes_smaller_is_loosened():
+    texts = ["parameters<=1000", "parameters + 0.1*macs<=5000", "accuracy>=0.5", "latency_ms<=2", "parameters>=10"]
+    limits = Constraints.parse(texts)
+    loose = limits.loosened(4)
+    assert [row.bound for row in loose.rows] == [4000, 20_000, -0.5, 2, -10]
+    assert list(map(str, loose.rows)) == ["parameters<=1000, 4 times", "parameters + 0.1*macs<=5000, 4 times", *texts[2:]]
+    assert limits.loosened(1) == limits
+
+
 def test_from_a_file(tmp_path):
     path = tmp_path / "limits.json"
     items = ["parameters<=20000", {"coefficients": {"macs": 0.5, "parameters": -1}, "at_most": 30_000}]

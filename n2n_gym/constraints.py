@@ -6,13 +6,13 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
 from typing import Any, Self
 
-from n2n_gym.architecture import student_ranges
+from n2n_gym.architecture import SIZES, student_ranges
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluators.base import Evaluation
 from n2n_gym.files import read_json
@@ -158,6 +158,15 @@ class Constraint:
         total = sum(weight * quantity.of(evaluation) for quantity, weight in self.coefficients)
         return (total - self.bound) / max(abs(self.bound), 1e-12)
 
+    @property
+    def limits_size(self) -> bool:
+        """Whether it says how large students may be at most, and nothing else."""
+        return all(quantity.name in SIZES and weight >= 0 for quantity, weight in self.coefficients)
+
+    def times(self, factor: float) -> Self:
+        """The same limit with another bound."""
+        return self if factor == 1 else replace(self, bound=self.bound * factor, text=f"{self.text}, {factor:g} times")
+
     def least(self, ranges: Mapping[Quantity, Range]) -> float:
         """The smallest value that the weighted sum can have when each quantity lies in its range."""
         ends = (ranges[quantity][0 if weight > 0 else 1] * weight for quantity, weight in self.coefficients if weight)
@@ -209,6 +218,10 @@ class Constraints:
     def need_latency(self) -> bool:
         """Whether students must be timed."""
         return Quantity("latency_ms") in self.quantities
+
+    def loosened(self, factor: float) -> Self:
+        """The same limits, but sizes may be so many times as large: what a student must keep that is still to be shrunk."""
+        return type(self)(tuple(row.times(factor) if row.limits_size else row for row in self.rows))
 
     def violated(self, evaluation: Evaluation) -> tuple[Constraint, ...]:
         """The limits that a student does not keep."""

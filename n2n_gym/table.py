@@ -17,7 +17,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from n2n_gym.architecture import Architecture
+from n2n_gym.architecture import SIZES, Architecture
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluators.base import Actions, Evaluation
 from n2n_gym.files import write_whole
@@ -33,9 +33,6 @@ ACCURACIES = ("accuracy", "test_accuracy")
 
 Objective = str | Callable[[Evaluation], float]
 """What is best: a reward's name, `accuracy`, `test_accuracy`, or a function of an evaluation."""
-
-SIZES = ("parameters", "macs", "model_bytes", "activation_bytes")
-"""What a table has of each student whatever its training; the columns are called as the architecture's attributes."""
 
 MEAN = "mean"
 Seed = int | str

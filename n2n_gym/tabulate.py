@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from n2n_gym.architecture import Architecture
+from n2n_gym.architecture import SIZES, Architecture
 from n2n_gym.datasets import load_dataset
 from n2n_gym.device import torch_device
 from n2n_gym.envs.base import Stage
@@ -26,7 +26,7 @@ from n2n_gym.files import read_json, write_json
 from n2n_gym.models.teachers import ready_teacher
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import search_recipe
-from n2n_gym.table import SIZES, Table
+from n2n_gym.table import Table
 
 MOST_EPISODES = 20_000_000
 MOST_STUDENTS = 200_000

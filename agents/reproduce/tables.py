@@ -126,7 +126,7 @@ def table4(lab: Lab) -> Document:
         document.rows.append(("-", *_cells(f"{name}, teacher", teacher, None)))
         document.rows.append((f"{limited.parameters:,}", *_cells(f"{name}, student", student, reported)))
         document.notes.append(
-            f"{name}: filters x {limited.width:g}, {iterations} policy updates a stage; "
+            f"{name}: filters x {limited.width:g}, {iterations} policy updates a stage, in stage 1 four times the limit; "
             f"{kept:.0%} of the students of stage 2's last 20 updates keep the limit."
         )
     return document

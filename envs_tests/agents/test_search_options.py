@@ -61,7 +61,7 @@ def test_the_student_obeys_the_limits(settings, tmp_path):
     sizes = sorted(int(row["parameters"]) for row in rows(settings["out"]) if not row["reason"])
     most = sizes[len(sizes) // 3]
     limit = f"parameters<={most}"
-    held = compress(**{**settings, "iterations": 8, "out": str(tmp_path / "held")}, constraint=(limit,))
+    held = compress(**{**settings, "iterations": 8, "out": str(tmp_path / "held")}, constraint=(limit,), headroom=1)
     assert held["student"]["parameters"] <= most
     assert held["student"]["violates"] == []
     history = rows(tmp_path / "held")
@@ -74,6 +74,36 @@ def test_the_student_obeys_the_limits(settings, tmp_path):
     assert all(reward > 0 for reward in first)  # relaxed at first
     assert all(reward < 0 for reward in last)
     assert compress(resume=str(tmp_path / "held")) == held
+
+
+def test_stage_1_leaves_to_stage_2_what_shrinking_can_do(settings, tmp_path):
+    free = compress(**settings)
+    smallest = min(int(row["parameters"]) for row in rows(settings["out"]) if row["stage"] == "1" and not row["reason"])
+    most = smallest * 3 // 5  # no student of stage 1 has so few
+    constraint = (f"parameters<={most}", "accuracy>=0.01")
+    held = compress(
+        **{**settings, "iterations": 6, "out": str(tmp_path / "held")}, constraint=constraint, headroom=2, relaxation="hard"
+    )
+    history = rows(tmp_path / "held")
+    assert any(row["stage"] == "1" and float(row["excess"]) == 0 for row in history)
+    for row in history:
+        if not row["reason"]:
+            bound = most * (2 if row["stage"] == "1" else 1)
+            assert float(row["excess"]) == pytest.approx(max(0, int(row["parameters"]) - bound) / bound)
+            assert (float(row["reward"]) == -1) == (float(row["excess"]) > 0)
+    assert held["stage1"]["parameters"] > most
+    assert held["stage1"]["violates"] == [f"parameters<={most}"]
+    assert held["student"]["parameters"] <= most < free["student"]["parameters"] * 2
+    assert held["student"]["violates"] == []
+    assert compress(resume=str(tmp_path / "held")) == held
+
+
+def test_a_stage_by_itself_keeps_the_limits(settings):
+    compress(**settings, stages="1", constraint="parameters<=300", relaxation="hard")
+    trained = [row for row in rows(settings["out"]) if not row["reason"]]
+    assert trained
+    for row in trained:
+        assert (float(row["excess"]) > 0) == (int(row["parameters"]) > 300)
 
 
 def test_hard_limits_and_latency(settings):
@@ -97,6 +127,8 @@ def test_bad_limits_are_said_before_anything_is_trained(settings, tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             compress(**settings, constraint=constraint)
+    with pytest.raises(InputError, match="headroom must be at least 1, not 0.5"):
+        compress(**settings, headroom=0.5)
     with pytest.raises(InputError, match="unknown relaxation 'relxed'"):
         compress(**settings, relaxation="relxed")
     with pytest.raises(InputError, match="Did you mean 'ppo'"):

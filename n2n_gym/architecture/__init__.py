@@ -1,6 +1,6 @@
 """What a network is and what an edit does to it: plain data, without torch and without gymnasium."""
 
-from n2n_gym.architecture.bounds import student_ranges
+from n2n_gym.architecture.bounds import SIZES, student_ranges
 from n2n_gym.architecture.edits import (
     FACTORS,
     KEEP,
@@ -23,6 +23,7 @@ __all__ = [
     "IMAGE",
     "KEEP",
     "REMOVE",
+    "SIZES",
     "Architecture",
     "Block",
     "Layer",

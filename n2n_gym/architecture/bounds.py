@@ -13,6 +13,9 @@ from n2n_gym.architecture.layers import FLOAT_BYTES, Layer, LayerKind, Shape
 
 Range = tuple[float, float]
 
+SIZES = ("parameters", "macs", "model_bytes", "activation_bytes")
+"""What a network costs whatever its weights are; `Architecture` has an attribute for each."""
+
 
 def student_ranges(teacher: Architecture) -> Mapping[str, Range]:
     """Bounds on a student's parameters, MACs and bytes; students come close to the lower one on parameters.
