@@ -195,6 +195,7 @@ def restore_on_policy(agent: BaseAlgorithm, path: Path) -> None:
 
 ALGORITHMS: dict[str, Algorithm] = {
     "reinforce": _Recurrent(Reinforce),
+    "reinforce-paper": _Recurrent(Reinforce, {"n_epochs": 1, "ent_coef": 0.0, "normalize_advantage": False}),
     "actor-critic": _Recurrent(ActorCritic),
     "a2c": _OnPolicy(A2C, {"learning_rate": 0.001, "normalize_advantage": True}),
     "ppo": _OnPolicy(PPO, {"learning_rate": 0.001}),

@@ -215,9 +215,9 @@ class ArchitectureCompression(PlannedSearch):
 
     def _starts(self, count: int) -> list[int]:
         """Which students to descend from: the best, and as many others again for what the best have missed."""
-        values = np.array([value for _, _, value in self.facts])
+        values = [(accuracy > 0, value) for accuracy, _, value in self.facts]  # relaxed limits reward who exceeds them, too
         _, distinct = np.unique(np.stack(self.plans), axis=0, return_index=True)
-        best = sorted(distinct, key=lambda index: -values[index])[: count - count // 2]
+        best = sorted(distinct, key=lambda index: values[index], reverse=True)[: count - count // 2]
         others = self.rng.choice(len(self.plans), count - len(best))
         return [int(index) for index in (*best, *others)]
 

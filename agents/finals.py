@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,26 @@ def finalists(history: Sequence[Episode], count: int) -> list[Episode]:
         )
     ]
     return sorted(front, key=lambda episode: (-episode.reward, episode.fingerprint))[:count]
+
+
+def by_final_limits(history: Sequence[Episode], search: Search) -> list[Episode]:
+    """The history with every student held to the limits that the end result must keep.
+
+    Stage 1 leaves `headroom` to stage 2, so what kept its limits may still exceed these.
+    """
+    if search.stages_alike:
+        return list(history)
+    return [replace(e, excess=max(e.excess, _excess(e, search))) if e.stage == 1 else e for e in history]
+
+
+def _excess(episode: Episode, search: Search) -> float:
+    """By how much a student of stage 1 exceeds those limits that are looser there: they are on nothing but sizes."""
+    if episode.reason:
+        return 0.0
+    student = episode.candidate(search.start).architecture
+    size = Evaluation.of(student, search.problem.architecture, accuracy=episode.accuracy, teacher_accuracy=1.0)
+    rows = set(search.limits.rows) - set(search.limits_in(1).rows)
+    return max(0.0, *(row.excess(size) for row in rows))
 
 
 TIE = 1e-3
@@ -92,8 +113,8 @@ class Finals:
             return last, {**parts, "student": self._searched(last)}
         candidates = {last.architecture.fingerprint: last}
         if self._search.finalists > 1:
-            eligible = [e for e in self._history if e.stage == max(found) or self._search.stages_alike]
-            tried = (self._candidate(episode, found) for episode in finalists(eligible, self._search.finalists))
+            history = by_final_limits(self._history, self._search)
+            tried = (self._candidate(episode, found) for episode in finalists(history, self._search.finalists))
             candidates = {candidate.architecture.fingerprint: candidate for candidate in tried} or candidates
         contest = [(each, self._evaluation(each, self._trained(each))) for each in candidates.values()]
         limits = self._search.limits

@@ -13,11 +13,12 @@ import tyro
 
 from agents.run_folder import read_start
 from agents.saving import read_agent
-from n2n_gym.architecture import FACTORS
+from n2n_gym.architecture import FACTORS, student_ranges
 from n2n_gym.candidate import Candidate
 from n2n_gym.constraints import Constraint, Constraints, relaxation
 from n2n_gym.datasets import load_dataset
 from n2n_gym.device import torch_device
+from n2n_gym.envs.layer_removal import RemovalStage
 from n2n_gym.envs.layer_shrink import ShrinkStage
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluators import check_workers
@@ -40,8 +41,8 @@ class Search:
     train_size: int | None = None
     """Number of training images; all by default."""
     agent: str = "reinforce"
-    """Who searches: reinforce, actor-critic, a2c, ppo, recurrent-ppo, maskable-ppo, random, evolution,
-    architecture-compression."""
+    """Who searches: reinforce, reinforce-paper (one plain step per update, no entropy bonus), actor-critic, a2c, ppo,
+    recurrent-ppo, maskable-ppo, random, evolution, architecture-compression."""
     policy: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """A saved policy to start from, such as runs/a/stage1.policy, maybe of another teacher; once for each stage."""
     stages: Literal["1", "2", "1+2"] = "1+2"
@@ -125,13 +126,13 @@ class Search:
             raise unknown("stages", self.stages, ("1", "2", "1+2"))
         if self.architecture is not None and self.stages != "2":
             raise InputError(f"architecture is where stage 2 starts from: it goes with stages 2, not {self.stages}")
-        if self.stages == "2":
-            _ = ShrinkStage(self.start.architecture)
+        first = ShrinkStage(self.start.architecture) if self.stages == "2" else RemovalStage(self.start.architecture)
         check_agent(self.agent, self.learning_rate)
         _ = self.policies
         reward_by_name(self.reward)
         relaxation(self.relaxation)
-        self.limits.check(self.problem)
+        self.limits.check(self.problem, student_ranges(self.problem.architecture))
+        self.limits_in(int(self.stages[0])).check(self.problem, first.ranges)
         search_recipe(self.recipe, self.problem.data)
         torch_device(self.device)
         dataset = load_dataset(self.dataset)

@@ -87,7 +87,7 @@ class PlannedSearch(EpisodicAlgorithm):
             seed=seed,
             supported_action_spaces=(spaces.Discrete,),
         )
-        self.best_return = -np.inf
+        self.best_keeps, self.best_return = False, -np.inf
         self._setup_model()
 
     def _setup_model(self) -> None:
@@ -105,10 +105,11 @@ class PlannedSearch(EpisodicAlgorithm):
 
     def observe(self, plans: Plans, returns: Sequence[float], infos: Sequence[dict[str, Any]]) -> None:
         """What the proposed episodes brought: their returns, and their last steps' infos."""
-        best = int(np.argmax(returns))
-        if returns[best] > self.best_return:
-            self.best_return = float(returns[best])
-            self.policy.plan.copy_(torch.as_tensor(plans[best]))
+        for plan, value, info in zip(plans, returns, infos, strict=True):
+            keeps = not info["reason"] and not info["violated"]  # while limits are relaxed, who exceeds them is rewarded too
+            if (keeps, value) > (self.best_keeps, self.best_return):
+                self.best_keeps, self.best_return = keeps, float(value)
+                self.policy.plan.copy_(torch.as_tensor(plan))
 
     def uniform(self, count: int) -> Plans:
         """Episodes of actions drawn uniformly among those with an effect, shape (count, decisions)."""
@@ -145,6 +146,7 @@ class PlannedSearch(EpisodicAlgorithm):
         settings = {
             "algorithm": type(self).__name__,
             "actions": self.masks.shape[1],
+            "best_keeps": self.best_keeps,
             "best_return": self.best_return if np.isfinite(self.best_return) else None,
             "num_timesteps": self.num_timesteps,
             "n_updates": self._n_updates,
@@ -172,6 +174,7 @@ class PlannedSearch(EpisodicAlgorithm):
         if tensors["plan"].shape != agent.policy.plan.shape:
             raise InputError(f"{path} plans {len(tensors['plan'])} decisions, the environment has {len(agent.masks)}")
         agent.policy.plan.copy_(tensors.pop("plan"))
+        agent.best_keeps = saved["best_keeps"]
         agent.best_return = -np.inf if saved["best_return"] is None else saved["best_return"]
         agent.num_timesteps = saved["num_timesteps"]
         agent._n_updates = saved["n_updates"]

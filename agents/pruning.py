@@ -85,7 +85,7 @@ def prune(
         global_pruning=True,
         pruning_ratio=0.99,
         iterative_steps=steps,
-        ignored_layers=[network.layers[-1]],
+        ignored_layers=[_classifier(network)],
     )
     generator = torch.Generator().manual_seed(seed)
     for step in range(1, steps + 1):
@@ -134,6 +134,12 @@ def rebuilt(network: Network) -> Network:
         copied = Network(described_by(network))
     copied.load_state_dict(network.state_dict())
     return copied.to(next(network.parameters()).device)
+
+
+def _classifier(network: Network) -> nn.Module:
+    """The layer whose outputs are the classes: the last that has filters or connections."""
+    pairs = zip(network.architecture.nodes, network.layers, strict=True)
+    return [module for node, module in pairs if node.layer.kind in (LayerKind.CONV, LayerKind.LINEAR)][-1]
 
 
 def _accumulate_gradients(network: Network, data: ImageData, batch_size: int, generator: torch.Generator) -> None:

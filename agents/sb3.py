@@ -110,7 +110,8 @@ class EncodedVecEnv(VecEnvWrapper):
 class PolicyUpdates(BaseCallback):
     """Tells the environments how many policy updates were done, for limits that tighten with them.
 
-    For the on-policy algorithms of Stable-Baselines3 and sb3-contrib; this package's own tell them themselves.
+    For the on-policy algorithms of Stable-Baselines3 and sb3-contrib; this package's own tell them themselves. It counts by
+    the model's `num_timesteps`: go on with a loaded model with `learn(..., reset_num_timesteps=False)`, or limits start over.
     """
 
     def _on_rollout_start(self) -> None:

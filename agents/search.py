@@ -11,7 +11,7 @@ from torch import get_num_threads
 from agents.algorithms import algorithm
 from agents.display import Display, shown_teacher
 from agents.embedding import ArchitectureCompression
-from agents.finals import Finals
+from agents.finals import Finals, by_final_limits
 from agents.options import Search
 from agents.recorder import Recorder
 from agents.report import draw_architectures, draw_curves
@@ -19,6 +19,7 @@ from agents.run_folder import HISTORY, RESULT, RunFolder, RunStart
 from agents.sb3 import BatchedVecEnv, PolicyUpdates
 from n2n_gym.architecture import shrink_decisions
 from n2n_gym.candidate import Candidate
+from n2n_gym.device import torch_device
 from n2n_gym.envs.base import Settings
 from n2n_gym.envs.layer_removal import RemovalStage
 from n2n_gym.envs.layer_shrink import ShrinkStage
@@ -165,13 +166,12 @@ class _Run:
             raise InputError(f"{path / HISTORY} lacks episodes that {path} has learned from; start another run")
 
     def _best(self, stage: int, start: Candidate) -> Candidate | None:
-        episodes = [e for e in self.history if not e.reason and (e.stage == stage or self.search.stages_alike)]
+        history = by_final_limits(self.history, self.search) if stage == 2 else self.history
+        episodes = [episode for episode in history if not episode.reason]
         best = max(episodes, key=lambda episode: (-episode.excess, episode.reward), default=None)
         if best is None:
             return None
-        if best.stage < stage:
-            return start  # nothing that stage 2 saw is better than what it started from
-        return best.candidate(start)
+        return best.candidate(start)  # maybe what stage 2 started from, or another one of stage 1
 
     def _finish(self, teacher: Teacher, found: dict[int, Candidate]) -> dict[str, Any]:
         parts: dict[str, dict[str, Any] | None] = {"student": None}
@@ -206,6 +206,7 @@ class _Run:
                 "recipe": self.search.recipe,
             },
             "seed": self.search.seed,
+            "device": str(torch_device(self.search.device)),
             "configuration": self.search.configuration,
             "versions": library_versions("gymnasium", "stable-baselines3"),
             "threads": get_num_threads(),

@@ -101,7 +101,7 @@ def test_a_misspelt_limit_is_said(text, message):
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ("parameters<=100", "no student can keep parameters<=100: parameters is always at least 130"),
+        ("parameters<=649", "no student can keep parameters<=649: parameters is always at least 650"),
         ("accuracy>=1.01", "accuracy is always at most 1"),
         ("activation_bytes<=255", "activation_bytes is always at least"),
         ("macs<=600", "macs is always at least"),
@@ -144,6 +144,30 @@ def test_limits_are_compatible_where_a_linear_programme_says_so(rows, highs):
     assert _compatible(constraints, ranges) == (programme.status == 0)
 
 
+def test_many_limits_take_no_time_to_check():
+    pairs = [(i, j) for i in range(10) for j in range(10) if i != j]
+    near = [Constraint.of({f"class_accuracy[{i}]": 1, f"class_accuracy[{j}]": -1}, at_most=0.1) for i, j in pairs]
+    gym.make("N2N/LayerRemoval-v0", constraints=near)
+    far = Constraint.of({"class_accuracy[0]": -1, "class_accuracy[9]": 1}, at_most=-0.2)
+    with pytest.raises(InputError, match="no student can keep all of"):
+        gym.make("N2N/LayerRemoval-v0", constraints=[*near, far])
+
+
+@pytest.mark.parametrize(
+    ("limit", "possible", "impossible"),
+    [
+        ("macs<=10000", "N2N/LayerShrink-v0", "N2N/LayerRemoval-v0"),
+        ("parameters<=640", "N2N/LayerShrink-v0", "N2N/LayerRemoval-v0"),
+    ],
+)
+def test_what_one_stage_cannot_reach_the_other_may(limit, possible, impossible):
+    gym.make(possible, constraints=limit)
+    with pytest.raises(InputError, match=f"no student can keep {limit}"):
+        gym.make(impossible, constraints=limit)
+    with pytest.raises(InputError, match="no student can keep parameters<=600"):
+        gym.make(possible, constraints="parameters<=600")  # only both stages together reach so few
+
+
 def test_only_what_shrinking_makes_smaller_is_loosened():
     texts = ["parameters<=1000", "parameters + 0.1*macs<=5000", "accuracy>=0.5", "latency_ms<=2", "parameters>=10"]
     limits = Constraints.parse(texts)
@@ -173,14 +197,19 @@ def test_from_a_file(tmp_path):
 @pytest.mark.parametrize("name", ["conv4", "vgg11", "resnet18"])
 def test_no_student_is_smaller_than_the_smallest(name):
     teacher = network(name, (3, 32, 32), 10, width=0.5)
-    bounds = student_ranges(teacher)
     rng = np.random.default_rng(0)
     for share in (0.5, 0.9, 1.0) * 5:
-        student = apply_removals(teacher, (rng.random(len(removal_decisions(teacher))) < share).astype(int).tolist())
-        student = apply_shrinkages(student, [0] * len(shrink_decisions(student)))
-        if student.verdict(teacher).feasible:
-            for quantity, (low, high) in bounds.items():
-                assert low <= getattr(student, quantity) <= high
+        removed = apply_removals(teacher, (rng.random(len(removal_decisions(teacher))) < share).astype(int).tolist())
+        both = apply_shrinkages(removed, [0] * len(shrink_decisions(removed)))
+        shrunk = apply_shrinkages(teacher, rng.integers(0, 10, len(shrink_decisions(teacher))).tolist())
+        for student, stages in (
+            (removed, {"shrinkage": False}),
+            (both, {}),
+            (shrunk, {"removal": False}),
+        ):
+            if student.verdict(teacher).feasible:
+                for quantity, (low, high) in student_ranges(teacher, **stages).items():
+                    assert low <= getattr(student, quantity) <= high
 
 
 def test_epsilon_is_the_authors_by_default():

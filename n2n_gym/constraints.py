@@ -12,7 +12,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Self
 
-from n2n_gym.architecture import SIZES, student_ranges
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluators.base import Evaluation
 from n2n_gym.files import read_json
@@ -38,6 +37,9 @@ QUANTITIES: dict[str, Callable[[Evaluation], float]] = {
 """What can be limited, and where an evaluation has it; `class_accuracy[i]` besides."""
 
 CLASS_ACCURACY = "class_accuracy"
+
+SHRINKING = ("parameters", "macs", "model_bytes")
+"""What grows with the square of a network's filters: halving them all divides it by four."""
 
 SHORTEST_MS = 1e-6
 _RANGES: dict[str, Range] = {
@@ -159,9 +161,9 @@ class Constraint:
         return (total - self.bound) / max(abs(self.bound), 1e-12)
 
     @property
-    def limits_size(self) -> bool:
-        """Whether it says how large students may be at most, and nothing else."""
-        return all(quantity.name in SIZES and weight >= 0 for quantity, weight in self.coefficients)
+    def limits_what_shrinks(self) -> bool:
+        """Whether it is an upper limit on `SHRINKING` quantities, and on nothing else."""
+        return all(quantity.name in SHRINKING and weight >= 0 for quantity, weight in self.coefficients)
 
     def times(self, factor: float) -> Self:
         """The same limit with another bound."""
@@ -220,18 +222,19 @@ class Constraints:
         return Quantity("latency_ms") in self.quantities
 
     def loosened(self, factor: float) -> Self:
-        """The same limits, but sizes may be so many times as large: what a student must keep that is still to be shrunk."""
-        return type(self)(tuple(row.times(factor) if row.limits_size else row for row in self.rows))
+        """The limits of students that are still to be shrunk: `SHRINKING` quantities may be so many times as large."""
+        return type(self)(tuple(row.times(factor) if row.limits_what_shrinks else row for row in self.rows))
 
     def violated(self, evaluation: Evaluation) -> tuple[Constraint, ...]:
         """The limits that a student does not keep."""
         return tuple(row for row in self.rows if row.excess(evaluation) > 0)
 
-    def check(self, problem: Problem) -> None:
+    def check(self, problem: Problem, ranges: Mapping[str, Range]) -> None:
         """Refuse limits that no student can keep.
 
         Args:
             problem: Whose students they are for.
+            ranges: Between what the students' sizes lie, from `student_ranges`.
 
         Raises:
             InputError: If a class does not exist, or a limit cannot be kept, alone or beside the others.
@@ -239,12 +242,14 @@ class Constraints:
         if not self:
             return
         classes = problem.data.classes
-        ranges = student_ranges(problem.architecture)
         possible: dict[Quantity, Range] = {}
         for quantity in self.quantities:
             if quantity.index is not None and quantity.index >= classes:
                 raise InputError(f"{quantity}: there are classes 0 to {classes - 1}")
             possible[quantity] = ranges.get(quantity.name, _RANGES.get(quantity.name, (0.0, math.inf)))
+        if (parameters := Quantity("parameters")) in possible:  # a student is smaller than its teacher
+            low, high = possible[parameters]
+            possible[parameters] = (low, min(high, problem.architecture.parameters - 1))
         for row in self.rows:
             self._check_row(row, possible)
             if len(row.coefficients) == 1:  # what the others must be compatible with
@@ -273,6 +278,13 @@ class Constraints:
         return "; ".join(map(str, self.rows))
 
 
+Inequality = tuple[dict[Quantity, Fraction], Fraction]
+"""Weights and what the weighted sum may be at most."""
+
+MOST_INEQUALITIES = 5_000
+"""Beyond so many, no further proof is tried that limits contradict each other."""
+
+
 def _compatible(rows: Sequence[Constraint], ranges: Mapping[Quantity, Range]) -> bool:
     """Whether some point of the ranges keeps all rows: Fourier and Motzkin's elimination, the rarest quantity first."""
     mentions = Counter(quantity for row in rows for quantity, _ in row.coefficients)
@@ -284,14 +296,37 @@ def _compatible(rows: Sequence[Constraint], ranges: Mapping[Quantity, Range]) ->
         if high < math.inf:
             system.append(({quantity: Fraction(1)}, Fraction(high)))
     for quantity in quantities:
-        over = [(weights, bound) for weights, bound in system if weights.get(quantity, 0) > 0]
-        under = [(weights, bound) for weights, bound in system if weights.get(quantity, 0) < 0]
-        system = [(weights, bound) for weights, bound in system if not weights.get(quantity, 0)]
-        for (upper, upper_bound), (lower, lower_bound) in product(over, under):  # what lies between them must not be empty
-            a, b = 1 / upper[quantity], -1 / lower[quantity]
-            weights = {q: a * upper.get(q, 0) + b * lower.get(q, 0) for q in upper.keys() | lower.keys()}
-            system.append((weights, a * upper_bound + b * lower_bound))
-    return all(bound >= 0 for _, bound in system)
+        system = _without(quantity, _tightest(system))
+        if any(not weights and bound < 0 for weights, bound in system):
+            return False
+        if len(system) > MOST_INEQUALITIES:
+            return True
+    return True
+
+
+def _without(quantity: Quantity, system: Iterable[Inequality]) -> list[Inequality]:
+    """What the inequalities say of the other quantities: whatever is below this one is below whatever is above it."""
+    over: list[Inequality] = []
+    under: list[Inequality] = []
+    rest: list[Inequality] = []
+    for weights, bound in system:
+        weight = weights.get(quantity, 0)
+        (over if weight > 0 else under if weight < 0 else rest).append((weights, bound))
+    for (upper, upper_bound), (lower, lower_bound) in product(over, under):
+        a, b = 1 / upper[quantity], -1 / lower[quantity]
+        sums = {q: a * upper.get(q, 0) + b * lower.get(q, 0) for q in upper.keys() | lower.keys()}
+        rest.append(({q: weight for q, weight in sums.items() if weight}, a * upper_bound + b * lower_bound))
+    return rest
+
+
+def _tightest(system: Iterable[Inequality]) -> list[Inequality]:
+    """The inequalities without those that another one with the same weights makes superfluous."""
+    least: dict[tuple[tuple[Quantity, Fraction], ...], Fraction] = {}
+    for weights, bound in system:
+        scale = max(map(abs, weights.values()), default=Fraction(1))
+        key = tuple(sorted((quantity, weight / scale) for quantity, weight in weights.items()))
+        least[key] = min(bound / scale, least.get(key, bound / scale))
+    return [(dict(key), bound) for key, bound in least.items()]
 
 
 @dataclass(frozen=True)

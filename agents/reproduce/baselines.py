@@ -48,9 +48,14 @@ def best_pruned(lab: Lab, problem: Problem, limits: Limits) -> dict[str, Any]:
                 _prune(teacher, data, problem, limits, attempt, seed)
             facts = _facts(attempt)
             lab.display.update(seed + 1, f"{facts['parameters']:,} parameters, val {facts['val_accuracy']:.2%}")
-        test_saved(max(attempts, key=lambda attempt: _facts(attempt)["val_accuracy"]), tested, data)
+        test_saved(max(attempts, key=lambda attempt: _rank(_facts(attempt), problem)), tested, data)
     kept = [{name: _facts(attempt)[name] for name in ("parameters", "val_accuracy")} for attempt in attempts]
     return {**load_checkpoint(tested).facts, "attempts": kept}
+
+
+def _rank(facts: dict[str, Any], problem: Problem) -> tuple[bool, float]:
+    """The most accurate, but not the teacher itself, which is left where the first step went too far."""
+    return facts["parameters"] < problem.architecture.parameters, facts["val_accuracy"]
 
 
 def _prune(teacher: Network, data: ImageData, problem: Problem, limits: Limits, folder: Path, seed: int) -> None:

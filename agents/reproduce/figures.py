@@ -14,8 +14,8 @@ from agents.pictures import new_figure, open_frame, save_figure
 from agents.report import draw_curves
 from agents.reproduce.document import Document
 from agents.reproduce.lab import Lab
-from agents.reproduce.paper import TABLE_1, TABLE_5
-from agents.reproduce.tables import compression_run, jsonable, transfer
+from agents.reproduce.paper import REWARDS, TABLE_1, TABLE_5
+from agents.reproduce.tables import ONE_RUN, compression_run, jsonable, transfer
 from n2n_gym.evaluators.base import Evaluation
 from n2n_gym.rewards import naive_reward, paper_reward
 
@@ -37,7 +37,8 @@ def search_figure(number: int, networks: Sequence[tuple[str, str]]) -> Callable[
 
     def draw(lab: Lab) -> Document:
         title = f"Figure {number}: student learning on {networks[0][1]}"
-        document = Document(title, ("network", "stage", "mean reward, first updates", "last updates", "best"))
+        columns = ("network", "stage", "mean reward, first updates", "last updates", "best")
+        document = Document(title, columns, notes=[ONE_RUN])
         for teacher, dataset in networks:
             name = f"{dataset}, {teacher}"
             if not lab.available(dataset, name, document):
@@ -68,7 +69,10 @@ def agents_figure(number: int, teacher: str, dataset: str, *others: str) -> Call
         *others: Further agents.
     """
     title = f"Figure {number}: actor-critic and REINFORCE on {dataset}"
-    kinds = {name: {"agent": name} for name in ("actor-critic", "reinforce", "random", *others)}
+    kinds: dict[str, dict[str, Any]] = {name: {"agent": name} for name in ("actor-critic", "random", *others)}
+    kinds = {"reinforce": {}, **kinds}
+    if "architecture-compression" in kinds:  # it learns from what a store holds: with the others' students it had more to see
+        kinds["architecture-compression"]["store"] = None
     return lambda lab: _compared(lab, number, title, teacher, dataset, kinds)
 
 
@@ -111,9 +115,9 @@ def _compared(lab: Lab, number: int, title: str, teacher: str, dataset: str, kin
 
 def figure10(lab: Lab) -> Document:
     """Rewards of pre-trained policies and of policies from scratch."""
-    document = Document("Figure 10: transfer learning", ("transfer", "reward, pre-trained", "scratch", "difference"))
+    document = Document("Figure 10: transfer learning", ("transfer", "reward, pre-trained", "scratch", "difference", "paper"))
     panels: dict[str, dict[str, Curves]] = {}
-    for source, target in TABLE_5:
+    for (source, target), reported in TABLE_5.items():
         name = f"{source} to {target}"
         if not lab.available("cifar10", name, document):
             continue
@@ -121,7 +125,8 @@ def figure10(lab: Lab) -> Document:
         panels[name] = summary["curves"]
         document.data[name] = jsonable(summary)
         reward = summary["reward"]
-        document.rows.append((name, str(reward["pretrained"]), str(reward["scratch"]), str(reward["difference"])))
+        measured = (str(reward[kind]) for kind in ("pretrained", "scratch", "difference"))
+        document.rows.append((name, *measured, ", ".join(map(str, reported["reward"]))))
     if panels:
         draw_lines(lab.folder / "figure10.png", panels)
     return document
@@ -131,7 +136,9 @@ def figure13(lab: Lab) -> Document:
     """The naive reward and the paper's over accuracy and compression."""
     steps = np.linspace(0.0, 1.0, 101)
     figure = new_figure(9, 3.8)
-    document = Document("Figure 13: reward manifold", ("relative accuracy", "compression", "naive", "ours"))
+    document = Document(
+        "Figure 13: reward manifold", ("relative accuracy", "compression", "naive", "ours", "paper: naive, ours")
+    )
     for axes, (name, reward) in zip(figure.subplots(1, 2), (("naive", naive_reward), ("ours", paper_reward)), strict=True):
         surface = [[reward(_evaluation(accuracy, compression)) for compression in steps] for accuracy in steps]
         lines = axes.contourf(steps, steps, surface, levels=np.linspace(0, 1, 21), cmap="viridis")
@@ -139,10 +146,10 @@ def figure13(lab: Lab) -> Document:
         figure.colorbar(lines, ax=axes)
         document.data[name] = {"accuracy_by_compression": surface}
     save_figure(figure, lab.folder / "figure13.png")
-    for accuracy, compression in ((1.0, 0.25), (0.25, 1.0)):
+    for accuracy, compression, theirs in REWARDS:
         evaluation = _evaluation(accuracy, compression)
         cells = (accuracy, compression, naive_reward(evaluation), paper_reward(evaluation))
-        document.rows.append(tuple(f"{cell:.4f}" for cell in cells))
+        document.rows.append((*(f"{cell:.4f}" for cell in cells), ", ".join(map(str, theirs))))
     document.notes.append("The two rows are appendix 11.1's cases; the paper's text has their rewards the wrong way round.")
     return document
 

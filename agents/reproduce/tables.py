@@ -14,11 +14,12 @@ from agents.reproduce.paper import TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5, 
 from n2n_gym.problem import Problem
 
 COMPARISON = ("network", "accuracy", "parameters", "ratio", "paper: accuracy", "parameters", "ratio")
+ONE_RUN = "One run of each search, seed 0."
 
 
 def compression_run(lab: Lab, row: Compression) -> Run:
     """The run behind a row of table 1 and its figure."""
-    return lab.compress(f"{row.teacher}-{row.dataset}", row.teacher, row.dataset, stages=row.stages)
+    return lab.compress(f"{row.teacher}-{row.dataset}", row.teacher, row.dataset)
 
 
 def _cells(name: str, part: dict[str, Any], reported: Reported | None) -> tuple[str, ...]:
@@ -31,7 +32,7 @@ def _cells(name: str, part: dict[str, Any], reported: Reported | None) -> tuple[
 
 def table1(lab: Lab) -> Document:
     """Summary of compression results."""
-    document = Document("Table 1: summary of compression results", COMPARISON)
+    document = Document("Table 1: summary of compression results", COMPARISON, notes=[ONE_RUN])
     titles = {"teacher": "teacher", "stage1": "stage 1", "student": "stage 1 + 2"}
     for row in TABLE_1:
         name = f"{row.dataset}, {row.teacher}"
@@ -48,7 +49,7 @@ def table1(lab: Lab) -> Document:
 def table2(lab: Lab) -> Document:
     """Pruning as a baseline."""
     check_installed()
-    document = Document("Table 2: pruning", COMPARISON)
+    document = Document("Table 2: pruning", COMPARISON, notes=[ONE_RUN])
     for (dataset, teacher_name), reported in TABLE_2.items():
         name = f"{dataset}, {teacher_name}"
         if not lab.available(dataset, name, document):
@@ -77,7 +78,7 @@ def table2(lab: Lab) -> Document:
 
 def table3(lab: Lab) -> Document:
     """Knowledge distillation into hand-designed networks."""
-    document = Document("Table 3: knowledge distillation with hand-designed models", COMPARISON)
+    document = Document("Table 3: knowledge distillation with hand-designed models", COMPARISON, notes=[ONE_RUN])
     for dataset in dict.fromkeys(dataset for dataset, _ in TABLE_3):
         if not lab.available(dataset, dataset, document):
             continue
@@ -99,7 +100,7 @@ def table3(lab: Lab) -> Document:
 
 def table4(lab: Lab) -> Document:
     """Compression under a limit on the parameters."""
-    document = Document("Table 4: compression with size constraints", ("limit", *COMPARISON))
+    document = Document("Table 4: compression with size constraints", ("limit", *COMPARISON), notes=[ONE_RUN])
     for (dataset, teacher_name), reported in TABLE_4.items():
         name = f"{dataset}, {teacher_name}"
         limited = lab.scale.limited[teacher_name]
@@ -114,20 +115,21 @@ def table4(lab: Lab) -> Document:
             iterations=iterations,
             constraint=(f"parameters<={limited.parameters}",),
         )
-        last = [episode for episode in run.history if episode.stage == 2 and episode.iteration >= iterations - 20]
-        kept = sum(not episode.reason and episode.excess == 0 for episode in last) / max(len(last), 1)
+        last = [episode for episode in run.history if episode.iteration >= iterations - 20]
+        feasible = [[not e.reason and e.excess == 0 for e in last if e.stage == stage] for stage in (1, 2)]
+        kept = [sum(each) / max(len(each), 1) for each in feasible]
         document.data[name] = {
             **run.result,
             "limit": limited.parameters,
-            "feasible_in_the_last_20_updates": kept,
+            "feasible_in_the_last_20_updates": {"stage1": kept[0], "stage2": kept[1]},
             "paper": asdict(reported),
         }
         teacher, student = run.result["teacher"], run.result["student"]
         document.rows.append(("-", *_cells(f"{name}, teacher", teacher, None)))
         document.rows.append((f"{limited.parameters:,}", *_cells(f"{name}, student", student, reported)))
         document.notes.append(
-            f"{name}: filters x {limited.width:g}, {iterations} policy updates a stage, in stage 1 four times the limit; "
-            f"{kept:.0%} of the students of stage 2's last 20 updates keep the limit."
+            f"{name}: filters x {limited.width:g}, {iterations} policy updates a stage. In stage 2, {kept[1]:.0%} of the "
+            f"students of the last 20 updates keep the limit; in stage 1, {kept[0]:.0%} keep its own, four times as large."
         )
     return document
 
@@ -145,8 +147,9 @@ def transfer(lab: Lab, source: str, target: str, dataset: str) -> dict[str, Any]
         dataset: Their data set.
 
     Returns:
-        Intervals over the seeds of `reward`, `compression` and `accuracy` over the first policy updates, `pretrained`,
-        `scratch` and their paired `difference`; and the `curves` of figure 10.
+        Intervals over the seeds of `reward`, `compression` and `accuracy` over the first policy updates (the last two of the
+        students that are not degenerate), `pretrained`, `scratch` and their paired `difference`; and the `curves` of
+        figure 10.
     """
     updates = lab.scale.first_updates
     runs: dict[str, list[Run]] = {"pretrained": [], "scratch": []}
@@ -163,7 +166,7 @@ def transfer(lab: Lab, source: str, target: str, dataset: str) -> dict[str, Any]
         )
     summary: dict[str, Any] = {}
     for quantity in ("reward", "compression", "accuracy"):
-        means = {kind: [float(run.curve(quantity).mean()) for run in each] for kind, each in runs.items()}
+        means = {kind: [run.mean(quantity) for run in each] for kind, each in runs.items()}
         differences = [a - b for a, b in zip(means["pretrained"], means["scratch"], strict=True)]
         intervals = {kind: Interval.of(values) for kind, values in means.items()}
         summary[quantity] = {**intervals, "difference": Interval.of(differences)}
@@ -181,13 +184,13 @@ def table5(lab: Lab) -> Document:
         document.data[f"{source} to {target}"] = {**jsonable(summary), "paper": reported}
         for quantity in ("reward", "compression", "accuracy"):
             measured = summary[quantity]
-            paper = ", ".join(f"{value:g}{'%' * (quantity == 'accuracy')}" for value in reported.get(quantity, ())) or "-"
+            paper = ", ".join(f"{value:g}{'%' * (quantity != 'reward')}" for value in reported.get(quantity, ())) or "-"
             cells = (str(measured[kind]) for kind in ("pretrained", "scratch", "difference"))
             document.rows.append((f"{source} to {target}", quantity, *cells, paper))
     document.notes.append(
         f"Means over {lab.scale.transfer_seeds} seeds, 95% intervals in parentheses; differences are paired by seed."
     )
-    document.notes.append("A degenerate student counts with its reward of -1, and with accuracy 0.")
+    document.notes.append("A degenerate student counts with its reward of -1; compression and accuracy are the others' means.")
     return document
 
 

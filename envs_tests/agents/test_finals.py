@@ -1,8 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agents.finals import TIE, finalists, winner
+from agents.finals import TIE, by_final_limits, finalists, winner
+from agents.options import Search
 from agents.run_folder import Episode
 from agents.search import compress
 from agents.student import load_student
@@ -45,6 +47,21 @@ def test_finalists_keep_the_limits_if_any_student_does():
     history[1] = episode("over too", 0.90, 500, 0.9, excess=0.1)
     assert names(history, 3) == ["over too"]
     assert names([episode("broken", 0.0, 1, -1.0, reason="diverged")], 3) == []
+
+
+def test_students_of_stage_1_are_held_to_the_limits_of_the_end():
+    search = Search(teacher="conv4", dataset="digits", constraint=("parameters<=30000", "accuracy>=0.5"))
+    least, most = "1" * 16, "0" * 16  # every layer removed that can be, and none
+    history = [
+        replace(episode(name, 0.9, 0, 0.9, excess=excess), stage=stage, actions=actions)
+        for name, actions, stage, excess in (("a", least, 1, 0.0), ("b", most, 1, 0.0), ("c", most, 1, 5.0), ("d", "", 2, 0.1))
+    ]
+    held = by_final_limits(history, search)
+    assert held[0].excess == 0
+    assert held[1].excess == pytest.approx(search.problem.architecture.parameters / 30_000 - 1)
+    assert held[2].excess == 5.0
+    assert held[3] == history[3]
+    assert by_final_limits(history, replace(search, headroom=1)) == history
 
 
 def test_the_best_finalist_by_validation_is_the_student_and_its_test_images_are_read_once(settings, monkeypatch):

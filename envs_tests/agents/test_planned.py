@@ -137,3 +137,29 @@ def test_bad_files_are_said(tmp_path):
         RandomSearch.load(tmp_path / "c.policy", vector())
     with pytest.raises(ValueError, match="sample_size"):
         RegularizedEvolution(vector(), population_size=3, sample_size=4)
+
+
+@EACH
+def test_the_plan_keeps_the_limits_although_relaxed_ones_reward_who_does_not(algorithm, tmp_path):
+    env = vector()
+    agent = algorithm(env, seed=0)
+    over = {"reason": "", "violated": "parameters<=9", "accuracy": 0.9, "compression": 0.5}
+    kept, broken = {**over, "violated": ""}, {**over, "violated": "", "reason": "diverged"}
+    plans = agent.uniform(5)
+    agent.observe(plans[:3], [0.7, 0.9, -1.0], [over, over, broken])
+    assert agent.policy.plan.tolist() == plans[1].tolist()
+    agent.observe(plans[3:], [0.6, 0.95], [kept, over])
+    assert agent.policy.plan.tolist() == plans[3].tolist()
+    agent.save(tmp_path / "agent")
+    loaded = algorithm.load(tmp_path / "agent", env)
+    loaded.observe(plans[:1], [0.99], [over])
+    assert loaded.policy.plan.tolist() == plans[3].tolist()
+
+
+def test_the_embedding_starts_from_students_that_keep_the_limits():
+    agent = ArchitectureCompression(vector(), seed=0)
+    plans = agent.uniform(8)
+    facts = {"reason": "", "accuracy": 0.9, "compression": 0.5}
+    infos = [{**facts, "violated": "parameters<=9" if value > 0.5 else ""} for value in np.linspace(0.1, 0.8, 8)]
+    agent.observe(plans, np.linspace(0.1, 0.8, 8).tolist(), infos)
+    assert agent._starts(4)[:2] == [4, 3]

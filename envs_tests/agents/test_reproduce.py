@@ -2,12 +2,28 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
+import torch
 
+from agents.display import Display
 from agents.interval import Interval
+from agents.pruning import Limits
 from agents.reproduce import TARGETS, reproduce
+from agents.reproduce.baselines import _rank, best_pruned, distilled
+from agents.reproduce.lab import Lab, Run
 from agents.reproduce.paper import TABLE_1, TABLE_2, TABLE_3, TABLE_5
+from agents.run_folder import Episode
+from n2n_gym.evaluators.distillation import DistillationEvaluator
+from n2n_gym.models.checkpoint import load_checkpoint
+from n2n_gym.problem import Problem
+from n2n_gym.training import ImageData
+
+
+class KilledError(BaseException):
+    """Stops the program where a kill would."""
+
 
 PICTURES = {
     **{f"figure{n}": [f"figure{n}.png"] for n in (6, 7, 8, 9, 10, 13)},
@@ -23,7 +39,7 @@ ROWS = {
     "table3": len(TABLE_3) + 2 * 2,
     "table4": 4,
     "table5": 3 * len(TABLE_5),
-    "figure3": 3,
+    "figure3": 4,
     "figure10": 3,
     "figure13": 2,
 }
@@ -56,10 +72,68 @@ def test_results_hold_all_documents_in_the_papers_order(tmp_path):
 
 def test_a_second_call_runs_nothing_again(tmp_path, monkeypatch):
     first = reproduce("figure6", scale="tiny", out=str(tmp_path), device="cpu", workers=0)
-    from n2n_gym.evaluators.distillation import DistillationEvaluator
-
     monkeypatch.setattr(DistillationEvaluator, "train_student", None)
     assert reproduce("figure6", scale="tiny", out=str(tmp_path), device="cpu", workers=0).rows == first.rows
+
+
+def test_a_target_that_was_killed_goes_on_to_the_same_end(tmp_path, monkeypatch):
+    straight = reproduce("figure9", scale="tiny", out=str(tmp_path / "straight"), device="cpu", workers=0)
+    train_student, trained = DistillationEvaluator.train_student, []
+
+    def dies(self, student):
+        trained.append(student)
+        if len(trained) == 15:
+            raise KilledError
+        return train_student(self, student)
+
+    monkeypatch.setattr(DistillationEvaluator, "train_student", dies)
+    with pytest.raises(KilledError):
+        reproduce("figure9", scale="tiny", out=str(tmp_path / "killed"), device="cpu", workers=0)
+    assert not (tmp_path / "killed" / "figure9.md").exists()
+    resumed = reproduce("figure9", scale="tiny", out=str(tmp_path / "killed"), device="cpu", workers=0)
+    assert resumed.rows == straight.rows
+    again = [student.fingerprint for student in trained]
+    assert sorted(again)[:14] != again[:14]  # distinct students were trained
+    assert len(set(again)) >= len(again) - 1  # all but the one it died in are trained once
+
+
+def test_architecture_compression_learns_from_nobody_elses_students(tmp_path):
+    reproduce("figure6", scale="tiny", out=str(tmp_path), device="cpu", workers=0)
+    own = tmp_path / "runs" / "figure6-architecture-compression-s0"
+    assert (own / "evaluations.sqlite").exists()
+    assert not (tmp_path / "runs" / "figure6-random-s0" / "evaluations.sqlite").exists()
+
+
+def test_baselines_report_what_is_read_again(tmp_path):
+    with Display() as display:
+        lab = Lab("tiny", tmp_path, device="cpu", workers=0, display=display)
+        problem = Problem(**lab.problem("resnet18", "cifar10"))
+        for facts, folder in (
+            (distilled(lab, problem, "fitnet4"), tmp_path / "hand-designed"),
+            (best_pruned(lab, problem, Limits(0.0, problem.architecture.parameters // 2)), tmp_path / "pruned"),
+        ):
+            [tested] = folder.glob("*/tested")
+            network = load_checkpoint(tested).network
+            assert facts["parameters"] == sum(parameter.numel() for parameter in network.parameters())
+            data = ImageData.of(problem, torch.device("cpu"))
+            assert facts["test_accuracy"] == data.test_score(network).accuracy
+            assert facts["val_accuracy"] == data.validation_score(network).accuracy
+
+
+def test_of_pruned_networks_the_teacher_itself_is_reported_last():
+    problem = Problem("conv4", "digits")
+    whole = {"parameters": problem.architecture.parameters, "val_accuracy": 0.99}
+    pruned = [{"parameters": 1000, "val_accuracy": accuracy} for accuracy in (0.5, 0.6)]
+    assert max([whole, *pruned], key=lambda facts: _rank(facts, problem)) == pruned[1]
+
+
+def test_means_of_a_run_leave_degenerate_students_out_of_all_but_the_reward(tmp_path):
+    facts = {"rollout": 0, "actions": "", "fingerprint": "", "parameters": 0, "macs": 0, "excess": 0.0, "seconds": 0.0}
+    good = Episode(stage=1, iteration=0, accuracy=0.5, compression=0.75, reward=0.5, reason="", from_store=False, **facts)
+    bad = replace(good, accuracy=0.0, compression=1.0, reward=-1.0, reason="degenerate")
+    later = replace(good, stage=2, accuracy=0.9)
+    run = Run(tmp_path, {}, [good, bad, later])
+    assert (run.mean("reward"), run.mean("compression"), run.mean("accuracy")) == (-0.25, 0.75, 0.5)
 
 
 def test_intervals():

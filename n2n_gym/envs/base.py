@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -67,6 +67,11 @@ class Stage(ABC):
     @abstractmethod
     def describe(self, position: int, action: int) -> str:
         """What an action does at a position, in a word or two."""
+
+    @property
+    @abstractmethod
+    def ranges(self) -> Mapping[str, tuple[float, float]]:
+        """Between what the sizes of all students lie."""
 
     def removed(self, actions: Sequence[int]) -> frozenset[int]:
         """The layers of `base` that the first actions of an episode remove."""
@@ -185,8 +190,7 @@ class Settings:
     def __post_init__(self) -> None:
         reward_by_name(self.reward)
         search_recipe(self.recipe, self.problem.data)
-        self.limits.check(self.problem)
-        _ = self.schedule
+        _ = self.limits, self.schedule
         if isinstance(self.evaluator, str):
             check_evaluator(self.evaluator, self.workers)
         if isinstance(self.seed, str) and not (self.uses_table and self.seed in TABLE_SEEDS):
@@ -279,6 +283,7 @@ class Judge:
         self.update = 0
         self._reward: Reward = reward_by_name(settings.reward)
         self._settings = settings
+        settings.limits.check(settings.problem, stage.ranges)
         if settings.uses_table:
             _ = self.evaluator  # nothing is trained: what does not fit is said at once
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from n2n_gym.architecture import KEEP, REMOVE, Architecture, Variable, apply_removals, removal_decisions
+from n2n_gym.architecture import KEEP, REMOVE, Architecture, Variable, apply_removals, removal_decisions, student_ranges
 from n2n_gym.architecture.features import decision_rows
 from n2n_gym.envs.base import CompressionEnv, Settings, Stage
 from n2n_gym.envs.vector import CompressionVectorEnv
@@ -56,6 +56,10 @@ class RemovalStage(Stage):
     def describe(self, position: int, action: int) -> str:
         protected = not self.masks[position, REMOVE]
         return "protected" if protected else "removed" if action == REMOVE else "kept"
+
+    @property
+    def ranges(self) -> Mapping[str, tuple[float, float]]:
+        return student_ranges(self.base, shrinkage=False)
 
     def removed(self, actions: Sequence[int]) -> frozenset[int]:
         removals = (action == REMOVE and self.masks[i, REMOVE] for i, action in enumerate(actions))

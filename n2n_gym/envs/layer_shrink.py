@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from n2n_gym.architecture import FACTORS, Architecture, ShrinkDecision, apply_shrinkages, shrink, shrink_decisions
+from n2n_gym.architecture import (
+    FACTORS,
+    Architecture,
+    ShrinkDecision,
+    apply_shrinkages,
+    shrink,
+    shrink_decisions,
+    student_ranges,
+)
 from n2n_gym.architecture.features import decision_rows
 from n2n_gym.candidate import Candidate
 from n2n_gym.envs.base import CompressionEnv, Settings, Stage
@@ -61,6 +69,10 @@ class ShrinkStage(Stage):
 
     def describe(self, position: int, action: int) -> str:
         return f"x {FACTORS[action]:g}"
+
+    @property
+    def ranges(self) -> Mapping[str, tuple[float, float]]:
+        return student_ranges(self.base, removal=False)
 
     def resized(self, actions: Sequence[int]) -> Architecture:
         return shrink(self.base, {d: FACTORS[action] for d, action in zip(self._decisions, actions, strict=False)})

@@ -19,6 +19,9 @@ from n2n_gym.errors import by_name
 
 Vectors = npt.NDArray[np.float32]
 
+FARTHEST = 32.0
+"""No number of n lies more than sqrt(n - 1) standard deviations from their mean, and networks have up to 1,024 layers."""
+
 
 class Encoding(ABC):
     """Turns a compression environment's observation into one vector.
@@ -50,9 +53,8 @@ class Encoding(ABC):
 
     @property
     def space(self) -> spaces.Box:
-        """The space of a vector."""
-        bound = max(1.0, float(np.sqrt(self.decisions)))
-        return spaces.Box(-bound, bound, (self.size,), dtype=np.float32)
+        """The space of a vector; its bounds do not depend on the teacher, for Stable-Baselines3 compares them."""
+        return spaces.Box(-FARTHEST, FARTHEST, (self.size,), dtype=np.float32)
 
     def encode(self, observation: Observation) -> Vectors:
         """The vector of an observation, or of each of a batch of them."""
