@@ -18,11 +18,13 @@ from agents.parsing import Command, ProblemOptions, parse
 from agents.table_commands import TABLE_COMMANDS
 from n2n_gym import __version__
 from n2n_gym.errors import InputError, unknown
+from n2n_gym.memory import keep_freed_memory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, or 2 if the input is wrong."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    keep_freed_memory()
     try:
         return _dispatch(words)
     except InputError as error:

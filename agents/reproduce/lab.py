@@ -207,7 +207,8 @@ class Lab:
         try:
             load_dataset(self.scale.dataset or dataset)
         except InputError as error:
-            document.notes.append(f"{what} was not run: {error}")
+            self.display.say(str(error))
+            document.notes.append(f"{what} was not run: the data set was not to be had.")
             return False
         return True
 

@@ -13,6 +13,7 @@ from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.evaluators.base import OUT_OF_MEMORY, WORKER_DIED, Evaluation, WrappingEvaluator, dearest_first
 from n2n_gym.evaluators.distillation import DistillationEvaluator
+from n2n_gym.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from n2n_gym.models.teachers import Teacher
@@ -144,6 +145,7 @@ def _train(key: str, shipment: list[Any], student: Architecture) -> Evaluation:
     import ray
 
     if key not in _unpacked:
+        keep_freed_memory()
         shipped: _Shipment = ray.get(shipment[0])
         _unpacked.clear()
         _unpacked[key] = shipped.evaluator.equipped(shipped.teacher, shipped.data, bf16=shipped.bf16)

@@ -14,6 +14,7 @@ from multiprocessing.connection import wait
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.evaluators.base import WORKER_DIED, Evaluation, Evaluator, WrappingEvaluator, dearest_first
+from n2n_gym.memory import keep_freed_memory
 
 _evaluator: Evaluator  # in a worker process: what it trains students with
 
@@ -96,6 +97,7 @@ class WorkerEvaluator(WrappingEvaluator):
 def _start_worker(evaluator: Evaluator) -> None:
     global _evaluator
     _evaluator = evaluator
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
