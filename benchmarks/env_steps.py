@@ -11,17 +11,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import gymnasium as gym
 import numpy as np
 import tyro
 from report import Report
+from students import random_episodes
 
 from agents.benchmark.tasks import Task
 from n2n_gym.architecture import Architecture
 from n2n_gym.evaluators.base import Evaluation, Evaluator
+from n2n_gym.evaluators.table import TableEvaluator
 from n2n_gym.models.zoo import network
-from n2n_gym.table import table_names
+from n2n_gym.table import MEAN, Table, table_names
 
 DEPTHS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 
@@ -109,17 +112,18 @@ def whole_rate(envs: gym.vector.VectorEnv, seconds: float) -> float:
     return transitions / spent
 
 
-def episode_seconds(teacher: str) -> float:
-    """One whole removal episode without its evaluation."""
-    env = gym.make("N2N/LayerRemoval-v0", **settings(teacher)).unwrapped
+def episode_seconds(env: gym.Env, actions: list[int]) -> tuple[float, float]:
+    """One whole removal episode without its evaluation: seconds of all steps but the last, and of everything."""
     start = time.perf_counter()
     env.reset(seed=0)
-    over = False
-    step = 0
-    while not over:
-        _, _, over, _, _ = env.step(step % 5 == 0)
-        step += 1
-    return time.perf_counter() - start
+    for action in actions[:-1]:
+        env.step(action)
+    before_last = time.perf_counter()
+    _, _, over, _, info = env.step(actions[-1])
+    end = time.perf_counter()
+    assert over
+    assert not info["reason"]
+    return before_last - start, end - start
 
 
 def main(seconds: float = 1.0, repeats: int = 5, out: Path | None = None) -> None:
@@ -160,13 +164,62 @@ def main(seconds: float = 1.0, repeats: int = 5, out: Path | None = None) -> Non
             steps_per_second=values,
             times_cartpole=_ratios(values, rates["CartPole-v1"]),
         )
-    for teacher in DEPTHS:
-        times = [1000 * episode_seconds(teacher) for _ in range(repeats * 3)]
-        decisions = gym.make("N2N/LayerRemoval-v0", **settings(teacher)).unwrapped.stage.decisions
-        report.add(
-            f"episode, {teacher}, {decisions} decisions", episode_ms=times, ms_per_decision=[t / decisions for t in times]
-        )
+    _depths(report, repeats)
+    holds = {row["case"]: row for row in report.rows}
+    for stage in ("LayerRemoval", "LayerShrink"):
+        times = median(holds[f"{stage}, resnet18"]["times_cartpole"])
+        report.claim(f"{stage}: non-terminal steps against CartPole's", times, at_least=1)
+    report.claim(
+        "a vector of 64 against single steps",
+        median(holds["LayerRemoval, resnet18, vector of 64"]["times_single"]),
+        at_least=10,
+    )
+    for name in table_names():
+        rate = median(holds[f"table {name}, whole episodes, vector of 256"]["steps_per_second"])
+        report.claim(f"table {name}: transitions a second of a vector of 256", rate, at_least=1e6)
+        report.claim(f"table {name}: look-ups a second", look_ups(name, seconds), at_least=1e5)
     report.finish()
+
+
+def _depths(report: Report, repeats: int) -> None:
+    """Episodes of students that are not degenerate, by the depth of their teacher."""
+    lengths, milliseconds = [], []
+    for teacher in DEPTHS:
+        env = gym.make("N2N/LayerRemoval-v0", **settings(teacher)).unwrapped
+        episodes = random_episodes(env.stage, repeats * 3, share=0.1)
+        times = [episode_seconds(env, actions) for actions in episodes]
+        whole = [1000 * seconds for _, seconds in times]
+        decisions = env.stage.decisions
+        report.add(
+            f"episode, {teacher}, {decisions} decisions",
+            episode_ms=whole,
+            ms_per_decision=[each / decisions for each in whole],
+            steps_per_second=[(decisions - 1) / seconds for seconds, _ in times],
+        )
+        lengths.append(decisions)
+        milliseconds.append(median(whole))
+        if teacher == "resnet34":
+            report.claim("a ResNet-34 removal episode without its evaluation, ms", milliseconds[-1], at_most=5)
+    exponent = float(np.polyfit(np.log(lengths), np.log(milliseconds), 1)[0])
+    report.facts["episode_ms_grows_with_decisions_to_the"] = exponent
+    report.claim("growth of an episode's time with its decisions: exponent", exponent, at_most=1.15)
+
+
+def look_ups(name: str, seconds: float) -> float:
+    """Students that a table's evaluator finds in a second, by their episodes."""
+    evaluator = TableEvaluator(Table.load(name), MEAN)
+    rng = np.random.default_rng(0)
+    episodes = [tuple(row) for row in rng.integers(0, evaluator.table.shape, (4096, len(evaluator.table.shape))).tolist()]
+    found, end = 0, time.perf_counter() + seconds
+    start = time.perf_counter()
+    while time.perf_counter() < end:
+        evaluator.evaluate_episodes(_no_student, episodes, rng)
+        found += len(episodes)
+    return found / (time.perf_counter() - start)
+
+
+def _no_student(_actions: Sequence[int]) -> Architecture:
+    raise AssertionError("a table needs no student")
 
 
 def _ratios(values: list[float], others: list[float]) -> list[float]:

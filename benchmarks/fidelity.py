@@ -59,7 +59,10 @@ def main(
         if len(values) > 1:
             report.add(f"{name}: one seed and another", **correlation(values[0], values[1]), noise=noise(values))
     for one, other in combinations(rewards, 2):
-        report.add(f"{one} and {other}", **correlation(rewards[one].mean(0), rewards[other].mean(0)))
+        report.add(f"{one} and {other}, means over seeds", **correlation(rewards[one].mean(0), rewards[other].mean(0)))
+        report.add(f"{one} and {other}, one seed each", **correlation(rewards[one][0], rewards[other][-1]))
+    fast = correlation(rewards["paper"].mean(0), rewards["fast"].mean(0))
+    report.claim("fast and paper: Spearman's rho", fast["rho"], at_least=0.9)
     report.facts |= {
         "rewards": {name: values.tolist() for name, values in rewards.items()},
         "students": [student.to_json() for student in drawn],
@@ -81,11 +84,12 @@ def long_trainings(problem: Problem, students: list[Architecture], device: str) 
     where = torch_device(device)
     teacher = ready_teacher(problem, device=where)
     data = ImageData.of(problem, where)
-    logits = TeacherLogits(teacher.checkpoint.network.to(where), data)
+    recipe = final_recipe(problem.data)
+    logits = TeacherLogits(teacher.checkpoint.network.to(where), data, views=recipe.epochs)
     rewards = []
     for student in track(students, "to convergence"):
         torch.manual_seed(0)
-        outcome = train(Network(student).to(where), data, final_recipe(problem.data), seed=0, teacher=logits)
+        outcome = train(Network(student).to(where), data, recipe, seed=0, teacher=logits)
         evaluation = Evaluation.of(
             student,
             problem.architecture,

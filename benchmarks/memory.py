@@ -1,10 +1,12 @@
-"""Does memory grow as students go by? Resident memory of a process that trains one student after the other.
+"""Does memory grow as students go by? Resident memory of the process that asks, and of the workers that train.
 
 python benchmarks/memory.py [--students 500] [--every 25] [--out FILE]
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ def main(
     problem: tyro.conf.OmitArgPrefixes[Problem] = Problem(),  # noqa: B008  it cannot be changed
     students: int = 500,
     every: int = 25,
+    workers: int | None = None,
     out: Path | None = None,
 ) -> None:
     """Measure.
@@ -28,25 +31,32 @@ def main(
         problem: Teacher and data.
         students: How many are trained, all different.
         every: After how many memory is looked at.
+        workers: Processes that train; by default one per core. With 0 the process that asks trains.
         out: The JSON file.
     """
     report = Report(f"memory-{problem.name}", ("resident_mib", "peak_mib", "growth_kib_per_student"), out)
     drawn = random_students(problem.architecture, students)
-    resident = []
-    with make_evaluator(problem, device="cpu") as evaluator:
+    resident: list[list[float]] = []  # of this process, then of each worker
+    with make_evaluator(problem, device="cpu", workers=workers) as evaluator:
         for start in range(0, students, every):
-            evaluator.evaluate(drawn[start : start + every])
-            resident.append(_status("VmRSS"))
-            report.add(f"after {start + len(drawn[start : start + every])} students", resident_mib=resident[-1])
-    late = np.array(resident[len(resident) // 2 :])
+            batch = drawn[start : start + every]
+            evaluator.evaluate(batch)
+            processes = [os.getpid(), *(child.pid for child in multiprocessing.active_children())]
+            resident.append([_status(process, "VmRSS") for process in processes])
+            peak = max(_status(process, "VmHWM") for process in processes)
+            report.add(f"after {start + len(batch)} students", resident_mib=sum(resident[-1]), peak_mib=peak)
+    late = np.array([sum(each) for each in resident[len(resident) // 2 :]])
     slope = float(np.polyfit(np.arange(len(late)), late, 1)[0]) * 1024 / every if len(late) > 1 else 0.0
-    report.add("second half", resident_mib=late.tolist(), peak_mib=_status("VmHWM"), growth_kib_per_student=slope)
+    report.facts["resident_mib_of_each_process"] = resident
+    report.add("second half, all processes", resident_mib=late.tolist(), growth_kib_per_student=slope)
+    grown = late[-1] / late[0]
+    report.claim("resident memory at the end against half-way", float(grown), at_most=1.05)
     report.finish()
 
 
-def _status(name: str) -> float:
-    """A figure of this process's memory, in MiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+def _status(process: int | None, name: str) -> float:
+    """A figure of a process's memory, in MiB."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024
 
 

@@ -7,6 +7,7 @@ held-out images through the same loader.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -59,6 +60,9 @@ class ReferenceLoop:
         device: Where.
         epochs: Passes over the images.
         seed: Of initial weights and order of images.
+
+    Attributes:
+        test_seconds: Time that went into held-out images so far.
     """
 
     def __init__(
@@ -83,6 +87,7 @@ class ReferenceLoop:
         torch.manual_seed(seed)
         self.train_loader = DataLoader(pictures, batch_size, shuffle=True, num_workers=1)
         self.test_loader = DataLoader(held_out, batch_size, num_workers=1)
+        self.test_seconds = 0.0
 
     def evaluate(self, architectures: Sequence[Architecture]) -> list[float]:
         """Held-out accuracies of a rollout batch's students."""
@@ -102,8 +107,14 @@ class ReferenceLoop:
             self._test(students)
         return self._test(students)
 
-    @torch.no_grad()
     def _test(self, students: Sequence[nn.Module]) -> list[float]:
+        start = time.perf_counter()
+        accuracies = self._accuracies(students)
+        self.test_seconds += time.perf_counter() - start
+        return accuracies
+
+    @torch.no_grad()
+    def _accuracies(self, students: Sequence[nn.Module]) -> list[float]:
         correct = [0] * len(students)
         total = 0
         for student in students:

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.envs.layer_removal import RemovalStage
+from n2n_gym.evaluators.base import Evaluator
+
+
+def random_episodes(stage: RemovalStage, count: int, seed: int = 0, share: float = 0.5) -> list[list[int]]:
+    """Episodes that end with distinct students which are not degenerate.
+
+    Args:
+        stage: Whose decisions are drawn.
+        count: How many.
+        seed: Of the draws.
+        share: Of the layers that are removed.
+    """
+    rng = np.random.default_rng(seed)
+    found: dict[str, list[int]] = {}
+    while len(found) < count:
+        actions = ((rng.random(len(stage.masks)) < share) & stage.masks[:, 1]).astype(int).tolist()
+        student = stage.student(actions)
+        if student.verdict(stage.base).feasible:
+            found[student.fingerprint] = actions
+    return list(found.values())
 
 
 def random_students(teacher: Architecture, count: int, seed: int = 0) -> list[Architecture]:
@@ -16,12 +38,21 @@ def random_students(teacher: Architecture, count: int, seed: int = 0) -> list[Ar
         count: How many.
         seed: Of the draws.
     """
-    rng = np.random.default_rng(seed)
     stage = RemovalStage(teacher)
-    found: dict[str, Architecture] = {}
-    while len(found) < count:
-        actions = np.where(stage.masks, rng.random(stage.masks.shape), -1.0).argmax(1)
-        student = stage.student(actions.tolist())
-        if student.verdict(teacher).feasible:
-            found[student.fingerprint] = student
-    return list(found.values())
+    return [stage.student(actions) for actions in random_episodes(stage, count, seed)]
+
+
+def warm_up(evaluator: Evaluator, count: int, least_seconds: float = 15.0) -> None:
+    """Train students until every worker process has certainly read teacher and images and trained one.
+
+    Args:
+        evaluator: Whose workers start with their first student, some seconds after each other.
+        count: Students at a time.
+        least_seconds: Go on for so long.
+    """
+    start = time.perf_counter()
+    drawn = iter(random_students(evaluator.teacher, 1_000, seed=1))
+    while True:
+        evaluator.evaluate([next(drawn) for _ in range(count)])
+        if time.perf_counter() - start >= least_seconds:
+            return

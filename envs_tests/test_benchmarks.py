@@ -12,10 +12,10 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 TINY = {
     "env_steps": "--seconds 0.01 --repeats 1",
-    "evaluator_throughput": "--cases conv4-digits --students 2 --repeats 1 --workers 0",
+    "evaluator_throughput": "--cases conv4-digits --students 2 --repeats 1 --workers 0 --warm-seconds 0 --step-images 0",
     "fidelity": "--train-size 100 --width 0.25 --students 5 --seeds 2",
-    "memory": "--train-size 100 --width 0.25 --students 6 --every 2",
-    "scaling": "--workers 0 --batches 1 2 --images 100 200 --depths resnet18 --students 1 --repeats 1",
+    "memory": "--train-size 100 --width 0.25 --students 6 --every 2 --workers 0",
+    "scaling": "--workers 0 1 --batches 1 2 --images 100 200 --depths resnet18 --students 1 --repeats 1 --warm-seconds 0",
     "search_time": "--train-size 100 --width 0.25 --iterations 1 --seeds 1",
 }
 
@@ -36,5 +36,7 @@ def test_benchmark(name, tmp_path, own_home):
     written = json.loads(out.read_text())
     assert written["rows"]
     assert written["machine"]["cores"]
+    assert written["command"].startswith(f"python benchmarks/{name}.py")
+    assert str(tmp_path) not in out.read_text()  # no machine's folders
     for row in written["rows"]:
         assert len(row) > 1
