@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from n2n_gym.files import write_whole
 
@@ -21,8 +22,10 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def open_frame(axes: Axes, *, grid: Literal["major", "both"] = "major") -> None:
-    """Give axes a faint grid and take away the lines above and at the right."""
+def open_frame(axes: Axes, *, grid: Literal["major", "both"] = "major", counts: bool = False) -> None:
+    """Give axes a faint grid and take away the lines above and at the right; with `counts`, x has whole numbers only."""
+    if counts:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25, which=grid)
     axes.spines[["top", "right"]].set_visible(False)
 

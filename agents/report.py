@@ -68,7 +68,7 @@ def _draw_stage(axes: Axes, episodes: list[Episode]) -> None:
     lowest_reward = min(episode.reward for episode in episodes)
     axes.set_ylim(-1.05 if lowest_reward < 0 else 0, 1.05)
     axes.set_xlabel("iteration (policy update)")
-    open_frame(axes)
+    open_frame(axes, counts=True)
     axes.legend(loc="lower right", fontsize=8, ncols=3)
 
 

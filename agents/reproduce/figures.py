@@ -179,5 +179,5 @@ def _draw_panel(axes: Axes, title: str, lines: Mapping[str, Curves]) -> None:
         axes.plot(updates, values.mean(0), color=colour, label=name)
         axes.fill_between(updates, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
     axes.set(title=title, xlabel="iteration (policy update)", ylabel="mean reward")
-    open_frame(axes)
+    open_frame(axes, counts=True)
     axes.legend(fontsize=8)
