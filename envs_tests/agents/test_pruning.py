@@ -1,3 +1,4 @@
+import copy
 import sys
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import load_checkpoint, save_checkpoint
 from n2n_gym.models.zoo import network
 from n2n_gym.recipes import teacher_recipe
-from n2n_gym.training import ImageData, train
+from n2n_gym.training import ImageData, Outcome, Score, train
 
 
 @pytest.fixture(scope="module", params=["conv4", "resnet18"])
@@ -30,7 +31,7 @@ def test_the_pruned_network_is_what_it_says_when_it_is_loaded_again(trained, tmp
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     seen = []
     limits = Limits(accuracy=0.3, parameters=teacher.architecture.parameters // 8)
-    pruned = prune(teacher, data, limits, seed=0, steps=12, on_step=lambda *step: seen.append(step))
+    pruned = prune(teacher, data, limits, seed=0, steps=12, between=BETWEEN, on_step=lambda *step: seen.append(step))
     assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
     parameters = [step[1] for step in seen]
     assert parameters == sorted(parameters, reverse=True)
@@ -48,8 +49,25 @@ def test_the_pruned_network_is_what_it_says_when_it_is_loaded_again(trained, tmp
 def test_stops_before_the_accuracy_falls_below_the_limit(trained):
     teacher, data = trained
     floor = data.validation_score(teacher).accuracy - 0.1
-    pruned = prune(teacher, data, Limits(accuracy=floor, parameters=0), seed=0, steps=10)
+    pruned = prune(teacher, data, Limits(accuracy=floor, parameters=0), seed=0, steps=10, between=BETWEEN)
     assert data.validation_score(pruned).accuracy >= floor
+
+
+@pytest.mark.parametrize(("images", "epochs"), [(10_000, 1), (9_999, 2), (1_000, 10), (60, 10)])
+def test_few_images_are_seen_more_often_between_prunings(trained, monkeypatch, images, epochs):
+    teacher, data = trained
+    seen = []
+
+    def trains(network, data, recipe, *, seed):
+        seen.append(recipe)
+        return Outcome(Score(0.0), recipe.epochs)
+
+    monkeypatch.setattr("agents.pruning.train", trains)
+    few = copy.copy(data)
+    few.train_images = data.train_images[:1].expand(images, -1, -1, -1)
+    few.train_labels = data.train_labels[:1].expand(images)
+    prune(teacher, few, Limits(accuracy=0.5, parameters=0), seed=0)
+    assert seen == [replace(BETWEEN, epochs=epochs)]
 
 
 def test_where_nothing_may_go_the_teacher_stays(trained):
