@@ -144,7 +144,7 @@ def figure13(lab: Lab) -> Document:
         lines = axes.contourf(steps, steps, surface, levels=np.linspace(0, 1, 21), cmap="viridis")
         axes.set(title=f"{name} reward", xlabel="compression C", ylabel="relative accuracy A")
         figure.colorbar(lines, ax=axes)
-        document.data[name] = {"accuracy_by_compression": surface}
+        document.data[name] = {"reward_by_accuracy_and_compression": [row[::10] for row in surface[::10]], "step": 0.1}
     save_figure(figure, lab.folder / "figure13.png")
     for accuracy, compression, theirs in REWARDS:
         evaluation = _evaluation(accuracy, compression)
