@@ -14,6 +14,7 @@ from agents.options import Search
 from agents.run_folder import FINALISTS, Episode
 from agents.student import FinalTraining
 from n2n_gym.candidate import Candidate
+from n2n_gym.constraints import Constraints
 from n2n_gym.evaluators.base import Evaluation
 from n2n_gym.evaluators.latency import measured_latency
 from n2n_gym.files import part_of
@@ -55,17 +56,14 @@ def by_final_limits(history: Sequence[Episode], search: Search) -> list[Episode]
     """
     if search.stages_alike:
         return list(history)
-    return [replace(e, excess=max(e.excess, _excess(e, search))) if e.stage == 1 else e for e in history]
+    looser = Constraints(tuple(row for row in search.limits.rows if row.limits_what_shrinks))
 
+    def excess(episode: Episode) -> float:  # those limits are on nothing but sizes: what accuracy it has does not matter
+        student = episode.candidate(search.start).architecture
+        size = Evaluation.of(student, search.problem.architecture, accuracy=0.0, teacher_accuracy=1.0)
+        return max(episode.excess, looser.excess(size))
 
-def _excess(episode: Episode, search: Search) -> float:
-    """By how much a student of stage 1 exceeds those limits that are looser there: they are on nothing but sizes."""
-    if episode.reason:
-        return 0.0
-    student = episode.candidate(search.start).architecture
-    size = Evaluation.of(student, search.problem.architecture, accuracy=episode.accuracy, teacher_accuracy=1.0)
-    rows = set(search.limits.rows) - set(search.limits_in(1).rows)
-    return max(0.0, *(row.excess(size) for row in rows))
+    return [replace(e, excess=excess(e)) if e.stage == 1 and not e.reason else e for e in history]
 
 
 TIE = 1e-3

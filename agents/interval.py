@@ -45,7 +45,7 @@ class Interval:
         return {"mean": self.mean, "low": ends[0], "high": ends[1], "values": list(self.values)}
 
     def __str__(self) -> str:
-        return f"{self:.3f}"
+        return format(self)
 
     def __format__(self, numbers: str) -> str:
         mean, low, high = (format(number, numbers or ".3f") for number in (self.mean, self.low, self.high))

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import tyro
 
+from agents.parsing import ProblemOptions
 from agents.run_folder import read_start
 from agents.saving import read_agent
 from n2n_gym.architecture import FACTORS, student_ranges
@@ -23,23 +24,14 @@ from n2n_gym.envs.layer_shrink import ShrinkStage
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluators import check_workers
 from n2n_gym.evaluators.store import EvaluationStore
-from n2n_gym.problem import Problem
 from n2n_gym.recipes import search_recipe
 from n2n_gym.rewards import reward_by_name
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search:
+class Search(ProblemOptions):
     """What to compress, and how."""
 
-    teacher: str = "conv4"
-    """Network of the zoo (conv4, vgg11 ... vgg19, resnet18 ... resnet152), or an architecture's .json file."""
-    dataset: str = "digits"
-    """digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech256, or your own .npz file."""
-    width: float = 1.0
-    """Factor on the teacher's filters."""
-    train_size: int | None = None
-    """Number of training images; all by default."""
     agent: str = "reinforce"
     """Who searches: reinforce, reinforce-paper (one plain step per update, no entropy bonus), actor-critic, a2c, ppo,
     recurrent-ppo, maskable-ppo, random, evolution, architecture-compression."""
@@ -131,8 +123,9 @@ class Search:
         _ = self.policies
         reward_by_name(self.reward)
         relaxation(self.relaxation)
-        self.limits.check(self.problem, student_ranges(self.problem.architecture))
-        self.limits_in(int(self.stages[0])).check(self.problem, first.ranges)
+        if self.limits:
+            self.limits.check(self.problem, student_ranges(self.problem.architecture))
+            self.limits_in(int(self.stages[0])).check(self.problem, first.ranges)
         search_recipe(self.recipe, self.problem.data)
         torch_device(self.device)
         dataset = load_dataset(self.dataset)
@@ -140,11 +133,6 @@ class Search:
         _ = dataset.test  # what is wrong with it is said now, not when all is done
         if self.store is not None:
             EvaluationStore(Path(self.store).expanduser()).close()
-
-    @cached_property
-    def problem(self) -> Problem:
-        """Teacher and data."""
-        return Problem(self.teacher, self.dataset, self.width, self.train_size)
 
     @cached_property
     def limits(self) -> Constraints:

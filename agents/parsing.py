@@ -7,6 +7,7 @@ import io
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import tyro
@@ -32,15 +33,15 @@ class ProblemOptions:
     """Teacher and data, as options of a command."""
 
     teacher: str = "conv4"
-    """Network of the zoo, or an architecture's .json file."""
+    """Network of the zoo (conv4, vgg11 ... vgg19, resnet18 ... resnet152), or an architecture's .json file."""
     dataset: str = "digits"
-    """Data set by name, or your own .npz file."""
+    """digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech256, or your own .npz file."""
     width: float = 1.0
-    """Factor on the network's filters."""
+    """Factor on the teacher's filters."""
     train_size: int | None = None
     """Number of training images; all by default."""
 
-    @property
+    @cached_property
     def problem(self) -> Problem:
         """What they name."""
         from n2n_gym.problem import Problem  # not for --help

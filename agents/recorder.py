@@ -9,6 +9,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.display import Display
 from agents.run_folder import Episode, RunFolder
+from n2n_gym.constraints import Constraints
 from n2n_gym.envs.base import Finished
 
 
@@ -68,7 +69,7 @@ class Recorder(BaseCallback):
             macs=evaluation.macs,
             reward=finished.reward,
             reason=evaluation.reason,
-            excess=max((limit.excess(evaluation) for limit in finished.violated), default=0.0),
+            excess=Constraints(finished.violated).excess(evaluation),
             seconds=evaluation.seconds,
             from_store=evaluation.seconds > 0 and not trained_here,
         )

@@ -140,7 +140,7 @@ def measure(
                     tests[label].append((loops[label].test_seconds - before) / seconds[label][-1])
     report.facts[name] = {"context": context, "accuracy_of_each_student": accuracy}
     everyone = {label: np.concatenate(values) for label, values in accuracy.items()}
-    fastest = peaks["convolution, bfloat16" if context["bf16"] else "convolution, float32"]
+    fastest = convolution_rate(peaks, bf16=context["bf16"])
     for label, times in seconds.items():
         # forward and backward are 3 passes of 2 operations for each multiply-accumulate, looking at held-out images is one
         looks = held_out * (1 if label == "evaluator" else recipe.epochs + 1)
@@ -180,7 +180,7 @@ def training_share(report: Report, device: torch.device, peaks: dict[str, float]
     train(network, data, recipe, seed=0, bf16=bf16, on_epoch=lambda *_: moments.append(time.perf_counter()))
     work = 6 * problem.architecture.macs * images / 1e9
     rates = [work / float(seconds) for seconds in np.diff(moments)]  # the first epoch warms up
-    fastest = peaks["convolution, bfloat16" if bf16 else "convolution, float32"]
+    fastest = convolution_rate(peaks, bf16=bf16)
     shares = [rate / fastest for rate in rates]
     label = f"resnet18x0.5: training in batches of {recipe.batch_size}, all cores, {'bfloat16' if bf16 else 'float32'}"
     report.add(label, gflops_per_second=rates, share_of_peak=shares)
@@ -202,6 +202,11 @@ def peak_rates(device: torch.device, repeats: int = 5) -> dict[str, float]:
         with torch.no_grad():
             rates[f"convolution, {name}"] = _best(lambda x=x, c=convolve: c(x), flops, device, repeats)
     return rates
+
+
+def convolution_rate(peaks: dict[str, float], *, bf16: bool) -> float:
+    """Of `peak_rates`, the one that training in this arithmetic is a share of."""
+    return peaks[f"convolution, {'bfloat16' if bf16 else 'float32'}"]
 
 
 def _best(run: object, flops: int, device: torch.device, repeats: int) -> float:

@@ -12,12 +12,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Self
 
+from n2n_gym.architecture import Range
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluators.base import Evaluation
 from n2n_gym.files import read_json
 from n2n_gym.problem import Problem
-
-Range = tuple[float, float]
 
 
 def _latency(evaluation: Evaluation) -> float:
@@ -229,6 +228,10 @@ class Constraints:
         """The limits that a student does not keep."""
         return tuple(row for row in self.rows if row.excess(evaluation) > 0)
 
+    def excess(self, evaluation: Evaluation) -> float:
+        """The largest share by which a student exceeds a limit; 0 if it keeps all."""
+        return max((row.excess(evaluation) for row in self.violated(evaluation)), default=0.0)
+
     def check(self, problem: Problem, ranges: Mapping[str, Range]) -> None:
         """Refuse limits that no student can keep.
 
@@ -239,8 +242,6 @@ class Constraints:
         Raises:
             InputError: If a class does not exist, or a limit cannot be kept, alone or beside the others.
         """
-        if not self:
-            return
         classes = problem.data.classes
         possible: dict[Quantity, Range] = {}
         for quantity in self.quantities:

@@ -1,6 +1,6 @@
 """What a network is and what an edit does to it: plain data, without torch and without gymnasium."""
 
-from n2n_gym.architecture.bounds import SIZES, student_ranges
+from n2n_gym.architecture.bounds import SIZES, Range, student_ranges
 from n2n_gym.architecture.edits import (
     FACTORS,
     KEEP,
@@ -29,6 +29,7 @@ __all__ = [
     "Layer",
     "LayerKind",
     "Node",
+    "Range",
     "RemovalDecision",
     "Shape",
     "ShrinkDecision",

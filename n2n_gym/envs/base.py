@@ -15,7 +15,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.error import InvalidAction, ResetNeeded
 
-from n2n_gym.architecture import Architecture, Variable
+from n2n_gym.architecture import Architecture, Range, Variable
 from n2n_gym.architecture.features import DECISION, HIGH, Rows
 from n2n_gym.constraints import Constraint, Constraints, Limits, Schedule, relaxation
 from n2n_gym.envs.render import draw_ansi, draw_rgb_array
@@ -70,7 +70,7 @@ class Stage(ABC):
 
     @property
     @abstractmethod
-    def ranges(self) -> Mapping[str, tuple[float, float]]:
+    def ranges(self) -> Mapping[str, Range]:
         """Between what the sizes of all students lie."""
 
     def removed(self, actions: Sequence[int]) -> frozenset[int]:
@@ -283,7 +283,8 @@ class Judge:
         self.update = 0
         self._reward: Reward = reward_by_name(settings.reward)
         self._settings = settings
-        settings.limits.check(settings.problem, stage.ranges)
+        if settings.limits:
+            settings.limits.check(settings.problem, stage.ranges)
         if settings.uses_table:
             _ = self.evaluator  # nothing is trained: what does not fit is said at once
 

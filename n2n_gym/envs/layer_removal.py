@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from n2n_gym.architecture import KEEP, REMOVE, Architecture, Variable, apply_removals, removal_decisions, student_ranges
+from n2n_gym.architecture import KEEP, REMOVE, Architecture, Range, Variable, apply_removals, removal_decisions, student_ranges
 from n2n_gym.architecture.features import decision_rows
 from n2n_gym.envs.base import CompressionEnv, Settings, Stage
 from n2n_gym.envs.vector import CompressionVectorEnv
@@ -58,7 +58,7 @@ class RemovalStage(Stage):
         return "protected" if protected else "removed" if action == REMOVE else "kept"
 
     @property
-    def ranges(self) -> Mapping[str, tuple[float, float]]:
+    def ranges(self) -> Mapping[str, Range]:
         return student_ranges(self.base, shrinkage=False)
 
     def removed(self, actions: Sequence[int]) -> frozenset[int]:

@@ -12,6 +12,7 @@ import numpy as np
 from n2n_gym.architecture import (
     FACTORS,
     Architecture,
+    Range,
     ShrinkDecision,
     apply_shrinkages,
     shrink,
@@ -71,7 +72,7 @@ class ShrinkStage(Stage):
         return f"x {FACTORS[action]:g}"
 
     @property
-    def ranges(self) -> Mapping[str, tuple[float, float]]:
+    def ranges(self) -> Mapping[str, Range]:
         return student_ranges(self.base, removal=False)
 
     def resized(self, actions: Sequence[int]) -> Architecture:
