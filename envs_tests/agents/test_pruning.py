@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from agents.pruning import BETWEEN, Limits, described_by, prune
+from agents.pruning import BETWEEN, PATIENCE, Limits, described_by, prune
 from n2n_gym.datasets import load_dataset
 from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
@@ -53,6 +53,16 @@ def test_stops_before_the_accuracy_falls_below_the_limit(trained):
     assert data.validation_score(pruned).accuracy >= floor
 
 
+def test_one_bad_fine_tuning_does_not_stop_it(trained, monkeypatch):
+    teacher, data = trained
+    accuracies = iter([0.9, 0.4, 0.8, *[0.4] * PATIENCE, 0.9])
+    monkeypatch.setattr("agents.pruning.train", lambda *_, **__: Outcome(Score(next(accuracies)), 1))
+    seen = []
+    pruned = prune(teacher, data, Limits(0.5, 0), seed=0, on_step=lambda *step: seen.append(step))
+    assert len(seen) == 3 + PATIENCE
+    assert pruned.architecture.parameters == seen[2][1]
+
+
 @pytest.mark.parametrize(("images", "epochs"), [(10_000, 1), (9_999, 2), (1_000, 10), (60, 10)])
 def test_few_images_are_seen_more_often_between_prunings(trained, monkeypatch, images, epochs):
     teacher, data = trained
@@ -67,7 +77,7 @@ def test_few_images_are_seen_more_often_between_prunings(trained, monkeypatch, i
     few.train_images = data.train_images[:1].expand(images, -1, -1, -1)
     few.train_labels = data.train_labels[:1].expand(images)
     prune(teacher, few, Limits(accuracy=0.5, parameters=0), seed=0)
-    assert seen == [replace(BETWEEN, epochs=epochs)]
+    assert seen == [replace(BETWEEN, epochs=epochs)] * PATIENCE
 
 
 def test_where_nothing_may_go_the_teacher_stays(trained):
