@@ -149,3 +149,8 @@ def test_bfloat16_trains_as_well_and_leaves_float32(toy_problem, data, monkeypat
         assert all(parameter.dtype is torch.float32 for parameter in student.parameters())
     assert min(accuracies) > 0.8
     assert set(seen) == {(True, torch.float32), (True, torch.bfloat16), (False, torch.float32)}
+    seen.clear()
+    student = network(toy_problem)
+    student.layers[0].register_forward_hook(lambda layer, _inputs, output: seen.append((layer.training, output.dtype)))
+    assert train(student, data, LABELS, seed=0, bf16=True, bf16_validation=True).score.accuracy > 0.8
+    assert set(seen) == {(True, torch.bfloat16), (False, torch.bfloat16)}

@@ -79,21 +79,22 @@ class ImageData:
         prepared: Tensor = self.preprocessing(images)
         return prepared.contiguous(memory_format=torch.channels_last)
 
-    def validation_score(self, network: nn.Module) -> Score:
+    def validation_score(self, network: nn.Module, *, bf16: bool = False) -> Score:
         """What share of the validation images the network classifies correctly."""
-        return self._score(network, self.validation_images, self.validation_labels)
+        return self._score(network, self.validation_images, self.validation_labels, bf16)
 
-    def test_score(self, network: nn.Module) -> Score:
+    def test_score(self, network: nn.Module, *, bf16: bool = False) -> Score:
         """What share of the test images the network classifies correctly; for final reports only."""
-        return self._score(network, *_tensors(*self.dataset.test, self.device))
+        return self._score(network, *_tensors(*self.dataset.test, self.device), bf16)
 
     @torch.no_grad()
-    def _score(self, network: nn.Module, images: Tensor, labels: Tensor) -> Score:
+    def _score(self, network: nn.Module, images: Tensor, labels: Tensor, bf16: bool) -> Score:
         network.eval()
         correct = torch.zeros(self.spec.classes, dtype=torch.int64, device=self.device)
         size = self.evaluation_batch
         for batch, truth in zip(images.split(size), labels.split(size), strict=True):
-            right = network(self._prepared(batch)).argmax(1) == truth
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+                right = network(self._prepared(batch)).argmax(1) == truth
             correct += torch.bincount(truth[right], minlength=self.spec.classes)
         images_of_class = torch.bincount(labels, minlength=self.spec.classes).clamp(min=1)
         return Score(int(correct.sum()) / len(labels), tuple((correct / images_of_class).tolist()))
@@ -176,12 +177,11 @@ def train(
     seed: int,
     teacher: TeacherLogits | None = None,
     bf16: bool | None = None,
+    bf16_validation: bool = False,
     validate: bool = False,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> Outcome:
     """Train a network in place: weights in float32, convolutions and products of larger networks in bfloat16.
-
-    Accuracies are float32's.
 
     Args:
         network: What to train, on the data's device.
@@ -190,6 +190,8 @@ def train(
         seed: Of the order of the images.
         teacher: Source of the soft labels; needed if the recipe's `soft` is not 0.
         bf16: Whether to compute in bfloat16 what `pays_in_bf16`; by default where `bf16_is_faster`.
+        bf16_validation: Whether such a network is validated in bfloat16, too: twice as fast, and for students of a search good
+            enough (of 16, none's accuracy differed by more than 0.12 points, their mean by less than 0.01).
         validate: Whether validation accuracy is measured after each epoch even if the recipe has no `patience`.
         on_epoch: Told the epochs done (from 1) and the validation accuracy, NaN where it was not measured.
 
@@ -198,6 +200,7 @@ def train(
     """
     network.to(memory_format=torch.channels_last)
     bf16 = (bf16_is_faster(data.device) if bf16 is None else bf16) and pays_in_bf16(network.architecture)
+    bf16_validation = bf16_validation and bf16
     optimizer = _optimizer(network, recipe)
     generator = torch.Generator().manual_seed(seed)
     best = _BestWeights(network, recipe.patience) if recipe.patience else None
@@ -225,7 +228,7 @@ def train(
             break
         accuracy = math.nan
         if best is not None:
-            score = data.validation_score(network)
+            score = data.validation_score(network, bf16=bf16_validation)
             accuracy = score.accuracy
             if best.update(score):
                 _scale_learning_rate(optimizer, 1 / 3)
@@ -233,7 +236,7 @@ def train(
             if epoch in recipe.milestones:
                 _scale_learning_rate(optimizer, 0.1)
             if validate:
-                accuracy = data.validation_score(network).accuracy
+                accuracy = data.validation_score(network, bf16=bf16_validation).accuracy
         if on_epoch is not None:
             on_epoch(epoch, accuracy)
         if best is not None and best.since >= best.patience:
@@ -241,7 +244,7 @@ def train(
     if best is not None:
         network.load_state_dict(best.weights)
         return Outcome(best.score, epoch)
-    return Outcome(data.validation_score(network), epoch)
+    return Outcome(data.validation_score(network, bf16=bf16_validation), epoch)
 
 
 def _loss(recipe: Recipe, outputs: Tensor, labels: Tensor, logits: Tensor | None) -> Tensor:

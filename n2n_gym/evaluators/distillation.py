@@ -131,6 +131,7 @@ class DistillationEvaluator(Evaluator):
                     seed=seed,
                     teacher=logits,
                     bf16=self.bf16,
+                    bf16_validation=True,
                     validate=self.thorough,
                     on_epoch=watch,
                 )
