@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -164,13 +165,7 @@ def searched_by_defaults(problem: Problem, device: str, iterations: int, seed: i
 def search(problem: Problem, evaluator: Evaluator, iterations: int, seed: int) -> BestSoFar:
     """One search of stage 1."""
     stage = RemovalStage(problem.architecture)
-    settings = Settings(
-        teacher=problem.teacher,
-        dataset=problem.dataset,
-        width=problem.width,
-        train_size=problem.train_size,
-        evaluator=evaluator,
-    )
+    settings = Settings(**asdict(problem), evaluator=evaluator)
     envs = BatchedVecEnv(CompressionVectorEnv(5, stage, settings))
     recorder = BestSoFar()
     algorithm("reinforce").make(envs, stage=1, seed=seed).learn(iterations * 5 * stage.decisions, callback=recorder)

@@ -22,7 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents.algorithms import ALGORITHMS, algorithm
 from agents.benchmark.tasks import SIDE_BY_SIDE, Task
 from agents.planned import PlannedSearch
-from agents.sb3 import PolicyUpdates
+from agents.sb3 import BatchedVecEnv, PolicyUpdates
 from n2n_gym.envs.base import Finished, Judge
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.table import Table
@@ -102,7 +102,8 @@ def run(agent: str, task_name: str, seed: int, evaluations: int) -> Run:
     if agent.endswith(".py"):
         name, episodes, sampled, greedy = _run_own(Path(agent), task, seed, evaluations)
     else:
-        name, (episodes, sampled, greedy) = agent, _run_ours(agent, task, seed, evaluations)
+        name, found = agent, search(agent, task.vector_env(), stage=task.policy_stage, seed=seed, evaluations=evaluations)
+        episodes, sampled, greedy = found
     seconds = time.perf_counter() - start
     codes = [encode(task.table, each) for each in (episodes, sampled, [greedy] if greedy else [])]
     measured = measure(task.table, *codes)
@@ -154,11 +155,24 @@ def name_of(agent: str) -> str:
 
 
 Played = tuple[list[tuple[int, ...]], list[tuple[int, ...]], tuple[int, ...] | None]
+"""Episodes of a search, of its final policy, and that policy's most probable one."""
 
 
-def _run_ours(name: str, task: Task, seed: int, evaluations: int) -> Played:
-    envs = task.vector_env()
-    agent = algorithm(name).make(envs, stage=task.policy_stage, seed=seed)
+def search(name: str, envs: BatchedVecEnv, *, stage: int, seed: int, evaluations: int) -> Played:
+    """Let an algorithm of this package look at so many students; then draw from what it has learned.
+
+    Args:
+        name: One of `ALGORITHMS`.
+        envs: Episodes side by side.
+        stage: 1 for removal, 2 for shrinkage.
+        seed: Of the algorithm.
+        evaluations: How many students it may look at.
+
+    Returns:
+        The actions of the episodes that it played, of `POLICY_EPISODES` of its final policy, and of the policy's most probable
+        one.
+    """
+    agent = algorithm(name).make(envs, stage=stage, seed=seed)
     with _counted(envs.envs.judge, evaluations) as played:
         agent.learn(evaluations * envs.envs.stage.decisions, callback=PolicyUpdates(), log_interval=NEVER)
     if isinstance(agent, PlannedSearch):  # it has no policy: what it would look at next stands for one

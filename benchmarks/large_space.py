@@ -1,0 +1,108 @@
+"""A space too large to train whole: algorithms side by side with real trainings, at equal numbers of students.
+
+    python benchmarks/large_space.py [--teacher resnet18 --width 0.25 --dataset digits] [--seeds 3] [--store FILE] [--out FILE]
+
+Stage 1 of a ResNet-18 has 45 decisions. Each algorithm looks at as many students as the others; of each search are reported
+the best student, the area under the curve of the best so far, the mean of the last 50, and the final policy: the mean of 100
+episodes that it draws, and its most probable one. A student's reward is the same whoever finds it, and with `--store` it is
+trained once for all: so a program that was stopped, and is started again with the same store, soon is where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import tyro
+from report import Report
+
+from agents.benchmark.runs import search
+from agents.benchmark.tasks import SIDE_BY_SIDE
+from agents.interval import Interval
+from agents.sb3 import BatchedVecEnv
+from n2n_gym.envs.base import Settings
+from n2n_gym.envs.layer_removal import RemovalStage
+from n2n_gym.envs.vector import CompressionVectorEnv
+from n2n_gym.evaluators import make_evaluator
+from n2n_gym.evaluators.base import Evaluator
+from n2n_gym.problem import Problem
+from n2n_gym.rewards import paper_reward
+
+COLUMNS = ("best", "area", "last_50", "policy_mean", "policy_greedy", "distinct")
+
+
+def main(
+    problem: tyro.conf.OmitArgPrefixes[Problem] = Problem("resnet18", "digits", 0.25),  # noqa: B008  it cannot be changed
+    agents: tuple[str, ...] = ("reinforce", "recurrent-ppo", "maskable-ppo", "evolution", "random"),
+    seeds: int = 3,
+    first_seed: int = 0,
+    evaluations: int = 500,
+    recipe: str = "paper",
+    store: Path | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    out: Path | None = None,
+) -> None:
+    """Measure.
+
+    Args:
+        problem: Teacher and data.
+        agents: Algorithms of this package.
+        seeds: Searches of each.
+        first_seed: Of the algorithms' seeds.
+        evaluations: Students of each search.
+        recipe: How students are trained.
+        store: File of their evaluations; none by default.
+        device: Where.
+        workers: Worker processes.
+        out: The JSON file.
+    """
+    torch.set_num_threads(1)  # the cores are the workers'
+    report = Report(f"large_space-{problem.name}", COLUMNS, out)
+    stage = RemovalStage(problem.architecture)
+    found: dict[str, dict[str, list[float]]] = {agent: {column: [] for column in COLUMNS} for agent in agents}
+    curves: dict[str, list[list[float]]] = {agent: [] for agent in agents}
+    with make_evaluator(problem, recipe=recipe, device=device, workers=workers, store=store) as evaluator:
+        settings = Settings(**asdict(problem), recipe=recipe, evaluator=evaluator)
+        for seed in range(first_seed, first_seed + seeds):
+            for agent in agents:
+                envs = BatchedVecEnv(CompressionVectorEnv(SIDE_BY_SIDE, stage, settings))
+                episodes, sampled, greedy = search(agent, envs, stage=1, seed=seed, evaluations=evaluations)
+                seen = rewards(evaluator, stage, episodes)
+                best = np.maximum.accumulate(seen)
+                measured = {
+                    "best": best[-1],
+                    "area": np.maximum(best, 0.0).mean(),
+                    "last_50": seen[-50:].mean(),
+                    "policy_mean": rewards(evaluator, stage, sampled).mean(),
+                    "policy_greedy": rewards(evaluator, stage, [greedy])[0] if greedy else np.nan,
+                    "distinct": len({stage.student(actions).fingerprint for actions in episodes}),
+                }
+                for column, value in measured.items():
+                    found[agent][column].append(float(value))
+                curves[agent].append(seen.tolist())
+                print(f"seed {seed}, {agent}: " + ", ".join(f"{k} {v:.4g}" for k, v in measured.items()), flush=True)
+        report.facts["context"] = evaluator.context()
+    report.facts |= {"seeds": list(range(first_seed, first_seed + seeds)), "rewards": curves}
+    for agent, columns in found.items():
+        report.add(agent, **columns)
+    if "random" in found and seeds > 1:
+        baseline = found["random"]
+        for agent in agents:
+            pairs = {name: zip(found[agent][name], baseline[name], strict=True) for name in ("best", "area", "policy_mean")}
+            gains = {name: str(Interval.of([ours - theirs for ours, theirs in each])) for name, each in pairs.items()}
+            report.add(f"{agent} above random search, mean (95%), paired by seed", **gains)
+    report.finish()
+
+
+def rewards(evaluator: Evaluator, stage: RemovalStage, episodes: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
+    """The rewards that episodes end with."""
+    return np.array([paper_reward(each) for each in evaluator.evaluate([stage.student(actions) for actions in episodes])])
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
