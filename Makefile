@@ -1,4 +1,4 @@
-# make demo | test | lint | types | check | leaderboard | clean
+# make demo | test | lint | types | check | clean
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
@@ -6,7 +6,7 @@ SEED ?= 0
 OUT ?= runs/demo$(if $(filter-out 0,$(SEED)),-s$(SEED))
 WORKERS ?= auto
 
-.PHONY: demo test lint types check leaderboard clean
+.PHONY: demo test lint types check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/n2n compress --teacher conv4 --dataset digits --seed $(SEED) --out $(OUT)
@@ -22,9 +22,6 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 check: lint types test
-
-leaderboard: $(VENV)/.installed
-	$(BIN)/n2n benchmark report benchmarks/results/agents/*.json --out benchmarks
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
