@@ -11,12 +11,14 @@ from agents.reproduce.lab import Lab
 from agents.student import FinalTraining, test_saved
 from n2n_gym.architecture import Architecture
 from n2n_gym.device import torch_device
+from n2n_gym.evaluators.base import Evaluation
 from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import describe_checkpoint, load_checkpoint, save_checkpoint
 from n2n_gym.models.hand_designed import hand_designed
 from n2n_gym.models.teachers import ready_teacher
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import final_recipe
+from n2n_gym.rewards import paper_reward
 from n2n_gym.training import ImageData, train
 
 FINE_TUNING_RATE = 1e-3
@@ -24,7 +26,7 @@ FINE_TUNING_RATE = 1e-3
 
 
 def best_pruned(lab: Lab, problem: Problem, limits: Limits) -> dict[str, Any]:
-    """Prune and fine-tune a teacher several times; what the best by validation accuracy is worth.
+    """Prune and fine-tune a teacher several times; what the best is worth, by the paper's reward of validation accuracy.
 
     Each pruned network is kept in the laboratory's folder, and not pruned again.
 
@@ -48,14 +50,15 @@ def best_pruned(lab: Lab, problem: Problem, limits: Limits) -> dict[str, Any]:
                 _prune(teacher, data, problem, limits, attempt, seed)
             facts = _facts(attempt)
             lab.display.update(seed + 1, f"{facts['parameters']:,} parameters, val {facts['val_accuracy']:.2%}")
-        test_saved(max(attempts, key=lambda attempt: _rank(_facts(attempt), problem)), tested, data)
+        test_saved(max(attempts, key=lambda attempt: _reward(_facts(attempt), problem)), tested, data)
     kept = [{name: _facts(attempt)[name] for name in ("parameters", "val_accuracy")} for attempt in attempts]
     return {**load_checkpoint(tested).facts, "attempts": kept}
 
 
-def _rank(facts: dict[str, Any], problem: Problem) -> tuple[bool, float]:
-    """The most accurate, but not the teacher itself, which is left where the first step went too far."""
-    return facts["parameters"] < problem.architecture.parameters, facts["val_accuracy"]
+def _reward(facts: dict[str, Any], problem: Problem) -> float:
+    """Nothing for the teacher itself, which is left where the first step went too far."""
+    sizes = {"parameters": facts["parameters"], "teacher_parameters": problem.architecture.parameters, "macs": facts["macs"]}
+    return paper_reward(Evaluation(accuracy=facts["val_accuracy"], teacher_accuracy=1.0, **sizes))
 
 
 def _prune(teacher: Network, data: ImageData, problem: Problem, limits: Limits, folder: Path, seed: int) -> None:
