@@ -11,7 +11,7 @@ from agents.display import Display
 from agents.interval import Interval
 from agents.pruning import Limits
 from agents.reproduce import TARGETS, reproduce
-from agents.reproduce.baselines import _rank, best_pruned, distilled
+from agents.reproduce.baselines import _reward, best_pruned, distilled
 from agents.reproduce.lab import Lab, Run
 from agents.reproduce.paper import TABLE_1, TABLE_2, TABLE_3, TABLE_5
 from agents.run_folder import Episode
@@ -120,11 +120,16 @@ def test_baselines_report_what_is_read_again(tmp_path):
             assert facts["val_accuracy"] == data.validation_score(network).accuracy
 
 
-def test_of_pruned_networks_the_teacher_itself_is_reported_last():
+def test_the_best_pruned_network_is_the_best_by_reward():
     problem = Problem("conv4", "digits")
-    whole = {"parameters": problem.architecture.parameters, "val_accuracy": 0.99}
-    pruned = [{"parameters": 1000, "val_accuracy": accuracy} for accuracy in (0.5, 0.6)]
-    assert max([whole, *pruned], key=lambda facts: _rank(facts, problem)) == pruned[1]
+    size = problem.architecture.parameters
+    facts = [
+        {"parameters": parameters, "val_accuracy": accuracy, "macs": 1}
+        for parameters, accuracy in ((size, 0.99), (size // 2, 0.98), (size // 8, 0.97), (size // 8, 0.5))
+    ]
+    rewards = [_reward(each, problem) for each in facts]
+    assert rewards[0] == 0  # the teacher itself
+    assert rewards.index(max(rewards)) == 2
 
 
 def test_means_of_a_run_leave_degenerate_students_out_of_all_but_the_reward(tmp_path):
