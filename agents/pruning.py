@@ -31,7 +31,8 @@ PATIENCE = 5
 """Prunings in a row that may end below the accuracy asked for: one epoch's weights are a point better or worse by chance."""
 
 ENOUGH_IMAGES, MOST_EPOCHS = 10_000, 10
-"""Fewer training images are seen several times between two prunings: 16 steps on 1,000 heal no network."""
+"""Fewer training images are seen several times between two prunings: 16 steps on 1,000 heal no network. The learning rate then
+falls twice: at 0.001 throughout, VGG-19 x 0.125 lost a point on 1,000 images of CIFAR-10 before any filter was missed."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def prune(
     import torch_pruning
 
     if between is None:
-        between = replace(BETWEEN, epochs=min(MOST_EPOCHS, math.ceil(ENOUGH_IMAGES / len(data.train_images))))
+        between = _between(len(data.train_images))
     network = copy.deepcopy(teacher)
     best = copy.deepcopy(teacher)
     example = data.batch(data.view(0, augment=False), torch.arange(2, device=data.device))
@@ -115,6 +116,11 @@ def prune(
             if below == PATIENCE:
                 break
     return best
+
+
+def _between(images: int) -> Recipe:
+    epochs = min(MOST_EPOCHS, math.ceil(ENOUGH_IMAGES / images))
+    return replace(BETWEEN, epochs=epochs, milestones=(epochs // 2, epochs * 4 // 5))
 
 
 def check_installed() -> None:

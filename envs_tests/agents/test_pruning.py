@@ -77,7 +77,8 @@ def test_few_images_are_seen_more_often_between_prunings(trained, monkeypatch, i
     few.train_images = data.train_images[:1].expand(images, -1, -1, -1)
     few.train_labels = data.train_labels[:1].expand(images)
     prune(teacher, few, Limits(accuracy=0.5, parameters=0), seed=0)
-    assert seen == [replace(BETWEEN, epochs=epochs)] * PATIENCE
+    milestones = (epochs // 2, epochs * 4 // 5)
+    assert seen == [replace(BETWEEN, epochs=epochs, milestones=milestones)] * PATIENCE
 
 
 def test_where_nothing_may_go_the_teacher_stays(trained):
