@@ -83,12 +83,12 @@ class ImageData:
         """What share of the validation images the network classifies correctly."""
         return self._score(network, self.validation_images, self.validation_labels, bf16)
 
-    def test_score(self, network: nn.Module, *, bf16: bool = False) -> Score:
+    def test_score(self, network: nn.Module) -> Score:
         """What share of the test images the network classifies correctly; for final reports only."""
-        return self._score(network, *_tensors(*self.dataset.test, self.device), bf16)
+        return self._score(network, *_tensors(*self.dataset.test, self.device))
 
     @torch.no_grad()
-    def _score(self, network: nn.Module, images: Tensor, labels: Tensor, bf16: bool) -> Score:
+    def _score(self, network: nn.Module, images: Tensor, labels: Tensor, bf16: bool = False) -> Score:
         network.eval()
         correct = torch.zeros(self.spec.classes, dtype=torch.int64, device=self.device)
         size = self.evaluation_batch

@@ -102,8 +102,8 @@ def run(agent: str, task_name: str, seed: int, evaluations: int) -> Run:
     if agent.endswith(".py"):
         name, episodes, sampled, greedy = _run_own(Path(agent), task, seed, evaluations)
     else:
-        name, found = agent, search(agent, task.vector_env(), stage=task.policy_stage, seed=seed, evaluations=evaluations)
-        episodes, sampled, greedy = found
+        name, envs = agent, task.vector_env()
+        episodes, sampled, greedy = search(agent, envs, stage=task.policy_stage, seed=seed, evaluations=evaluations)
     seconds = time.perf_counter() - start
     codes = [encode(task.table, each) for each in (episodes, sampled, [greedy] if greedy else [])]
     measured = measure(task.table, *codes)
