@@ -11,7 +11,6 @@ six passes over the held-out images are a large part of its work: `test_share`.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from agents.interval import Interval
 from n2n_gym.architecture import Architecture
 from n2n_gym.device import torch_device
 from n2n_gym.evaluators import make_evaluator
+from n2n_gym.machine import cores
 from n2n_gym.models.build import Network
 from n2n_gym.models.teachers import ready_teacher
 from n2n_gym.precision import bf16_is_faster, has_bf16
@@ -123,7 +123,7 @@ def measure(
     accuracy: dict[str, list[list[float]]] = {label: [] for label in seconds}
     tests: dict[str, list[float]] = {label: [] for label in loops}
     with make_evaluator(problem, device=str(device), workers=workers) as evaluator:
-        processes = (os.cpu_count() or 1 if device.type == "cpu" else 1) if workers is None else max(workers, 1)
+        processes = (cores() if device.type == "cpu" else 1) if workers is None else max(workers, 1)
         warm_up(evaluator, processes, warm_seconds)
         context = evaluator.context()
         for i, batch in enumerate(batches):

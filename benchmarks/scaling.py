@@ -7,7 +7,6 @@ Whoever trains, evaluations are compared with the first kind of workers': all bu
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from students import random_students, warm_up
 
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.evaluators.base import Evaluation
+from n2n_gym.machine import cores
 from n2n_gym.problem import Problem
 
 Case = tuple[Problem, int | str, int]
@@ -83,7 +83,7 @@ def _compare(report: Report, cases: dict[str, Case], repeats: int, warm_seconds:
         seconds = []
         equal = True
         with make_evaluator(problem, workers=workers) as evaluator:
-            warm_up(evaluator, max(workers, 1) if isinstance(workers, int) else os.cpu_count() or 1, warm_seconds)
+            warm_up(evaluator, max(workers, 1) if isinstance(workers, int) else cores(), warm_seconds)
             for i in range(repeats):
                 batch = drawn[i * count : (i + 1) * count]
                 start = time.perf_counter()

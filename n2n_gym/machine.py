@@ -14,7 +14,7 @@ def machine() -> dict[str, Any]:
     """Processor, cores, threads, system, Python and, if there is one, the GPU."""
     facts: dict[str, Any] = {
         "processor": processor(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -22,6 +22,13 @@ def machine() -> dict[str, Any]:
     if torch.cuda.is_available():
         facts["gpu"] = torch.cuda.get_device_name()
     return facts
+
+
+def cores() -> int:
+    """Cores that this process may use: a batch system or `taskset` can leave it fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def processor() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from agents.display import Display
 from n2n_gym.errors import InputError
 from n2n_gym.evaluators.base import library_versions
 from n2n_gym.files import read_json, write_json
+from n2n_gym.machine import cores
 
 
 def benchmark(
@@ -124,7 +124,7 @@ def _run_missing(records: list[_Record], workers: int | None, display: Display) 
     if not missing:
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers or os.cpu_count() or 1, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers or cores(), mp_context=context) as pool:
         futures: dict[Future[Run], _Record] = {}
         for record in missing:
             futures[pool.submit(run, record.agent, record.task.name, record.seed, record.evaluations)] = record

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,10 +74,11 @@ def make_evaluator(
     from n2n_gym.evaluators.latency import LatencyEvaluator
     from n2n_gym.evaluators.store import StoredEvaluator
     from n2n_gym.evaluators.workers import WorkerEvaluator
+    from n2n_gym.machine import cores
 
     check_workers(workers)
     if workers is None:
-        workers = (os.cpu_count() or 1) if torch_device(device).type == "cpu" else 0
+        workers = cores() if torch_device(device).type == "cpu" else 0
     trains = DistillationEvaluator(problem, recipe, seed, device, timeout, thorough)
     evaluator: Evaluator = trains
     if isinstance(workers, str):

@@ -13,6 +13,7 @@ from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.evaluators.base import OUT_OF_MEMORY, WORKER_DIED, Evaluation, WrappingEvaluator, dearest_first
 from n2n_gym.evaluators.distillation import DistillationEvaluator
+from n2n_gym.machine import cores
 from n2n_gym.memory import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -107,11 +108,11 @@ class RayEvaluator(WrappingEvaluator):
         """The remote function that trains a student, on a cluster that is started or joined first."""
         if not self._ray.is_initialized():
             address = self.address or os.environ.get("RAY_ADDRESS")
-            cores = None if address else os.cpu_count()
+            num_cpus = None if address else cores()
             self._shipped = None  # what was in another cluster's store is gone
             try:
                 _knock(address)
-                self._ray.init(self.address, num_cpus=cores, include_dashboard=None if cores is None else False)
+                self._ray.init(self.address, num_cpus=num_cpus, include_dashboard=None if num_cpus is None else False)
             except (OSError, ValueError) as error:
                 reason = f"there is no Ray cluster at {address} ({str(error).splitlines()[0]})"
                 raise InputError(f"{reason}; start one: ray start --head") from None
