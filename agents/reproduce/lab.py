@@ -44,6 +44,7 @@ class Scale:
         recipe: How students are trained during the search.
         seeds: Runs that a mean is taken over.
         transfer_seeds: The same for transfer, whose differences are small.
+        transfer_train_size: Training images of transfer's many students; None for all.
         source_iterations: Policy updates after which a policy is transferred to another teacher.
         first_updates: Policy updates that transfer is judged on.
         limited: Table 4's teachers and the limits on their students.
@@ -62,6 +63,7 @@ class Scale:
     recipe: str
     seeds: int
     transfer_seeds: int
+    transfer_train_size: int | None
     source_iterations: int
     first_updates: int
     limited: dict[str, Limited]
@@ -82,6 +84,7 @@ SCALES = {
         recipe="paper",
         seeds=2,
         transfer_seeds=2,
+        transfer_train_size=60,
         source_iterations=3,
         first_updates=2,
         limited={"vgg13": Limited(0.05, 5_000), "vgg19": Limited(0.05, 10_000)},
@@ -100,7 +103,8 @@ SCALES = {
         recipe="fast",
         seeds=3,
         transfer_seeds=4,
-        source_iterations=30,
+        transfer_train_size=500,
+        source_iterations=15,
         first_updates=10,
         limited={"vgg13": Limited(0.5, 20_000), "vgg19": Limited(0.125, 15_625)},
         limited_iterations=100,
@@ -119,6 +123,7 @@ SCALES = {
         recipe="paper",
         seeds=3,
         transfer_seeds=3,
+        transfer_train_size=None,
         source_iterations=100,
         first_updates=10,
         limited={"vgg13": Limited(1.0, 20_000), "vgg19": Limited(1.0, 1_000_000)},

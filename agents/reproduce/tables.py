@@ -156,7 +156,7 @@ def transfer(lab: Lab, source: str, target: str, dataset: str) -> dict[str, Any]
     updates = lab.scale.first_updates
     runs: dict[str, list[Run]] = {"pretrained": [], "scratch": []}
     for seed in range(lab.scale.transfer_seeds):
-        common: dict[str, Any] = {"stages": "1", "finalists": 0, "seed": seed}
+        common: dict[str, Any] = {"stages": "1", "finalists": 0, "seed": seed, "train_size": lab.scale.transfer_train_size}
         longer = {"iterations": lab.scale.source_iterations}
         first = lab.compress(f"{source}-{dataset}-s{seed}-source", source, dataset, **common, **longer)
         policy = str(first.folder / "stage1.policy")
