@@ -72,6 +72,7 @@ class Recorder(BaseCallback):
             excess=Constraints(finished.violated).excess(evaluation),
             seconds=evaluation.seconds,
             from_store=evaluation.seconds > 0 and not trained_here,
+            latency_ms=evaluation.latency_ms,
         )
         self._episodes.append(episode)
         self._history.append(episode)

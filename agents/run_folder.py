@@ -42,6 +42,7 @@ class Episode:
         excess: The largest share by which it exceeds a limit; 0 if it keeps all.
         seconds: Time that its training took, whenever that was.
         from_store: Whether it had been trained before.
+        latency_ms: Its measured forward pass, if a limit needs it.
     """
 
     stage: int
@@ -58,6 +59,7 @@ class Episode:
     excess: float
     seconds: float
     from_store: bool
+    latency_ms: float | None = None
 
     def candidate(self, start: Candidate) -> Candidate:
         """The student, made from what its stage started from."""
@@ -197,6 +199,8 @@ def _parse(row: dict[str, str]) -> Episode:
                 values[column.name] = int(text)
             case "float":
                 values[column.name] = float(text)
+            case "float | None":
+                values[column.name] = float(text) if text else None
             case "bool":
                 values[column.name] = text == "True"
     return Episode(**values)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from agents.algorithms import ALGORITHMS
+from agents.run_folder import RunFolder, read_start
 from agents.saving import read_agent
 from agents.search import compress
 from envs_tests.agents.conftest import rows, timeless
@@ -112,6 +113,9 @@ def test_hard_limits_and_latency(settings):
     )
     assert 0 < result["student"]["latency_ms"] < 1000
     assert result["student"]["violates"] == []
+    folder = Path(settings["out"])
+    with RunFolder(folder, read_start(folder)) as opened:
+        assert all(bool(episode.latency_ms) != bool(episode.reason) for episode in opened.read_history())
 
 
 def test_a_student_that_exceeds_every_limit_is_reported_as_such(settings):
