@@ -7,7 +7,7 @@ bootstrapped advantages (lambda = 1), whole episodes in a batch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,9 +111,6 @@ class _Planned(Algorithm):
 
     kind: type[PlannedSearch]
 
-    def transfer(self, agent: BaseAlgorithm, path: Path) -> None:
-        raise InputError(f"{type(agent).__name__} learns no policy that could start from {path}")
-
     def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
         return self.kind(envs, seed=seed, **self.settings)
 
@@ -193,10 +190,14 @@ def restore_on_policy(agent: BaseAlgorithm, path: Path) -> None:
     np.random.set_state((kind, tensors["numpy_random"].numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
 
 
+PLAIN = {"n_epochs": 1, "ent_coef": 0.0, "normalize_advantage": False}
+"""The paper's gradient and nothing else."""
+
 ALGORITHMS: dict[str, Algorithm] = {
     "reinforce": _Recurrent(Reinforce),
-    "reinforce-paper": _Recurrent(Reinforce, {"n_epochs": 1, "ent_coef": 0.0, "normalize_advantage": False}),
+    "reinforce-paper": _Recurrent(Reinforce, PLAIN),
     "actor-critic": _Recurrent(ActorCritic),
+    "actor-critic-paper": _Recurrent(ActorCritic, PLAIN),
     "a2c": _OnPolicy(A2C, {"learning_rate": 0.001, "normalize_advantage": True}),
     "ppo": _OnPolicy(PPO, {"learning_rate": 0.001}),
     "recurrent-ppo": _OnPolicy(
@@ -221,11 +222,17 @@ def algorithm(name: str) -> Algorithm:
     return by_name("agent", name, ALGORITHMS)
 
 
-def check_agent(name: str, learning_rate: float | None) -> None:
-    """Refuse an agent that does not exist, and a learning rate for one that has none.
+def check_agent(name: str, learning_rate: float | None, policies: Collection[Path] = ()) -> None:
+    """Refuse an agent that does not exist, a learning rate for one that has none, and policies that another one learned.
 
     Raises:
         InputError: Then.
     """
-    if issubclass(algorithm(name).kind, PlannedSearch) and learning_rate is not None:
-        raise InputError(f"{name} learns no policy: leave the learning rate out")
+    kind = algorithm(name).kind
+    if issubclass(kind, PlannedSearch):
+        if learning_rate is not None:
+            raise InputError(f"{name} learns no policy: leave the learning rate out")
+        if policies:
+            raise InputError(f"{name} learns no policy that could start from {', '.join(map(str, policies))}")
+    for path in policies:
+        read_agent(path, kind.__name__)

@@ -115,9 +115,8 @@ class Finals:
             tried = (self._candidate(episode, found) for episode in finalists(history, self._search.finalists))
             candidates = {candidate.architecture.fingerprint: candidate for candidate in tried} or candidates
         contest = [(each, self._evaluation(each, self._trained(each))) for each in candidates.values()]
-        limits = self._search.limits
-        if not limits.need_latency:  # latencies are noisy: they are reported, not decided by
-            contest = [(each, found) for each, found in contest if not limits.violated(found)] or contest
+        limits = self._search.limits.untimed  # latencies are noisy: they are reported, not decided by
+        contest = [(each, found) for each, found in contest if not limits.violated(found)] or contest
         rewards = [self._rewarded(evaluation) for _, evaluation in contest]
         student, _ = contest[winner(rewards, [evaluation.parameters for _, evaluation in contest])]
         parts = {"stage1": self._report("stage1", found[1])} if 1 in found else {}

@@ -12,11 +12,11 @@ from typing import Any, Literal
 import tyro
 
 from agents.parsing import ProblemOptions
-from agents.run_folder import read_start
+from agents.run_folder import BY_CONTENT, read_start
 from agents.saving import read_agent
 from n2n_gym.architecture import FACTORS, student_ranges
 from n2n_gym.candidate import Candidate
-from n2n_gym.constraints import Constraint, Constraints, relaxation
+from n2n_gym.constraints import Constraint, Constraints, Relaxation, relaxation
 from n2n_gym.datasets import load_dataset
 from n2n_gym.device import torch_device
 from n2n_gym.envs.layer_removal import RemovalStage
@@ -33,8 +33,8 @@ class Search(ProblemOptions):
     """What to compress, and how."""
 
     agent: str = "reinforce"
-    """Who searches: reinforce, reinforce-paper (one plain step per update, no entropy bonus), actor-critic, a2c, ppo,
-    recurrent-ppo, maskable-ppo, random, evolution, architecture-compression."""
+    """Who searches: reinforce, reinforce-paper (one plain step per update, no entropy bonus), actor-critic,
+    actor-critic-paper, a2c, ppo, recurrent-ppo, maskable-ppo, random, evolution, architecture-compression."""
     policy: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """A saved policy to start from, such as runs/a/stage1.policy, maybe of another teacher; once for each stage."""
     stages: Literal["1", "2", "1+2"] = "1+2"
@@ -55,10 +55,10 @@ class Search(ProblemOptions):
     """A limit that the student must keep, such as "parameters<=20000", "macs<=1e6", "latency_ms<=2.5", "accuracy>=0.9",
     "class_accuracy[3]>=0.9", a sum such as "parameters + 0.1*macs <= 50000", or a .json file; may be given again."""
     relaxation: str = "relaxed"
-    """How limits tighten: hard (-1 for a student that exceeds one, from the start), or relaxed[:UPDATES[:POWER]], by default
-    (1 - t/15)^4 of the reward at policy update t."""
+    """How limits tighten: hard (-1 for a student that exceeds one, from the start), or relaxed[:UPDATES[:POWER]]: at policy
+    update t its reward R becomes e (R + 1) - 1, by default with e = (1 - t/15)^4."""
     headroom: float = 4.0
-    """So many times the limits on its size (parameters, macs, bytes) may a student of stage 1 have if stage 2 follows: halving
+    """So many times the limits on parameters, macs and model_bytes may a student of stage 1 have if stage 2 follows: halving
     all filters there divides its parameters by four. 1: stage 1 keeps the limits by itself."""
     latency_batch_size: int = 1
     """Images in the forward pass that latency_ms is measured on."""
@@ -90,6 +90,8 @@ class Search(ProblemOptions):
             given: Any = getattr(self, name)
             given = (given,) if isinstance(given, str | Path | Constraint) else given
             object.__setattr__(self, name, tuple(map(str, given)))
+        if not isinstance(self.relaxation, str | Relaxation):
+            raise InputError("a run is written down: its relaxation must be a text or a Relaxation, not another schedule")
         object.__setattr__(self, "relaxation", str(self.relaxation))
 
     def check(self) -> None:
@@ -119,8 +121,7 @@ class Search(ProblemOptions):
         if self.architecture is not None and self.stages != "2":
             raise InputError(f"architecture is where stage 2 starts from: it goes with stages 2, not {self.stages}")
         first = ShrinkStage(self.start.architecture) if self.stages == "2" else RemovalStage(self.start.architecture)
-        check_agent(self.agent, self.learning_rate)
-        _ = self.policies
+        check_agent(self.agent, self.learning_rate, self.policies.values())
         reward_by_name(self.reward)
         relaxation(self.relaxation)
         if self.limits:
@@ -197,6 +198,7 @@ class Search(ProblemOptions):
             "teacher": self.problem.architecture.fingerprint,
             "dataset": load_dataset(self.dataset).fingerprint,
             "constraints": str(self.limits),
+            "start": self.start.architecture.fingerprint,
             "policies": " ".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in self.policies.values()),
         }
 
@@ -216,14 +218,16 @@ class Search(ProblemOptions):
         if "out" in given:
             raise InputError("a resumed run stays in its folder: give --resume without --out")
         for name in given:
-            if name in saved.configuration and self.configuration[name] != saved.configuration[name]:
+            if name in BY_CONTENT or name not in saved.configuration:
+                continue
+            if self.configuration[name] != saved.configuration[name]:
                 there, here = saved.configuration[name], self.configuration[name]
                 raise InputError(f"{path} holds a run with {name} {there!r}, not {here!r}; leave the option out")
         try:
             store = self.store if "store" in given else saved.store
             lists = {name: tuple(saved.configuration[name]) for name in ("constraint", "policy")}
-            saved_options = {**saved.configuration, **lists}
-            return replace(self, **saved_options, store=store, out=str(path), resume=None)
+            named = {name: getattr(self, name) for name in BY_CONTENT if name in given}
+            return replace(self, **{**saved.configuration, **lists, **named}, store=store, out=str(path), resume=None)
         except (TypeError, KeyError):
             raise InputError(f"{path} was made by another version: its configuration does not fit") from None
 

@@ -229,11 +229,14 @@ class RegularizedEvolution(PlannedSearch):
         self.population = list(zip(tensors["plans"].numpy(), tensors["returns"].tolist(), strict=True))
 
     def _child(self) -> npt.NDArray[np.int64]:
-        """The best of a sample with one decision changed."""
+        """The best of a sample with one decision changed, if there is one to make."""
         rivals = self.rng.choice(len(self.population), min(self.sample_size, len(self.population)), replace=False)
         parent, _ = self.population[max(rivals, key=lambda i: self.population[i][1])]
         child: npt.NDArray[np.int64] = parent.copy()
-        position = self.rng.choice(np.flatnonzero(self.masks.sum(1) > 1))
+        free = np.flatnonzero(self.masks.sum(1) > 1)
+        if not len(free):
+            return child
+        position = self.rng.choice(free)
         others = np.flatnonzero(self.masks[position])
         child[position] = self.rng.choice(others[others != child[position]])
         return child

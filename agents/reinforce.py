@@ -41,7 +41,7 @@ class Reinforce(EpisodicAlgorithm):
         clip_range: By how much an action's probability may change, relatively, before later steps stop pushing it.
         baseline_decay: How much of the moving averages stays at each update.
         normalize_advantage: Divide advantages by their running root mean square.
-        ent_coef: Weight of an episode's mean entropy (nats) in the loss.
+        ent_coef: Weight of an episode's entropy (nats, summed over its decisions) in the loss.
         use_masking: Never draw an action that `env.action_masks()` rules out.
         policy_kwargs: Arguments of the policy, such as `hidden`.
         stats_window_size: Episodes that the logged means run over.

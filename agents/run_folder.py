@@ -22,6 +22,9 @@ HISTORY = "history.csv"
 FINALISTS = "finalists"
 LOCK = ".lock"
 
+BY_CONTENT = ("policy", "architecture")
+"""Options that name files which a run knows by what they hold (`RunStart.identity`), wherever they are."""
+
 
 @dataclass(frozen=True)
 class Episode:
@@ -114,11 +117,10 @@ class RunFolder:
             if not (path / CONFIG).exists():
                 write_json(path / CONFIG, asdict(start))
             self.start = read_start(path)
-            if self.start.configuration != start.configuration:
-                differences = _differences(self.start.configuration, start.configuration)
+            if differences := _differences(self.start.configuration, start.configuration):
                 raise InputError(f"{path} holds a run of another configuration ({differences}); choose another --out")
             if self.start.identity != start.identity:
-                whose = "the teacher's, the data set's, the constraints' or a policy's"
+                whose = "the teacher's, the data set's, the constraints', a policy's or the stage-1 student's"
                 raise InputError(f"{whose} file has changed since the run in {path} was started")
             sweep(path)
             sweep(path / FINALISTS)
@@ -186,7 +188,7 @@ def _foreign(path: Path) -> list[Path]:
 
 
 def _differences(saved: dict[str, Any], wanted: dict[str, Any]) -> str:
-    names = [name for name in {**saved, **wanted} if saved.get(name) != wanted.get(name)]
+    names = [name for name in {**saved, **wanted} if name not in BY_CONTENT and saved.get(name) != wanted.get(name)]
     return ", ".join(f"{name} is {json.dumps(saved.get(name))} there, {json.dumps(wanted.get(name))} here" for name in names)
 
 

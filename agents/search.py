@@ -126,7 +126,8 @@ class _Run:
             relaxation=self.search.relaxation,
             evaluator=evaluator,
         )
-        envs = BatchedVecEnv(CompressionVectorEnv(self.search.rollouts, decisions, settings))
+        # limits were checked before anything was trained; if stage 1 left too much, stage 2 still comes as near as it can
+        envs = BatchedVecEnv(CompressionVectorEnv(self.search.rollouts, decisions, settings, check_limits=False))
         checkpoint = self.folder.path / f"stage{stage}.policy"
         kind = algorithm(self.search.agent)
         seed, learning_rate = self.search.seed, self.search.learning_rate

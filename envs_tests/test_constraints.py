@@ -272,3 +272,10 @@ def test_hard_limits_give_minus_one_and_kept_limits_the_plain_reward():
         else:
             assert reward == paper_reward(env.unwrapped.finished.evaluation)
             assert info["violated"] == ""
+
+
+def test_what_latency_has_no_part_in():
+    limits = Constraints.parse("accuracy>=0.9; latency_ms<=2; parameters + 3*latency_ms <= 100; macs<=5")
+    assert [str(row) for row in limits.untimed.rows] == ["accuracy>=0.9", "macs<=5"]
+    assert limits.need_latency
+    assert not limits.untimed.need_latency

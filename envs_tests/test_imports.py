@@ -75,6 +75,12 @@ def test_environments_reach_training_through_the_evaluators_name_alone():
         assert not wrong, module
 
 
+def test_training_knows_nothing_of_environments():
+    for module, imported in modules("n2n_gym"):
+        if module != "n2n_gym" and not within(module, "n2n_gym.envs") and module != "n2n_gym.tabulate":
+            assert not [name for name in imported if within(name, "n2n_gym.envs")], module
+
+
 def test_importing_the_package_imports_no_torch():
     program = "import sys, n2n_gym; assert not {'torch', 'torchvision', 'matplotlib', 'sklearn'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)

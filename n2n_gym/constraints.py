@@ -218,7 +218,12 @@ class Constraints:
     @property
     def need_latency(self) -> bool:
         """Whether students must be timed."""
-        return Quantity("latency_ms") in self.quantities
+        return self.untimed != self
+
+    @property
+    def untimed(self) -> Self:
+        """The limits that do not depend on latency."""
+        return type(self)(tuple(row for row in self.rows if all(q.name != "latency_ms" for q, _ in row.coefficients)))
 
     def loosened(self, factor: float) -> Self:
         """The limits of students that are still to be shrunk: `SHRINKING` quantities may be so many times as large."""
@@ -332,9 +337,9 @@ def _tightest(system: Iterable[Inequality]) -> list[Inequality]:
 
 @dataclass(frozen=True)
 class Relaxation:
-    """epsilon_t: how much of the reward a student that exceeds a limit still gets at policy update t (section 3.3.1).
+    """epsilon_t: a student that exceeds a limit gets epsilon_t (R + 1) - 1 instead of its reward R (section 3.3.1).
 
-    epsilon_t = (1 - t / updates) ** power, and 0 from then on. The default is the authors' code's.
+    At policy update t, epsilon_t = (1 - t / updates) ** power, and 0 from then on. The default is the authors' code's.
 
     Attributes:
         updates: From this policy update on, limits are hard; 0 makes them hard from the start.

@@ -14,8 +14,8 @@ from agents.pictures import new_figure, open_frame, save_figure
 from agents.report import draw_curves
 from agents.reproduce.document import Document
 from agents.reproduce.lab import Lab
-from agents.reproduce.paper import REWARDS, TABLE_1, TABLE_5
-from agents.reproduce.tables import ONE_RUN, compression_run, jsonable, transfer
+from agents.reproduce.paper import FIGURES, REWARDS, TABLE_1, TABLE_5
+from agents.reproduce.tables import ONE_RUN, compression_run, jsonable, transfer, transfer_notes
 from n2n_gym.evaluators.base import Evaluation
 from n2n_gym.rewards import naive_reward, paper_reward
 
@@ -38,7 +38,7 @@ def search_figure(number: int, networks: Sequence[tuple[str, str]]) -> Callable[
     def draw(lab: Lab) -> Document:
         title = f"Figure {number}: student learning on {networks[0][1]}"
         columns = ("network", "stage", "mean reward, first updates", "last updates", "best")
-        document = Document(title, columns, notes=[ONE_RUN])
+        document = Document(title, columns, notes=[_said(number), ONE_RUN])
         for teacher, dataset in networks:
             name = f"{dataset}, {teacher}"
             if not lab.available(dataset, name, document):
@@ -69,11 +69,15 @@ def agents_figure(number: int, teacher: str, dataset: str, *others: str) -> Call
         *others: Further agents.
     """
     title = f"Figure {number}: actor-critic and REINFORCE on {dataset}"
-    kinds: dict[str, dict[str, Any]] = {name: {"agent": name} for name in ("actor-critic", "random", *others)}
-    kinds = {"reinforce": {}, **kinds}
+    kinds: dict[str, dict[str, Any]] = {name: {"agent": name} for name in ("random", *others)}
     if "architecture-compression" in kinds:  # it learns from what a store holds: with the others' students it had more to see
         kinds["architecture-compression"]["store"] = None
-    return lambda lab: _compared(lab, number, title, teacher, dataset, kinds)
+
+    def draw(lab: Lab) -> Document:
+        critic = {"agent": lab.scale.agent.replace("reinforce", "actor-critic")}
+        return _compared(lab, number, title, teacher, dataset, {"reinforce": {}, "actor-critic": critic, **kinds})
+
+    return draw
 
 
 def settings_figure(number: int, about: str, kinds: Mapping[str, dict[str, Any]]) -> Callable[[Lab], Document]:
@@ -89,7 +93,8 @@ def settings_figure(number: int, about: str, kinds: Mapping[str, dict[str, Any]]
 
 
 def _compared(lab: Lab, number: int, title: str, teacher: str, dataset: str, kinds: Mapping[str, dict[str, Any]]) -> Document:
-    document = Document(title, ("line", "mean reward, first updates", "last updates", "best student", "students"))
+    columns = ("line", "mean reward, first updates", "last updates", "best student", "students")
+    document = Document(title, columns, notes=[_said(number)])
     if not lab.available(dataset, title, document):
         return document
     lines: dict[str, Curves] = {}
@@ -113,6 +118,10 @@ def _compared(lab: Lab, number: int, title: str, teacher: str, dataset: str, kin
     return document
 
 
+def _said(number: int) -> str:
+    return f"The paper prints no numbers with this figure; it says: {FIGURES[number]}."
+
+
 def figure10(lab: Lab) -> Document:
     """Rewards of pre-trained policies and of policies from scratch."""
     document = Document("Figure 10: transfer learning", ("transfer", "reward, pre-trained", "scratch", "difference", "paper"))
@@ -127,6 +136,7 @@ def figure10(lab: Lab) -> Document:
         reward = summary["reward"]
         measured = (str(reward[kind]) for kind in ("pretrained", "scratch", "difference"))
         document.rows.append((name, *measured, ", ".join(map(str, reported["reward"]))))
+    document.notes += transfer_notes(lab)
     if panels:
         draw_lines(lab.folder / "figure10.png", panels)
     return document

@@ -111,7 +111,8 @@ SCALES = {
         finalists=3,
         prunings=5,
         about="1,000 training images, networks an eighth as wide (Conv4 as it is), students trained by recipe `fast` "
-        "(2 epochs instead of 5, at four times the rate), 20 policy updates a stage where nothing else is said",
+        "(2 epochs instead of 5, at four times the rate), 20 policy updates a stage, the 3 best students of a search trained "
+        "to convergence, where nothing else is said",
     ),
     "paper": Scale(
         dataset=None,

@@ -77,5 +77,18 @@ TABLE_5 = {
 }
 """Means over the first 10 policy updates, pre-trained and from scratch; accuracy and compression in percent."""
 
+FIGURES = {
+    3: "the policies improve over time; where the searches end is table 1's",
+    4: "students of a tenth of the size do almost as well as their teachers, or better; where the searches end is table 1's",
+    5: "accuracy stays reasonably high; where the searches end is table 1's",
+    6: "both converge at a similar rate, actor-critic is slightly more stable",
+    7: "actor-critic is more stable, but ends lower",
+    8: "0.03 does not converge, 0.0003 converges too slowly, 0.003 is taken",
+    9: "a batch of 1 is too unstable, one of 10 not better by enough for its cost, 5 is taken",
+    11: "where the searches end is table 1's",
+    12: "where the searches end is table 1's",
+}
+"""What the paper says of figures that it prints without numbers (section 5, appendices 6, 7 and 9)."""
+
 REWARDS = ((1.0, 0.25, (0.25, 0.25)), (0.25, 1.0, (0.25, 0.4375)))
 """Appendix 11.1's two students: relative accuracy, compression, and what it says that the naive and its own reward give."""

@@ -118,20 +118,23 @@ def table4(lab: Lab) -> Document:
             constraint=(f"parameters<={limited.parameters}",),
         )
         last = [episode for episode in run.history if episode.iteration >= iterations - 20]
-        feasible = [[not e.reason and e.excess == 0 for e in last if e.stage == stage] for stage in (1, 2)]
-        kept = [sum(each) / max(len(each), 1) for each in feasible]
+        feasible = {stage: [not e.reason and e.excess == 0 for e in last if e.stage == stage] for stage in (1, 2)}
+        kept = {stage: sum(each) / len(each) for stage, each in feasible.items() if each}
         document.data[name] = {
             **run.result,
             "limit": limited.parameters,
-            "feasible_in_the_last_20_updates": {"stage1": kept[0], "stage2": kept[1]},
+            "feasible_in_the_last_20_updates": {f"stage{stage}": share for stage, share in kept.items()},
             "paper": asdict(reported),
         }
         teacher, student = run.result["teacher"], run.result["student"]
         document.rows.append(("-", *_cells(f"{name}, teacher", teacher, None)))
         document.rows.append((f"{limited.parameters:,}", *_cells(f"{name}, student", student, reported)))
+        headroom = run.result["configuration"]["headroom"]
+        limits = {1: f"of stage 1 keep its limit, {headroom:g} times as large", 2: "of stage 2 keep the limit"}
+        said = ", ".join(f"{share:.0%} {limits[stage]}" for stage, share in kept.items())
         document.notes.append(
-            f"{name}: filters x {limited.width:g}, {iterations} policy updates a stage. In stage 2, {kept[1]:.0%} of the "
-            f"students of the last 20 updates keep the limit; in stage 1, {kept[0]:.0%} keep its own, four times as large."
+            f"{name}: filters x {limited.width:g}, {iterations} policy updates a stage. Of the students of the last 20 "
+            f"updates, {said}."
         )
     return document
 
@@ -189,11 +192,19 @@ def table5(lab: Lab) -> Document:
             paper = ", ".join(f"{value:g}{'%' * (quantity != 'reward')}" for value in reported.get(quantity, ())) or "-"
             cells = (str(measured[kind]) for kind in ("pretrained", "scratch", "difference"))
             document.rows.append((f"{source} to {target}", quantity, *cells, paper))
-    document.notes.append(
-        f"Means over {lab.scale.transfer_seeds} seeds, 95% intervals in parentheses; differences are paired by seed."
-    )
-    document.notes.append("A degenerate student counts with its reward of -1; compression and accuracy are the others' means.")
+    document.notes += transfer_notes(lab)
     return document
+
+
+def transfer_notes(lab: Lab) -> list[str]:
+    """What there is to say of transfers at this scale."""
+    scale = lab.scale
+    images = "all" if scale.transfer_train_size is None else f"{scale.transfer_train_size:,}"
+    return [
+        f"Students were trained on {images} images; policies learned for {scale.source_iterations} updates on the first "
+        f"network. Means over {scale.transfer_seeds} seeds, 95% intervals in parentheses; differences are paired by seed.",
+        "A degenerate student counts with its reward of -1; compression and accuracy are the others' means.",
+    ]
 
 
 def jsonable(summary: dict[str, Any]) -> dict[str, Any]:

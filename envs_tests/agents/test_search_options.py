@@ -13,6 +13,7 @@ from envs_tests.agents.conftest import rows, timeless
 from n2n_gym.architecture import Architecture
 from n2n_gym.architecture.layers import conv, linear, max_pool, relu
 from n2n_gym.constraints import Constraint, Relaxation
+from n2n_gym.envs.layer_shrink import ShrinkStage
 from n2n_gym.errors import InputError
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.files import write_json
@@ -24,9 +25,12 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("agent", sorted(set(ALGORITHMS) - {"reinforce"}))
 def test_any_agent_leaves_the_same_run_folder_and_survives_a_kill(settings, tmp_path, monkeypatch, agent):
+    # a limit that hardly anyone keeps, so that every reward depends on how many updates were done
+    settings |= {"constraint": ("parameters<=100", "accuracy>=1"), "relaxation": "relaxed:6:1"}
     straight = compress(**settings, agent=agent)
     assert straight["search"]["evaluations"] == 12
     assert straight["configuration"]["agent"] == agent
+    assert any(float(row["excess"]) > 0 for row in rows(settings["out"])[-4:])
     killed = {**settings, "out": str(tmp_path / "killed"), "agent": agent}
     trained = []
     train_student = DistillationEvaluator.train_student
@@ -48,12 +52,36 @@ def test_any_agent_leaves_the_same_run_folder_and_survives_a_kill(settings, tmp_
         assert {**here, "seconds": ""} == {**there, "seconds": ""}
 
 
+def test_a_policys_file_is_known_by_what_it_holds(settings, tmp_path):
+    compress(**settings, stages="1", finalists=0)
+    policy = Path(settings["out"]) / "stage1.policy"
+    again = {**settings, "stages": "1", "finalists": 0, "out": str(tmp_path / "again")}
+    result = compress(**again, policy=policy)
+    moved = tmp_path / "moved.policy"
+    policy.rename(moved)
+    assert compress(**again, policy=moved) == result
+    assert compress(resume=again["out"], policy=moved) == result
+    moved.write_bytes((Path(again["out"]) / "stage1.policy").read_bytes())
+    with pytest.raises(InputError, match="a policy's or the stage-1 student's file has changed"):
+        compress(**again, policy=moved)
+
+
+def test_evolution_where_nothing_can_be_removed(settings, tmp_path):
+    shallow = Architecture.chain([conv(4), linear(3)], (1, 8, 8), 3)
+    write_json(tmp_path / "shallow.json", shallow.to_json())
+    alone = {**settings, "teacher": str(tmp_path / "shallow.json"), "iterations": 12, "rollouts": 5}
+    result = compress(**alone, agent="evolution", stages="1", finalists=0)
+    assert result["search"]["evaluations"] == 60
+
+
 def test_limits_and_schedules_as_objects_of_python(settings):
     limit = Constraint.of({"parameters": 1, "macs": 0.1}, at_most=1e6)
     result = compress(**settings, constraint=limit, relaxation=Relaxation(updates=3, power=0.5))
     assert result["configuration"]["constraint"] == ["1.0*parameters + 0.1*macs <= 1000000.0"]
     assert result["configuration"]["relaxation"] == "relaxed:3:0.5"
     assert compress(resume=settings["out"]) == result
+    with pytest.raises(InputError, match="must be a text or a Relaxation"):
+        compress(**settings, relaxation=lambda update: 0.5)
 
 
 def test_the_student_obeys_the_limits(settings, tmp_path):
@@ -119,9 +147,13 @@ def test_hard_limits_and_latency(settings):
 
 
 def test_a_student_that_exceeds_every_limit_is_reported_as_such(settings):
-    result = compress(**settings, constraint=("accuracy>=1",))
-    if result["student"]["val_accuracy"] < 1:
-        assert result["student"]["violates"] == ["accuracy>=1"]
+    """Stage 1 finds nothing, and from the teacher stage 2 cannot keep the limit: it comes as near as it can."""
+    limit = 100
+    result = compress(**settings | {"iterations": 1, "rollouts": 1}, constraint=(f"parameters<={limit}",))
+    assert not (Path(settings["out"]) / "stage1.json").exists()
+    teacher = Architecture.from_json(json.loads(Path(settings["teacher"]).read_text()))
+    assert limit < ShrinkStage(teacher).ranges["parameters"][0] <= result["student"]["parameters"]
+    assert result["student"]["violates"] == [f"parameters<={limit}"]
 
 
 def test_bad_limits_are_said_before_anything_is_trained(settings, tmp_path):
@@ -174,6 +206,9 @@ def test_a_policy_that_does_not_fit_is_refused(settings, tmp_path):
     other = {**settings, "out": str(tmp_path / "other")}
     with pytest.raises(InputError, match="was saved by PPO, not by Reinforce"):
         compress(**other, policy=(first,))
+    with pytest.raises(InputError, match="random learns no policy that could start from"):
+        compress(**other, policy=(first,), agent="random")
+    assert not (tmp_path / "other").exists()
     with pytest.raises(InputError, match="holds a policy for stage 1, which is not run"):
         compress(**{**other, "stages": "2"}, policy=(first,), agent="ppo")
     with pytest.raises(InputError, match="both hold a policy for stage 1"):

@@ -273,17 +273,18 @@ class Judge:
     Args:
         settings: What is compressed and how a student is judged.
         stage: What the actions mean.
+        check_limits: Whether limits that no student of the stage can keep are refused.
 
     Attributes:
         update: Policy updates done, which relaxed limits depend on.
     """
 
-    def __init__(self, settings: Settings, stage: Stage) -> None:
+    def __init__(self, settings: Settings, stage: Stage, *, check_limits: bool = True) -> None:
         self.stage = stage
         self.update = 0
         self._reward: Reward = reward_by_name(settings.reward)
         self._settings = settings
-        if settings.limits:
+        if settings.limits and check_limits:
             settings.limits.check(settings.problem, stage.ranges)
         if settings.uses_table:
             _ = self.evaluator  # nothing is trained: what does not fit is said at once

@@ -29,19 +29,20 @@ class CompressionVectorEnv(VectorEnv[Observation, Actions, Numbers]):
         num_envs: Episodes side by side.
         stage: What is decided.
         settings: What is compressed and how a student is judged.
+        check_limits: Whether limits that no student of the stage can keep are refused.
 
     Raises:
-        InputError: If `num_envs` is less than 1.
+        InputError: If `num_envs` is less than 1, or then.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}  # type: ignore[misc]
 
-    def __init__(self, num_envs: int, stage: Stage, settings: Settings) -> None:
+    def __init__(self, num_envs: int, stage: Stage, settings: Settings, *, check_limits: bool = True) -> None:
         if num_envs < 1:
             raise InputError(f"num_envs must be at least 1, not {num_envs}")
         self.num_envs = num_envs
         self.stage = stage
-        self.judge = Judge(settings, stage)
+        self.judge = Judge(settings, stage, check_limits=check_limits)
         self.single_observation_space = stage.observation_space
         self.single_action_space = spaces.Discrete(stage.actions)
         self.observation_space = batch_space(self.single_observation_space, num_envs)

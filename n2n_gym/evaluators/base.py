@@ -120,7 +120,7 @@ class Evaluator(ABC):
     The contract: `evaluate` answers in the order it was asked, once per architecture, however often one occurs; equal
     architectures get equal evaluations, whatever else is evaluated beside or before them and by however many workers;
     a degenerate student or a failed training is an `Evaluation` with a reason, never an exception. Nothing is trained
-    or downloaded before the first call of `evaluate`.
+    or downloaded before the first call of `evaluate` or `context`.
     """
 
     @property
