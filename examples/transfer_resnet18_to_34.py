@@ -21,9 +21,7 @@ def main(scale: str = "cpu", folder: str = "runs/transfer", workers: int | str |
     with ProgressDisplay(Console()) as display:
         lab = Lab(scale, Path(folder), device="auto", workers=workers, display=display)
         summary = transfer(lab, "resnet18", "resnet34", "cifar10")
-    print(
-        f"first {lab.scale.first_updates} policy updates on ResNet-34, {lab.scale.transfer_seeds} seeds: mean (95% interval)"
-    )
+    print(f"first {lab.scale.first_updates} policy updates on ResNet-34, {lab.scale.seeds} seeds: mean (95% interval)")
     for quantity in ("reward", "compression", "accuracy"):
         print(f"{quantity:12}" + "".join(f"  {kind} {interval}" for kind, interval in summary[quantity].items()))
     picture = Path(folder) / "figure10.png"

@@ -43,7 +43,6 @@ class Scale:
         agent: Who searches.
         recipe: How students are trained during the search.
         seeds: Runs that a mean is taken over.
-        transfer_seeds: The same for transfer, whose differences are small.
         transfer_train_size: Training images of transfer's many students; None for all.
         source_iterations: Policy updates after which a policy is transferred to another teacher.
         first_updates: Policy updates that transfer is judged on.
@@ -62,7 +61,6 @@ class Scale:
     agent: str
     recipe: str
     seeds: int
-    transfer_seeds: int
     transfer_train_size: int | None
     source_iterations: int
     first_updates: int
@@ -83,7 +81,6 @@ SCALES = {
         agent="reinforce",
         recipe="paper",
         seeds=2,
-        transfer_seeds=2,
         transfer_train_size=60,
         source_iterations=3,
         first_updates=2,
@@ -102,7 +99,6 @@ SCALES = {
         agent="reinforce",
         recipe="fast",
         seeds=3,
-        transfer_seeds=4,
         transfer_train_size=500,
         source_iterations=15,
         first_updates=10,
@@ -123,7 +119,6 @@ SCALES = {
         agent="reinforce-paper",
         recipe="paper",
         seeds=3,
-        transfer_seeds=3,
         transfer_train_size=None,
         source_iterations=100,
         first_updates=10,

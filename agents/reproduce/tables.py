@@ -158,7 +158,7 @@ def transfer(lab: Lab, source: str, target: str, dataset: str) -> dict[str, Any]
     """
     updates = lab.scale.first_updates
     runs: dict[str, list[Run]] = {"pretrained": [], "scratch": []}
-    for seed in range(lab.scale.transfer_seeds):
+    for seed in range(lab.scale.seeds):
         common: dict[str, Any] = {"stages": "1", "finalists": 0, "seed": seed, "train_size": lab.scale.transfer_train_size}
         longer = {"iterations": lab.scale.source_iterations}
         first = lab.compress(f"{source}-{dataset}-s{seed}-source", source, dataset, **common, **longer)
@@ -202,7 +202,7 @@ def transfer_notes(lab: Lab) -> list[str]:
     images = "all" if scale.transfer_train_size is None else f"{scale.transfer_train_size:,}"
     return [
         f"Students were trained on {images} images; policies learned for {scale.source_iterations} updates on the first "
-        f"network. Means over {scale.transfer_seeds} seeds, 95% intervals in parentheses; differences are paired by seed.",
+        f"network. Means over {scale.seeds} seeds, 95% intervals in parentheses; differences are paired by seed.",
         "A degenerate student counts with its reward of -1; compression and accuracy are the others' means.",
     ]
 
