@@ -13,9 +13,9 @@ from envs_tests.agents.conftest import rows, timeless
 from n2n_gym.architecture import Architecture
 from n2n_gym.architecture.layers import conv, linear, max_pool, relu
 from n2n_gym.constraints import Constraint, Relaxation
+from n2n_gym.envs.base import Judge
 from n2n_gym.envs.layer_shrink import ShrinkStage
 from n2n_gym.errors import InputError
-from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.files import write_json
 
 
@@ -32,16 +32,17 @@ def test_any_agent_leaves_the_same_run_folder_and_survives_a_kill(settings, tmp_
     assert straight["configuration"]["agent"] == agent
     assert any(float(row["excess"]) > 0 for row in rows(settings["out"])[-4:])
     killed = {**settings, "out": str(tmp_path / "killed"), "agent": agent}
-    trained = []
-    train_student = DistillationEvaluator.train_student
+    updates = []
+    finish = Judge.finish
 
-    def dies(self, student):
-        trained.append(student)
-        if len(trained) == straight["search"]["trained"] - 1:
+    def dies(self, episodes, rng):
+        finished = finish(self, episodes, rng)
+        updates.append(finished)
+        if len(updates) == settings["iterations"] + 2:  # in stage 2, in the update after the first
             raise Killed
-        return train_student(self, student)
+        return finished
 
-    monkeypatch.setattr(DistillationEvaluator, "train_student", dies)
+    monkeypatch.setattr(Judge, "finish", dies)
     with pytest.raises(Killed):
         compress(**killed)
     monkeypatch.undo()
