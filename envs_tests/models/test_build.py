@@ -130,3 +130,20 @@ def test_activation_bytes_are_the_most_that_is_held_at_once():
     )
     residual = Architecture(block, (1, 8, 8), 3)
     assert residual.activation_bytes == 4 * 64 * (4 + 8 + 4)  # the shortcut is held while the branch runs
+
+
+def test_narrow_strided_shortcuts_get_the_right_gradients():
+    """On some CPUs oneDNN's own gradient of such a convolution is wrong, or ruins the heap."""
+    narrow = Architecture.chain([conv(3), conv(6, 1, stride=2, padding=0), avg_pool(), linear(4)], (1, 8, 8), 4)
+    torch.manual_seed(0)
+    exact = Network(narrow).double()
+    quick = Network(narrow).to(memory_format=torch.channels_last)
+    quick.load_state_dict(exact.state_dict())
+    images = torch.randn(16, 1, 8, 8)
+    for _ in range(20):
+        exact.zero_grad()
+        quick.zero_grad()
+        exact(images.double()).square().sum().backward()
+        quick(images.contiguous(memory_format=torch.channels_last)).square().sum().backward()
+        for (name, there), here in zip(exact.named_parameters(), quick.parameters(), strict=True):
+            torch.testing.assert_close(here.grad.double(), there.grad, rtol=1e-4, atol=1e-4, msg=name)

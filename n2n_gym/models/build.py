@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from n2n_gym.architecture.graph import IMAGE, Architecture
 from n2n_gym.architecture.layers import Layer, LayerKind, Shape
@@ -47,6 +48,19 @@ class _Add(nn.Module):
         return total
 
 
+class _PointwiseConv(nn.Conv2d):
+    """A 1 x 1 convolution with a stride, which first picks the pixels that it reads.
+
+    Left to skip them by itself, oneDNN writes past its workspace when it computes the weights' gradient from channels-last
+    images of fewer channels than a vector has floats (github.com/uxlfoundation/oneDNN/issues/6035): on a CPU with AVX2 the
+    shortcuts of narrow ResNets crashed.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        down, across = self.stride
+        return functional.conv2d(images[..., ::down, ::across], self.weight, self.bias)
+
+
 class _Concat(nn.Module):
     def forward(self, *branches: Tensor) -> Tensor:
         return torch.cat(branches, dim=1)
@@ -56,7 +70,9 @@ def _module(layer: Layer, inputs: list[Shape]) -> nn.Module:
     channels, height, width = inputs[0]
     match layer.kind:
         case LayerKind.CONV:
-            return nn.Conv2d(channels, layer.outputs, layer.kernel, layer.stride, layer.padding, bias=layer.bias)
+            pointwise = layer.kernel == 1 and layer.stride > 1 and not layer.padding
+            kind = _PointwiseConv if pointwise else nn.Conv2d
+            return kind(channels, layer.outputs, layer.kernel, layer.stride, layer.padding, bias=layer.bias)
         case LayerKind.BATCH_NORM:
             return nn.BatchNorm2d(channels)
         case LayerKind.RELU:
