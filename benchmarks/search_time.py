@@ -3,8 +3,9 @@
     python benchmarks/search_time.py [--teacher conv4 --dataset digits] [--iterations 30] [--seeds 3] [--out FILE]
 
 Both searches are stage 1 by the same agent with the same seeds; who goes first alternates. The published loop trains every
-student, also one that it trained before. Reported is the time after which the defaults had seen a student with the reward that
-the published loop's search ended with, against all of that search's time; and when either saw given rewards.
+student, also one that it trained before. Reported is the time after which the defaults were where the published loop's search
+ended, against all of that search's time: by the best student so far, which luck can find in the first update, and by the mean
+reward of the last ten updates, which has to be learned; and when either saw given rewards.
 """
 
 from __future__ import annotations
@@ -74,29 +75,33 @@ class ReferenceEvaluator(Evaluator):
         ]
 
 
-class BestSoFar(BaseCallback):
-    """Seconds since the start and best reward, after every policy update."""
+WINDOW = 10
+"""Updates that a mean reward is taken over."""
+
+
+class Progress(BaseCallback):
+    """After every policy update: seconds since the start, best reward so far, mean reward of the last `WINDOW` updates."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.curve: list[tuple[float, float]] = []
-        self._best = -1.0
+        self.seconds: list[float] = []
+        self.best: list[float] = []
+        self.mean: list[float] = []
+        self._rewards: list[float] = []
         self._start = time.perf_counter()
 
     def _on_step(self) -> bool:
         if self.locals["dones"].all():
-            self._best = max(self._best, float(self.locals["rewards"].max()))
-            self.curve.append((time.perf_counter() - self._start, self._best))
+            rewards = self.locals["rewards"]
+            self._rewards.append(float(rewards.mean()))
+            self.seconds.append(time.perf_counter() - self._start)
+            self.best.append(max([float(rewards.max()), *self.best[-1:]]))
+            self.mean.append(sum(self._rewards[-WINDOW:]) / len(self._rewards[-WINDOW:]))
         return True
 
-    @property
-    def seconds(self) -> float:
-        """Of the whole search."""
-        return self.curve[-1][0]
-
-    def until(self, reward: float) -> float:
-        """Seconds until that reward was reached; infinite if it was not."""
-        return next((seconds for seconds, best in self.curve if best >= reward), math.inf)
+    def until(self, curve: Sequence[float], reward: float) -> float:
+        """Seconds until that reward was reached on one of the curves; infinite if it was not."""
+        return next((seconds for seconds, value in zip(self.seconds, curve, strict=True) if value >= reward), math.inf)
 
 
 GOALS = (0.9, 0.95, 0.98)
@@ -119,41 +124,45 @@ def main(
         device: Where.
         out: The JSON file.
     """
-    columns = ("seconds", "best_reward", "seconds_to_its_end", "share_of_its_time", *(f"seconds_to_{goal}" for goal in GOALS))
+    ends = ("best", "mean")
+    columns = ("seconds", *ends, *(f"share_to_its_{end}" for end in ends), *(f"seconds_to_{goal}" for goal in GOALS))
     report = Report(f"search_time-{problem.name}", columns, out)
     batch_size = search_recipe("paper", problem.data, problem.train_size).batch_size
     kinds = {
         "published loop": lambda seed: searched_by_published_loop(problem, batch_size, device, iterations, seed),
         "defaults": lambda seed: searched_by_defaults(problem, device, iterations, seed),
     }
-    curves: dict[str, list[BestSoFar]] = {kind: [] for kind in kinds}
+    curves: dict[str, list[Progress]] = {kind: [] for kind in kinds}
     for seed in range(seeds):
         for kind in list(kinds) if seed % 2 == 0 else reversed(kinds):
             curves[kind].append(kinds[kind](seed))
     published = curves["published loop"]
-    goals = [curve.curve[-1][1] for curve in published]
+    shares: dict[str, list[float]] = {}
     for kind, each in curves.items():
-        until = [curve.until(goal) for curve, goal in zip(each, goals, strict=True)]
-        shares = [time / whole.seconds for time, whole in zip(until, published, strict=True)]
+        for end in ends:
+            pairs = zip(each, published, strict=True)
+            shares[end] = [run.until(getattr(run, end), getattr(whole, end)[-1]) / whole.seconds[-1] for run, whole in pairs]
         report.add(
             f"{problem.name}, {iterations} updates: {kind}",
-            seconds=[curve.seconds for curve in each],
-            best_reward=[curve.curve[-1][1] for curve in each],
-            seconds_to_its_end=until,
-            share_of_its_time=shares,
-            **{f"seconds_to_{goal}": [curve.until(goal) for curve in each] for goal in GOALS},
+            seconds=[run.seconds[-1] for run in each],
+            **{end: [getattr(run, end)[-1] for run in each] for end in ends},
+            **{f"share_to_its_{end}": shares[end] for end in ends},
+            **{f"seconds_to_{goal}": [run.until(run.best, goal) for run in each] for goal in GOALS},
         )
-    report.claim("share of the published loop's time until its last reward", median(shares), at_most=0.1)
-    report.facts["curves"] = {kind: [curve.curve for curve in each] for kind, each in curves.items()}
+    for end in ends:  # the last ones are the defaults'
+        report.claim(f"share of the published loop's time until its last {end} reward", median(shares[end]), at_most=0.1)
+    report.facts["curves"] = {
+        kind: [{"seconds": run.seconds, "best": run.best, "mean": run.mean} for run in each] for kind, each in curves.items()
+    }
     report.finish()
 
 
-def searched_by_published_loop(problem: Problem, batch_size: int, device: str, iterations: int, seed: int) -> BestSoFar:
+def searched_by_published_loop(problem: Problem, batch_size: int, device: str, iterations: int, seed: int) -> Progress:
     """A search whose students the published loop trains."""
     return search(problem, ReferenceEvaluator(problem, batch_size, device), iterations, seed)
 
 
-def searched_by_defaults(problem: Problem, device: str, iterations: int, seed: int) -> BestSoFar:
+def searched_by_defaults(problem: Problem, device: str, iterations: int, seed: int) -> Progress:
     """A search as `n2n compress` does it."""
     with TemporaryDirectory() as folder:
         store = Path(folder) / "store.sqlite"
@@ -162,12 +171,12 @@ def searched_by_defaults(problem: Problem, device: str, iterations: int, seed: i
             return search(problem, evaluator, iterations, seed)
 
 
-def search(problem: Problem, evaluator: Evaluator, iterations: int, seed: int) -> BestSoFar:
+def search(problem: Problem, evaluator: Evaluator, iterations: int, seed: int) -> Progress:
     """One search of stage 1."""
     stage = RemovalStage(problem.architecture)
     settings = Settings(**asdict(problem), evaluator=evaluator)
     envs = BatchedVecEnv(CompressionVectorEnv(5, stage, settings))
-    recorder = BestSoFar()
+    recorder = Progress()
     algorithm("reinforce").make(envs, stage=1, seed=seed).learn(iterations * 5 * stage.decisions, callback=recorder)
     return recorder
 
