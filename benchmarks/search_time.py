@@ -80,7 +80,7 @@ WINDOW = 10
 
 
 class Progress(BaseCallback):
-    """After every policy update: seconds since the start, best reward so far, mean reward of the last `WINDOW` updates."""
+    """After every policy update: seconds since the start, best reward so far, mean of the last `WINDOW` updates (-1 before)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Progress(BaseCallback):
             self._rewards.append(float(rewards.mean()))
             self.seconds.append(time.perf_counter() - self._start)
             self.best.append(max([float(rewards.max()), *self.best[-1:]]))
-            self.mean.append(sum(self._rewards[-WINDOW:]) / len(self._rewards[-WINDOW:]))
+            self.mean.append(sum(self._rewards[-WINDOW:]) / WINDOW if len(self._rewards) >= WINDOW else -1.0)
         return True
 
     def until(self, curve: Sequence[float], reward: float) -> float:
