@@ -80,7 +80,7 @@ WINDOW = 10
 
 
 class Progress(BaseCallback):
-    """After every policy update: seconds since the start, best reward so far, mean of the last `WINDOW` updates (-1 before)."""
+    """After every policy update: seconds since the start, best reward so far, mean of the last `WINDOW` updates, or -1."""
 
     def __init__(self) -> None:
         super().__init__()
