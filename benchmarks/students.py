@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
@@ -30,28 +31,30 @@ def random_episodes(stage: RemovalStage, count: int, seed: int = 0, share: float
     return list(found.values())
 
 
-def random_students(teacher: Architecture, count: int, seed: int = 0) -> list[Architecture]:
+def random_students(teacher: Architecture, count: int, seed: int = 0, share: float = 0.5) -> list[Architecture]:
     """Distinct students that are not degenerate, from uniformly random removals.
 
     Args:
         teacher: Whose layers are removed.
         count: How many.
         seed: Of the draws.
+        share: Of the layers that are removed.
     """
     stage = RemovalStage(teacher)
-    return [stage.student(actions) for actions in random_episodes(stage, count, seed)]
+    return [stage.student(actions) for actions in random_episodes(stage, count, seed, share)]
 
 
-def warm_up(evaluator: Evaluator, count: int, least_seconds: float = 15.0) -> None:
+def warm_up(evaluator: Evaluator, count: int, least_seconds: float = 15.0, share: float = 0.5) -> None:
     """Train students until every worker process has certainly read teacher and images and trained one.
 
     Args:
         evaluator: Whose workers start with their first student, some seconds after each other.
         count: Students at a time.
         least_seconds: Go on for so long.
+        share: Of the layers that are removed.
     """
     start = time.perf_counter()
-    drawn = iter(random_students(evaluator.teacher, 1_000, seed=1))
+    drawn = itertools.cycle(random_students(evaluator.teacher, 4 * count, seed=1, share=share))
     while True:
         evaluator.evaluate([next(drawn) for _ in range(count)])
         if time.perf_counter() - start >= least_seconds:
