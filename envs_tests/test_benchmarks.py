@@ -16,7 +16,7 @@ TINY = {
     "fidelity": "--train-size 100 --width 0.25 --students 5 --seeds 2",
     "large_space": "--teacher conv4 --width 0.25 --train-size 100 --seeds 2 --evaluations 5 --agents reinforce random",
     "memory": "--train-size 100 --width 0.25 --students 6 --every 2 --workers 0",
-    "scaling": "--workers 0 1 --batches 1 2 --images 100 200 --depths resnet18 resnet50 --students 1 --repeats 1 --warm-seconds 0",
+    "scaling": "--workers 0 1 --batches 1 2 --images 100 200 --depths resnet18 --students 1 --repeats 1 --warm-seconds 0",
     "search_time": "--train-size 100 --width 0.25 --iterations 1 --seeds 1",
 }
 
