@@ -120,6 +120,93 @@ def _show(words: list[str]) -> None:
     console.print(shown)
 
 
+@dataclass(frozen=True)
+class TableCheck:
+    """Train some of a table's students again, and compare: none may differ by more than the tolerance.
+
+    Trainings repeat to the bit on processors that compute alike; elsewhere they differ by rounding, and so a little.
+    """
+
+    name: tyro.conf.Positional[str]
+    """One of `n2n table list`, or a .npz file."""
+    students: int = 20
+    """How many, drawn at random."""
+    seed: int = 0
+    """Of the draw."""
+    tolerance: float = 1.0
+    """Points of accuracy by which a training may differ."""
+    workers: int | str | None = None
+    """Processes that train students side by side, one per core by default; or ray, or ray:ADDRESS."""
+    out: str | None = None
+    """A JSON file to write the trainings to."""
+
+
+def _check(words: list[str]) -> None:
+    options = parse(TableCheck, "table check", words)
+    from agents.display import ProgressDisplay, shown_teacher
+    from n2n_gym.errors import InputError
+    from n2n_gym.evaluators.base import library_versions
+    from n2n_gym.files import write_json
+    from n2n_gym.machine import machine
+    from n2n_gym.models.teachers import load_teacher
+    from n2n_gym.problem import Problem
+    from n2n_gym.table import Table
+    from n2n_gym.tabulate import retrain
+
+    table = Table.load(options.name)
+    problem = Problem(**table.facts["problem"])
+    console = Console()
+    with ProgressDisplay(console) as display:
+
+        def prepare() -> None:
+            shown_teacher(problem, "cpu", display)
+            display.start("trainings", options.students)
+
+        done = retrain(
+            table,
+            options.students,
+            seed=options.seed,
+            workers=options.workers,
+            prepare=prepare,
+            on_progress=lambda trained: display.update(trained, ""),
+        )
+    shown = Shown(title=f"{table.name}: trainings repeated")
+    for heading in ("row", "seed", "val recorded", "again", "test recorded", "again", "points apart", "same sizes"):
+        shown.add_column(heading, justify="right")
+    for each in done:
+        values = (each.recorded.accuracy, each.found.accuracy, each.recorded.test_accuracy, each.found.test_accuracy)
+        sizes = "yes" if each.same_sizes else "NO"
+        shown.add_row(str(each.row), str(each.seed), *(f"{value:.2%}" for value in values), f"{each.points:.2f}", sizes)
+    console.print(shown)
+    same_teacher = load_teacher(problem.name).checkpoint.fingerprint == table.facts["teacher"]["fingerprint"]
+    if not same_teacher:
+        console.print("the teacher here has other weights than the table's: it was trained on another kind of processor")
+    apart = [each.points for each in done]
+    agree = max(apart) <= options.tolerance and all(each.same_sizes for each in done)
+    equal = sum(points == 0 and each.same_sizes for points, each in zip(apart, done, strict=True))
+    if options.out is not None:
+        columns = ("row", "seed", "points", "same_sizes")
+        trainings = [
+            {
+                **{column: getattr(each, column) for column in columns},
+                "recorded": [each.recorded.accuracy, each.recorded.test_accuracy],
+                "found": [each.found.accuracy, each.found.test_accuracy],
+            }
+            for each in done
+        ]
+        facts = {"table": table.name, "fingerprint": table.fingerprint, "same_teacher": same_teacher, "agree": agree}
+        story = {
+            "command": shlex.join(["n2n", "table", "check", *words]),
+            "machine": machine(),
+            "versions": library_versions(),
+        }
+        write_json(Path(options.out).expanduser(), {**facts, **story, "trainings": trainings})
+    said = f"{equal} of {len(done)} trainings are equal, the most that one differs by is {max(apart):.2f} points"
+    if not agree:
+        raise InputError(f"{table} does not repeat: {said}")
+    console.print(said)
+
+
 def _print_facts(console: Console, name: str, facts: dict[str, Any]) -> None:
     console.print(name, highlight=False)
     console.print_json(data=facts)
@@ -129,4 +216,5 @@ TABLE_COMMANDS = {
     "table build": Command(_build, "train every student of a space, for a benchmark with a known optimum"),
     "table list": Command(_list, "list the tables that come with the package"),
     "table show": Command(_show, "show a table's statistics and its best students"),
+    "table check": Command(_check, "train some of a table's students again, and compare"),
 }

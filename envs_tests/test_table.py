@@ -279,6 +279,27 @@ def test_the_commands(folder, capsys):
     assert "start from a smaller network" in capsys.readouterr().err
 
 
+def test_trainings_repeat(folder, table, capsys):
+    from agents.cli import main
+
+    for name in ("removal", "shrink"):
+        path, out = folder / f"{name}.npz", folder / f"{name}-check.json"
+        assert main(["table", "check", str(path), "--students", "2", "--workers", "0", "--out", str(out)]) == 0
+        assert "2 of 2 trainings are equal" in capsys.readouterr().out
+        written = json.loads(out.read_text())
+        assert written["agree"]
+        assert written["same_teacher"]
+        assert len({each["row"] for each in written["trainings"]}) == 2
+    more = table.columns["correct"] + np.uint16(table.facts["validation_images"] // 50)
+    wrong = {"accurate": {"correct": more}, "large": {"parameters": table.columns["parameters"] + 1}}
+    for name, columns in wrong.items():
+        Table(table.facts, {**table.columns, **columns}).save(folder / f"{name}.npz")
+        assert main(["table", "check", str(folder / f"{name}.npz"), "--students", "2", "--workers", "0"]) == 2
+        assert "does not repeat" in capsys.readouterr().err
+    assert main(["table", "check", str(folder / "removal.npz"), "--students", "1000", "--workers", "0"]) == 2
+    assert "students that were trained" in capsys.readouterr().err
+
+
 def test_files_that_are_no_tables_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     (tmp_path / "text.npz").write_text("x")
