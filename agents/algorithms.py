@@ -26,8 +26,8 @@ from agents.sb3 import BatchedVecEnv, EncodedVecEnv
 from n2n_gym.errors import InputError, by_name
 
 STAGES: dict[int, dict[str, Any]] = {
-    1: {"policy": "BidirectionalLstmPolicy", "learning_rate": 0.003, "ent_coef": 0.1, "n_epochs": 5},
-    2: {"policy": "AutoregressiveLstmPolicy", "learning_rate": 0.01, "ent_coef": 0.1},
+    1: {"policy": "BidirectionalLstmPolicy", "learning_rate": 0.003, "ent_coef": 1.6, "n_epochs": 5},
+    2: {"policy": "AutoregressiveLstmPolicy", "learning_rate": 0.01, "ent_coef": 1.0},
 }
 """Policy and learning rate of each stage (section 4.2), how often a batch of rollouts is learned from, an entropy bonus.
 

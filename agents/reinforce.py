@@ -41,7 +41,7 @@ class Reinforce(EpisodicAlgorithm):
         clip_range: By how much an action's probability may change, relatively, before later steps stop pushing it.
         baseline_decay: How much of the moving averages stays at each update.
         normalize_advantage: Divide advantages by their running root mean square.
-        ent_coef: Weight of an episode's entropy (nats, summed over its decisions) in the loss.
+        ent_coef: Weight of the policy's entropy (nats, mean over an episode's decisions) in the loss.
         use_masking: Never draw an action that `env.action_masks()` rules out.
         policy_kwargs: Arguments of the policy, such as `hidden`.
         stats_window_size: Episodes that the logged means run over.
@@ -207,7 +207,7 @@ class Reinforce(EpisodicAlgorithm):
             ratio = (log_probabilities - drawn_with).exp()
             limited = ratio.clamp(1 - self.clip_range, 1 + self.clip_range)
             gain = torch.minimum(ratio * advantages, limited * advantages).sum(1).mean()
-            entropy = probabilities.entropy().sum(1).mean()
+            entropy = probabilities.entropy().mean()
             loss = self._critic_loss(returns, values) - gain - self.ent_coef * entropy
             self.policy.optimizer.zero_grad()
             loss.backward()
