@@ -3,8 +3,8 @@
     python benchmarks/fidelity.py [--teacher conv4 --dataset digits] [--students 50] [--seeds 3] [--out FILE]
 
 The same students, drawn from random episodes of stage 1, are trained by every search recipe with several seeds, and to
-convergence by the recipe of the final training. Reported are Spearman's rank correlations of rewards, with 95% bootstrap
-intervals over students, and the reward's standard deviation over seeds.
+convergence by the recipe of the final training (`--no-convergence` leaves it out). Reported are Spearman's rank correlations
+of rewards, with 95% bootstrap intervals over students, and the reward's standard deviation over seeds.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def main(
     problem: tyro.conf.OmitArgPrefixes[Problem] = Problem(),  # noqa: B008  it cannot be changed
     students: int = 50,
     seeds: int = 3,
+    convergence: bool = True,
     device: str = "auto",
     out: Path | None = None,
 ) -> None:
@@ -48,13 +49,15 @@ def main(
         problem: Teacher and data.
         students: How many are compared.
         seeds: Trainings of each by each search recipe.
+        convergence: Whether they are trained to convergence, too.
         device: Where.
         out: The JSON file.
     """
     report = Report(f"fidelity-{problem.name}", ("rho", "low", "high", "noise"), out)
     drawn = random_students(problem.architecture, students)
     rewards = {name: short_trainings(problem, drawn, name, seeds, device) for name in SEARCH_RECIPES}
-    rewards["convergence"] = long_trainings(problem, drawn, device)
+    if convergence:
+        rewards["convergence"] = long_trainings(problem, drawn, device)
     for name, values in rewards.items():
         if len(values) > 1:
             report.add(f"{name}: one seed and another", **correlation(values[0], values[1]), noise=noise(values))
