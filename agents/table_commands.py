@@ -175,8 +175,9 @@ def _check(words: list[str]) -> None:
         shown.add_column(heading, justify="right")
     for each in done:
         values = (each.recorded.accuracy, each.found.accuracy, each.recorded.test_accuracy, each.found.test_accuracy)
+        accuracies = ("-" if value is None else f"{value:.2%}" for value in values)
         sizes = "yes" if each.same_sizes else "NO"
-        shown.add_row(str(each.row), str(each.seed), *(f"{value:.2%}" for value in values), f"{each.points:.2f}", sizes)
+        shown.add_row(str(each.row), str(each.seed), *accuracies, f"{each.points:.2f}", sizes)
     console.print(shown)
     same_teacher = load_teacher(problem.name).checkpoint.fingerprint == table.facts["teacher"]["fingerprint"]
     if not same_teacher:

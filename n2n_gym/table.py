@@ -129,11 +129,11 @@ class Table:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that are equal for tables that say the same, whenever and wherever they were built."""
+        """16 hexadecimal digits that are equal for tables that say the same, whenever and however fast they were built."""
         story = ("started", "finished", "command", "machine", "format")
         facts = {key: value for key, value in self.facts.items() if key not in story}
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-        for name in sorted(self.columns):
+        for name in sorted(self.columns.keys() - {"seconds"}):
             column = np.ascontiguousarray(self.columns[name])
             digest.update(f"{name} {column.dtype} {column.shape}".encode() + column.tobytes())
         return digest.hexdigest()[:16]
@@ -238,22 +238,23 @@ class Table:
         return self._values[objective, place]
 
     def best(self, objective: Objective = "paper", seed: Seed = MEAN) -> Entry:
-        """The best student that there is.
+        """The best student that there is; one that is not degenerate, unless all are.
 
         Args:
             objective: What is best.
             seed: Which training counts.
         """
         values = self.values(objective, seed)
-        return self._entry(int(values.argmax()), values, seed)
+        feasible = self._feasible_at(self.place_of(seed))
+        return self._entry(int(np.where(feasible | ~feasible.any(), values, -np.inf).argmax()), values, seed)
 
     def pareto_front(self, objective: Objective = "accuracy", seed: Seed = MEAN) -> list[Entry]:
         """The students that no other beats in both parameters and the objective, the smallest first."""
         values = self.values(objective, seed)
-        parameters = self.columns["parameters"]
+        feasible = self._feasible_at(self.place_of(seed))
         front: list[Entry] = []
-        for row in np.lexsort((-values, parameters)):
-            if self.feasible[row] and (not front or values[row] > front[-1].value):
+        for row in np.lexsort((-values, self.columns["parameters"])):
+            if feasible[row] and (not front or values[row] > front[-1].value):
                 front.append(self._entry(int(row), values, seed))
         return front
 
@@ -309,13 +310,11 @@ class Table:
             "best_1_percent": float(order[: max(1, len(order) // 100)].mean()),
             "median_reward": float(np.median(values[feasible])),
             "random_search_mean": float(values @ self._episode_share),
-            "accuracy_std_over_seeds": float(final.std(axis=1, ddof=1).mean()) if several else None,
-            "reward_std_over_seeds": float(rewards.std(axis=1, ddof=1).mean()) if several else None,
-            "rank_correlation_between_seeds": (
-                float(np.mean([_rank_correlation(a, b) for a, b in combinations(rewards.T, 2)])) if several else None
-            ),
+            "accuracy_std_over_seeds": _deviation(final) if several else None,
+            "reward_std_over_seeds": _deviation(rewards) if several else None,
+            "rank_correlation_between_seeds": _rank_correlation(combinations(rewards.T, 2)),
             "rank_correlation_of_epochs": [
-                _rank_correlation(accuracy[:, :, epoch].mean(1), final.mean(1)) for epoch in range(accuracy.shape[2])
+                _rank_correlation(zip(accuracy[:, :, epoch].T, final.T, strict=True)) for epoch in range(accuracy.shape[2])
             ],
             "pareto_front": len(self.pareto_front()),
             "training_hours": float(self.columns["seconds"].sum() / 3600),
@@ -325,6 +324,10 @@ class Table:
         return f"table {self.name!r}"
 
     # Inside
+
+    def _feasible_at(self, place: int) -> npt.NDArray[np.bool_]:
+        """Which rows are students that could be trained: with every seed, or with the one at that place."""
+        return self.feasible if place < 0 else self.columns["reason"][:, place] == 0
 
     def _entry(self, row: int, values: Numbers, seed: Seed) -> Entry:
         return Entry(row, self.actions(row), self.evaluation(row, seed), float(values[row]))
@@ -414,10 +417,19 @@ def _objective(objective: Objective) -> Callable[[Evaluation], float]:
     return REWARDS[objective]
 
 
-def _rank_correlation(first: Numbers, second: Numbers) -> float:
-    """Spearman's rho; ties get their mean rank."""
-    ranks = []
-    for values in (first, second):
-        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-        ranks.append((np.cumsum(counts) - (counts - 1) / 2)[inverse.ravel()])
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+def _deviation(values: Numbers) -> float:
+    """The standard deviation over seeds: the root of the students' mean variance. Shape of values: (students, seeds)."""
+    return float(values.var(axis=1, ddof=1).mean() ** 0.5)
+
+
+def _rank_correlation(pairs: Iterable[tuple[Numbers, Numbers]]) -> float | None:
+    """Spearman's rho, the mean over pairs; ties get their mean rank. None where all values are equal."""
+    found = []
+    for pair in pairs:
+        ranks = []
+        for values in pair:
+            _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+            ranks.append((np.cumsum(counts) - (counts - 1) / 2)[inverse.ravel()])
+        if all(np.ptp(each) > 0 for each in ranks):
+            found.append(np.corrcoef(*ranks)[0, 1])
+    return float(np.mean(found)) if found else None

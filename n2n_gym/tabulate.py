@@ -76,7 +76,7 @@ class Space:
                 "table; start from a smaller network"
             )
         maps = [_effective(stage, position) for position in range(stage.decisions)]
-        if _combinations(maps) > MOST_STUDENTS:
+        if _combinations(maps) > MOST_STUDENTS and isinstance(stage, ShrinkStage):
             maps = [_choices(stage, position) for position in range(stage.decisions)]
         if _combinations(maps) > MOST_STUDENTS:
             raise InputError(
@@ -112,7 +112,11 @@ def _effective(stage: Stage, position: int) -> Choices:
 
 
 def _choices(stage: Stage, position: int) -> Choices:
-    """The actions that differ in effect while all else stays: those that give a variable another value."""
+    """The actions that differ in effect while all else stays: those that give a variable another value.
+
+    Only where decisions are about variables of their own: of two activations in a row, removing either is like keeping both,
+    but removing both is not.
+    """
     found: dict[str, int] = {}
     representatives: list[int] = []
     places = []
@@ -292,7 +296,7 @@ def retrain(
         In the order of the table's seeds.
 
     Raises:
-        InputError: If there are not so many students, or the table's problem is not to be had.
+        InputError: If there are not so many students, or the table's problem or recipe is not to be had.
     """
     feasible = np.flatnonzero(table.feasible)
     if not 1 <= students <= len(feasible):
@@ -301,6 +305,9 @@ def retrain(
     rows = rng.choice(feasible, students, replace=False)
     seeds = rng.choice(table.seeds, students)
     problem = Problem(**table.facts["problem"])
+    name = table.facts["recipe"]["name"]
+    if search_recipe(name, problem.data, problem.train_size).to_json() != table.facts["recipe"]:
+        raise InputError(f"{table} was made by another recipe than this version's {name!r}: {table.facts['recipe']}")
     stage = ShrinkStage(table.base) if table.stage == ShrinkStage.name else RemovalStage(table.base)
     prepare()
     done: list[Retrained] = []
@@ -308,7 +315,6 @@ def retrain(
         drawn = rows[seeds == training].tolist()
         if not drawn:
             continue
-        name = table.facts["recipe"]["name"]
         evaluator = make_evaluator(problem, recipe=name, seed=training, device="cpu", workers=workers, thorough=True)
         with evaluator:
             found = evaluator.evaluate([stage.student(table.actions(row)) for row in drawn])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Self
@@ -17,7 +17,7 @@ from n2n_gym.device import is_out_of_memory, one_thread, torch_device
 from n2n_gym.evaluators.base import OUT_OF_MEMORY, TIMEOUT, Evaluation, Evaluator, library_versions
 from n2n_gym.models.build import Network
 from n2n_gym.models.teachers import Teacher, ready_teacher
-from n2n_gym.precision import bf16_is_faster
+from n2n_gym.precision import bf16_is_faster, pays_in_bf16
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import Recipe, search_recipe
 from n2n_gym.training import ImageData, Score, TeacherLogits, train
@@ -109,12 +109,20 @@ class DistillationEvaluator(Evaluator):
         teacher = self.trained_teacher
         logits = self.teacher_logits
         start = time.monotonic()
-
+        aside = 0.0  # seconds for what a search does not look at
         epoch_accuracy: list[float] = []
 
-        def watch(_epoch: int, accuracy: float) -> None:
-            if self.thorough:
-                epoch_accuracy.append(accuracy)
+        def look(score: Callable[[], Score]) -> float:
+            nonlocal aside
+            begun = time.monotonic()
+            accuracy = score().accuracy
+            aside += time.monotonic() - begun
+            return accuracy
+
+        def watch(epoch: int, _accuracy: float) -> None:
+            if self.thorough and epoch < self._recipe.epochs:
+                bf16 = self.bf16 and pays_in_bf16(student)
+                epoch_accuracy.append(look(lambda: self.data.validation_score(network, bf16=bf16)))
             if self.timeout is not None and time.monotonic() - start > self.timeout:
                 raise _OutOfTimeError
 
@@ -132,18 +140,20 @@ class DistillationEvaluator(Evaluator):
                     teacher=logits,
                     bf16=self.bf16,
                     bf16_validation=True,
-                    validate=self.thorough,
                     on_epoch=watch,
                 )
                 failure, score = outcome.failure, outcome.score
-                test_accuracy = self.data.test_score(network).accuracy if self.thorough and not failure else None
+                test_accuracy = None
+                if self.thorough and not failure:
+                    epoch_accuracy.append(score.accuracy)
+                    test_accuracy = look(lambda: self.data.test_score(network))
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             failure = OUT_OF_MEMORY
         except _OutOfTimeError:
             failure = TIMEOUT
-        seconds = time.monotonic() - start
+        seconds = time.monotonic() - start - aside
         if failure:
             return Evaluation.failed(student, self.teacher, failure, seconds)
         return Evaluation.of(
