@@ -34,7 +34,8 @@ class Benchmark:
 def _benchmark(words: list[str]) -> None:
     options = parse(Benchmark, "benchmark", words)
     from agents.algorithms import ALGORITHMS
-    from agents.benchmark.suite import benchmark, versions
+    from agents.benchmark.runs import versions
+    from agents.benchmark.suite import benchmark
     from agents.display import ProgressDisplay
     from n2n_gym.machine import machine
 
@@ -80,6 +81,8 @@ class Validate:
     """Students that each run must have looked at."""
     algorithm: str | None = None
     """The algorithm's .py file, or its name if it is of this package: some runs are made again and must come out the same."""
+    again: int = 2
+    """How many on each table, drawn at random."""
 
 
 def _validate(words: list[str]) -> None:
@@ -90,7 +93,14 @@ def _validate(words: list[str]) -> None:
     tasks = tasks_by_name(options.tasks)
     for file in options.files:
         results = Results.load(Path(file).expanduser())
-        validate(results, tasks, evaluations=options.evaluations, seeds=options.seeds, algorithm=options.algorithm)
+        validate(
+            results,
+            tasks,
+            evaluations=options.evaluations,
+            seeds=options.seeds,
+            algorithm=options.algorithm,
+            again=options.again,
+        )
         Console().print(f"{file}: {results.agent}, {len(results.runs)} runs: valid", highlight=False, soft_wrap=True)
 
 

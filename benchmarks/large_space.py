@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +57,7 @@ def main(
         first_seed: Of the algorithms' seeds.
         evaluations: Students of each search.
         recipe: How students are trained.
-        store: File of their evaluations; none by default.
+        store: File to keep their evaluations in; by default they are forgotten at the end.
         device: Where.
         workers: Worker processes.
         out: The JSON file.
@@ -66,7 +67,12 @@ def main(
     stage = RemovalStage(problem.architecture)
     found: dict[str, dict[str, list[float]]] = {agent: {column: [] for column in COLUMNS} for agent in agents}
     curves: dict[str, list[list[float]]] = {agent: [] for agent in agents}
-    with make_evaluator(problem, recipe=recipe, device=device, workers=workers, store=store) as evaluator:
+    with (
+        TemporaryDirectory() as folder,  # even without a store to keep, a student is trained once
+        make_evaluator(
+            problem, recipe=recipe, device=device, workers=workers, store=store or Path(folder) / "store.sqlite"
+        ) as evaluator,
+    ):
         settings = Settings(**asdict(problem), recipe=recipe, evaluator=evaluator)
         for seed in range(first_seed, first_seed + seeds):
             for agent in agents:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ def machine() -> dict[str, Any]:
     """Processor, cores, threads, system, Python and, if there is one, the GPU."""
     facts: dict[str, Any] = {
         "processor": processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),  # processors of one name compute with different ones
         "cores": cores(),
         "threads": torch.get_num_threads(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -25,10 +28,18 @@ def machine() -> dict[str, Any]:
 
 
 def cores() -> int:
-    """Cores that this process may use: a batch system or `taskset` can leave it fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores that this process may use: a batch system, `taskset` or a container can leave it fewer than the machine has."""
+    present = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(present, _quota(Path("/sys/fs/cgroup/cpu.max"))))
+
+
+def _quota(cpu_max: Path) -> int:
+    """Cores' worth of time that a container's control group allows, rounded up; very many without a limit."""
+    try:
+        quota, period = cpu_max.read_text().split()
+        return math.ceil(int(quota) / int(period))
+    except (OSError, ValueError):  # no control group of version 2, or "max"
+        return sys.maxsize
 
 
 def processor() -> str:

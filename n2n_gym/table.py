@@ -431,5 +431,5 @@ def _rank_correlation(pairs: Iterable[tuple[Numbers, Numbers]]) -> float | None:
             _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
             ranks.append((np.cumsum(counts) - (counts - 1) / 2)[inverse.ravel()])
         if all(np.ptp(each) > 0 for each in ranks):
-            found.append(np.corrcoef(*ranks)[0, 1])
+            found.append(np.corrcoef(ranks[0], ranks[1])[0, 1])
     return float(np.mean(found)) if found else None

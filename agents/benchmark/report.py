@@ -75,13 +75,33 @@ class Comparison:
                     task.table.name: {
                         "regret": scores.regret[:, -1].tolist(),
                         **{f"evaluations_to_{share:.0%}": _finite(scores.evaluations_to(share)) for share in SHARES},
+                        "policy_mean": _finite(scores.policy_mean),
+                        "policy_greedy": _finite(scores.policy_greedy),
+                        "policy_mean_above_random": _difference_as_json(self._above_random(agent, index)),
                         "seconds": scores.seconds.tolist(),
                     }
-                    for task, scores in zip(self.tasks, self.scores[agent], strict=True)
+                    for index, (task, scores) in enumerate(zip(self.tasks, self.scores[agent], strict=True))
                 },
             }
             for agent in self.agents
         }
+
+    def _above_random(self, agent: str, index: int) -> Interval | None:
+        """How much more the final policy's mean reward is than random search's on a task; None where either is not there."""
+        scores, random = self.scores[agent][index], self.scores.get("random")
+        if random is None or np.isnan(scores.policy_mean).any():
+            return None
+        return difference(scores.policy_mean, random[index].policy_mean)
+
+    def random_search_error(self, index: int) -> float | None:
+        """How far random search's mean curve is from its exact expectation on a task, at the most: in standard errors."""
+        if "random" not in self.scores or len(self.scores["random"][index].regret) < 2:
+            return None
+        scores, table = self.scores["random"][index], self.tasks[index].table
+        seen = scores.optimum - scores.regret
+        error = seen.std(axis=0, ddof=1) / np.sqrt(len(seen))
+        apart = np.abs(seen.mean(0) - table.expected_best(self.evaluations))
+        return float((apart[error > 0] / error[error > 0]).max(initial=0.0))
 
     def leaderboard(self, command: str) -> str:
         """The leaderboard as Markdown."""
@@ -121,10 +141,9 @@ class Comparison:
             "| algorithm | regret | "
             + " | ".join(f"evaluations to {share:.0%} (median)" for share in SHARES)
             + " | reached 99% |"
-            " policy | policy - random's (95%) | greedy | seconds a run |",
+            " policy | policy - random's (95%) | greedy | seconds a run, as reported |",
             "|---|---|---|---|---|---|---|---|---|",
         ]
-        random = self.scores.get("random")
         for agent in sorted(self.scores, key=lambda agent: self.scores[agent][index].regret[:, -1].mean()):
             scores = self.scores[agent][index]
             final = scores.regret[:, -1]
@@ -132,12 +151,14 @@ class Comparison:
             until = " | ".join(f"{median:.0f}" if np.isfinite(median) else "-" for median in medians)
             reached = f"{int(np.isfinite(scores.evaluations_to(SHARES[-1])).sum())} of {len(final)}"
             has_policy = not np.isnan(scores.policy_mean).any()
-            more = difference(scores.policy_mean, random[index].policy_mean) if random and has_policy else None
+            more = self._above_random(agent, index)
             policy = f"{scores.policy_mean.mean():.3f} | {_shown(more, '+.3f')} | {scores.policy_greedy.mean():.3f}"
             lines.append(
                 f"| {agent} | {final.mean():.4f} ± {final.std(ddof=1) if len(final) > 1 else 0.0:.4f} | {until} | {reached} "
                 f"| {policy if has_policy else '- | - | -'} | {np.median(scores.seconds):.1f} |"
             )
+        if (error := self.random_search_error(index)) is not None:
+            lines += ["", f"Random search's mean curve is at most {error:.1f} standard errors from its exact expectation."]
         return lines
 
 
@@ -150,6 +171,10 @@ def _as_json(interval: Interval | None) -> dict[str, Any] | None:
         return None
     data = interval.to_json()
     return {"interquartile_mean": data.pop("mean"), **data}
+
+
+def _difference_as_json(interval: Interval | None) -> dict[str, Any] | None:
+    return None if interval is None else {key: value for key, value in interval.to_json().items() if key != "values"}
 
 
 def _shown(interval: Interval | None, numbers: str = ".4f") -> str:

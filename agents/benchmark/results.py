@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.benchmark.runs import POLICY_EPISODES, Run, measure, run
+import numpy as np
+
+from agents.benchmark.runs import POLICY_EPISODES, Run, measure, run, versions
 from agents.benchmark.tasks import Task
 from n2n_gym.errors import InputError
 from n2n_gym.files import read_json, write_text
+from n2n_gym.machine import machine
 from n2n_gym.table import Table
 
 FORMAT = 1
@@ -77,7 +80,8 @@ def validate(
 ) -> None:
     """Play every episode again and refuse numbers that do not follow from them.
 
-    That the episodes are the algorithm's own work is another matter: give its file, and some runs are made again.
+    That the episodes are the algorithm's own work is another matter: give its file, and some runs, drawn at random, are made
+    again.
 
     Args:
         results: What was submitted.
@@ -85,11 +89,12 @@ def validate(
         evaluations: How many students each run must have looked at.
         seeds: How many runs there must be on each task, with the seeds from 0 on.
         algorithm: Its `.py` file, or its name if it is one of this package.
-        again: So many runs on each task are then made again, and must come out the same.
+        again: So many runs on each task, drawn at random, are then made again, and must come out the same.
 
     Raises:
         InputError: If a run is missing or double, or a number does not follow; it names the run.
     """
+    drawn = np.random.default_rng()
     known = {task.table.name: task for task in tasks}
     for each in results.runs:
         if each.task not in known:
@@ -101,10 +106,23 @@ def validate(
             raise InputError(f"{results.agent}: was measured on another table than this version's {name}")
         for each in results.of_task(name):
             _validate_run(each, task.table, evaluations)
-        for each in results.of_task(name)[:again] if algorithm else ():
-            made = run(algorithm or "", task.name, each.seed, evaluations)
-            if (made.episodes, made.sampled, made.greedy) != (each.episodes, each.sampled, each.greedy):
-                raise InputError(f"{results.agent}, {name}, seed {each.seed}: {algorithm} plays other episodes")
+        if algorithm is not None:
+            own = results.of_task(name)
+            for index in drawn.choice(len(own), min(again, len(own)), replace=False):
+                _repeat(own[index], task, algorithm, results.facts)
+
+
+def _repeat(each: Run, task: Task, algorithm: str, facts: dict[str, Any]) -> None:
+    where = f"{each.agent}, {each.task}, seed {each.seed}"
+    made = run(algorithm, task.name, each.seed, len(each.episodes))
+    if made.agent != each.agent:
+        raise InputError(f"{where}: {algorithm} is another algorithm, {made.agent!r}")
+    if (made.episodes, made.sampled, made.greedy) != (each.episodes, each.sampled, each.greedy):
+        here = {**versions(), **{name: machine()[name] for name in ("processor", "instructions")}}
+        there = {**(facts.get("versions") or {}), **(facts.get("machine") or {})}
+        other = [f"{name} {there.get(name)} instead of {value}" for name, value in here.items() if there.get(name) != value]
+        hint = f"; it was made with {', '.join(other)}, where networks may round differently" if other else ""
+        raise InputError(f"{where}: {algorithm} plays other episodes{hint}")
 
 
 def _validate_run(each: Run, table: Table, evaluations: int) -> None:

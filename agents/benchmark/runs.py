@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -25,12 +28,16 @@ from agents.planned import PlannedSearch
 from agents.sb3 import BatchedVecEnv, PolicyUpdates
 from n2n_gym.envs.base import Finished, Judge
 from n2n_gym.errors import InputError, unknown
+from n2n_gym.evaluators.base import library_versions
 from n2n_gym.table import Table
 
 POLICY_EPISODES = 100
 """Episodes that a final policy is judged by."""
 
 NEVER = 10**9
+
+Act = Callable[[dict[str, Any], bool], int]
+"""A final policy of one's own: from an observation, and whether it is to take the most probable action, to an action."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +183,8 @@ def search(name: str, envs: BatchedVecEnv, *, stage: int, seed: int, evaluations
     with _counted(envs.envs.judge, evaluations) as played:
         agent.learn(evaluations * envs.envs.stage.decisions, callback=PolicyUpdates(), log_interval=NEVER)
     if isinstance(agent, PlannedSearch):  # it has no policy: what it would look at next stands for one
-        sampled = [tuple(map(int, plan)) for plan in agent.propose(POLICY_EPISODES)]
+        proposed = (plan for _ in range(POLICY_EPISODES // SIDE_BY_SIDE) for plan in agent.propose(SIDE_BY_SIDE))
+        sampled = [tuple(map(int, plan)) for plan in proposed]
     else:
         sampled = [episode for _ in range(POLICY_EPISODES // SIDE_BY_SIDE) for episode in play(agent, greedy=False)]
     return played, sampled, play(agent, greedy=True)[0]
@@ -245,6 +253,8 @@ def _load(path: Path) -> Any:
     spec.loader.exec_module(module)
     if not isinstance(getattr(module, "NAME", None), str) or not callable(getattr(module, "search", None)):
         raise InputError(f"{path} needs NAME = '...' and search(env, evaluations, seed), which returns a policy or None")
+    if not re.fullmatch(r"[\w.+-]+", module.NAME):
+        raise InputError(f"{path}: NAME names a file, so it is made of letters, digits and . + - _, unlike {module.NAME!r}")
     if module.NAME in ALGORITHMS:
         raise InputError(f"{path}: {module.NAME!r} is the name of an algorithm of this package; choose another")
     return module
@@ -255,17 +265,26 @@ def _run_own(path: Path, task: Task, seed: int, evaluations: int) -> tuple[str, 
     env = task.env()
     set_random_seed(seed)
     with _counted(env.unwrapped.judge, evaluations) as played:  # type: ignore[attr-defined]
-        act: Callable[[dict[str, Any], bool], int] | None = module.search(env, evaluations, seed)
-    if len(played) != evaluations:
-        raise InputError(f"{path}: looked at {len(played)} students of {task.name}, not at {evaluations}")
-    if act is None:
-        return module.NAME, played, [], None
-    stage = task.env()
+        act: Act | None = module.search(env, evaluations, seed)
+        if len(played) != evaluations:
+            raise InputError(f"{path}: looked at {len(played)} students of {task.name}, not at {evaluations}")
+        judged = [] if act is None else _judged(act, task.env(), seed)
+    return module.NAME, played, judged[:-1], judged[-1] if judged else None
+
+
+def _judged(act: Act, env: gym.Env[Any, Any], seed: int) -> list[tuple[int, ...]]:
+    """Episodes of a policy of one's own: `POLICY_EPISODES` that it draws, and its most probable one."""
     judged: list[tuple[int, ...]] = []
     for episode in range(POLICY_EPISODES + 1):
-        observation, info = stage.reset(seed=seed if episode == 0 else None)
+        observation, info = env.reset(seed=seed if episode == 0 else None)
         over = False
         while not over:
-            observation, _, over, _, info = stage.step(act(observation, episode == POLICY_EPISODES))
+            observation, _, over, _, info = env.step(act(observation, episode == POLICY_EPISODES))
         judged.append(info["actions"])
-    return module.NAME, played, judged[:-1], judged[-1]
+    return judged
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of the libraries that a run depends on."""
+    return library_versions("gymnasium", "stable-baselines3", "sb3-contrib", "numpy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -11,15 +12,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import n2n_gym.envs
 from agents.benchmark.report import Comparison
 from agents.benchmark.results import Results
-from agents.benchmark.runs import Run, name_of, run
+from agents.benchmark.runs import Run, name_of, run, versions
 from agents.benchmark.tasks import SIDE_BY_SIDE, Task, tasks_by_name
 from agents.display import Display
 from n2n_gym.errors import InputError
-from n2n_gym.evaluators.base import library_versions
 from n2n_gym.files import read_json, write_json
 from n2n_gym.machine import cores
+
+ALGORITHM_MODULES = ("algorithms", "embedding", "episodic", "planned", "policies", "reinforce", "sb3")
+"""A run is made again when one of these has changed."""
 
 
 def benchmark(
@@ -35,8 +39,8 @@ def benchmark(
 ) -> Comparison:
     """Run algorithms on tables, and compare them with each other and with the best that there is.
 
-    Each run is kept in `out/runs` as it ends: the same call goes on where it was. Then `out` gets a result file for each
-    algorithm, and the comparison.
+    Each run is kept in `out/runs` as it ends: the same call goes on where it was. Then `out/agents` gets a result file for
+    each algorithm, and `out` the comparison.
 
     Args:
         agents: Names of this package's algorithms, and `.py` files of one's own.
@@ -73,16 +77,19 @@ def benchmark(
     for agent in agents:
         own = [record.read() for record in records if record.agent == agent]
         results.append(Results.of(own, chosen, facts))
-        results[-1].save(out / f"{names[agent]}.json")
+        results[-1].save(out / "agents" / f"{names[agent]}.json")
     comparison = Comparison(results, chosen)
     comparison.write(out, facts["command"])
     return comparison
 
 
 @cache
-def versions() -> dict[str, str]:
-    """Versions of the libraries that a run depends on."""
-    return library_versions("gymnasium", "stable-baselines3", "sb3-contrib")
+def _sources() -> str:
+    """A hash of the modules that decide what this package's algorithms and environments do."""
+    modules = [importlib.import_module(f"agents.{name}") for name in ALGORITHM_MODULES]
+    files = [Path(str(module.__file__)) for module in modules]
+    files += sorted(Path(str(n2n_gym.envs.__file__)).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,7 @@ class _Record:
     def made_with(self) -> dict[str, Any]:
         """Another table, algorithm or version makes another run."""
         own = hashlib.sha256(Path(self.agent).read_bytes()).hexdigest() if self.agent.endswith(".py") else self.agent
-        return {"table": self.task.table.fingerprint, "algorithm": own, "versions": versions()}
+        return {"table": self.task.table.fingerprint, "algorithm": own, "sources": _sources(), "versions": versions()}
 
     @property
     def kept(self) -> bool:

@@ -88,6 +88,8 @@ def test_an_algorithm_of_ones_own(own, tasks):
         ("range(evaluations)|range(evaluations - 1)", "looked at 6 students .* not at 7"),
         ('NAME = "mine"|NAME = "reinforce"', "choose another"),
         ("def search|def find", "needs NAME"),
+        ('NAME = "mine"|NAME = "../mine"', "NAME names a file"),
+        ("lambda observation, greedy: 0|lambda *_: (env.reset(), [env.step(0) for _ in range(6)], 0)[2]", "than its 7"),
     ],
 )
 def test_rules_that_an_own_algorithm_must_keep(change, message, own, tasks, tmp_path):
@@ -113,11 +115,17 @@ def test_results_leaderboard_and_figures(benchmarked, tasks):
     assert "nan" not in board
     for name in ("regret.png", "profiles.png"):
         assert (benchmarked / name).stat().st_size > 5_000
-    results = Results.load(benchmarked / "random.json")
+    results = Results.load(benchmarked / "agents" / "random.json")
     validate(results, tasks, evaluations=10, seeds=3)
     assert len(results.runs) == 6
     assert len(list((benchmarked / "runs").rglob("*.json"))) == 18
-    json.loads((benchmarked / "comparison.json").read_text())
+    compared = json.loads((benchmarked / "comparison.json").read_text())
+    task = compared["reinforce"]["tasks"][tasks[0].table.name]
+    runs = Results.load(benchmarked / "agents" / "reinforce.json").of_task(tasks[0].table.name)
+    assert task["policy_mean"] == [each.policy_mean for each in runs]
+    above = np.mean([a.policy_mean - b.policy_mean for a, b in zip(runs, results.of_task(tasks[0].table.name), strict=True)])
+    assert task["policy_mean_above_random"]["mean"] == pytest.approx(above)
+    assert board.count("standard errors from its exact expectation") == 2
 
 
 def test_a_benchmark_goes_on_where_it_was(benchmarked, toy_tables, tmp_path):
@@ -133,7 +141,7 @@ def test_a_benchmark_goes_on_where_it_was(benchmarked, toy_tables, tmp_path):
     benchmark(agents, tasks=names, seeds=3, evaluations=10, out=out, workers=1, facts={"command": "n2n benchmark"})
     assert runs[0].exists()
     assert {path: path.stat().st_mtime_ns for path in runs[1:]} == before
-    again, first = (Results.load(folder / f"{agents[0]}.json") for folder in (out, benchmarked))
+    again, first = (Results.load(folder / "agents" / f"{agents[0]}.json") for folder in (out, benchmarked))
     assert [each.episodes for each in again.runs] == [each.episodes for each in first.runs]
 
 
@@ -164,7 +172,7 @@ def duplicate_best(data):
     ],
 )
 def test_numbers_that_do_not_follow_are_refused(change, message, benchmarked, tasks, tmp_path, capsys):
-    data = json.loads((benchmarked / "evolution.json").read_text())
+    data = json.loads((benchmarked / "agents" / "evolution.json").read_text())
     change(data)
     path = tmp_path / "changed.json"
     path.write_text(json.dumps(data))
@@ -177,12 +185,12 @@ def test_numbers_that_do_not_follow_are_refused(change, message, benchmarked, ta
 
 def test_the_commands(benchmarked, tasks, tmp_path, capsys):
     names = [task.name for task in tasks]
-    files = [str(benchmarked / f"{agent}.json") for agent in ("random", "evolution")]
+    files = [str(benchmarked / "agents" / f"{agent}.json") for agent in ("random", "evolution")]
     assert main(["benchmark", "validate", *files, *SIZE, "--tasks", *names]) == 0
     assert capsys.readouterr().out.count("6 runs: valid") == 2
     assert main(["benchmark", "validate", files[0], *SIZE, "--algorithm", "random", "--tasks", *names]) == 0
     assert main(["benchmark", "validate", files[0], *SIZE, "--algorithm", "evolution", "--tasks", *names]) == 2
-    assert "evolution plays other episodes" in capsys.readouterr().err
+    assert "evolution is another algorithm" in capsys.readouterr().err
     assert main(["benchmark", "validate", files[0], "--tasks", *names]) == 2
     assert "seeds 0 to 19" in capsys.readouterr().err
     assert main(["benchmark", "report", *files, "--tasks", *names, "--out", str(tmp_path / "board")]) == 0
@@ -197,8 +205,29 @@ def test_the_commands(benchmarked, tasks, tmp_path, capsys):
     assert "different names" in capsys.readouterr().err
 
 
+def test_runs_that_are_not_the_algorithms_own_are_found(benchmarked, tasks):
+    """Seed 2's episodes are another algorithm's: numbers that follow, from work that is not its own."""
+    own, other = (Results.load(benchmarked / "agents" / f"{agent}.json") for agent in ("random", "evolution"))
+    swapped = tuple(replace(b, agent="random") if a.seed == 2 else a for a, b in zip(own.runs, other.runs, strict=True))
+    forged = replace(own, runs=swapped)
+    size = {"evaluations": 10, "seeds": 3}
+    validate(forged, tasks, **size)
+    with pytest.raises(InputError, match="seed 2: random plays other episodes; it was made with .*instead of"):
+        validate(forged, tasks, **size, algorithm="random", again=3)
+    found = 0
+    for _ in range(30):  # one of three runs is made again: each in its turn
+        try:
+            validate(forged, tasks, **size, algorithm="random", again=1)
+        except InputError:
+            found += 1
+    assert 0 < found < 30
+    renamed = replace(own, agent="mine", runs=tuple(replace(each, agent="mine") for each in own.runs))
+    with pytest.raises(InputError, match="random is another algorithm, 'random'"):
+        validate(renamed, tasks, **size, algorithm="random")
+
+
 def test_what_cannot_be_compared_is_refused(benchmarked, tasks):
-    results = [Results.load(benchmarked / f"{agent}.json") for agent in ("random", "evolution")]
+    results = [Results.load(benchmarked / "agents" / f"{agent}.json") for agent in ("random", "evolution")]
     with pytest.raises(InputError, match="different names"):
         Comparison([results[0], results[0]], tasks)
     fewer = replace(results[1], runs=tuple(each for each in results[1].runs if each.seed < 2))
@@ -211,13 +240,23 @@ def test_a_run_of_another_algorithm_or_table_is_made_again(own, toy_tables, tmp_
         facts = {"command": "n2n benchmark"}
         names = [str(toy_tables / "removal.npz")]
         benchmark([own], tasks=names, seeds=2, evaluations=5, out=tmp_path / "out", workers=1, facts=facts)
-        return Results.load(tmp_path / "out" / "mine.json").runs
+        return Results.load(tmp_path / "out" / "agents" / "mine.json").runs
 
     first = go()
     assert go() == first
     with Path(own).open("a") as file:
         file.write("\n\ndef search(env, evaluations, seed, search=search):\n    return search(env, evaluations, seed + 5)\n")
     assert go()[0].episodes != first[0].episodes
+
+
+def test_a_run_is_made_again_when_the_package_changes(toy_tables, tmp_path, monkeypatch):
+    from agents.benchmark import suite
+
+    record = suite._Record("random", Task(str(toy_tables / "removal.npz")), 0, 5, tmp_path / "run.json")
+    record.write(run("random", record.task.name, 0, 5))
+    assert record.kept
+    monkeypatch.setattr(suite, "_sources", lambda: "others")
+    assert not record.kept
 
 
 def test_the_difference_of_two_means():
