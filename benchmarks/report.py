@@ -25,7 +25,7 @@ LIBRARIES = ("torchvision", "gymnasium", "stable-baselines3", "sb3-contrib", "nu
 class Report:
     """Collects rows; every number in one is a list of repetitions, of which the table shows the median.
 
-    What was measured is written after every row: a program that is stopped leaves what it had.
+    What was measured is written after every row and claim: a program that is stopped leaves what it had.
 
     Args:
         name: Of the benchmark, and of its JSON file.
@@ -60,6 +60,7 @@ class Report:
         holds = (at_least is None or measured >= at_least) and (at_most is None or measured <= at_most)
         asked = f">= {at_least:g}" if at_least is not None else f"<= {at_most:g}"
         self.claims.append({"claim": what, "measured": measured, "asked": asked, "holds": bool(holds)})
+        self._write()
 
     def finish(self) -> None:
         """Write the JSON and print the tables."""

@@ -3,9 +3,11 @@
     python benchmarks/search_time.py [--teacher conv4 --dataset digits] [--iterations 30] [--seeds 3] [--out FILE]
 
 Both searches are stage 1 by the same agent with the same seeds; who goes first alternates. The published loop trains every
-student, also one that it trained before. Reported is the time after which the defaults were where the published loop's search
-ended, against all of that search's time: by the best student so far, which luck can find in the first update, and by the mean
-reward of the last ten updates, which has to be learned; and when either saw given rewards.
+student, also one that it trained before, in batches as small as recipe `paper`'s, so that both look at equally good students:
+with its own batches it would be faster and its students worse (evaluator_throughput.py). Reported is the time after which the
+defaults were where the published loop's search ended, against all of that search's time: by the best student so far, which
+luck can find in the first update, and by the mean reward of the last ten updates, which has to be learned; and when either saw
+given rewards.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 import tyro
 from reference_loop import ReferenceLoop
 from report import Report
@@ -62,7 +65,9 @@ class ReferenceEvaluator(Evaluator):
 
     def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
         known = self.trained.validation_accuracy
-        for index, accuracy in enumerate(self.loop.evaluate(students)):
+        with torch.random.fork_rng(devices=[]):  # the search's own draws are as in the other search
+            accuracies = self.loop.evaluate(students)
+        for index, accuracy in enumerate(accuracies):
             yield index, Evaluation.of(students[index], self.teacher, accuracy=accuracy, teacher_accuracy=known)
 
     def evaluate(self, students: Sequence[Architecture]) -> list[Evaluation]:
@@ -124,6 +129,8 @@ def main(
         device: Where.
         out: The JSON file.
     """
+    if iterations < WINDOW:
+        raise SystemExit(f"a mean over {WINDOW} updates needs as many: --iterations {WINDOW} or more")
     ends = ("best", "mean")
     columns = ("seconds", *ends, *(f"share_to_its_{end}" for end in ends), *(f"seconds_to_{goal}" for goal in GOALS))
     report = Report(f"search_time-{problem.name}", columns, out)

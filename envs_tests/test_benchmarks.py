@@ -17,7 +17,7 @@ TINY = {
     "large_space": "--teacher conv4 --width 0.25 --train-size 100 --seeds 2 --evaluations 5 --agents reinforce random",
     "memory": "--train-size 100 --width 0.25 --students 6 --every 2 --workers 0",
     "scaling": "--workers 0 1 --batches 1 2 --images 100 200 --depths resnet18 --students 1 --repeats 1 --warm-seconds 0",
-    "search_time": "--train-size 100 --width 0.25 --iterations 1 --seeds 1",
+    "search_time": "--train-size 100 --width 0.25 --iterations 10 --seeds 1",
 }
 
 NO_PROGRAMS = {"reference_loop", "report", "students"}

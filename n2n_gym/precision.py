@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +23,9 @@ FASTER = 1.05
 
 CLOSE = 0.05
 """By at most this share may the losses differ after the check's few steps."""
+
+IMAGES = {"cpu": 16, "cuda": 256}
+"""Images in a step of the check: on a GPU enough that it computes, and does not only start kernels."""
 
 STEPS = 20
 """Training steps of the check in either arithmetic, in turn."""
@@ -51,14 +55,19 @@ def bf16_is_faster(device: torch.device) -> bool:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     key = f"{name or device.type}, torch {torch.__version__}"
     path = home() / "precision.json"
-    try:
-        known = read_json(path, "record of measured arithmetic")
-    except InputError:
-        known = {}
+    known = _known(path)
     if key not in known:
-        known[key] = compare_precisions(device)
+        measured = compare_precisions(device)
+        known = {key: measured, **_known(path)}  # another process may have measured meanwhile: the first verdict stays
         write_json(path, known)
     return bool(known[key]["bf16"])
+
+
+def _known(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path, "record of measured arithmetic")
+    except InputError:
+        return {}
 
 
 def compare_precisions(device: torch.device) -> dict[str, Any]:
@@ -70,8 +79,9 @@ def compare_precisions(device: torch.device) -> dict[str, Any]:
     """
     with one_thread(device), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        images = torch.randn(16, 3, 32, 32).to(device, memory_format=torch.channels_last)
-        labels = torch.randint(10, (16,)).to(device)
+        count = IMAGES[device.type]
+        images = torch.randn(count, 3, 32, 32).to(device, memory_format=torch.channels_last)
+        labels = torch.randint(10, (count,)).to(device)
         trials = {"float32": _Trial(images, labels, bf16=False), "bfloat16": _Trial(images, labels, bf16=True)}
         for _ in range(STEPS):
             for trial in trials.values():

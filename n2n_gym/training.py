@@ -69,7 +69,7 @@ class ImageData:
 
     def view(self, epoch: int, *, augment: bool) -> View:
         """How the training images look in that epoch; without augmentation, always as they are."""
-        return View.draw(self.spec, len(self.train_images), epoch) if augment else View()
+        return View.draw(self.spec, len(self.train_images), epoch).to(self.device) if augment else View()
 
     def batch(self, view: View, indices: Tensor) -> Tensor:
         """Training images of a view as a network reads them, shape (n, C, H, W)."""

@@ -35,17 +35,32 @@ def table(module_problem):
         return build_table(problem, "shrink", home / "table.npz", seeds=[0, 1], workers=0)
 
 
-@pytest.fixture(params=["in process", "two workers", "stored", "stored, two workers", "table, a seed", "table, mean"])
+@pytest.fixture(scope="module")
+def ray_cluster():
+    ray = pytest.importorskip("ray")
+    ray.init("local", num_cpus=2, include_dashboard=False)
+    yield
+    ray.shutdown()
+
+
+KINDS = ["in process", "two workers", "stored", "stored, two workers", "Ray", "timed", "table, a seed", "table, mean"]
+
+
+@pytest.fixture(params=KINDS)
 def evaluator(request, module_problem, monkeypatch, tmp_path):
     problem, home = module_problem
     monkeypatch.setenv("N2N_HOME", str(home))
     if "table" in request.param:
         yield TableEvaluator(request.getfixturevalue("table"), 1 if "seed" in request.param else "mean")
         return
-    workers = 2 if "workers" in request.param else 0
+    workers = {"two workers": 2, "stored, two workers": 2, "Ray": "ray"}.get(request.param, 0)
+    if workers == "ray":
+        request.getfixturevalue("ray_cluster")
     store = tmp_path / "store.sqlite" if "stored" in request.param else None
+    latency = 1 if request.param == "timed" else None
     with ExitStack() as stack:
-        yield stack.enter_context(make_evaluator(problem, device="cpu", workers=workers, store=store))
+        made = make_evaluator(problem, device="cpu", workers=workers, store=store, latency_batch_size=latency)
+        yield stack.enter_context(made)
 
 
 @pytest.fixture

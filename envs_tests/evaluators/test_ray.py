@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,10 +67,12 @@ def test_bit_equal_to_training_in_process_and_kept_in_the_store(problem, cluster
 
 
 class Slow(DistillationEvaluator):
-    """Takes its time, so that a node can be killed meanwhile; dies for good at one student."""
+    """Says where it trains and takes its time, so that a node can be killed meanwhile; dies for good at one student."""
 
     def train_student(self, student):
-        time.sleep(0.5)
+        node = ray.get_runtime_context().get_node_id()
+        (Path(self.problem.teacher).parent / node).touch()
+        time.sleep(2.0)
         if student == STUDENTS[2]:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().train_student(student)
@@ -84,7 +87,14 @@ def test_a_node_that_is_killed_costs_no_student_and_a_deadly_student_only_itself
     cluster.wait_for_nodes()
     with RayEvaluator(Slow(problem[0], device="cpu"), cluster.address) as evaluator:
         killed = threading.Event()
-        killer = threading.Timer(3.0, lambda: (killed.set(), cluster.remove_node(lost, allow_graceful=False)))
+
+        def kill_while_it_trains():
+            while not (problem[1].parent / lost.node_id).exists():
+                time.sleep(0.05)
+            cluster.remove_node(lost, allow_graceful=False)
+            killed.set()
+
+        killer = threading.Thread(target=kill_while_it_trains, daemon=True)
         killer.start()
         answers = facts(evaluator.evaluate(STUDENTS))
         assert killed.is_set()
@@ -95,6 +105,27 @@ def test_a_node_that_is_killed_costs_no_student_and_a_deadly_student_only_itself
         assert sum(node["Alive"] for node in ray.nodes()) == 3
     assert answers[2][-1] == WORKER_DIED
     assert answers[:2] + answers[3:] == expected[:2] + expected[3:]
+
+
+def test_nodes_need_no_files_even_for_tables(problem, cluster):
+    with make_evaluator(problem[0], device="cpu", thorough=True, workers=f"ray:{cluster.address}") as evaluator:
+        evaluator._connected()
+        _, shipment = evaluator._ship()
+        shipped = ray.get(shipment)
+    assert len(shipped.data.dataset.__dict__["test"][0]) > 0
+    assert shipped.evaluator.device == "cpu"
+
+
+def test_one_cluster_at_a_time_and_equal_versions(problem, cluster, monkeypatch):
+    with make_evaluator(problem[0], device="cpu", workers=f"ray:{cluster.address}") as evaluator:
+        evaluator.evaluate(STUDENTS[:1])
+        host, _, port = cluster.address.rpartition(":")
+        with pytest.raises(InputError, match="is on the Ray cluster at .* already"):
+            make_evaluator(problem[0], device="cpu", workers=f"ray:{host}:{int(port) + 1}").evaluate(STUDENTS[:1])
+        monkeypatch.setattr("n2n_gym.evaluators.ray.library_versions", lambda: {"torch": "0"})
+        evaluator._shipped = None
+        with pytest.raises(InputError, match="a node of the Ray cluster has .*, this machine {'torch': '0'}"):
+            evaluator.evaluate(STUDENTS[1:2])
 
 
 def test_what_cannot_be(problem, monkeypatch):

@@ -1,4 +1,6 @@
+import multiprocessing
 import os
+import pickle
 import signal
 import sqlite3
 import time
@@ -107,6 +109,44 @@ def test_two_processes_may_write_one_store(tmp_path):
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+def _open(path, barrier):
+    barrier.wait()
+    EvaluationStore(path).close()
+
+
+def test_processes_that_make_one_store_at_the_same_time_all_get_it(tmp_path):
+    context = multiprocessing.get_context("fork")  # eight that start at once, twenty times
+    for attempt in range(20):
+        barrier = context.Barrier(8)
+        made = [context.Process(target=_open, args=(tmp_path / f"{attempt}.sqlite", barrier)) for _ in range(8)]
+        for process in made:
+            process.start()
+        for process in made:
+            process.join()
+        assert [process.exitcode for process in made] == [0] * 8
+
+
+def test_a_store_that_stays_locked(tmp_path, monkeypatch):
+    path = tmp_path / "s.sqlite"
+    with sqlite3.connect(path, isolation_level=None) as other:
+        other.execute("CREATE TABLE something (x)")
+        other.execute("BEGIN EXCLUSIVE")
+        monkeypatch.setattr("n2n_gym.evaluators.store.PATIENCE", 0.1)
+        with pytest.raises(InputError, match="stays locked by another program"):
+            EvaluationStore(path)
+
+
+def test_students_of_another_run_keep_its_name(tmp_path):
+    """A store around a store, as where latency is measured: what the inner one knew was not trained here."""
+    inner = FormulaEvaluator(TOY)
+    with StoredEvaluator(inner, tmp_path / "inner.sqlite", run="first") as first:
+        first.evaluate(STUDENTS[:1])
+    with StoredEvaluator(
+        StoredEvaluator(inner, tmp_path / "inner.sqlite", run="second"), tmp_path / "outer.sqlite", run="second"
+    ) as second:
+        assert [e.run for e in second.evaluate(STUDENTS[:2])] == ["first", "second"]
+
+
 class Deadly(FormulaEvaluator):
     """Kills the process that evaluates the deadly student."""
 
@@ -123,6 +163,28 @@ def test_a_worker_that_dies_costs_its_own_student_alone():
         evaluations = evaluator.evaluate(STUDENTS)
         assert [e.reason for e in evaluations] == [WORKER_DIED, "", ""]
         assert evaluator.evaluate(STUDENTS[1:])[0].accuracy == 0.5
+
+
+def test_who_waits_is_no_suspect_when_a_worker_dies(monkeypatch):
+    """Of many students only those that were being trained are tried again by themselves."""
+    started = []
+    real = WorkerEvaluator._start
+    monkeypatch.setattr(WorkerEvaluator, "_start", lambda self: started.append(1) or real(self))
+    many = [apply_shrinkages(TOY, [k, p, f]) for k in (0, 4, 9) for p in (0, 9) for f in range(10)]
+    many = [student for student in dict.fromkeys([STUDENTS[0], *many]) if student.verdict(TOY).feasible]
+    with WorkerEvaluator(Deadly(TOY), 2) as evaluator:
+        answers = dict(evaluator.stream(many))
+    assert {many[i] for i, e in answers.items() if e.reason} == {STUDENTS[0]}
+    assert len(answers) == len(many) > 5
+    assert len(started) <= 4  # at first, after the death, for the suspects, after the deadly one's second death
+
+
+def test_workers_compute_as_their_parent(toy_problem):
+    """Arithmetic is measured once, not by every worker for itself."""
+    evaluator = DistillationEvaluator(toy_problem, device="cpu")
+    assert "bf16" not in pickle.loads(pickle.dumps(evaluator)).__dict__
+    evaluator.__dict__["bf16"] = True
+    assert pickle.loads(pickle.dumps(evaluator)).__dict__["bf16"] is True
 
 
 def test_a_training_that_runs_out_of_memory_or_time_is_an_evaluation(toy_problem, monkeypatch):

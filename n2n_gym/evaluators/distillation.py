@@ -50,8 +50,9 @@ class DistillationEvaluator(Evaluator):
     def __post_init__(self) -> None:
         _ = self._recipe  # an unknown name is said at once
 
-    def __getstate__(self) -> dict[str, Any]:  # a worker process reads teacher and images itself
-        return {field.name: self.__dict__[field.name] for field in fields(self)}
+    def __getstate__(self) -> dict[str, Any]:  # a worker process reads teacher and images itself, but computes as we do
+        known = (*(field.name for field in fields(self)), "bf16")
+        return {name: self.__dict__[name] for name in known if name in self.__dict__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
-from n2n_gym.evaluators.base import OUT_OF_MEMORY, WORKER_DIED, Evaluation, WrappingEvaluator, dearest_first
+from n2n_gym.evaluators.base import (
+    OUT_OF_MEMORY,
+    WORKER_DIED,
+    Evaluation,
+    WrappingEvaluator,
+    dearest_first,
+    library_versions,
+)
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.machine import cores
 from n2n_gym.memory import keep_freed_memory
@@ -32,6 +39,7 @@ class _Shipment:
     teacher: Teacher
     data: ImageData
     bf16: bool
+    versions: dict[str, str]
 
 
 class RayEvaluator(WrappingEvaluator):
@@ -96,7 +104,9 @@ class RayEvaluator(WrappingEvaluator):
         errors = self._ray.exceptions
         try:
             evaluation: Evaluation = self._ray.get(task)
-        except errors.RayTaskError:
+        except errors.RayTaskError as error:
+            if isinstance(error.cause, InputError):
+                raise error.cause from None
             raise  # a fault of the program
         except errors.OutOfMemoryError:
             return Evaluation.failed(student, self.teacher, OUT_OF_MEMORY)
@@ -112,21 +122,39 @@ class RayEvaluator(WrappingEvaluator):
             self._shipped = None  # what was in another cluster's store is gone
             try:
                 _knock(address)
-                self._ray.init(self.address, num_cpus=num_cpus, include_dashboard=None if num_cpus is None else False)
+                # "local": not the cluster that may be running on this machine
+                dashboard = None if address else False
+                self._ray.init(address or "local", num_cpus=num_cpus, include_dashboard=dashboard)
             except (OSError, ValueError) as error:
                 reason = f"there is no Ray cluster at {address} ({str(error).splitlines()[0]})"
                 raise InputError(f"{reason}; start one: ray start --head") from None
             RayEvaluator._started = True
+        elif self.address is not None:
+            self._check_joined(self.address)
         self._users.add(id(self))
         if self._task is None:
             gpus = self._gpus if self.context()["device"] == "cuda" else 0
             self._task = self._ray.remote(num_cpus=self._cpus, num_gpus=gpus, max_retries=RETRIES)(_train)
         return self._task
 
+    def _check_joined(self, address: str) -> None:
+        """Refuse to be on another cluster than is asked for: a process can be on one only."""
+        joined = self._ray.get_runtime_context().gcs_address
+        host, _, port = address.rpartition(":")
+        if "//" in address or not host:
+            return  # `auto`, or a client's address, which the cluster does not know
+        if (socket.gethostbyname(host), port) != (socket.gethostbyname(joined.rpartition(":")[0]), joined.rpartition(":")[2]):
+            raise InputError(f"this process is on the Ray cluster at {joined} already, so it cannot be on {address}, too")
+
     def _ship(self) -> tuple[str, Any]:
         """Put teacher and images where the cluster's nodes find them; once."""
         if self._shipped is None:
-            shipment = _Shipment(self.inner, self.inner.trained_teacher, self.inner.data, self.inner.bf16)
+            inner = self.inner
+            if inner.thorough:
+                _ = inner.data.dataset.test  # read here: the nodes have no files
+            device = self.context()["device"]  # what `auto` is here, whatever it would be there
+            evaluator = replace(inner, device=device)
+            shipment = _Shipment(evaluator, inner.trained_teacher, inner.data, inner.bf16, library_versions())
             self._shipped = uuid4().hex, self._ray.put(shipment)
         return self._shipped
 
@@ -148,6 +176,8 @@ def _train(key: str, shipment: list[Any], student: Architecture) -> Evaluation:
     if key not in _unpacked:
         keep_freed_memory()
         shipped: _Shipment = ray.get(shipment[0])
+        if shipped.versions != library_versions():
+            raise InputError(f"a node of the Ray cluster has {library_versions()}, this machine {shipped.versions}")
         _unpacked.clear()
         _unpacked[key] = shipped.evaluator.equipped(shipped.teacher, shipped.data, bf16=shipped.bf16)
     [evaluation] = _unpacked[key].evaluate([student])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -25,6 +26,10 @@ CREATE TABLE IF NOT EXISTS evaluations (
 """
 
 
+PATIENCE = 60.0
+"""Seconds to wait for other processes that write."""
+
+
 class EvaluationStore:
     """Evaluations on disk; several processes may use one file at the same time.
 
@@ -38,13 +43,18 @@ class EvaluationStore:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        try:
-            self._connection = sqlite3.connect(path, timeout=60.0, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.execute(_SCHEMA)
-        except sqlite3.DatabaseError as error:
-            raise InputError(f"{path} is not a store of evaluations ({error}); move it away or name another") from None
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self._connection = _opened(path)
+                return
+            except sqlite3.DatabaseError as error:
+                # SQLite does not wait while another process turns a new file into a store
+                if "locked" not in str(error):
+                    raise InputError(f"{path} is not a store of evaluations ({error}); move it away or name another") from None
+                if time.monotonic() > until:
+                    raise InputError(f"{path} stays locked by another program") from None
+            time.sleep(0.02)
 
     def get(self, key: str) -> Evaluation | None:
         """The evaluation under a key, if there is one."""
@@ -74,6 +84,18 @@ class EvaluationStore:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(_SCHEMA)
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return connection
 
 
 class StoredEvaluator(WrappingEvaluator):
@@ -113,7 +135,7 @@ class StoredEvaluator(WrappingEvaluator):
             return
         for position, trained in self.inner.stream([students[i] for i in missing]):
             student = students[missing[position]]
-            evaluation = replace(trained, run=self.run)
+            evaluation = replace(trained, run=trained.run or self.run)  # an inner store may know it from another run
             if evaluation.reason not in MACHINE_FAILURES:
                 self.store.put(self._key(student), student, self._context, evaluation)
             yield missing[position], evaluation

@@ -6,10 +6,11 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
+from multiprocessing import connection
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
@@ -34,23 +35,35 @@ class WorkerEvaluator(WrappingEvaluator):
         self.inner = inner
         self.workers = workers
         self._pool: ProcessPoolExecutor | None = None
+        self._broken = False  # whether one of the pool's workers died
 
     def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
         self.inner.context()  # the teacher is trained here, not once in every worker
-        suspects = []
-        futures = {self._submit(students[i]): i for i in dearest_first(students)}
-        for future in as_completed(futures):
-            try:
-                yield futures[future], future.result()
-            except BrokenProcessPool:
-                suspects.append(futures[future])
+        waiting = deque(dearest_first(students))
+        running: dict[Future[Evaluation], int] = {}
+        suspects: list[int] = []
+        while waiting or running:
+            if not running and self._broken:
+                self._stop()
+            while waiting and len(running) < self.workers and not self._broken:
+                index = waiting.popleft()  # no more than are trained: who waits is no suspect when a worker dies
+                running[self._submit(students[index])] = index
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                index = running.pop(future)
+                try:
+                    yield index, future.result()
+                except BrokenProcessPool:
+                    self._broken = True
+                    suspects.append(index)
         for index in suspects:  # one at a time, so that the one that kills its worker is found
-            self._stop()
+            if self._broken:
+                self._stop()
             try:
                 yield index, self._submit(students[index]).result()
             except BrokenProcessPool:
+                self._broken = True
                 yield index, Evaluation.failed(students[index], self.teacher, WORKER_DIED)
-        if suspects:
+        if self._broken:
             self._stop()
 
     def close(self) -> None:
@@ -92,6 +105,7 @@ class WorkerEvaluator(WrappingEvaluator):
                 process.kill()
                 process.join()
             self._pool = None
+        self._broken = False
 
 
 def _start_worker(evaluator: Evaluator) -> None:
@@ -105,7 +119,7 @@ def _start_worker(evaluator: Evaluator) -> None:
 def _die_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
-        wait([parent.sentinel])
+        connection.wait([parent.sentinel])
         os._exit(1)
 
 

@@ -83,14 +83,18 @@ class View:
             flips = torch.rand(images, generator=generator) < 0.5
         return cls(offsets, flips)
 
+    def to(self, device: torch.device) -> View:
+        """The same view with its numbers on a device."""
+        return View(*(None if part is None else part.to(device) for part in (self.offsets, self.flips)))
+
     def apply(self, images: Tensor, indices: Tensor) -> Tensor:
         """The images with these indices as this view shows them, shape (n, C, H, W); cropped edges are black."""
         batch = images[indices]
         if self.flips is not None:
-            flips = self.flips.to(batch.device)[indices]
+            flips = self.flips[indices]
             batch = torch.where(flips[:, None, None, None], batch.flip(3), batch)
         if self.offsets is not None:
-            offsets = self.offsets.to(batch.device)[indices]
+            offsets = self.offsets[indices]
             for axis, dim in ((0, 2), (1, 3)):
                 size = batch.shape[dim]
                 source = torch.arange(size, device=batch.device) + offsets[:, axis : axis + 1]
