@@ -1,4 +1,4 @@
-# make demo | test | lint | types | check | clean
+# make demo | test | lint | types | check | benchmark | leaderboard | clean
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
@@ -6,7 +6,7 @@ SEED ?= 0
 OUT ?= runs/demo$(if $(filter-out 0,$(SEED)),-s$(SEED))
 WORKERS ?= auto
 
-.PHONY: demo test lint types check clean
+.PHONY: demo test lint types check benchmark leaderboard clean
 
 demo: $(VENV)/.installed
 	$(BIN)/n2n compress --teacher conv4 --dataset digits --seed $(SEED) --out $(OUT)
@@ -22,6 +22,16 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 check: lint types test
+
+# The committed benchmark, from nothing: the package's algorithms, and those that were submitted
+benchmark: $(VENV)/.installed
+	$(BIN)/n2n benchmark --agents all benchmarks/algorithms/*.py --out runs/benchmark
+	mkdir -p benchmarks/results/agents
+	cp runs/benchmark/agents/*.json benchmarks/results/agents/
+	$(MAKE) leaderboard
+
+leaderboard: $(VENV)/.installed
+	$(BIN)/n2n benchmark report benchmarks/results/agents/*.json --out benchmarks
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -18,7 +18,7 @@ class Benchmark:
     """Compare algorithms on tables; a benchmark that was stopped goes on where it was."""
 
     agents: tuple[str, ...] = ()
-    """Algorithms of this package, and .py files of your own; by default all of this package's."""
+    """Algorithms of this package, all of them (all), and .py files of your own; by default all of this package's."""
     tasks: tuple[str, ...] = ()
     """Tables by name, or .npz files; by default all of this package's (n2n table list)."""
     seeds: int = 20
@@ -39,12 +39,15 @@ def _benchmark(words: list[str]) -> None:
     from agents.display import ProgressDisplay
     from n2n_gym.machine import machine
 
+    agents: list[str] = []
+    for agent in options.agents or ("all",):
+        agents += ALGORITHMS if agent == "all" else [agent]
     console = Console()
     out = Path(options.out).expanduser()
     command = shlex.join(["n2n", "benchmark", *words])
     with ProgressDisplay(console) as display:
         comparison = benchmark(
-            options.agents or tuple(ALGORITHMS),
+            tuple(agents),
             tasks=options.tasks,
             seeds=options.seeds,
             evaluations=options.evaluations,

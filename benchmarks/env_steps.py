@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import gymnasium as gym
 import numpy as np
@@ -178,6 +179,9 @@ def main(seconds: float = 1.0, repeats: int = 5, out: Path | None = None) -> Non
         rate = median(holds[f"table {name}, whole episodes, vector of 256"]["steps_per_second"])
         report.claim(f"table {name}: transitions a second of a vector of 256", rate, at_least=1e6)
         report.claim(f"table {name}: look-ups a second", look_ups(name, seconds), at_least=1e5)
+        loading = [seconds_to_load(name) for _ in range(repeats)]
+        report.add(f"table {name}, loading", seconds=loading)
+        report.claim(f"table {name}: seconds to load", median(loading), at_most=0.1)
     report.finish()
 
 
@@ -203,6 +207,16 @@ def _depths(report: Report, repeats: int) -> None:
     exponent = float(np.polyfit(np.log(lengths), np.log(milliseconds), 1)[0])
     report.facts["episode_ms_grows_with_decisions_to_the"] = exponent
     report.claim("growth of an episode's time with its decisions: exponent", exponent, at_most=1.15)
+
+
+def seconds_to_load(name: str) -> float:
+    """How long a table takes that this process did not read yet: a copy of its file."""
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / f"{name}.npz"
+        Table.load(name).save(copy)
+        start = time.perf_counter()
+        Table.load(str(copy))
+        return time.perf_counter() - start
 
 
 def look_ups(name: str, seconds: float) -> float:

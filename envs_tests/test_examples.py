@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from agents.benchmark.runs import run
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 TINY = {
-    "quickstart": ({}, "parameters"),
+    "benchmark_algorithms": ({"table": "removal.npz", "seeds": 1, "evaluations": 5}, "regret.png"),
+    "custom_agent": ({"table": "removal.npz", "episodes": 8}, "the best that there is"),
     "train_reinforce": ({"updates": 1, "workers": 0}, "the likeliest student"),
     "compress_and_use": ({"iterations": 1, "workers": 0}, "times smaller"),
     "transfer_resnet18_to_34": ({"scale": "tiny", "workers": 0}, "difference"),
@@ -17,12 +20,29 @@ TINY = {
 
 
 def test_every_example_is_tested():
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(TINY)
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*TINY, "quickstart", "hill_climbing"}
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_example(name, capsys, tmp_path, monkeypatch):
+def test_example(name, capsys, tmp_path, monkeypatch, toy_tables):
     monkeypatch.chdir(tmp_path)
     arguments, words = TINY[name]
+    if "table" in arguments:
+        arguments = {**arguments, "table": str(toy_tables / arguments["table"])}
     runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"](**arguments)
     assert words in capsys.readouterr().out
+
+
+def test_the_quickstarts_cells_run_from_top_to_bottom(capsys):
+    runpy.run_path(str(EXAMPLES / "quickstart.py"))
+    assert "mean reward of its last" in capsys.readouterr().out
+
+
+def test_a_submission_climbs(toy_tables):
+    """The example of an algorithm for the leaderboard keeps to the rules, and to its size."""
+    path = EXAMPLES / "hill_climbing.py"
+    assert len(path.read_text().splitlines()) < 50
+    for stage in ("removal", "shrink"):
+        done = run(str(path), str(toy_tables / f"{stage}.npz"), seed=0, evaluations=30)
+        assert done.agent == "hill-climbing"
+        assert done.policy_greedy == pytest.approx(done.best)

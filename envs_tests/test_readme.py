@@ -11,7 +11,7 @@ from envs_tests.conftest import FormulaEvaluator
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-WORDS = {0: "load_student", 1: "action_space.sample()", 2: "RecurrentPPO", 3: "BidirectionalLstmPolicy"}
+WORDS = {0: "load_student", 1: "action_space.sample()", 2: "RecurrentPPO", 3: "BidirectionalLstmPolicy", 4: "Table.load"}
 """What tells the blocks apart."""
 
 

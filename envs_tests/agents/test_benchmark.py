@@ -81,6 +81,19 @@ def test_an_algorithm_of_ones_own(own, tasks):
     assert done.policy_mean == done.policy_greedy == -1  # it keeps everything: not smaller than the teacher
 
 
+SUBMITTED = sorted((Path(__file__).parents[2] / "benchmarks" / "algorithms").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", SUBMITTED, ids=lambda path: path.stem)
+def test_a_submitted_algorithm_keeps_to_the_rules(path, tasks):
+    assert len(path.read_text().splitlines()) < 50
+    for task in tasks:
+        done = run(str(path), task.name, seed=0, evaluations=20)
+        assert (len(done.episodes), len(done.sampled)) == (20, 100)
+        assert len(set(done.episodes)) > 1
+        assert run(str(path), task.name, seed=0, evaluations=20).episodes == done.episodes
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
