@@ -220,7 +220,7 @@ def test_the_commands(benchmarked, tasks, tmp_path, capsys):
 
 def test_runs_that_are_not_the_algorithms_own_are_found(benchmarked, tasks):
     """Seed 2's episodes are another algorithm's: numbers that follow, from work that is not its own."""
-    own, other = (Results.load(benchmarked / "agents" / f"{agent}.json") for agent in ("random", "evolution"))
+    own, other = (Results.load(benchmarked / "agents" / f"{agent}.json") for agent in ("random", "reinforce"))
     swapped = tuple(replace(b, agent="random") if a.seed == 2 else a for a, b in zip(own.runs, other.runs, strict=True))
     forged = replace(own, runs=swapped)
     size = {"evaluations": 10, "seeds": 3}
