@@ -109,7 +109,8 @@ class Comparison:
         lines = [
             "# Leaderboard",
             "",
-            f"{len(self.tasks)} tasks, {seeds} seeds each, {self.evaluations} evaluated students a run. Interquartile means "
+            f"{len(self.tasks)} task{'s' * (len(self.tasks) > 1)}, {seeds} seeds each, {self.evaluations} evaluated students "
+            "a run. Interquartile means "
             "over all runs as shares of the best reward that there is, with stratified bootstrap 95% intervals. Sorted by "
             "the area under the curve of the best student so far. *Policy*: mean reward of "
             "100 episodes of the final policy, and reward of its most probable one; of a search without a policy, what it "
