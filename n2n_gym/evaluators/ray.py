@@ -129,7 +129,7 @@ class RayEvaluator(WrappingEvaluator):
                 reason = f"there is no Ray cluster at {address} ({str(error).splitlines()[0]})"
                 raise InputError(f"{reason}; start one: ray start --head") from None
             RayEvaluator._started = True
-        elif self.address is not None:
+        elif self.address is not None and self._task is None:  # at this evaluator's first students, not at each batch
             self._check_joined(self.address)
         self._users.add(id(self))
         if self._task is None:
