@@ -4,10 +4,11 @@
 
 Both searches are stage 1 by the same agent with the same seeds; who goes first alternates. The published loop trains every
 student, also one that it trained before, in batches as small as recipe `paper`'s, so that both look at equally good students:
-with its own batches it would be faster and its students worse (evaluator_throughput.py). Reported is the time after which the
-defaults were where the published loop's search ended, against all of that search's time: by the best student so far, which
-luck can find in the first update, and by the mean reward of the last ten updates, which has to be learned; and when either saw
-given rewards.
+with its own batches it would be faster and its students worse (evaluator_throughput.py). When both are done, the students of
+both are trained by recipe `paper` once more, with a seed of its own, for the defaults may train otherwise, and a search thinks
+well of students that were lucky. Reported is the time after which the defaults were where the published loop's search ended,
+against all of that search's time: by the best student so far, which luck can find in the first update, and by the mean reward
+of the last ten updates, which has to be learned; and when either saw given rewards.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -28,6 +29,7 @@ from report import Report
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.algorithms import algorithm
+from agents.options import Search as Options
 from agents.sb3 import BatchedVecEnv
 from n2n_gym.architecture import Architecture
 from n2n_gym.device import torch_device
@@ -39,6 +41,7 @@ from n2n_gym.evaluators.base import Evaluation, Evaluator
 from n2n_gym.models.teachers import ready_teacher
 from n2n_gym.problem import Problem
 from n2n_gym.recipes import search_recipe
+from n2n_gym.rewards import paper_reward
 
 
 class ReferenceEvaluator(Evaluator):
@@ -83,26 +86,55 @@ class ReferenceEvaluator(Evaluator):
 WINDOW = 10
 """Updates that a mean reward is taken over."""
 
+JUDGE = 1000
+"""Seed of the trainings by which both searches are judged: neither saw them."""
+
 
 class Progress(BaseCallback):
-    """After every policy update: seconds since the start, best reward so far, mean of the last `WINDOW` updates, or -1."""
+    """After every policy update: seconds since the start, and the update's episodes with their rewards."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seconds: list[float] = []
-        self.best: list[float] = []
-        self.mean: list[float] = []
-        self._rewards: list[float] = []
+        self.episodes: list[list[Sequence[int]]] = []
+        self.rewards: list[list[float]] = []
         self._start = time.perf_counter()
 
     def _on_step(self) -> bool:
         if self.locals["dones"].all():
-            rewards = self.locals["rewards"]
-            self._rewards.append(float(rewards.mean()))
             self.seconds.append(time.perf_counter() - self._start)
-            self.best.append(max([float(rewards.max()), *self.best[-1:]]))
-            self.mean.append(sum(self._rewards[-WINDOW:]) / WINDOW if len(self._rewards) >= WINDOW else -1.0)
+            self.episodes.append([info["actions"] for info in self.locals["infos"]])
+            self.rewards.append([float(reward) for reward in self.locals["rewards"]])
         return True
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search as it looks when its students are trained once more, by recipe `paper`.
+
+    Attributes:
+        seconds: From the start until each policy update.
+        best: Reward of the student that had done best in the search so far.
+        mean: Mean reward of the last `WINDOW` updates; before there are so many, -1.
+    """
+
+    seconds: list[float]
+    best: list[float]
+    mean: list[float]
+
+    @classmethod
+    def of(cls, progress: Progress, stage: RemovalStage, judge: Evaluator) -> Search:
+        """What was searched, judged."""
+        students = [[stage.student(actions) for actions in episodes] for episodes in progress.episodes]
+        judged = iter(judge.evaluate([student for update in students for student in update]))
+        rewards = [[paper_reward(next(judged)) for _ in update] for update in students]
+        best, found = [], (-math.inf, -math.inf)
+        for own, again in zip(progress.rewards, rewards, strict=True):
+            found = max([found, *zip(own, again, strict=True)], key=lambda pair: pair[0])  # of equals, the first
+            best.append(found[1])
+        means = [fmean(update) for update in rewards]
+        late = [fmean(means[end - WINDOW : end]) if end >= WINDOW else -1.0 for end in range(1, len(means) + 1)]
+        return cls(progress.seconds, best, late)
 
     def until(self, curve: Sequence[float], reward: float) -> float:
         """Seconds until that reward was reached on one of the curves; infinite if it was not."""
@@ -139,10 +171,16 @@ def main(
         "published loop": lambda seed: searched_by_published_loop(problem, batch_size, device, iterations, seed),
         "defaults": lambda seed: searched_by_defaults(problem, device, iterations, seed),
     }
-    curves: dict[str, list[Progress]] = {kind: [] for kind in kinds}
+    done: dict[str, list[Progress]] = {kind: [] for kind in kinds}
     for seed in range(seeds):
         for kind in list(kinds) if seed % 2 == 0 else reversed(kinds):
-            curves[kind].append(kinds[kind](seed))
+            done[kind].append(kinds[kind](seed))
+    stage = RemovalStage(problem.architecture)
+    with (
+        TemporaryDirectory() as folder,
+        make_evaluator(problem, seed=JUDGE, device=device, workers=None, store=Path(folder) / "store.sqlite") as judge,
+    ):
+        curves = {kind: [Search.of(progress, stage, judge) for progress in each] for kind, each in done.items()}
     published = curves["published loop"]
     shares: dict[str, list[float]] = {}
     for kind, each in curves.items():
@@ -158,9 +196,8 @@ def main(
         )
     for end in ends:  # the last ones are the defaults'
         report.claim(f"share of the published loop's time until its last {end} reward", median(shares[end]), at_most=0.1)
-    report.facts["curves"] = {
-        kind: [{"seconds": run.seconds, "best": run.best, "mean": run.mean} for run in each] for kind, each in curves.items()
-    }
+    report.facts["default_recipe"] = Options().recipe
+    report.facts["curves"] = {kind: [asdict(run) for run in each] for kind, each in curves.items()}
     report.finish()
 
 
@@ -172,8 +209,8 @@ def searched_by_published_loop(problem: Problem, batch_size: int, device: str, i
 def searched_by_defaults(problem: Problem, device: str, iterations: int, seed: int) -> Progress:
     """A search as `n2n compress` does it."""
     with TemporaryDirectory() as folder:
-        store = Path(folder) / "store.sqlite"
-        with make_evaluator(problem, seed=seed, device=device, workers=None, store=store) as evaluator:
+        store, recipe = Path(folder) / "store.sqlite", Options().recipe
+        with make_evaluator(problem, recipe=recipe, seed=seed, device=device, workers=None, store=store) as evaluator:
             evaluator.context()  # the teacher is there before the clock starts
             return search(problem, evaluator, iterations, seed)
 

