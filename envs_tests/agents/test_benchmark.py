@@ -262,6 +262,14 @@ def test_a_run_of_another_algorithm_or_table_is_made_again(own, toy_tables, tmp_
     assert go()[0].episodes != first[0].episodes
 
 
+def test_comments_and_docstrings_make_no_new_runs():
+    from agents.benchmark import suite
+
+    code = 'RATE = 0.1\n\n\ndef update():\n    """Learn."""\n    return RATE\n'
+    assert suite.code_of(code.replace('"""Learn."""', '"""Learn more."""  # why')) == suite.code_of(code)
+    assert suite.code_of(code.replace("0.1", "0.2")) != suite.code_of(code)
+
+
 def test_a_run_is_made_again_when_the_package_changes(toy_tables, tmp_path, monkeypatch):
     from agents.benchmark import suite
 
