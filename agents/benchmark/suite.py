@@ -22,6 +22,7 @@ from agents.display import Display
 from n2n_gym.errors import InputError
 from n2n_gym.files import read_json, write_json
 from n2n_gym.machine import cores
+from n2n_gym.processes import begin_worker, end_at_once
 
 ALGORITHM_MODULES = ("algorithms", "embedding", "episodic", "planned", "policies", "reinforce", "sb3")
 """A run is made again when one of these has changed."""
@@ -145,7 +146,7 @@ def _run_missing(records: list[_Record], workers: int | None, display: Display) 
     if not missing:
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers or cores(), mp_context=context) as pool:
+    with ProcessPoolExecutor(workers or cores(), mp_context=context, initializer=begin_worker) as pool:
         futures: dict[Future[Run], _Record] = {}
         for record in missing:
             futures[pool.submit(run, record.agent, record.task.name, record.seed, record.evaluations)] = record
@@ -155,5 +156,5 @@ def _run_missing(records: list[_Record], workers: int | None, display: Display) 
                 futures[future].write(finished)
                 display.update(done, f"{finished.agent}, {finished.task}: best {finished.best:.4f}")
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            end_at_once(pool)
             raise

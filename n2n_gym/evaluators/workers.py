@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.evaluators.base import WORKER_DIED, Evaluation, Evaluator, WrappingEvaluator, dearest_first
 from n2n_gym.memory import keep_freed_memory
+from n2n_gym.processes import begin_worker, end_at_once
 
 _evaluator: Evaluator  # in a worker process: what it trains students with
 
@@ -99,11 +97,7 @@ class WorkerEvaluator(WrappingEvaluator):
     def _stop(self) -> None:
         """End the workers at once, whatever they are training."""
         if self._pool is not None:
-            processes = list((self._pool._processes or {}).values())
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            for process in processes:
-                process.kill()
-                process.join()
+            end_at_once(self._pool)
             self._pool = None
         self._broken = False
 
@@ -112,15 +106,7 @@ def _start_worker(evaluator: Evaluator) -> None:
     global _evaluator
     _evaluator = evaluator
     keep_freed_memory()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
+    begin_worker()
 
 
 def _evaluate(student: Architecture) -> Evaluation:
