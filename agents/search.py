@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from stable_baselines3.common.logger import Logger
 from torch import get_num_threads
 
 from agents.algorithms import algorithm
@@ -155,6 +156,7 @@ class _Run:
         self.display.start(f"stage {stage}", self.search.iterations, done)
         steps = (self.search.iterations - done) * self.search.rollouts * decisions.decisions
         if steps:
+            agent.set_logger(Logger(None, []))  # without one, Stable-Baselines3 leaves an empty folder in the temporary files
             agent.learn(steps, callback=[PolicyUpdates(), recorder], log_interval=NEVER, reset_num_timesteps=done == 0)
         best = self._best(stage, start)
         if best is not None:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -180,6 +181,7 @@ def search(name: str, envs: BatchedVecEnv, *, stage: int, seed: int, evaluations
         one.
     """
     agent = algorithm(name).make(envs, stage=stage, seed=seed)
+    agent.set_logger(Logger(None, []))  # without one, Stable-Baselines3 leaves an empty folder in the temporary files
     with _counted(envs.envs.judge, evaluations) as played:
         agent.learn(evaluations * envs.envs.stage.decisions, callback=PolicyUpdates(), log_interval=NEVER)
     if isinstance(agent, PlannedSearch):  # it has no policy: what it would look at next stands for one

@@ -262,6 +262,12 @@ def test_a_run_of_another_algorithm_or_table_is_made_again(own, toy_tables, tmp_
     assert go()[0].episodes != first[0].episodes
 
 
+def test_a_run_leaves_no_folder_behind(toy_tables, tmp_path, monkeypatch):
+    monkeypatch.setenv("SB3_LOGDIR", str(tmp_path / "logged"))
+    run("reinforce", str(toy_tables / "removal.npz"), 0, 5)
+    assert not (tmp_path / "logged").exists()
+
+
 def test_comments_and_docstrings_make_no_new_runs():
     from agents.benchmark import suite
 
