@@ -175,6 +175,7 @@ def main(
     for seed in range(seeds):
         for kind in list(kinds) if seed % 2 == 0 else reversed(kinds):
             done[kind].append(kinds[kind](seed))
+            print(f"seed {seed}, {kind}: {done[kind][-1].seconds[-1]:.0f} s", flush=True)
     stage = RemovalStage(problem.architecture)
     with (
         TemporaryDirectory() as folder,
