@@ -65,14 +65,7 @@ class CompressionVectorEnv(VectorEnv[Observation, Actions, Numbers]):
         if self._position == self.stage.decisions:
             self._start()
             return self._observation(), rewards, terminations, truncations, info
-        chosen = np.asarray(actions, dtype=np.int64)
-        if (
-            chosen.shape != (self.num_envs,)
-            or (chosen != actions).any()
-            or chosen.min() < 0
-            or chosen.max() >= self.stage.actions
-        ):
-            raise InvalidAction(f"expected {self.num_envs} actions from 0 to {self.stage.actions - 1}, received {actions}")
+        chosen = self._checked(actions)
         self._rows[:, self._position, DECISION] = chosen + 1
         self._position += 1
         if self._position == self.stage.decisions:
@@ -82,6 +75,14 @@ class CompressionVectorEnv(VectorEnv[Observation, Actions, Numbers]):
             info = _batched([finished.info for finished in self.finished])
             terminations[:] = True
         return self._observation(), rewards, terminations, truncations, info
+
+    def _checked(self, actions: Actions) -> Actions:
+        chosen = np.asarray(actions, dtype=np.int64)
+        # as unsigned numbers, negative ones are the largest: one look at them finds those out of range on either side
+        fit = chosen.shape == (self.num_envs,) and chosen.view(np.uint64).max() < self.stage.actions
+        if not fit or (chosen is not actions and (chosen != actions).any()):
+            raise InvalidAction(f"expected {self.num_envs} actions from 0 to {self.stage.actions - 1}, received {actions}")
+        return chosen
 
     def set_update(self, update: int) -> None:
         """Tell the environments how many policy updates were done: relaxed limits tighten with them."""
