@@ -42,6 +42,8 @@ class Reinforce(EpisodicAlgorithm):
         baseline_decay: How much of the moving averages stays at each update.
         normalize_advantage: Divide advantages by their running root mean square.
         ent_coef: Weight of the policy's entropy (nats, mean over an episode's decisions) in the loss.
+        anneal_entropy: Let that weight fall to 0, linearly, until the end of `learn`.
+        max_grad_norm: Scale a step's gradient down to this norm if it is longer.
         use_masking: Never draw an action that `env.action_masks()` rules out.
         policy_kwargs: Arguments of the policy, such as `hidden`.
         stats_window_size: Episodes that the logged means run over.
@@ -64,6 +66,8 @@ class Reinforce(EpisodicAlgorithm):
         "baseline_decay",
         "normalize_advantage",
         "ent_coef",
+        "anneal_entropy",
+        "max_grad_norm",
         "use_masking",
         "seed",
         "policy_kwargs",
@@ -86,6 +90,8 @@ class Reinforce(EpisodicAlgorithm):
         baseline_decay: float = 0.7,
         normalize_advantage: bool = True,
         ent_coef: float = 0.0,
+        anneal_entropy: bool = False,
+        max_grad_norm: float | None = None,
         use_masking: bool = True,
         policy_kwargs: dict[str, Any] | None = None,
         stats_window_size: int = 100,
@@ -116,6 +122,8 @@ class Reinforce(EpisodicAlgorithm):
         self.baseline_decay = baseline_decay
         self.normalize_advantage = normalize_advantage
         self.ent_coef = ent_coef
+        self.anneal_entropy = anneal_entropy
+        self.max_grad_norm = max_grad_norm
         self.use_masking = use_masking
         self.baseline: float | None = None
         self.advantage_square: float | None = None
@@ -197,6 +205,7 @@ class Reinforce(EpisodicAlgorithm):
         """`n_epochs` steps; the first one is along the gradient of equation 2."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
+        ent_coef = self.ent_coef * (self._current_progress_remaining if self.anneal_entropy else 1.0)
         for epoch in range(self.n_epochs):
             logits, values = self.policy.evaluate(rows, actions)
             probabilities = torch.distributions.Categorical(logits=masked(logits, masks))
@@ -208,9 +217,11 @@ class Reinforce(EpisodicAlgorithm):
             limited = ratio.clamp(1 - self.clip_range, 1 + self.clip_range)
             gain = torch.minimum(ratio * advantages, limited * advantages).sum(1).mean()
             entropy = probabilities.entropy().mean()
-            loss = self._critic_loss(returns, values) - gain - self.ent_coef * entropy
+            loss = self._critic_loss(returns, values) - gain - ent_coef * entropy
             self.policy.optimizer.zero_grad()
             loss.backward()
+            if self.max_grad_norm is not None:
+                torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
             self.policy.optimizer.step()
 
         mean_return = float(returns.mean())

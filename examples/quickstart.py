@@ -30,7 +30,9 @@ from agents import Reinforce  # noqa: E402
 from agents.sb3 import BatchedVecEnv  # noqa: E402
 
 envs = BatchedVecEnv(gym.make_vec("N2N/LayerRemoval-v0", num_envs=5, teacher="conv4", dataset="digits", evaluator="table"))
-agent = Reinforce("BidirectionalLstmPolicy", envs, n_epochs=5, ent_coef=1.6, seed=0)
+agent = Reinforce(
+    "BidirectionalLstmPolicy", envs, n_epochs=5, max_grad_norm=0.2, ent_coef=1.6, anneal_entropy=True, seed=0
+)  # as `n2n compress` has it for removal
 agent.learn(100 * 5 * envs.envs.stage.decisions)
 recent = [episode["r"] for episode in agent.ep_info_buffer]
 print(f"mean reward of its last {len(recent)} students: {sum(recent) / len(recent):.3f}")

@@ -30,6 +30,19 @@ class Rewards(BaseCallback):
         return True
 
 
+class Killed(Rewards):
+    """Saves the agent between two updates, and ends the process's work there."""
+
+    def __init__(self, path, kind, *, after):
+        super().__init__()
+        self.path, self.kind, self.after = path, kind, after
+
+    def _on_rollout_start(self):
+        if len(self.values) == 5 * self.after:
+            self.kind.save(self.model, self.path)
+            raise KeyboardInterrupt
+
+
 @pytest.fixture(params=["removal", "shrinkage"])
 def stage(request):
     return request.param
@@ -60,8 +73,10 @@ def test_learns_saves_and_goes_on_as_if_it_had_not_stopped(name, stage, make_env
     assert len(whole) == 25
     envs = make_envs(stage)
     first = kind.make(envs, stage=number, seed=0)
-    start = learn(first, envs, 2)
-    kind.save(first, tmp_path / "a.policy")
+    killed = Killed(tmp_path / "a.policy", kind, after=2)
+    with pytest.raises(KeyboardInterrupt):
+        first.learn(steps(envs, 5), callback=killed, log_interval=10**9)
+    start = killed.values
     np.random.seed(99)  # noqa: NPY002  what happens in between is of no account
     envs = make_envs(stage)
     second = kind.load(tmp_path / "a.policy", envs, stage=number, seed=7)

@@ -89,6 +89,27 @@ def test_later_steps_on_the_same_rollouts_are_clipped(make_envs):
         Reinforce(POLICIES["removal"], make_envs("removal"), n_epochs=0)
 
 
+def test_the_entropy_bonus_falls_to_nothing(make_envs):
+    def weights(updates, **settings):
+        agent = Reinforce(POLICIES["removal"], make_envs("removal"), seed=0, **settings)
+        agent.learn(16 * 5 * updates)
+        return torch.cat([parameter.detach().flatten() for parameter in agent.policy.parameters()])
+
+    assert torch.equal(weights(1, ent_coef=9.0, anneal_entropy=True), weights(1, ent_coef=0.0))
+    assert not torch.equal(weights(1, ent_coef=9.0), weights(1, ent_coef=0.0))
+    assert not torch.equal(weights(2, ent_coef=9.0, anneal_entropy=True), weights(2, ent_coef=0.0))
+
+
+def test_gradients_are_limited(make_envs):
+    norms = {}
+    for limit in (None, 0.2):
+        agent = Reinforce(POLICIES["removal"], make_envs("removal"), seed=0, max_grad_norm=limit)
+        agent.learn(16 * 5)
+        norms[limit] = torch.cat([parameter.grad.flatten() for parameter in agent.policy.parameters()]).norm().item()
+    assert norms[None] > 0.2
+    assert norms[0.2] == pytest.approx(0.2, rel=1e-3)
+
+
 def test_the_critic_takes_the_baselines_place_at_every_step(stage, make_envs):
     """Appendix 6: -1/m sum_k sum_t (R_k - V(h_t)) grad log pi(a_t), and the critic follows the returns."""
     agent = ActorCritic(POLICIES[stage], make_envs(stage), seed=0, normalize_advantage=False, vf_coef=0.3)
