@@ -33,6 +33,7 @@ STAGES: dict[int, dict[str, Any]] = {
         "max_grad_norm": 0.2,
         "ent_coef": 1.6,
         "anneal_entropy": True,
+        "elite_coef": 0.1,
     },
     2: {"policy": "AutoregressiveLstmPolicy", "learning_rate": 0.01, "ent_coef": 1.0},
 }
@@ -203,7 +204,7 @@ def restore_on_policy(agent: BaseAlgorithm, path: Path) -> None:
     np.random.set_state((kind, tensors["numpy_random"].numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
 
 
-PLAIN = {"n_epochs": 1, "ent_coef": 0.0, "normalize_advantage": False, "max_grad_norm": None}
+PLAIN = {"n_epochs": 1, "ent_coef": 0.0, "normalize_advantage": False, "max_grad_norm": None, "elite_coef": 0.0}
 """The paper's gradient and nothing else."""
 
 ALGORITHMS: dict[str, Algorithm] = {

@@ -101,11 +101,11 @@ class ArchitectureEmbedding(nn.Module):
 class ArchitectureCompression(PlannedSearch):
     """Searches a learned embedding of the students by gradient descent.
 
-    The first episodes are uniformly random. From then on the encoder-decoder is trained anew before each update, on all
-    students so far: to reconstruct them, and to regress their accuracy and compression from the embedding. A student that
-    is degenerate or exceeds a limit counts as one of accuracy 0. From the embeddings of the teacher, of the best students
-    and of random others, gradient steps raise the predicted reward; what is decoded there, and was not played before, is
-    played next.
+    The first episodes are uniformly random. From then on the encoder-decoder is trained anew whenever there are new
+    students, on all so far: to reconstruct them, and to regress their accuracy and compression from the embedding. A student
+    that is degenerate or exceeds a limit counts as one of accuracy 0. From the embeddings of the teacher, of the best
+    students and of random others, gradient steps raise the predicted reward; what is decoded there, and was not played
+    before, is played next.
 
     Args:
         env: A compression environment, single or vectorised.
@@ -136,12 +136,13 @@ class ArchitectureCompression(PlannedSearch):
         self.step_size = step_size
         self.plans: list[npt.NDArray[np.int64]] = []
         self.facts: list[tuple[float, float, float]] = []
+        self._network: tuple[int, ArchitectureEmbedding] | None = None
         super().__init__(env, **settings)
 
     def propose(self, count: int) -> Plans:
         if len(self.plans) < self.warm_up:
             return self.uniform(count)
-        network = self._trained()
+        network = self._current()
         plans = torch.from_numpy(np.stack(self.plans))
         starts = [self._teacher(), *(plans[index] for index in self._starts(count - 1))]
         with torch.no_grad():
@@ -185,15 +186,21 @@ class ArchitectureCompression(PlannedSearch):
         self.plans = list(tensors["plans"].numpy())
         self.facts = [(accuracy, compression, value) for accuracy, compression, value in tensors["facts"].tolist()]
 
+    def _current(self) -> ArchitectureEmbedding:
+        """The encoder-decoder for what is known now: trained once, however often it is asked to propose."""
+        if self._network is None or self._network[0] != len(self.plans):
+            self._network = len(self.plans), self._trained()
+        return self._network[1]
+
     def _trained(self) -> ArchitectureEmbedding:
-        """The encoder-decoder, trained on everything known; the same for the same knowledge."""
+        """A new encoder-decoder, trained on everything known."""
         generator = torch.Generator().manual_seed(int(self.rng.integers(2**31)))
         known = torch.from_numpy(standard_scores(self.stage.rows[:, :DECISION]))
         network = ArchitectureEmbedding(known, torch.from_numpy(self.masks), generator=generator)
         plans = torch.from_numpy(np.stack(self.plans))
         accuracy, compression, _ = torch.tensor(self.facts, dtype=torch.float32).unbind(1)
         compression = compression.clamp(0, 1)
-        optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+        optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
         for _ in range(self.training_steps):
             chosen = torch.randint(len(plans), (BATCH_SIZE,), generator=generator)
             vectors = network.encode(plans[chosen])

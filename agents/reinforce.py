@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -16,6 +17,7 @@ from stable_baselines3.common.utils import safe_mean
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from agents.episodes import Episodes
 from agents.episodic import EpisodicAlgorithm
 from agents.policies import AutoregressiveLstmPolicy, BidirectionalLstmPolicy, SequencePolicy, masked
 from agents.saving import policy_tensors, read_agent, restore_policy, save_agent
@@ -32,6 +34,9 @@ class Reinforce(EpisodicAlgorithm):
     probable their actions have become, within limits (the clipped objective of Schulman et al., 2017): students are dear.
     `n_epochs=1, normalize_advantage=False` is equation 2 to the letter.
 
+    A policy can also imitate the best episodes that it has played (priority queue training, Abolafia et al., 2018):
+    `elite_size` of them at first, ever fewer until the end of `learn`, when only the very best one is left.
+
     Args:
         policy: `BidirectionalLstmPolicy` (layer removal), `AutoregressiveLstmPolicy` (layer shrinkage), or a class.
         env: A compression environment, single or vectorised; all episodes must have the same length.
@@ -44,6 +49,8 @@ class Reinforce(EpisodicAlgorithm):
         ent_coef: Weight of the policy's entropy (nats, mean over an episode's decisions) in the loss.
         anneal_entropy: Let that weight fall to 0, linearly, until the end of `learn`.
         max_grad_norm: Scale a step's gradient down to this norm if it is longer.
+        elite_size: How many different episodes to imitate, of those whose students keep all limits.
+        elite_coef: Weight of their log-probability (nats, sum over decisions, mean over episodes) in the loss; 0 is for none.
         use_masking: Never draw an action that `env.action_masks()` rules out.
         policy_kwargs: Arguments of the policy, such as `hidden`.
         stats_window_size: Episodes that the logged means run over.
@@ -68,6 +75,8 @@ class Reinforce(EpisodicAlgorithm):
         "ent_coef",
         "anneal_entropy",
         "max_grad_norm",
+        "elite_size",
+        "elite_coef",
         "use_masking",
         "seed",
         "policy_kwargs",
@@ -92,6 +101,8 @@ class Reinforce(EpisodicAlgorithm):
         ent_coef: float = 0.0,
         anneal_entropy: bool = False,
         max_grad_norm: float | None = None,
+        elite_size: int = 5,
+        elite_coef: float = 0.0,
         use_masking: bool = True,
         policy_kwargs: dict[str, Any] | None = None,
         stats_window_size: int = 100,
@@ -124,10 +135,13 @@ class Reinforce(EpisodicAlgorithm):
         self.ent_coef = ent_coef
         self.anneal_entropy = anneal_entropy
         self.max_grad_norm = max_grad_norm
+        self.elite_size = elite_size
+        self.elite_coef = elite_coef
+        self.elite: Episodes | None = None
         self.use_masking = use_masking
         self.baseline: float | None = None
         self.advantage_square: float | None = None
-        for name, value in (("n_rollouts", n_rollouts), ("n_epochs", n_epochs)):
+        for name, value in (("n_rollouts", n_rollouts), ("n_epochs", n_epochs), ("elite_size", elite_size)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
         if env is not None and n_rollouts % self.n_envs:
@@ -160,15 +174,11 @@ class Reinforce(EpisodicAlgorithm):
         if rollouts is None:
             return False
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
-        self._train(*rollouts)
+        self._train(rollouts)
         return True
 
-    def _collect_rollouts(self, callback: BaseCallback) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
-        """Play `n_rollouts` whole episodes, all environments in step.
-
-        Returns:
-            Rows (B, D, F), actions (B, D), masks (B, D, A) and returns (B); None if the callback stopped the training.
-        """
+    def _collect_rollouts(self, callback: BaseCallback) -> Episodes | None:
+        """Play `n_rollouts` whole episodes, all environments in step; None if the callback stopped the training."""
         assert self.env is not None
         assert isinstance(self._last_obs, dict)
         batches = []
@@ -185,31 +195,32 @@ class Reinforce(EpisodicAlgorithm):
                 stepped = self._step(chosen, callback)
                 if stepped is None:
                     return None
-                rewards, dones, _ = stepped
+                rewards, dones, infos = stepped
                 actions.append(torch.as_tensor(chosen))
                 masks.append(torch.as_tensor(mask))
                 total += rewards
             if not dones.all():
                 raise ValueError("REINFORCE plays whole episodes side by side; these environments' episodes differ in length")
-            batches.append((rows, torch.stack(actions, 1), torch.stack(masks, 1), torch.as_tensor(total)))
+            whole = torch.tensor([not info["reason"] and not info["violated"] for info in infos])
+            batches.append((rows, torch.stack(actions, 1), torch.stack(masks, 1), torch.as_tensor(total), whole))
         callback.on_rollout_end()
-        rows, actions_taken, masks_seen, returns = (torch.cat(parts).to(self.device) for parts in zip(*batches, strict=True))
-        return rows, actions_taken, masks_seen, returns
+        return Episodes(*(torch.cat(parts).to(self.device) for parts in zip(*batches, strict=True)))
 
     def _masks(self, env: VecEnv) -> npt.NDArray[np.bool_]:
         if not self.use_masking:
             return np.ones((self.n_envs, self.policy.actions), dtype=np.bool_)
         return np.stack(env.env_method("action_masks"))
 
-    def _train(self, rows: Tensor, actions: Tensor, masks: Tensor, returns: Tensor) -> None:
+    def _train(self, rollouts: Episodes) -> None:
         """`n_epochs` steps; the first one is along the gradient of equation 2."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         ent_coef = self.ent_coef * (self._current_progress_remaining if self.anneal_entropy else 1.0)
+        elite = self._imitated(rollouts) if self.elite_coef else None
+        returns = rollouts.returns
         for epoch in range(self.n_epochs):
-            logits, values = self.policy.evaluate(rows, actions)
-            probabilities = torch.distributions.Categorical(logits=masked(logits, masks))
-            log_probabilities = probabilities.log_prob(actions)
+            probabilities, values = self._distribution(rollouts)
+            log_probabilities = probabilities.log_prob(rollouts.actions)
             if epoch == 0:
                 advantages = self._weights(returns, values)
                 drawn_with = log_probabilities.detach()
@@ -218,6 +229,8 @@ class Reinforce(EpisodicAlgorithm):
             gain = torch.minimum(ratio * advantages, limited * advantages).sum(1).mean()
             entropy = probabilities.entropy().mean()
             loss = self._critic_loss(returns, values) - gain - ent_coef * entropy
+            if elite is not None:
+                loss -= self.elite_coef * self._distribution(elite)[0].log_prob(elite.actions).sum(1).mean()
             self.policy.optimizer.zero_grad()
             loss.backward()
             if self.max_grad_norm is not None:
@@ -238,6 +251,17 @@ class Reinforce(EpisodicAlgorithm):
         self.logger.record("time/updates", self._n_updates, exclude="tensorboard")
         self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
 
+    def _distribution(self, episodes: Episodes) -> tuple[torch.distributions.Categorical, Tensor | None]:
+        """What the policy would do at each decision, and what its critic expects there."""
+        logits, values = self.policy.evaluate(episodes.rows, episodes.actions)
+        return torch.distributions.Categorical(logits=masked(logits, episodes.masks)), values
+
+    def _imitated(self, rollouts: Episodes) -> Episodes | None:
+        """The best episodes so far, fewer as training goes on; None if there are none yet."""
+        self.elite = (rollouts if self.elite is None else self.elite.together(rollouts)).best(self.elite_size)
+        count = max(1, math.ceil(self.elite_size * self._current_progress_remaining))
+        return Episodes(*(part[:count] for part in self.elite)) if len(self.elite.returns) else None
+
     def _weights(self, returns: Tensor, values: Tensor | None) -> Tensor:
         """The advantages as they weight the gradient, shape as of `_advantages`."""
         advantages = self._advantages(returns, values)
@@ -257,7 +281,9 @@ class Reinforce(EpisodicAlgorithm):
         return value if average is None else self.baseline_decay * average + (1 - self.baseline_decay) * value
 
     def save(self, path: str | Path, exclude: Any = None, include: Any = None) -> None:  # type: ignore[override]
-        """Write weights, optimiser, baseline, counters and random state to one safetensors file: nothing in it can run.
+        """Write weights, optimiser, baseline, counters, best episodes and random state to one safetensors file.
+
+        Nothing in it can run.
 
         A learning-rate schedule is saved as the rate that it has reached.
 
@@ -267,6 +293,8 @@ class Reinforce(EpisodicAlgorithm):
             include: Not used.
         """
         tensors = {**policy_tensors(self.policy), "generator": self.policy.generator.get_state()}
+        if self.elite is not None:
+            tensors |= {f"elite.{name}": part for name, part in self.elite._asdict().items()}
         settings = {
             "algorithm": type(self).__name__,
             "policy_class": type(self.policy).__name__,
@@ -322,6 +350,8 @@ class Reinforce(EpisodicAlgorithm):
     def _restore(self, saved: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         restore_policy(self.policy, tensors)
         self.policy.generator.set_state(tensors["generator"])
+        if "elite.rows" in tensors:
+            self.elite = Episodes(*(tensors[f"elite.{name}"].to(self.device) for name in Episodes._fields))
         self.baseline = saved["baseline"]
         self.advantage_square = saved["advantage_square"]
         self.num_timesteps = saved["num_timesteps"]

@@ -15,7 +15,7 @@ from torch import Tensor
 from n2n_gym.errors import InputError
 from n2n_gym.files import write_whole
 
-FORMAT = 3
+FORMAT = 4
 KEY = "agent"
 
 

@@ -24,7 +24,7 @@ from n2n_gym.files import read_json, write_json
 from n2n_gym.machine import cores
 from n2n_gym.processes import begin_worker, end_at_once
 
-ALGORITHM_MODULES = ("algorithms", "embedding", "episodic", "planned", "policies", "reinforce", "sb3")
+ALGORITHM_MODULES = ("algorithms", "embedding", "episodes", "episodic", "planned", "policies", "reinforce", "sb3")
 """A run is made again when one of these has changed."""
 
 

@@ -4,6 +4,7 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, StopTrainingOnMaxEpisodes
 from stable_baselines3.common.logger import configure
 
+from agents.episodes import Episodes
 from agents.reinforce import ActorCritic, Reinforce
 from envs_tests.agents.conftest import POLICIES, STAGES
 from envs_tests.conftest import FormulaEvaluator
@@ -35,7 +36,8 @@ def test_the_update_is_equation_2(make_envs):
     agent = Reinforce(POLICIES["removal"], envs, seed=0, normalize_advantage=False, ent_coef=0.0)
     agent.learn(16 * 5)
     baseline = agent.baseline
-    rows, actions, masks, returns = agent._collect_rollouts(agent._init_callback(None))
+    rollouts = agent._collect_rollouts(agent._init_callback(None))
+    rows, actions, masks, returns, _ = rollouts
     assert len(set(returns.tolist())) > 1
 
     expected = [torch.zeros_like(p) for p in agent.policy.parameters()]
@@ -49,7 +51,7 @@ def test_the_update_is_equation_2(make_envs):
         ):
             total -= (returns[k].float() - baseline) * gradient / 5
     agent.policy.optimizer.step = lambda: None
-    agent._train(rows, actions, masks, returns)
+    agent._train(rollouts)
     for parameter, gradient in zip(agent.policy.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-5)
     assert agent.baseline == pytest.approx(0.7 * baseline + 0.3 * float(returns.mean()))
@@ -60,7 +62,8 @@ def test_later_steps_on_the_same_rollouts_are_clipped(make_envs):
     settings = {"normalize_advantage": False, "ent_coef": 0.0, "n_epochs": 2, "clip_range": 0.1}
     agent = Reinforce(POLICIES["removal"], make_envs("removal"), 0.05, seed=0, **settings)
     agent.learn(16 * 5)
-    rows, actions, masks, returns = agent._collect_rollouts(agent._init_callback(None))
+    rollouts = agent._collect_rollouts(agent._init_callback(None))
+    rows, actions, masks, returns, _ = rollouts
     advantages = (returns - agent.baseline).float().unsqueeze(1)
 
     def log_probabilities():
@@ -82,7 +85,7 @@ def test_later_steps_on_the_same_rollouts_are_clipped(make_envs):
         real()
 
     agent.policy.optimizer.step = step
-    agent._train(rows, actions, masks, returns)
+    agent._train(rollouts)
     assert len(steps) == 2
     assert steps[0] == 0 < steps[1]
     with pytest.raises(ValueError, match="n_epochs must be at least 1, not 0"):
@@ -110,11 +113,59 @@ def test_gradients_are_limited(make_envs):
     assert norms[0.2] == pytest.approx(0.2, rel=1e-3)
 
 
+def test_the_best_episodes_are_imitated_ever_fewer(make_envs):
+    """To the loss of equation 2 comes -c times the log-probability of the best ceil(size * share of training left)."""
+    agent = Reinforce(POLICIES["removal"], make_envs("removal"), seed=0, elite_size=4, elite_coef=0.3)
+    played = []
+    train = agent._train
+    agent._train = lambda rollouts: (played.append(rollouts), train(rollouts))
+    agent.learn(16 * 5 * 3)
+    best = sorted({(-float(r), tuple(a.tolist())) for each in played for a, r in zip(each.actions, each.returns, strict=True)})
+    assert agent.elite.returns.tolist() == [-negative for negative, _ in best[:4]]
+    rollouts = agent._collect_rollouts(agent._init_callback(None))
+    agent.policy.optimizer.step = lambda: None
+
+    def gradient(coef, left):
+        agent.elite_coef, agent._current_progress_remaining, agent.baseline, agent.advantage_square = coef, left, 0.5, 1.0
+        train(rollouts)
+        return torch.cat([parameter.grad.flatten() for parameter in agent.policy.parameters()])
+
+    plain = gradient(0.0, 1.0)
+    for left, count in ((1.0, 4), (0.3, 2), (0.0, 1)):
+        added = gradient(0.3, left) - plain
+        few = Episodes(*(part[:count] for part in agent.elite))
+        imitated = agent._distribution(few)[0].log_prob(few.actions).sum() / count
+        expected = torch.autograd.grad(-0.3 * imitated, list(agent.policy.parameters()))
+        torch.testing.assert_close(added, torch.cat([each.flatten() for each in expected]), rtol=1e-3, atol=1e-5)
+
+
+def episodes(returns, *, whole=None, network=0.0):
+    count = len(returns)
+    actions = torch.arange(count).unsqueeze(1) // 2  # each sequence of actions twice
+    whole = torch.ones(count, dtype=torch.bool) if whole is None else torch.tensor(whole)
+    rows, masks = torch.full((count, 1, 3), network), torch.ones(count, 1, 9, dtype=torch.bool)
+    return Episodes(rows, actions, masks, torch.tensor(returns), whole)
+
+
+def test_the_best_are_different_and_keep_the_limits():
+    some = episodes([0.1, 0.3, 0.5, 0.2, 0.9, 0.9], whole=[True, True, True, True, False, False])
+    assert some.best(4).returns.tolist() == pytest.approx([0.5, 0.3])
+    assert some.best(1).returns.tolist() == pytest.approx([0.5])
+    assert len(episodes([0.9], whole=[False]).best(4).returns) == 0
+
+
+def test_the_best_of_another_network_are_forgotten():
+    some, others = episodes([0.9]), episodes([0.1, 0.2], network=1.0)
+    assert some.together(others) is others
+    assert some.together(episodes([0.1])).returns.tolist() == pytest.approx([0.9, 0.1])
+
+
 def test_the_critic_takes_the_baselines_place_at_every_step(stage, make_envs):
     """Appendix 6: -1/m sum_k sum_t (R_k - V(h_t)) grad log pi(a_t), and the critic follows the returns."""
     agent = ActorCritic(POLICIES[stage], make_envs(stage), seed=0, normalize_advantage=False, vf_coef=0.3)
     agent.learn(EPISODE[stage] * 5)
-    rows, actions, masks, returns = agent._collect_rollouts(agent._init_callback(None))
+    rollouts = agent._collect_rollouts(agent._init_callback(None))
+    rows, actions, masks, returns, _ = rollouts
     logits, values = agent.policy.evaluate(rows, actions)
     chosen = logits.masked_fill(~masks, -torch.inf).log_softmax(2).gather(2, actions.unsqueeze(2)).squeeze(2)
     advantages = (returns.float().unsqueeze(1) - values).detach()
@@ -123,7 +174,7 @@ def test_the_critic_takes_the_baselines_place_at_every_step(stage, make_envs):
     loss = -(advantages * chosen).sum() / 5 + 0.3 * (returns.float().unsqueeze(1) - values).square().mean()
     expected = torch.autograd.grad(loss, list(agent.policy.parameters()))
     agent.policy.optimizer.step = lambda: None
-    agent._train(rows, actions, masks, returns)
+    agent._train(rollouts)
     for parameter, gradient in zip(agent.policy.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-5)
 
@@ -181,12 +232,22 @@ def test_same_seed_same_agent(stage, make_envs):
 @BOTH
 def test_saved_and_loaded_it_goes_on_as_if_it_never_stopped(algorithm, stage, make_envs, tmp_path):
     steps = EPISODE[stage] * 5
-    straight = algorithm(POLICIES[stage], make_envs(stage), seed=0, policy_kwargs={"hidden": 20}).learn(steps * 6)
-    first = algorithm(POLICIES[stage], make_envs(stage), seed=0, policy_kwargs={"hidden": 20}).learn(steps * 3)
-    first.save(tmp_path / "half.policy")
+
+    class SaveHalfway(BaseCallback):
+        def _on_rollout_start(self):
+            if self.model._n_updates == 3:
+                self.model.save(tmp_path / "half.policy")
+                self.baseline = self.model.baseline
+
+        def _on_step(self):
+            return True
+
+    halfway = SaveHalfway()
+    settings = {"seed": 0, "policy_kwargs": {"hidden": 20}, "ent_coef": 1.0, "anneal_entropy": True, "elite_coef": 0.1}
+    straight = algorithm(POLICIES[stage], make_envs(stage), **settings).learn(steps * 6, callback=halfway)
     torch.manual_seed(99)
     second = algorithm.load(tmp_path / "half.policy", make_envs(stage))
-    assert (second.num_timesteps, second._n_updates, second.baseline) == (steps * 3, 3, first.baseline)
+    assert (second.num_timesteps, second._n_updates, second.baseline) == (steps * 3, 3, halfway.baseline)
     second.learn(steps * 3, reset_num_timesteps=False)
     for ours, theirs in zip(straight.policy.parameters(), second.policy.parameters(), strict=True):
         assert torch.equal(ours, theirs)
@@ -232,9 +293,12 @@ def test_a_policy_of_the_other_stage_is_refused(make_envs, tmp_path):
 
 
 def test_another_teacher_may_be_loaded_into(make_envs, tmp_path):
-    Reinforce(POLICIES["removal"], make_envs("removal"), seed=0).save(tmp_path / "a.policy")
+    agent = Reinforce(POLICIES["removal"], make_envs("removal"), seed=0, elite_coef=0.1).learn(16 * 5)
+    assert len(agent.elite.returns)
+    agent.save(tmp_path / "a.policy")
     agent = Reinforce.load(tmp_path / "a.policy", make_envs("removal", 5, "resnet34"))
     agent.learn(85 * 5, reset_num_timesteps=False)
+    assert agent.elite.actions.shape[1] == 85
 
 
 def test_callbacks_logger_and_progress_bar(make_envs, tmp_path):

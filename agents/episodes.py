@@ -1,0 +1,50 @@
+"""Whole episodes as tensors, and the best of them for a policy to imitate."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Episodes(NamedTuple):
+    """Episodes of equal length, one per row.
+
+    Attributes:
+        rows: What was observed of each decision, shape (B, D, F).
+        actions: What was done, shape (B, D).
+        masks: Which actions had an effect, shape (B, D, A).
+        returns: Undiscounted, shape (B).
+        whole: Whose student is not degenerate and keeps all limits, shape (B), bool.
+    """
+
+    rows: Tensor
+    actions: Tensor
+    masks: Tensor
+    returns: Tensor
+    whole: Tensor
+
+    def of(self, chosen: Tensor) -> Episodes:
+        """Those at some indices."""
+        return Episodes(*(part[chosen] for part in self))
+
+    def best(self, count: int) -> Episodes:
+        """At most so many, from the best on: each sequence of actions once, and only whole ones.
+
+        While limits are relaxed, students that exceed them are rewarded, too; they are nothing to remember.
+        """
+        known: set[tuple[int, ...]] = set()
+        chosen: list[int] = []
+        for index in torch.argsort(self.returns, descending=True, stable=True).tolist():
+            actions = tuple(self.actions[index].tolist())
+            if len(chosen) < count and self.whole[index] and actions not in known:
+                known.add(actions)
+                chosen.append(index)
+        return self.of(torch.tensor(chosen, dtype=torch.int64))
+
+    def together(self, others: Episodes) -> Episodes:
+        """These and others; only the others where these are of another network."""
+        if len(self.rows) and not torch.equal(self.rows[0], others.rows[0]):
+            return others
+        return Episodes(*(torch.cat(parts) for parts in zip(self, others, strict=True)))
