@@ -61,8 +61,8 @@ def test_descent_in_the_embedding_finds_good_students_sooner_than_random_search(
 
 
 def test_the_embedding_knows_students_it_was_trained_on_and_what_they_are_worth():
-    agent = ArchitectureCompression(vector(), seed=0, training_steps=600).learn(40 * 16 * 5)
-    network = agent._trained()
+    agent = ArchitectureCompression(vector(), seed=0, warm_up=200, training_steps=600).learn(40 * 16 * 5)
+    network = agent._current()
     plans, facts = (agent.memory()[name] for name in ("plans", "facts"))
     vectors = network.encode(plans)
     assert (network.decode(vectors).argmax(2) == plans).float().mean() > 0.97
@@ -70,6 +70,15 @@ def test_the_embedding_knows_students_it_was_trained_on_and_what_they_are_worth(
         assert np.corrcoef(predicted.detach(), true)[0, 1] > 0.9
     ends = agent._descend(network, vectors[:5].detach(), spread=float(vectors.detach().std()))
     assert (network.objective(ends) > network.objective(vectors[:5])).all()
+
+
+def test_the_embedding_is_trained_anew_when_there_are_new_students_and_only_then():
+    agent = ArchitectureCompression(vector(), seed=0, warm_up=10, training_steps=5).learn(2 * 16 * 5)
+    first = agent._current()
+    agent.propose(5)
+    assert agent._current() is first
+    agent.learn(16 * 5, reset_num_timesteps=False)
+    assert agent._current() is not first
 
 
 def test_the_embedding_plays_no_episode_twice_and_no_action_without_an_effect():
