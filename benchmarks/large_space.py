@@ -6,11 +6,15 @@ Stage 1 of a ResNet-18 has 45 decisions. Each algorithm looks at as many student
 the best student, the area under the curve of the best so far, the mean of the last 50, and the final policy: the mean of 100
 episodes that it draws, and its most probable one. A student's reward is the same whoever finds it, and with `--store` it is
 trained once for all: so a program that was stopped, and is started again with the same store, soon is where it was.
+
+The best of so many students also had luck in its training. `best_again` and `greedy_again` are the mean rewards of the best
+and of the policy's most probable student in `--again` further trainings with other seeds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,7 +37,7 @@ from n2n_gym.evaluators.base import Evaluator
 from n2n_gym.problem import Problem
 from n2n_gym.rewards import paper_reward
 
-COLUMNS = ("best", "area", "last_50", "policy_mean", "policy_greedy", "distinct")
+COLUMNS = ("best", "area", "last_50", "policy_mean", "policy_greedy", "best_again", "greedy_again", "distinct")
 
 
 def main(
@@ -43,6 +47,7 @@ def main(
     first_seed: int = 0,
     evaluations: int = 500,
     recipe: str = "paper",
+    again: int = 5,
     store: Path | None = None,
     device: str = "auto",
     workers: int | None = None,
@@ -57,6 +62,7 @@ def main(
         first_seed: Of the algorithms' seeds.
         evaluations: Students of each search.
         recipe: How students are trained.
+        again: Further trainings of each search's best student and of its policy's most probable one.
         store: File to keep their evaluations in; by default they are forgotten at the end.
         device: Where.
         workers: Worker processes.
@@ -67,12 +73,13 @@ def main(
     stage = RemovalStage(problem.architecture)
     found: dict[str, dict[str, list[float]]] = {agent: {column: [] for column in COLUMNS} for agent in agents}
     curves: dict[str, list[list[float]]] = {agent: [] for agent in agents}
-    with (
-        TemporaryDirectory() as folder,  # even without a store to keep, a student is trained once
-        make_evaluator(
-            problem, recipe=recipe, device=device, workers=workers, store=store or Path(folder) / "store.sqlite"
-        ) as evaluator,
-    ):
+    with ExitStack() as opened:
+        store = store or Path(opened.enter_context(TemporaryDirectory())) / "store.sqlite"  # a student is trained once
+        evaluator = opened.enter_context(make_evaluator(problem, recipe=recipe, device=device, workers=workers, store=store))
+        others = [
+            opened.enter_context(make_evaluator(problem, recipe=recipe, seed=seed, device=device, store=store))
+            for seed in range(1, again + 1)
+        ]
         settings = Settings(**asdict(problem), recipe=recipe, evaluator=evaluator)
         for seed in range(first_seed, first_seed + seeds):
             for agent in agents:
@@ -86,6 +93,8 @@ def main(
                     "last_50": seen[-50:].mean(),
                     "policy_mean": rewards(evaluator, stage, sampled).mean(),
                     "policy_greedy": rewards(evaluator, stage, [greedy])[0] if greedy else np.nan,
+                    "best_again": rewards_again(others, stage, episodes[int(seen.argmax())]),
+                    "greedy_again": rewards_again(others, stage, greedy) if greedy else np.nan,
                     "distinct": len({stage.student(actions).fingerprint for actions in episodes}),
                 }
                 for column, value in measured.items():
@@ -98,8 +107,9 @@ def main(
         report.add(agent, **columns)
     if "random" in found and seeds > 1:
         baseline = found["random"]
+        compared = ("best", "best_again", "area", "policy_mean")
         for agent in agents:
-            pairs = {name: zip(found[agent][name], baseline[name], strict=True) for name in ("best", "area", "policy_mean")}
+            pairs = {name: zip(found[agent][name], baseline[name], strict=True) for name in compared}
             gains = {name: str(Interval.of([ours - theirs for ours, theirs in each])) for name, each in pairs.items()}
             report.add(f"{agent} above random search, mean (95%), paired by seed", **gains)
     report.finish()
@@ -108,6 +118,11 @@ def main(
 def rewards(evaluator: Evaluator, stage: RemovalStage, episodes: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:
     """The rewards that episodes end with."""
     return np.array([paper_reward(each) for each in evaluator.evaluate([stage.student(actions) for actions in episodes])])
+
+
+def rewards_again(evaluators: Sequence[Evaluator], stage: RemovalStage, actions: Sequence[int]) -> float:
+    """The mean reward of one student in other trainings."""
+    return float(np.mean([rewards(evaluator, stage, [actions])[0] for evaluator in evaluators])) if evaluators else np.nan
 
 
 if __name__ == "__main__":
