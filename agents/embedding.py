@@ -16,6 +16,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor, nn
 from torch.nn import functional
 
+from agents.episodic import keeps_limits
 from agents.planned import PlannedSearch, Plans
 from n2n_gym.architecture import Architecture
 from n2n_gym.architecture.features import DECISION, standard_scores
@@ -154,9 +155,8 @@ class ArchitectureCompression(PlannedSearch):
     def observe(self, plans: Plans, returns: Sequence[float], infos: Sequence[dict[str, Any]]) -> None:
         super().observe(plans, returns, infos)
         for plan, value, info in zip(plans, returns, infos, strict=True):
-            useless = info["reason"] or info["violated"]
             self.plans.append(plan)
-            self.facts.append((0.0 if useless else info["accuracy"], info["compression"], value))
+            self.facts.append((info["accuracy"] if keeps_limits(info) else 0.0, info["compression"], value))
 
     def study(self, students: Iterable[tuple[Architecture, Evaluation]]) -> int:
         """Learn from students that were evaluated before, such as `StoredEvaluator.known` gives.

@@ -16,32 +16,26 @@ class Episodes(NamedTuple):
         actions: What was done, shape (B, D).
         masks: Which actions had an effect, shape (B, D, A).
         returns: Undiscounted, shape (B).
-        whole: Whose student is not degenerate and keeps all limits, shape (B), bool.
+        keeps: Whose student is not degenerate and keeps all limits, shape (B), bool.
     """
 
     rows: Tensor
     actions: Tensor
     masks: Tensor
     returns: Tensor
-    whole: Tensor
-
-    def of(self, chosen: Tensor) -> Episodes:
-        """Those at some indices."""
-        return Episodes(*(part[chosen] for part in self))
+    keeps: Tensor
 
     def best(self, count: int) -> Episodes:
-        """At most so many, from the best on: each sequence of actions once, and only whole ones.
-
-        While limits are relaxed, students that exceed them are rewarded, too; they are nothing to remember.
-        """
+        """At most so many, from the best on: each sequence of actions once, and only of students that keep the limits."""
         known: set[tuple[int, ...]] = set()
         chosen: list[int] = []
         for index in torch.argsort(self.returns, descending=True, stable=True).tolist():
             actions = tuple(self.actions[index].tolist())
-            if len(chosen) < count and self.whole[index] and actions not in known:
+            if len(chosen) < count and self.keeps[index] and actions not in known:
                 known.add(actions)
                 chosen.append(index)
-        return self.of(torch.tensor(chosen, dtype=torch.int64))
+        indices = torch.tensor(chosen, dtype=torch.int64)
+        return Episodes(*(part[indices] for part in self))
 
     def together(self, others: Episodes) -> Episodes:
         """These and others; only the others where these are of another network."""

@@ -12,6 +12,14 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import MaybeCallback
 
 
+def keeps_limits(info: dict[str, Any]) -> bool:
+    """Whether an episode's student is of use: not degenerate, and within all limits.
+
+    Its reward does not say: while limits are relaxed, students that exceed them are rewarded, too.
+    """
+    return not info["reason"] and not info["violated"]
+
+
 class EpisodicAlgorithm(BaseAlgorithm):
     """Starts training at the start of an episode, and steps all environments together."""
 

@@ -19,7 +19,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from torch import Tensor
 
-from agents.episodic import EpisodicAlgorithm
+from agents.episodic import EpisodicAlgorithm, keeps_limits
 from agents.saving import read_agent, save_agent
 from n2n_gym.envs.base import Stage
 from n2n_gym.errors import InputError
@@ -106,7 +106,7 @@ class PlannedSearch(EpisodicAlgorithm):
     def observe(self, plans: Plans, returns: Sequence[float], infos: Sequence[dict[str, Any]]) -> None:
         """What the proposed episodes brought: their returns, and their last steps' infos."""
         for plan, value, info in zip(plans, returns, infos, strict=True):
-            keeps = not info["reason"] and not info["violated"]  # while limits are relaxed, who exceeds them is rewarded too
+            keeps = keeps_limits(info)
             if (keeps, value) > (self.best_keeps, self.best_return):
                 self.best_keeps, self.best_return = keeps, float(value)
                 self.policy.plan.copy_(torch.as_tensor(plan))

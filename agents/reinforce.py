@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from agents.episodes import Episodes
-from agents.episodic import EpisodicAlgorithm
+from agents.episodic import EpisodicAlgorithm, keeps_limits
 from agents.policies import AutoregressiveLstmPolicy, BidirectionalLstmPolicy, SequencePolicy, masked
 from agents.saving import policy_tensors, read_agent, restore_policy, save_agent
 from n2n_gym.envs.base import observation_space
@@ -201,8 +201,8 @@ class Reinforce(EpisodicAlgorithm):
                 total += rewards
             if not dones.all():
                 raise ValueError("REINFORCE plays whole episodes side by side; these environments' episodes differ in length")
-            whole = torch.tensor([not info["reason"] and not info["violated"] for info in infos])
-            batches.append((rows, torch.stack(actions, 1), torch.stack(masks, 1), torch.as_tensor(total), whole))
+            keeps = torch.tensor([keeps_limits(info) for info in infos])
+            batches.append((rows, torch.stack(actions, 1), torch.stack(masks, 1), torch.as_tensor(total), keeps))
         callback.on_rollout_end()
         return Episodes(*(torch.cat(parts).to(self.device) for parts in zip(*batches, strict=True)))
 
@@ -260,7 +260,7 @@ class Reinforce(EpisodicAlgorithm):
         """The best episodes so far, fewer as training goes on; None if there are none yet."""
         self.elite = (rollouts if self.elite is None else self.elite.together(rollouts)).best(self.elite_size)
         count = max(1, math.ceil(self.elite_size * self._current_progress_remaining))
-        return Episodes(*(part[:count] for part in self.elite)) if len(self.elite.returns) else None
+        return self.elite.best(count) if len(self.elite.returns) else None
 
     def _weights(self, returns: Tensor, values: Tensor | None) -> Tensor:
         """The advantages as they weight the gradient, shape as of `_advantages`."""

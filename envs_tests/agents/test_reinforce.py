@@ -139,19 +139,19 @@ def test_the_best_episodes_are_imitated_ever_fewer(make_envs):
         torch.testing.assert_close(added, torch.cat([each.flatten() for each in expected]), rtol=1e-3, atol=1e-5)
 
 
-def episodes(returns, *, whole=None, network=0.0):
+def episodes(returns, *, keeps=None, network=0.0):
     count = len(returns)
     actions = torch.arange(count).unsqueeze(1) // 2  # each sequence of actions twice
-    whole = torch.ones(count, dtype=torch.bool) if whole is None else torch.tensor(whole)
+    keeps = torch.ones(count, dtype=torch.bool) if keeps is None else torch.tensor(keeps)
     rows, masks = torch.full((count, 1, 3), network), torch.ones(count, 1, 9, dtype=torch.bool)
-    return Episodes(rows, actions, masks, torch.tensor(returns), whole)
+    return Episodes(rows, actions, masks, torch.tensor(returns), keeps)
 
 
 def test_the_best_are_different_and_keep_the_limits():
-    some = episodes([0.1, 0.3, 0.5, 0.2, 0.9, 0.9], whole=[True, True, True, True, False, False])
+    some = episodes([0.1, 0.3, 0.5, 0.2, 0.9, 0.9], keeps=[True, True, True, True, False, False])
     assert some.best(4).returns.tolist() == pytest.approx([0.5, 0.3])
     assert some.best(1).returns.tolist() == pytest.approx([0.5])
-    assert len(episodes([0.9], whole=[False]).best(4).returns) == 0
+    assert len(episodes([0.9], keeps=[False]).best(4).returns) == 0
 
 
 def test_the_best_of_another_network_are_forgotten():
