@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agents.embedding import ArchitectureCompression
-    from agents.options import Search
-    from agents.planned import RandomSearch, RegularizedEvolution
-    from agents.reinforce import ActorCritic, Reinforce
-    from agents.search import compress
-    from agents.student import load_student
+    from agents.algorithms.embedding import ArchitectureCompression
+    from agents.algorithms.planned import RandomSearch, RegularizedEvolution
+    from agents.algorithms.reinforce import ActorCritic, Reinforce
+    from agents.search.compress import compress
+    from agents.search.options import Search
+    from agents.search.student import load_student
 
 __all__ = [
     "ActorCritic",
@@ -24,14 +24,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ActorCritic": "agents.reinforce",
-    "ArchitectureCompression": "agents.embedding",
-    "RandomSearch": "agents.planned",
-    "RegularizedEvolution": "agents.planned",
-    "Reinforce": "agents.reinforce",
-    "Search": "agents.options",
-    "compress": "agents.search",
-    "load_student": "agents.student",
+    "ActorCritic": "agents.algorithms.reinforce",
+    "ArchitectureCompression": "agents.algorithms.embedding",
+    "RandomSearch": "agents.algorithms.planned",
+    "RegularizedEvolution": "agents.algorithms.planned",
+    "Reinforce": "agents.algorithms.reinforce",
+    "Search": "agents.search.options",
+    "compress": "agents.search.compress",
+    "load_student": "agents.search.student",
 }
 
 

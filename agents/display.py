@@ -18,8 +18,8 @@ from rich.progress import (
 from rich.table import Column
 
 if TYPE_CHECKING:
-    from n2n_gym.models.teachers import Teacher
     from n2n_gym.problem import Problem
+    from n2n_gym.teachers.saved import Teacher
 
 
 class Display:
@@ -109,9 +109,9 @@ def shown_teacher(problem: Problem, device: str, display: Display) -> Teacher:
     Raises:
         InputError: If its data cannot be had, or it cannot be trained.
     """
-    from n2n_gym.device import torch_device
-    from n2n_gym.models.teachers import ready_teacher  # torch takes long to import: not for --help
-    from n2n_gym.recipes import teacher_recipe
+    from n2n_gym.system.device import torch_device
+    from n2n_gym.teachers.saved import ready_teacher  # torch takes long to import: not for --help
+    from n2n_gym.training.recipes import teacher_recipe
 
     started = False
 

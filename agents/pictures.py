@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from n2n_gym.files import write_whole
+from n2n_gym.system.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

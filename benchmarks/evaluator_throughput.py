@@ -27,15 +27,16 @@ from torch import nn
 
 from agents.interval import Interval
 from n2n_gym.architecture import Architecture
-from n2n_gym.device import torch_device
 from n2n_gym.evaluators import make_evaluator
-from n2n_gym.machine import cores
 from n2n_gym.models.build import Network
-from n2n_gym.models.teachers import ready_teacher
-from n2n_gym.precision import bf16_is_faster, has_bf16
 from n2n_gym.problem import Problem
-from n2n_gym.recipes import search_recipe
-from n2n_gym.training import ImageData, train
+from n2n_gym.system.device import torch_device
+from n2n_gym.system.machine import cores
+from n2n_gym.teachers.saved import ready_teacher
+from n2n_gym.training.images import ImageData
+from n2n_gym.training.loop import train
+from n2n_gym.training.precision import bf16_is_faster, has_bf16
+from n2n_gym.training.recipes import search_recipe
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,17 @@ from scipy.stats import spearmanr
 from students import random_students
 
 from n2n_gym.architecture import Architecture
-from n2n_gym.device import torch_device
+from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators import make_evaluator
-from n2n_gym.evaluators.base import Evaluation
 from n2n_gym.models.build import Network
-from n2n_gym.models.teachers import ready_teacher
 from n2n_gym.problem import Problem
-from n2n_gym.recipes import SEARCH_RECIPES, final_recipe
 from n2n_gym.rewards import paper_reward
-from n2n_gym.training import ImageData, TeacherLogits, train
+from n2n_gym.system.device import torch_device
+from n2n_gym.teachers.saved import ready_teacher
+from n2n_gym.training.images import ImageData
+from n2n_gym.training.logits import TeacherLogits
+from n2n_gym.training.loop import train
+from n2n_gym.training.recipes import SEARCH_RECIPES, final_recipe
 
 Rewards = npt.NDArray[np.float64]
 

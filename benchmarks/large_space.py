@@ -25,17 +25,17 @@ import torch
 import tyro
 from report import Report
 
+from agents.algorithms.sb3 import BatchedVecEnv
 from agents.benchmark.runs import search
 from agents.benchmark.tasks import SIDE_BY_SIDE
 from agents.interval import Interval
-from agents.sb3 import BatchedVecEnv
-from n2n_gym.envs.base import Settings
-from n2n_gym.envs.layer_removal import RemovalStage
+from n2n_gym.envs.settings import Settings
 from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.evaluators import make_evaluator
-from n2n_gym.evaluators.base import Evaluator
+from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.problem import Problem
 from n2n_gym.rewards import paper_reward
+from n2n_gym.stages.removal import RemovalStage
 
 COLUMNS = ("best", "area", "last_50", "policy_mean", "policy_greedy", "best_again", "greedy_again", "distinct")
 

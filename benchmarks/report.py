@@ -14,9 +14,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from n2n_gym.evaluators.base import library_versions
-from n2n_gym.files import write_json
-from n2n_gym.machine import machine
+from n2n_gym.system.files import write_json
+from n2n_gym.system.machine import machine
+from n2n_gym.system.versions import library_versions
 
 RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("torchvision", "gymnasium", "stable-baselines3", "sb3-contrib", "numpy", "scipy", "ray")

@@ -15,10 +15,10 @@ import tyro
 from report import Report
 from students import random_students, warm_up
 
+from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators import make_evaluator
-from n2n_gym.evaluators.base import Evaluation
-from n2n_gym.machine import cores
 from n2n_gym.problem import Problem
+from n2n_gym.system.machine import cores
 
 Case = tuple[Problem, int | str, int]
 """Teacher and data, workers, students in a batch."""

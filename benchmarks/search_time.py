@@ -28,20 +28,21 @@ from reference_loop import ReferenceLoop
 from report import Report
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agents.algorithms import algorithm
-from agents.options import Search as Options
-from agents.sb3 import BatchedVecEnv
+from agents.algorithms.registry import algorithm
+from agents.algorithms.sb3 import BatchedVecEnv
+from agents.search.options import Search as Options
 from n2n_gym.architecture import Architecture
-from n2n_gym.device import torch_device
-from n2n_gym.envs.base import Settings
-from n2n_gym.envs.layer_removal import RemovalStage
+from n2n_gym.envs.settings import Settings
 from n2n_gym.envs.vector import CompressionVectorEnv
+from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators import make_evaluator
-from n2n_gym.evaluators.base import Evaluation, Evaluator
-from n2n_gym.models.teachers import ready_teacher
+from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.problem import Problem
-from n2n_gym.recipes import search_recipe
 from n2n_gym.rewards import paper_reward
+from n2n_gym.stages.removal import RemovalStage
+from n2n_gym.system.device import torch_device
+from n2n_gym.teachers.saved import ready_teacher
+from n2n_gym.training.recipes import search_recipe
 
 
 class ReferenceEvaluator(Evaluator):

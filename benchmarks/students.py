@@ -8,8 +8,8 @@ import time
 import numpy as np
 
 from n2n_gym.architecture import Architecture
-from n2n_gym.envs.layer_removal import RemovalStage
-from n2n_gym.evaluators.base import Evaluator
+from n2n_gym.evaluators.contract import Evaluator
+from n2n_gym.stages.removal import RemovalStage
 
 
 def random_episodes(stage: RemovalStage, count: int, seed: int = 0, share: float = 0.5) -> list[list[int]]:

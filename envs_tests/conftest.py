@@ -15,11 +15,12 @@ import pytest
 import torch
 
 from n2n_gym.architecture import Architecture
-from n2n_gym.architecture.layers import conv, linear, max_pool, relu
-from n2n_gym.evaluators.base import Evaluation, Evaluator
-from n2n_gym.files import home, write_json
-from n2n_gym.precision import bf16_is_faster
+from n2n_gym.evaluation import Evaluation
+from n2n_gym.evaluators.contract import Evaluator
+from n2n_gym.layers import conv, linear, max_pool, relu
 from n2n_gym.problem import Problem
+from n2n_gym.system.files import home, write_json
+from n2n_gym.training.precision import bf16_is_faster
 
 REAL_HOME = home()
 # The tests' networks are too small to share out, and the test runner uses the cores itself.
@@ -105,7 +106,7 @@ def deeper_toy_teacher(tmp_path: Path) -> str:
 @pytest.fixture(scope="session")
 def toy_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with tables of two small spaces, `removal.npz` and `shrink.npz`, and what they are of; not to be changed."""
-    from n2n_gym.tabulate import build_table
+    from n2n_gym.tables.build import build_table
 
     folder = tmp_path_factory.mktemp("tables")
     np.savez(folder / "toy.npz", **toy_arrays(images=600, brightness=25))  # hard enough to tell students apart

@@ -12,10 +12,10 @@ from scipy.optimize import linprog
 import n2n_gym  # noqa: F401
 from envs_tests.conftest import FormulaEvaluator
 from n2n_gym.architecture import apply_removals, apply_shrinkages, removal_decisions, shrink_decisions, student_ranges
-from n2n_gym.constraints import Constraint, Constraints, Quantity, Relaxation, _compatible, relaxation
 from n2n_gym.errors import InputError
-from n2n_gym.evaluators.base import Evaluation
-from n2n_gym.models.zoo import network
+from n2n_gym.evaluation import Evaluation
+from n2n_gym.limits.constraints import Constraint, Constraints, Quantity, Relaxation, _compatible, relaxation
+from n2n_gym.networks.zoo import network
 from n2n_gym.rewards import paper_reward, relaxed
 
 STUDENT = Evaluation(

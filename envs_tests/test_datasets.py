@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from envs_tests.conftest import toy_arrays
-from n2n_gym import datasets
-from n2n_gym.datasets import DATASETS, dataset_spec, load_dataset
+from n2n_gym.data import datasets
+from n2n_gym.data.datasets import DATASETS, dataset_spec, load_dataset
 from n2n_gym.errors import InputError
 
 

@@ -34,7 +34,7 @@ def test_memory_that_was_freed_is_used_again():
 
 
 def test_elsewhere_nothing_happens(monkeypatch):
-    from n2n_gym.memory import keep_freed_memory
+    from n2n_gym.system.memory import keep_freed_memory
 
     monkeypatch.setattr(ctypes, "CDLL", lambda _name: object())
     keep_freed_memory()

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from n2n_gym import precision
-from n2n_gym.files import home, read_json
-from n2n_gym.models import zoo
-from n2n_gym.precision import bf16_is_faster, compare_precisions, pays_in_bf16
+from n2n_gym.networks import zoo
+from n2n_gym.system.files import home, read_json
+from n2n_gym.training import precision
+from n2n_gym.training.precision import bf16_is_faster, compare_precisions, pays_in_bf16
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from agents.search import compress
+from agents.search.compress import compress
 from envs_tests.conftest import FormulaEvaluator
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -30,5 +30,5 @@ def test_runs_as_it_stands(block, tmp_path, monkeypatch, deeper_toy_teacher, toy
         names["images"] = torch.zeros((2, 1, 8, 8), dtype=torch.uint8)
     else:
         made = lambda problem, **_: FormulaEvaluator(problem.architecture)  # noqa: E731
-        monkeypatch.setattr("n2n_gym.envs.base.make_evaluator", made)
+        monkeypatch.setattr("n2n_gym.envs.settings.make_evaluator", made)
     exec(BLOCKS[block].replace("1_000", "32").replace("8_000", "80"), names)

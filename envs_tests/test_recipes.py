@@ -1,8 +1,8 @@
 import pytest
 
-from n2n_gym.datasets import DATASETS
+from n2n_gym.data.datasets import DATASETS
 from n2n_gym.errors import InputError
-from n2n_gym.recipes import search_recipe
+from n2n_gym.training.recipes import search_recipe
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from n2n_gym.errors import InputError
-from n2n_gym.evaluators.base import Evaluation
+from n2n_gym.evaluation import Evaluation
 from n2n_gym.rewards import naive_reward, paper_reward, reward_by_name
 
 

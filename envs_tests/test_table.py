@@ -8,16 +8,16 @@ import pytest
 
 from envs_tests.conftest import DEEPER_TOY, TOY
 from n2n_gym.architecture import Architecture, apply_removals
-from n2n_gym.architecture.layers import conv, linear, max_pool, relu
-from n2n_gym.envs.layer_removal import RemovalStage
-from n2n_gym.envs.layer_shrink import ShrinkStage
 from n2n_gym.errors import InputError
 from n2n_gym.evaluators import make_evaluator
-from n2n_gym.evaluators.table import TableEvaluator
+from n2n_gym.layers import conv, linear, max_pool, relu
 from n2n_gym.problem import Problem
 from n2n_gym.rewards import paper_reward
-from n2n_gym.table import Table, table_names
-from n2n_gym.tabulate import Space, build_table
+from n2n_gym.stages.removal import RemovalStage
+from n2n_gym.stages.shrink import ShrinkStage
+from n2n_gym.tables.build import Space, build_table
+from n2n_gym.tables.evaluator import TableEvaluator
+from n2n_gym.tables.table import Table, table_names
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_a_space_knows_where_every_episode_ends(stage):
 
 
 def test_a_space_too_large_for_a_table_is_refused():
-    from n2n_gym.models.zoo import network
+    from n2n_gym.networks.zoo import network
 
     with pytest.raises(InputError, match="more episodes than the 20,000,000 of a table; start from a smaller network"):
         Space(RemovalStage(network("resnet18")))
@@ -100,7 +100,7 @@ def test_seconds_are_a_searchs(problem, monkeypatch):
     from types import SimpleNamespace
 
     from n2n_gym.evaluators import distillation
-    from n2n_gym.training import ImageData
+    from n2n_gym.training.images import ImageData
 
     hours = []
 
@@ -287,7 +287,7 @@ def test_what_failed_once_has_failed_in_the_mean(table):
 
 
 def test_failures_of_the_machine_are_not_written_down(folder, problem, monkeypatch):
-    from n2n_gym.evaluators.base import OUT_OF_MEMORY, Evaluation
+    from n2n_gym.evaluation import OUT_OF_MEMORY, Evaluation
     from n2n_gym.evaluators.distillation import DistillationEvaluator
 
     def fail(self, student):
@@ -300,7 +300,7 @@ def test_failures_of_the_machine_are_not_written_down(folder, problem, monkeypat
 
 
 def test_the_commands(folder, capsys):
-    from agents.cli import main
+    from agents.commands.main import main
 
     for name in ("removal", "shrink"):
         assert main(["table", "show", str(folder / f"{name}.npz"), "--best", "1000"]) == 0
@@ -319,7 +319,7 @@ def test_the_commands(folder, capsys):
 
 
 def test_trainings_repeat(folder, table, capsys):
-    from agents.cli import main
+    from agents.commands.main import main
 
     for name in ("removal", "shrink"):
         path, out = folder / f"{name}.npz", folder / f"{name}-check.json"

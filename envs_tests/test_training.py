@@ -3,10 +3,12 @@ import math
 import pytest
 import torch
 
-from n2n_gym.datasets import load_dataset
+from n2n_gym.data.datasets import load_dataset
 from n2n_gym.models.build import Network
-from n2n_gym.recipes import Recipe
-from n2n_gym.training import DIVERGED, ImageData, TeacherLogits, train
+from n2n_gym.training.images import ImageData
+from n2n_gym.training.logits import TeacherLogits
+from n2n_gym.training.loop import DIVERGED, train
+from n2n_gym.training.recipes import Recipe
 
 CPU = torch.device("cpu")
 
@@ -97,7 +99,7 @@ def test_divergence_is_a_result_not_an_exception(toy_problem, data):
 
 def test_batch_statistics_move_in_every_epoch(data):
     """Evaluation after an epoch must not leave batch normalisation frozen for the next."""
-    from n2n_gym.models.zoo import network as zoo
+    from n2n_gym.networks.zoo import network as zoo
 
     student = Network(zoo("conv4", (1, 8, 8), 3, width=0.2))
     statistics = []
@@ -109,7 +111,7 @@ def test_batch_statistics_move_in_every_epoch(data):
 
 def test_logits_belong_to_the_view_they_were_computed_from(real_dataset):
     real_dataset("cifar10")
-    from n2n_gym.models.zoo import network as zoo
+    from n2n_gym.networks.zoo import network as zoo
 
     data = ImageData(load_dataset("cifar10"), (3, 32, 32), train_size=40, device=CPU)
     teacher = Network(zoo("conv4", width=0.2)).eval()
@@ -141,7 +143,7 @@ def test_validation_and_test_images_are_not_trained_on(toy_problem):
 
 def test_bfloat16_trains_as_well_and_leaves_float32(toy_problem, data, monkeypatch):
     accuracies, seen = [], []
-    monkeypatch.setattr("n2n_gym.precision.BF16_MACS", 1)
+    monkeypatch.setattr("n2n_gym.training.precision.BF16_MACS", 1)
     for bf16 in (False, True):
         student = network(toy_problem)
         student.layers[0].register_forward_hook(lambda layer, _inputs, output: seen.append((layer.training, output.dtype)))

@@ -14,7 +14,7 @@ from rich.console import Console
 from agents.benchmark.runs import versions
 from agents.benchmark.suite import benchmark
 from agents.display import ProgressDisplay
-from n2n_gym.machine import machine
+from n2n_gym.system.machine import machine
 
 AGENTS = ("reinforce", "maskable-ppo", "evolution", "random")
 

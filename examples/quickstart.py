@@ -18,7 +18,7 @@ print(env.render())
 print(f"reward {reward:.3f}: {info['accuracy']:.1%} accurate, {info['parameters']:,} parameters {info['reason']}")
 
 # %% The whole space, trained before: what is the best student that there is?
-from n2n_gym.table import Table  # noqa: E402
+from n2n_gym.tables.table import Table  # noqa: E402
 
 table = Table.load("conv4-digits-removal")
 best = table.best()
@@ -26,8 +26,8 @@ print(f"{len(table):,} students; the best has reward {best.value:.4f} and {best.
 print([(entry.evaluation.parameters, round(entry.value, 3)) for entry in table.pareto_front()])
 
 # %% The paper's agent on that table, as `n2n compress` has it for layer removal: a reward is a look-up now
-from agents.algorithms import algorithm  # noqa: E402
-from agents.sb3 import BatchedVecEnv  # noqa: E402
+from agents.algorithms.registry import algorithm  # noqa: E402
+from agents.algorithms.sb3 import BatchedVecEnv  # noqa: E402
 
 envs = BatchedVecEnv(gym.make_vec("N2N/LayerRemoval-v0", num_envs=5, teacher="conv4", dataset="digits", evaluator="table"))
 agent = algorithm("reinforce").make(envs, stage=1, seed=0)

@@ -9,7 +9,7 @@ import gymnasium as gym
 
 import n2n_gym  # noqa: F401  registers the environments
 from agents import Reinforce
-from agents.sb3 import BatchedVecEnv
+from agents.algorithms.sb3 import BatchedVecEnv
 
 
 def main(updates: int = 30, workers: int = 2) -> None:

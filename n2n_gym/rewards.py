@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from n2n_gym.errors import by_name
-from n2n_gym.evaluators.base import Evaluation
+from n2n_gym.evaluation import Evaluation
 
 DEGENERATE = -1.0
 """The reward of a student that is degenerate or could not be trained (section 3.3)."""

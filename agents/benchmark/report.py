@@ -14,7 +14,7 @@ from agents.benchmark.tasks import Task
 from agents.interval import Interval
 from agents.pictures import new_figure, open_frame, save_figure
 from n2n_gym.errors import InputError
-from n2n_gym.files import write_json, write_text
+from n2n_gym.system.files import write_json, write_text
 
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#222222", "#ee8866", "#44bb99", "#999933")
 

@@ -14,9 +14,9 @@ import numpy as np
 from agents.benchmark.runs import POLICY_EPISODES, Run, measure, run, versions
 from agents.benchmark.tasks import Task
 from n2n_gym.errors import InputError
-from n2n_gym.files import read_json, write_text
-from n2n_gym.machine import machine
-from n2n_gym.table import Table
+from n2n_gym.system.files import read_json, write_text
+from n2n_gym.system.machine import machine
+from n2n_gym.tables.table import Table
 
 FORMAT = 1
 

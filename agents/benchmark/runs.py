@@ -23,14 +23,14 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.algorithms import ALGORITHMS, algorithm
+from agents.algorithms.planned import PlannedSearch
+from agents.algorithms.registry import ALGORITHMS, algorithm
+from agents.algorithms.sb3 import BatchedVecEnv, PolicyUpdates
 from agents.benchmark.tasks import SIDE_BY_SIDE, Task
-from agents.planned import PlannedSearch
-from agents.sb3 import BatchedVecEnv, PolicyUpdates
-from n2n_gym.envs.base import Finished, Judge
+from n2n_gym.envs.judge import Finished, Judge
 from n2n_gym.errors import InputError, unknown
-from n2n_gym.evaluators.base import library_versions
-from n2n_gym.table import Table
+from n2n_gym.system.versions import library_versions
+from n2n_gym.tables.table import Table
 
 POLICY_EPISODES = 100
 """Episodes that a final policy is judged by."""

@@ -20,11 +20,11 @@ from agents.benchmark.runs import Run, name_of, run, versions
 from agents.benchmark.tasks import SIDE_BY_SIDE, Task, tasks_by_name
 from agents.display import Display
 from n2n_gym.errors import InputError
-from n2n_gym.files import read_json, write_json
-from n2n_gym.machine import cores
-from n2n_gym.processes import begin_worker, end_at_once
+from n2n_gym.system.files import read_json, write_json
+from n2n_gym.system.machine import cores
+from n2n_gym.system.processes import begin_worker, end_at_once
 
-ALGORITHM_MODULES = ("algorithms", "embedding", "episodes", "episodic", "planned", "policies", "reinforce", "sb3")
+ALGORITHM_MODULES = ("embedding", "episodes", "episodic", "planned", "policies", "registry", "reinforce", "sb3")
 """A run is made again when one of these has changed."""
 
 
@@ -88,7 +88,7 @@ def benchmark(
 @cache
 def _sources() -> str:
     """A hash of the code that decides what this package's algorithms and environments do; comments and docstrings are none."""
-    modules = [importlib.import_module(f"agents.{name}") for name in ALGORITHM_MODULES]
+    modules = [importlib.import_module(f"agents.algorithms.{name}") for name in ALGORITHM_MODULES]
     files = [Path(str(module.__file__)) for module in modules]
     files += sorted(Path(str(n2n_gym.envs.__file__)).parent.glob("*.py"))
     return hashlib.sha256("".join(code_of(file.read_text()) for file in files).encode()).hexdigest()

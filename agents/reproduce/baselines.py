@@ -6,20 +6,21 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from agents.pruning import Limits, prune
 from agents.reproduce.lab import Lab
-from agents.student import FinalTraining, test_saved
+from agents.reproduce.pruning import Limits, prune
+from agents.search.student import FinalTraining, test_saved
 from n2n_gym.architecture import Architecture
-from n2n_gym.device import torch_device
-from n2n_gym.evaluators.base import Evaluation
+from n2n_gym.evaluation import Evaluation
 from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import describe_checkpoint, load_checkpoint, save_checkpoint
-from n2n_gym.models.hand_designed import hand_designed
-from n2n_gym.models.teachers import ready_teacher
+from n2n_gym.networks.hand_designed import hand_designed
 from n2n_gym.problem import Problem
-from n2n_gym.recipes import final_recipe
 from n2n_gym.rewards import paper_reward
-from n2n_gym.training import ImageData, train
+from n2n_gym.system.device import torch_device
+from n2n_gym.teachers.saved import ready_teacher
+from n2n_gym.training.images import ImageData
+from n2n_gym.training.loop import train
+from n2n_gym.training.recipes import final_recipe
 
 FINE_TUNING_RATE = 1e-3
 """Learning rate of the fine-tuning after pruning: weights that are good already are not to be thrown about."""

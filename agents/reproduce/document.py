@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from n2n_gym.evaluators.base import library_versions
-from n2n_gym.files import write_json, write_text
-from n2n_gym.machine import machine
+from n2n_gym.system.files import write_json, write_text
+from n2n_gym.system.machine import machine
+from n2n_gym.system.versions import library_versions
 
 
 @dataclass

@@ -11,12 +11,12 @@ import numpy as np
 
 from agents.interval import Interval
 from agents.pictures import new_figure, open_frame, save_figure
-from agents.report import draw_curves
 from agents.reproduce.document import Document
 from agents.reproduce.lab import Lab
 from agents.reproduce.paper import FIGURES, REWARDS, TABLE_1, TABLE_5
 from agents.reproduce.tables import ONE_RUN, compression_run, jsonable, transfer, transfer_notes
-from n2n_gym.evaluators.base import Evaluation
+from agents.search.report import draw_curves
+from n2n_gym.evaluation import Evaluation
 from n2n_gym.rewards import naive_reward, paper_reward
 
 if TYPE_CHECKING:

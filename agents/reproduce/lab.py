@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from agents.display import Display
 from agents.reproduce.document import Document
-from agents.run_folder import Episode, RunFolder, read_start
-from agents.search import compress
-from n2n_gym.datasets import load_dataset
+from agents.search.compress import compress
+from agents.search.run_folder import Episode, RunFolder, read_start
+from n2n_gym.data.datasets import load_dataset
 from n2n_gym.errors import InputError, by_name
 
 

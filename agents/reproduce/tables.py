@@ -6,11 +6,11 @@ from dataclasses import asdict
 from typing import Any
 
 from agents.interval import Interval
-from agents.pruning import Limits, check_installed
 from agents.reproduce.baselines import best_pruned, distilled
 from agents.reproduce.document import Document, percent, times
 from agents.reproduce.lab import Lab, Run
 from agents.reproduce.paper import TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5, Compression, Reported
+from agents.reproduce.pruning import Limits, check_installed
 from n2n_gym.problem import Problem
 
 COMPARISON = ("network", "accuracy", "parameters", "ratio", "paper: accuracy", "parameters", "ratio")

@@ -8,9 +8,9 @@ import gymnasium as gym
 import pytest
 
 import n2n_gym  # noqa: F401
-from agents.sb3 import BatchedVecEnv
+from agents.algorithms.sb3 import BatchedVecEnv
 from envs_tests.conftest import FormulaEvaluator
-from n2n_gym.models.zoo import network
+from n2n_gym.networks.zoo import network
 
 STAGES = {"removal": "N2N/LayerRemoval-v0", "shrinkage": "N2N/LayerShrink-v0"}
 POLICIES = {"removal": "BidirectionalLstmPolicy", "shrinkage": "AutoregressiveLstmPolicy"}

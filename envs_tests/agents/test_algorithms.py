@@ -7,14 +7,14 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_checker import check_env
 
 import n2n_gym  # noqa: F401
-from agents.algorithms import ALGORITHMS, algorithm
-from agents.cli import main
-from agents.sb3 import BatchedVecEnv, EncodedVecEnv, PolicyUpdates
+from agents.algorithms.registry import ALGORITHMS, algorithm
+from agents.algorithms.sb3 import BatchedVecEnv, EncodedVecEnv, PolicyUpdates
+from agents.commands.main import main
 from envs_tests.agents.conftest import STAGES
 from envs_tests.conftest import FormulaEvaluator
 from n2n_gym.envs.wrappers import ENCODINGS, EncodedObservation
 from n2n_gym.errors import InputError
-from n2n_gym.models.zoo import network
+from n2n_gym.networks.zoo import network
 
 NUMBERS = {"removal": 1, "shrinkage": 2}
 

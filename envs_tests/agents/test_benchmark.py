@@ -13,7 +13,7 @@ from agents.benchmark.results import Results, validate
 from agents.benchmark.runs import Run, encode, rewards, run
 from agents.benchmark.suite import benchmark
 from agents.benchmark.tasks import Task
-from agents.cli import main
+from agents.commands.main import main
 from n2n_gym.errors import InputError
 
 OWN = """

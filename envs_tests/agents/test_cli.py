@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from agents.cli import COMMANDS, main
+from agents.commands.main import COMMANDS, main
 from agents.display import ProgressDisplay
 from envs_tests.conftest import toy_arrays
-from n2n_gym.models.teachers import teachers_folder
+from n2n_gym.teachers.saved import teachers_folder
 
 
 def fails(capsys, *words):

@@ -3,15 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from agents.finals import TIE, by_final_limits, finalists, winner
-from agents.options import Search
-from agents.run_folder import Episode
-from agents.search import compress
-from agents.student import load_student
+from agents.search.compress import compress
+from agents.search.finals import TIE, by_final_limits, finalists, winner
+from agents.search.options import Search
+from agents.search.run_folder import Episode
+from agents.search.student import load_student
 from envs_tests.agents.conftest import rows
 from n2n_gym.errors import InputError
 from n2n_gym.models.checkpoint import describe_checkpoint
-from n2n_gym.training import ImageData
+from n2n_gym.training.images import ImageData
 
 
 def episode(name, accuracy, parameters, reward, *, reason="", excess=0.0):

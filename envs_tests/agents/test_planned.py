@@ -4,12 +4,12 @@ import pytest
 from stable_baselines3.common.evaluation import evaluate_policy
 
 import n2n_gym  # noqa: F401
-from agents.embedding import ArchitectureCompression
-from agents.planned import RandomSearch, RegularizedEvolution
-from agents.sb3 import BatchedVecEnv
+from agents.algorithms.embedding import ArchitectureCompression
+from agents.algorithms.planned import RandomSearch, RegularizedEvolution
+from agents.algorithms.sb3 import BatchedVecEnv
 from envs_tests.conftest import FormulaEvaluator
 from n2n_gym.errors import InputError
-from n2n_gym.models.zoo import network
+from n2n_gym.networks.zoo import network
 
 EACH = pytest.mark.parametrize("algorithm", [RandomSearch, RegularizedEvolution, ArchitectureCompression])
 STAGES = pytest.mark.parametrize("env_id", ["N2N/LayerRemoval-v0", "N2N/LayerShrink-v0"])

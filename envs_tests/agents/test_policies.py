@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.policies import AutoregressiveLstmPolicy, BidirectionalLstmPolicy, masked
-from agents.reinforce import Reinforce
+from agents.algorithms.policies import AutoregressiveLstmPolicy, BidirectionalLstmPolicy, masked
+from agents.algorithms.reinforce import Reinforce
 from envs_tests.agents.conftest import POLICIES
 from n2n_gym.architecture.features import COLUMNS
 

@@ -5,14 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from agents.pruning import BETWEEN, PATIENCE, Limits, described_by, prune
-from n2n_gym.datasets import load_dataset
+from agents.reproduce.pruning import BETWEEN, PATIENCE, Limits, described_by, prune
+from n2n_gym.data.datasets import load_dataset
 from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import load_checkpoint, save_checkpoint
-from n2n_gym.models.zoo import network
-from n2n_gym.recipes import teacher_recipe
-from n2n_gym.training import ImageData, Outcome, Score, train
+from n2n_gym.networks.zoo import network
+from n2n_gym.training.images import ImageData, Score
+from n2n_gym.training.loop import Outcome, train
+from n2n_gym.training.recipes import teacher_recipe
 
 
 @pytest.fixture(scope="module", params=["conv4", "resnet18"])
@@ -56,7 +57,7 @@ def test_stops_before_the_accuracy_falls_below_the_limit(trained):
 def test_one_bad_fine_tuning_does_not_stop_it(trained, monkeypatch):
     teacher, data = trained
     accuracies = iter([0.9, 0.4, 0.8, *[0.4] * PATIENCE, 0.9])
-    monkeypatch.setattr("agents.pruning.train", lambda *_, **__: Outcome(Score(next(accuracies)), 1))
+    monkeypatch.setattr("agents.reproduce.pruning.train", lambda *_, **__: Outcome(Score(next(accuracies)), 1))
     seen = []
     pruned = prune(teacher, data, Limits(0.5, 0), seed=0, on_step=lambda *step: seen.append(step))
     assert len(seen) == 3 + PATIENCE
@@ -72,7 +73,7 @@ def test_few_images_are_seen_more_often_between_prunings(trained, monkeypatch, i
         seen.append(recipe)
         return Outcome(Score(0.0), recipe.epochs)
 
-    monkeypatch.setattr("agents.pruning.train", trains)
+    monkeypatch.setattr("agents.reproduce.pruning.train", trains)
     few = copy.copy(data)
     few.train_images = data.train_images[:1].expand(images, -1, -1, -1)
     few.train_labels = data.train_labels[:1].expand(images)

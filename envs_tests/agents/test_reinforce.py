@@ -4,12 +4,12 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, StopTrainingOnMaxEpisodes
 from stable_baselines3.common.logger import configure
 
-from agents.episodes import Episodes
-from agents.reinforce import ActorCritic, Reinforce
+from agents.algorithms.episodes import Episodes
+from agents.algorithms.reinforce import ActorCritic, Reinforce
 from envs_tests.agents.conftest import POLICIES, STAGES
 from envs_tests.conftest import FormulaEvaluator
 from n2n_gym.errors import InputError
-from n2n_gym.models.zoo import network
+from n2n_gym.networks.zoo import network
 
 EPISODE = {"removal": 16, "shrinkage": 12}
 

@@ -9,16 +9,16 @@ import torch
 
 from agents.display import Display
 from agents.interval import Interval
-from agents.pruning import Limits
 from agents.reproduce import TARGETS, reproduce
 from agents.reproduce.baselines import _reward, best_pruned, distilled
 from agents.reproduce.lab import Lab, Run
 from agents.reproduce.paper import TABLE_1, TABLE_2, TABLE_3, TABLE_5
-from agents.run_folder import Episode
+from agents.reproduce.pruning import Limits
+from agents.search.run_folder import Episode
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.models.checkpoint import load_checkpoint
 from n2n_gym.problem import Problem
-from n2n_gym.training import ImageData
+from n2n_gym.training.images import ImageData
 
 
 class KilledError(BaseException):

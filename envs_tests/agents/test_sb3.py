@@ -6,11 +6,11 @@ from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_suppo
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 
-from agents.reinforce import Reinforce
-from agents.sb3 import BatchedVecEnv
+from agents.algorithms.reinforce import Reinforce
+from agents.algorithms.sb3 import BatchedVecEnv
 from envs_tests.agents.conftest import POLICIES, STAGES
 from envs_tests.conftest import FormulaEvaluator
-from n2n_gym.models.zoo import network
+from n2n_gym.networks.zoo import network
 
 ALGORITHMS = {
     "PPO": lambda env: PPO("MultiInputPolicy", env, n_steps=32, batch_size=32, n_epochs=1),

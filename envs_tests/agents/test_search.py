@@ -14,20 +14,20 @@ import pytest
 import torch
 
 import agents
+from agents.algorithms.reinforce import Reinforce
 from agents.display import Display
-from agents.options import Search
-from agents.reinforce import Reinforce
-from agents.run_folder import RunFolder, RunStart
-from agents.search import compress
+from agents.search.compress import compress
+from agents.search.options import Search
+from agents.search.run_folder import RunFolder, RunStart
 from envs_tests.agents.conftest import rows, timeless
 from envs_tests.conftest import DEEPER_TOY, toy_arrays
 from n2n_gym.architecture import Architecture
-from n2n_gym.architecture.layers import linear, max_pool, relu
-from n2n_gym.candidate import Candidate
 from n2n_gym.errors import InputError
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.evaluators.store import EvaluationStore
-from n2n_gym.files import write_json
+from n2n_gym.layers import linear, max_pool, relu
+from n2n_gym.student import Student
+from n2n_gym.system.files import write_json
 
 
 def test_a_run_leaves_everything_it_should(settings):
@@ -55,7 +55,7 @@ def test_a_run_leaves_everything_it_should(settings):
         assert next(csv.reader(file))[:4] == ["stage", "iteration", "rollout", "actions"]
 
     teacher = DEEPER_TOY
-    found = Candidate.load(folder / "student.json", teacher)
+    found = Student.load(folder / "student.json", teacher)
     assert found.architecture.parameters == result["student"]["parameters"]
     assert result["student"]["ratio"] == teacher.parameters / found.architecture.parameters
     compression = 1 - 1 / result["student"]["ratio"]
@@ -90,8 +90,8 @@ def test_stage_2_goes_on_from_another_runs_stage_1(settings, tmp_path, toy_teach
     found = str(Path(settings["out"]) / "stage1.json")
     goes_on = {**settings, "stages": "2", "architecture": found, "out": str(tmp_path / "second")}
     compress(**goes_on)
-    student = Candidate.load(tmp_path / "second" / "stage2.json", DEEPER_TOY)
-    assert student.removals == Candidate.load(Path(found), DEEPER_TOY).removals
+    student = Student.load(tmp_path / "second" / "stage2.json", DEEPER_TOY)
+    assert student.removals == Student.load(Path(found), DEEPER_TOY).removals
     assert student.shrinkages is not None
     with pytest.raises(InputError, match="student of another teacher"):
         compress(**{**goes_on, "teacher": toy_teacher, "out": str(tmp_path / "third")})
@@ -175,7 +175,7 @@ def test_killed_by_the_system(settings, tmp_path, stage):
     options = {key: value for key, value in settings.items() if key != "out"}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "agents.cli", "compress"]
+    command = [sys.executable, "-m", "agents.commands.main", "compress"]
     process = subprocess.Popen([*command, *words, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     wanted = out / stage if stage != "teacher" else out / "config.json"
     for _ in range(3000):
@@ -248,8 +248,8 @@ def test_where_stage_1_can_remove_nothing_stage_2_starts_from_the_teacher(settin
 def bare(tmp_path):
     """A teacher from which nothing can be removed."""
     from n2n_gym.architecture import Architecture
-    from n2n_gym.architecture.layers import conv, linear
-    from n2n_gym.files import write_json
+    from n2n_gym.layers import conv, linear
+    from n2n_gym.system.files import write_json
 
     path = tmp_path / "bare.json"
     write_json(path, Architecture.chain([conv(20), linear(3)], (1, 8, 8), 3).to_json())
@@ -335,7 +335,7 @@ def test_a_data_set_that_changed_since_the_start_is_refused(settings, toy_data):
 def test_a_student_of_stage_2_does_not_start_stage_2(settings, tmp_path):
     compress(**settings)
     found = str(Path(settings["out"]) / "stage2.json")
-    Candidate(DEEPER_TOY, (0,) * 6, (9,) * 6).save(Path(found))
+    Student(DEEPER_TOY, (0,) * 6, (9,) * 6).save(Path(found))
     with pytest.raises(InputError, match="is a stage-2 result"):
         compress(**{**settings, "stages": "2", "architecture": found, "out": str(tmp_path / "second")})
 

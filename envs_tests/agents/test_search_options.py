@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from agents.algorithms import ALGORITHMS
-from agents.run_folder import RunFolder, read_start
-from agents.saving import read_agent
-from agents.search import compress
+from agents.algorithms.registry import ALGORITHMS
+from agents.algorithms.saving import read_agent
+from agents.search.compress import compress
+from agents.search.run_folder import RunFolder, read_start
 from envs_tests.agents.conftest import rows, timeless
 from n2n_gym.architecture import Architecture
-from n2n_gym.architecture.layers import conv, linear, max_pool, relu
-from n2n_gym.constraints import Constraint, Relaxation
-from n2n_gym.envs.base import Judge
-from n2n_gym.envs.layer_shrink import ShrinkStage
+from n2n_gym.envs.judge import Judge
 from n2n_gym.errors import InputError
-from n2n_gym.files import write_json
+from n2n_gym.layers import conv, linear, max_pool, relu
+from n2n_gym.limits.constraints import Constraint, Relaxation
+from n2n_gym.stages.shrink import ShrinkStage
+from n2n_gym.system.files import write_json
 
 
 class Killed(BaseException):

@@ -17,8 +17,8 @@ from n2n_gym.architecture import (
     remove,
     shrink_decisions,
 )
-from n2n_gym.architecture.layers import add, concat, conv, linear, max_pool, relu
-from n2n_gym.models.zoo import network
+from n2n_gym.layers import add, concat, conv, linear, max_pool, relu
+from n2n_gym.networks.zoo import network
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ import pytest
 
 from n2n_gym.architecture import Architecture, Variable, removal_decisions
 from n2n_gym.architecture.features import COLUMNS, HIGH, decision_rows
-from n2n_gym.architecture.layers import conv, linear
-from n2n_gym.models.zoo import ZOO, network
+from n2n_gym.layers import conv, linear
+from n2n_gym.networks.zoo import ZOO, network
 
 
 def rows_of(architecture):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from n2n_gym.models.hand_designed import HAND_DESIGNED, hand_designed
-from n2n_gym.models.zoo import ZOO, network
-from n2n_gym.table import Table, table_names
-from n2n_gym.tabulate import RemovalStage, ShrinkStage
+from n2n_gym.networks.hand_designed import HAND_DESIGNED, hand_designed
+from n2n_gym.networks.zoo import ZOO, network
+from n2n_gym.tables.build import RemovalStage, ShrinkStage
+from n2n_gym.tables.table import Table, table_names
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 WIDTHS = (0.125, 0.5, 1.0)
@@ -17,7 +17,9 @@ WIDTHS = (0.125, 0.5, 1.0)
 
 def test_every_network_by_name_at_three_widths():
     found = {f"{name} x {width:g}": network(name, width=width).fingerprint for name in ZOO for width in WIDTHS}
-    found |= {f"{name} x {width:g}": hand_designed(name, width=width).fingerprint for name in HAND_DESIGNED for width in WIDTHS}
+    found |= {
+        f"{name} x {width:g}": hand_designed(name, width=width).fingerprint for name in HAND_DESIGNED for width in WIDTHS
+    }
     assert {name: found.get(name) for name in GOLDEN["networks"]} == GOLDEN["networks"]
     assert set(found) >= set(GOLDEN["networks"])
 

@@ -4,8 +4,8 @@ import pytest
 
 from envs_tests.conftest import TOY
 from n2n_gym.architecture import IMAGE, Architecture, Node, Verdict, remove
-from n2n_gym.architecture.layers import add, batch_norm, conv, linear, relu
-from n2n_gym.models.zoo import network
+from n2n_gym.layers import add, batch_norm, conv, linear, relu
+from n2n_gym.networks.zoo import network
 
 
 def test_toy_worked_by_hand():

@@ -1,6 +1,6 @@
 import pytest
 
-from n2n_gym.architecture.layers import (
+from n2n_gym.layers import (
     MAX_FC_INPUTS,
     Layer,
     LayerKind,

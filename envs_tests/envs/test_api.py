@@ -12,9 +12,9 @@ from stable_baselines3.common.env_checker import check_env as check_env_sb3
 import n2n_gym  # noqa: F401  registers the environments
 from envs_tests.conftest import TOY, FormulaEvaluator
 from n2n_gym.architecture import Verdict
-from n2n_gym.candidate import Candidate
 from n2n_gym.errors import InputError
-from n2n_gym.models.zoo import network
+from n2n_gym.networks.zoo import network
+from n2n_gym.student import Student
 
 IDS = ("N2N/LayerRemoval-v0", "N2N/LayerShrink-v0")
 
@@ -177,9 +177,9 @@ def test_bad_arguments_are_said_by_make(settings, message):
 
 def test_stage_2_starts_from_a_stage_1_file(tmp_path, toy_env):
     path = tmp_path / "stage1.json"
-    Candidate(TOY, (0, 1, 0, 0)).save(path)
+    Student(TOY, (0, 1, 0, 0)).save(path)
     env = toy_env(IDS[1], architecture=str(path))
-    assert env.unwrapped.stage.base == Candidate(TOY, (0, 1, 0, 0)).architecture
+    assert env.unwrapped.stage.base == Student(TOY, (0, 1, 0, 0)).architecture
     with pytest.raises(InputError, match="student of another teacher"):
         gym.make(IDS[1], teacher="conv4", architecture=str(path))
     changed = json.loads(path.read_text())

@@ -6,7 +6,7 @@ from gymnasium.vector import AutoresetMode
 import n2n_gym  # noqa: F401
 from envs_tests.conftest import FormulaEvaluator
 from n2n_gym.errors import InputError
-from n2n_gym.models.zoo import network
+from n2n_gym.networks.zoo import network
 
 
 def make(env_id, count, evaluator):

@@ -5,11 +5,11 @@ from contextlib import ExitStack
 import pytest
 
 from n2n_gym.architecture import REMOVE, Verdict, apply_removals, apply_shrinkages, remove
+from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators import make_evaluator
-from n2n_gym.evaluators.base import Evaluation
-from n2n_gym.evaluators.table import TableEvaluator
 from n2n_gym.problem import Problem
-from n2n_gym.tabulate import build_table
+from n2n_gym.tables.build import build_table
+from n2n_gym.tables.evaluator import TableEvaluator
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def module_problem(tmp_path_factory):
     import numpy as np
 
     from envs_tests.conftest import TOY, toy_arrays
-    from n2n_gym.files import write_json
+    from n2n_gym.system.files import write_json
 
     folder = tmp_path_factory.mktemp("problem")
     np.savez(folder / "toy.npz", **toy_arrays(images=600, brightness=25))  # hard enough to tell students apart

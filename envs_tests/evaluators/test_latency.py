@@ -2,11 +2,11 @@ import pytest
 
 from envs_tests.conftest import TOY, FormulaEvaluator
 from n2n_gym.architecture import Architecture
-from n2n_gym.architecture.layers import conv, linear, max_pool, relu
 from n2n_gym.errors import InputError
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.evaluators.latency import LatencyEvaluator, measured_latency
 from n2n_gym.evaluators.store import StoredEvaluator
+from n2n_gym.layers import conv, linear, max_pool, relu
 
 SMALL = Architecture.chain([conv(2), relu(), max_pool(), linear(3)], (1, 8, 8), 3)
 WIDE = Architecture.chain([conv(200), conv(200), conv(10), linear(3)], (1, 64, 64), 3)

@@ -11,14 +11,14 @@ import pytest
 
 from envs_tests.conftest import toy_arrays
 from n2n_gym.architecture import Architecture, apply_shrinkages
-from n2n_gym.architecture.layers import conv, linear, max_pool, relu
 from n2n_gym.errors import InputError
+from n2n_gym.evaluation import WORKER_DIED
 from n2n_gym.evaluators import make_evaluator
-from n2n_gym.evaluators.base import WORKER_DIED
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.evaluators.store import EvaluationStore
-from n2n_gym.files import write_json
+from n2n_gym.layers import conv, linear, max_pool, relu
 from n2n_gym.problem import Problem
+from n2n_gym.system.files import write_json
 
 ray = pytest.importorskip("ray")
 from ray.cluster_utils import Cluster  # noqa: E402

@@ -11,7 +11,7 @@ import pytest
 from envs_tests.conftest import TOY, FormulaEvaluator
 from n2n_gym.architecture import apply_shrinkages
 from n2n_gym.errors import InputError
-from n2n_gym.evaluators.base import OUT_OF_MEMORY, TIMEOUT, WORKER_DIED, Evaluation
+from n2n_gym.evaluation import OUT_OF_MEMORY, TIMEOUT, WORKER_DIED, Evaluation
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.evaluators.store import EvaluationStore, StoredEvaluator
 from n2n_gym.evaluators.workers import WorkerEvaluator

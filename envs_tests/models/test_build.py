@@ -18,9 +18,9 @@ from n2n_gym.architecture import (
     removal_decisions,
     shrink_decisions,
 )
-from n2n_gym.architecture.layers import add, avg_pool, batch_norm, conv, linear, relu
+from n2n_gym.layers import add, avg_pool, batch_norm, conv, linear, relu
 from n2n_gym.models.build import Network
-from n2n_gym.models.zoo import ZOO, network
+from n2n_gym.networks.zoo import ZOO, network
 
 EXAMPLES = {"conv4": 400, "vgg11": 300, "vgg13": 250, "vgg16": 200, "vgg19": 200, "resnet18": 300, "resnet34": 150}
 """Episodes per network and stage; 25 for the deep ones."""

@@ -2,7 +2,7 @@ import pytest
 
 from envs_tests.models.test_build import assert_torch_agrees
 from n2n_gym.errors import InputError
-from n2n_gym.models.hand_designed import HAND_DESIGNED, hand_designed
+from n2n_gym.networks.hand_designed import HAND_DESIGNED, hand_designed
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import torch
 
 from n2n_gym.errors import InputError
 from n2n_gym.models.checkpoint import Classifier, load_checkpoint, save_checkpoint
-from n2n_gym.models.teachers import load_teacher, ready_teacher, teacher_facts, teacher_names, teachers_folder
 from n2n_gym.problem import Problem
-from n2n_gym.recipes import teacher_recipe
+from n2n_gym.teachers.saved import load_teacher, ready_teacher, teacher_facts, teacher_names, teachers_folder
+from n2n_gym.training.recipes import teacher_recipe
 
 CPU = torch.device("cpu")
 
@@ -103,7 +103,7 @@ def test_what_a_killed_process_left_is_swept_up(toy_problem):
 
 def test_a_diverged_teacher_is_not_kept(toy_problem, monkeypatch):
     recipe = replace(teacher_recipe(toy_problem.data), learning_rate=1e18)
-    monkeypatch.setattr("n2n_gym.models.teachers.teacher_recipe", lambda data: recipe)
+    monkeypatch.setattr("n2n_gym.teachers.saved.teacher_recipe", lambda data: recipe)
     with pytest.raises(InputError, match="training diverged"):
         ready_teacher(toy_problem, device=CPU)
     assert teacher_names() == []

@@ -1,7 +1,7 @@
 import pytest
 
 from n2n_gym.errors import InputError
-from n2n_gym.models.zoo import ZOO, network
+from n2n_gym.networks.zoo import ZOO, network
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from n2n_gym.architecture.edits import (
     shrink_decisions,
 )
 from n2n_gym.architecture.graph import IMAGE, Architecture, Block, Node
-from n2n_gym.architecture.layers import Layer, LayerKind, Shape, Verdict
+from n2n_gym.layers import Layer, LayerKind, Shape, Verdict
 
 __all__ = [
     "FACTORS",

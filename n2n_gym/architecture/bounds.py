@@ -9,7 +9,7 @@ from math import prod
 
 from n2n_gym.architecture.edits import FACTORS, Variable, removal_decisions, shrink, shrink_decisions
 from n2n_gym.architecture.graph import IMAGE, Architecture
-from n2n_gym.architecture.layers import FLOAT_BYTES, Layer, LayerKind, Shape
+from n2n_gym.layers import FLOAT_BYTES, Layer, LayerKind, Shape
 
 Range = tuple[float, float]
 

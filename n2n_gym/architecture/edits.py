@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from n2n_gym.architecture.graph import IMAGE, Architecture, Node
-from n2n_gym.architecture.layers import JOINS, POOLS, LayerKind
+from n2n_gym.layers import JOINS, POOLS, LayerKind
 
 KEEP, REMOVE = 0, 1
 """The two actions of layer removal."""

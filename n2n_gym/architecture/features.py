@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from n2n_gym.architecture.edits import Variable
 from n2n_gym.architecture.graph import Architecture
-from n2n_gym.architecture.layers import LayerKind
+from n2n_gym.layers import LayerKind
 
 TYPE_CODES = {kind: code for code, kind in enumerate(LayerKind, start=1)}
 """The paper's l as a number; 0 stands for no layer."""

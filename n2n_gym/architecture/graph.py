@@ -10,7 +10,7 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
-from n2n_gym.architecture.layers import FLOAT_BYTES, JOINS, Layer, LayerKind, Shape, Verdict
+from n2n_gym.layers import FLOAT_BYTES, JOINS, Layer, LayerKind, Shape, Verdict
 
 IMAGE = -1
 """The input index that stands for the image."""

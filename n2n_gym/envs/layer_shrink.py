@@ -2,87 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-import numpy as np
-
-from n2n_gym.architecture import (
-    FACTORS,
-    Architecture,
-    Range,
-    ShrinkDecision,
-    apply_shrinkages,
-    shrink,
-    shrink_decisions,
-    student_ranges,
-)
-from n2n_gym.architecture.features import decision_rows
-from n2n_gym.candidate import Candidate
-from n2n_gym.envs.base import CompressionEnv, Settings, Stage
+from n2n_gym.envs.settings import Settings
+from n2n_gym.envs.single import CompressionEnv
 from n2n_gym.envs.vector import CompressionVectorEnv
-from n2n_gym.errors import InputError
-
-
-class ShrinkStage(Stage):
-    """Shrink each configuration variable of what stage 1 left (section 3.2.2)."""
-
-    name: ClassVar[str] = "shrink"
-    shows_previous_action: ClassVar[bool] = True
-    keep: ClassVar[int] = len(FACTORS) - 1
-
-    def __init__(self, base: Architecture) -> None:
-        decisions = shrink_decisions(base)
-        if not decisions:
-            raise InputError("nothing is left to shrink: the network has no convolution and no hidden linear layer")
-        self.base = base
-        self._decisions = decisions
-        self.layers = tuple(decision.layers for decision in decisions)
-        self.variables = tuple(decision.variable for decision in decisions)
-        self.rows = decision_rows(base, [d.layers[0] for d in decisions], self.variables)
-        self.masks = np.ones((len(decisions), len(FACTORS)), dtype=np.bool_)
-
-    @classmethod
-    def of_file(cls, teacher: Architecture, path: str | None) -> ShrinkStage:
-        """The stage that starts from a stage-1 result's file, or from the teacher itself."""
-        return cls(teacher if path is None else Candidate.load(Path(path).expanduser(), teacher).architecture)
-
-    def student(self, actions: Sequence[int]) -> Architecture:
-        return apply_shrinkages(self.base, actions)
-
-    def actions_of(self, student: Architecture) -> tuple[int, ...] | None:
-        if len(student.nodes) != len(self.base.nodes):
-            return None
-        pairs = zip(self._decisions, self._action_for, strict=True)
-        actions = [known.get(_value(student, decision)) for decision, known in pairs]
-        found = tuple(action for action in actions if action is not None)
-        return found if len(found) == self.decisions and self.student(found) == student else None
-
-    @cached_property
-    def _action_for(self) -> tuple[dict[int, int], ...]:
-        """For each decision, the largest action that gives its variable a value."""
-        return tuple(
-            {_value(shrink(self.base, {d: factor}), d): action for action, factor in enumerate(FACTORS)}
-            for d in self._decisions
-        )
-
-    def describe(self, position: int, action: int) -> str:
-        return f"x {FACTORS[action]:g}"
-
-    @property
-    def ranges(self) -> Mapping[str, Range]:
-        return student_ranges(self.base, removal=False)
-
-    def resized(self, actions: Sequence[int]) -> Architecture:
-        return shrink(self.base, {d: FACTORS[action] for d, action in zip(self._decisions, actions, strict=False)})
-
-
-def _value(architecture: Architecture, decision: ShrinkDecision) -> int:
-    """What a decision's variable is in the layer that leads it."""
-    value: int = getattr(architecture.nodes[decision.layers[0]].layer, decision.variable.name.lower())
-    return value
+from n2n_gym.stages.shrink import ShrinkStage
 
 
 class LayerShrinkEnv(CompressionEnv):

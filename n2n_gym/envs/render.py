@@ -13,7 +13,7 @@ from n2n_gym.architecture import IMAGE, Architecture, LayerKind, Variable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from n2n_gym.envs.base import Stage
+    from n2n_gym.stages.base import Stage
 
 COLOURS = {
     LayerKind.CONV: "#4477aa",

@@ -12,8 +12,11 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from n2n_gym.architecture.features import DECISION, HIGH
-from n2n_gym.envs.base import Finished, Judge, Mask, Observation, Settings, Stage
+from n2n_gym.envs.judge import Finished, Judge
+from n2n_gym.envs.observation import Observation, space_of
+from n2n_gym.envs.settings import Settings
 from n2n_gym.errors import InputError
+from n2n_gym.stages.base import Mask, Stage
 
 Actions = npt.NDArray[np.int64]
 Numbers = npt.NDArray[Any]
@@ -43,7 +46,7 @@ class CompressionVectorEnv(VectorEnv[Observation, Actions, Numbers]):
         self.num_envs = num_envs
         self.stage = stage
         self.judge = Judge(settings, stage, check_limits=check_limits)
-        self.single_observation_space = stage.observation_space
+        self.single_observation_space = space_of(stage)
         self.single_action_space = spaces.Discrete(stage.actions)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)

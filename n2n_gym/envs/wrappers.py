@@ -14,8 +14,10 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from n2n_gym.architecture.features import COLUMNS, DECISION, standard_scores
-from n2n_gym.envs.base import CompressionEnv, Observation, Stage
+from n2n_gym.envs.observation import Observation
+from n2n_gym.envs.single import CompressionEnv
 from n2n_gym.errors import by_name
+from n2n_gym.stages.base import Stage
 
 Vectors = npt.NDArray[np.float32]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from n2n_gym.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from n2n_gym.evaluators.base import Evaluator
+    from n2n_gym.evaluators.contract import Evaluator
     from n2n_gym.problem import Problem
 
 EVALUATORS = ("distillation", "table", "table:NAME")
@@ -69,12 +69,12 @@ def make_evaluator(
     Raises:
         InputError: If the recipe is unknown or the workers cannot be.
     """
-    from n2n_gym.device import torch_device
     from n2n_gym.evaluators.distillation import DistillationEvaluator
     from n2n_gym.evaluators.latency import LatencyEvaluator
     from n2n_gym.evaluators.store import StoredEvaluator
     from n2n_gym.evaluators.workers import WorkerEvaluator
-    from n2n_gym.machine import cores
+    from n2n_gym.system.device import torch_device
+    from n2n_gym.system.machine import cores
 
     check_workers(workers)
     if workers is None:

@@ -13,14 +13,18 @@ from typing import Any, Self
 import torch
 
 from n2n_gym.architecture import Architecture
-from n2n_gym.device import is_out_of_memory, one_thread, torch_device
-from n2n_gym.evaluators.base import OUT_OF_MEMORY, TIMEOUT, Evaluation, Evaluator, library_versions
+from n2n_gym.evaluation import OUT_OF_MEMORY, TIMEOUT, Evaluation
+from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.models.build import Network
-from n2n_gym.models.teachers import Teacher, ready_teacher
-from n2n_gym.precision import bf16_is_faster, pays_in_bf16
 from n2n_gym.problem import Problem
-from n2n_gym.recipes import Recipe, search_recipe
-from n2n_gym.training import ImageData, Score, TeacherLogits, train
+from n2n_gym.system.device import is_out_of_memory, one_thread, torch_device
+from n2n_gym.system.versions import library_versions
+from n2n_gym.teachers.saved import Teacher, ready_teacher
+from n2n_gym.training.images import ImageData, Score
+from n2n_gym.training.logits import TeacherLogits
+from n2n_gym.training.loop import train
+from n2n_gym.training.precision import bf16_is_faster, pays_in_bf16
+from n2n_gym.training.recipes import Recipe, search_recipe
 
 
 class _OutOfTimeError(Exception):

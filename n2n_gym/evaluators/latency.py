@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from n2n_gym.architecture import Architecture
-from n2n_gym.device import is_out_of_memory, one_thread, torch_device
 from n2n_gym.errors import InputError
-from n2n_gym.evaluators.base import OUT_OF_MEMORY, Evaluation, Evaluator, WrappingEvaluator
+from n2n_gym.evaluation import OUT_OF_MEMORY, Evaluation
+from n2n_gym.evaluators.contract import Evaluator, WrappingEvaluator
 from n2n_gym.models.build import Network
+from n2n_gym.system.device import is_out_of_memory, one_thread, torch_device
 
 WARM_UP = 5
 REPEATS = 21

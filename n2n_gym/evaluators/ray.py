@@ -11,21 +11,16 @@ from uuid import uuid4
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
-from n2n_gym.evaluators.base import (
-    OUT_OF_MEMORY,
-    WORKER_DIED,
-    Evaluation,
-    WrappingEvaluator,
-    dearest_first,
-    library_versions,
-)
+from n2n_gym.evaluation import OUT_OF_MEMORY, WORKER_DIED, Evaluation
+from n2n_gym.evaluators.contract import WrappingEvaluator, dearest_first
 from n2n_gym.evaluators.distillation import DistillationEvaluator
-from n2n_gym.machine import cores
-from n2n_gym.memory import keep_freed_memory
+from n2n_gym.system.machine import cores
+from n2n_gym.system.memory import keep_freed_memory
+from n2n_gym.system.versions import library_versions
 
 if TYPE_CHECKING:
-    from n2n_gym.models.teachers import Teacher
-    from n2n_gym.training import ImageData
+    from n2n_gym.teachers.saved import Teacher
+    from n2n_gym.training.images import ImageData
 
 RETRIES = 2
 """Times that a student is tried again whose worker or node was lost."""

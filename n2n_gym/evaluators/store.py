@@ -14,7 +14,8 @@ from typing import Any
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
-from n2n_gym.evaluators.base import MACHINE_FAILURES, Evaluation, Evaluator, WrappingEvaluator
+from n2n_gym.evaluation import MACHINE_FAILURES, Evaluation
+from n2n_gym.evaluators.contract import Evaluator, WrappingEvaluator
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS evaluations (

@@ -11,9 +11,10 @@ from concurrent.futures.process import BrokenProcessPool
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
-from n2n_gym.evaluators.base import WORKER_DIED, Evaluation, Evaluator, WrappingEvaluator, dearest_first
-from n2n_gym.memory import keep_freed_memory
-from n2n_gym.processes import begin_worker, end_at_once
+from n2n_gym.evaluation import WORKER_DIED, Evaluation
+from n2n_gym.evaluators.contract import Evaluator, WrappingEvaluator, dearest_first
+from n2n_gym.system.memory import keep_freed_memory
+from n2n_gym.system.processes import begin_worker, end_at_once
 
 _evaluator: Evaluator  # in a worker process: what it trains students with
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from n2n_gym.architecture.graph import IMAGE, Architecture
-from n2n_gym.architecture.layers import Layer, LayerKind, Shape
+from n2n_gym.layers import Layer, LayerKind, Shape
 
 
 class Network(nn.Module):

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
-from n2n_gym.files import part_of, read_json, write_json
 from n2n_gym.models.build import Network
 from n2n_gym.models.preprocessing import Preprocessing
+from n2n_gym.system.files import part_of, read_json, write_json
 
 DESCRIPTION = "model.json"
 WEIGHTS = "weights.safetensors"

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from n2n_gym.architecture.layers import Shape
-from n2n_gym.datasets import DatasetSpec
+from n2n_gym.data.datasets import DatasetSpec
+from n2n_gym.layers import Shape
 
 
 class Preprocessing(nn.Module):

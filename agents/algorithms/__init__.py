@@ -1,0 +1,1 @@
+"""Algorithms that play the environments, and the same by name."""

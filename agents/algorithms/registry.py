@@ -1,0 +1,260 @@
+"""The algorithms by name: one word swaps them, in Python and as `n2n compress --agent`.
+
+Each has settings that suit episodes with a single reward at the end: no discounting (gamma = 1), returns instead of
+bootstrapped advantages (lambda = 1), whole episodes in a batch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sb3_contrib import MaskablePPO, RecurrentPPO
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from agents.algorithms.embedding import ArchitectureCompression
+from agents.algorithms.planned import PlannedSearch, RandomSearch, RegularizedEvolution
+from agents.algorithms.reinforce import ActorCritic, Reinforce
+from agents.algorithms.saving import policy_tensors, read_agent, restore_policy, restore_weights, save_agent
+from agents.algorithms.sb3 import BatchedVecEnv, EncodedVecEnv
+from n2n_gym.errors import InputError, by_name
+
+STAGES: dict[int, dict[str, Any]] = {
+    1: {
+        "policy": "BidirectionalLstmPolicy",
+        "learning_rate": 0.003,
+        "n_epochs": 5,
+        "max_grad_norm": 0.2,
+        "ent_coef": 1.6,
+        "anneal_entropy": True,
+        "elite_coef": 0.1,
+    },
+    2: {"policy": "AutoregressiveLstmPolicy", "learning_rate": 0.01, "ent_coef": 1.0},
+}
+"""Policy and learning rate of each stage (section 4.2), how often a batch of rollouts is learned from, an entropy bonus.
+
+In stage 1 five clipped steps on the same rollouts learn sooner than one: on surrogates fitted to trained students, mean
+reward of updates 41 to 50 and 91 to 100, for Conv4/digits .975 and .986 against .902 and .978 (8 seeds), for
+ResNet-18 x 0.125/CIFAR-10, with its 45 decisions, .58 and .59 against .53 and .55 (4 seeds).
+
+Without an entropy bonus a policy can settle too early.
+
+In stage 1 on the first student that is not degenerate: on Conv4/MNIST seed 0 stayed at a mean reward of .78 with bonuses of
+0 and .8. In stage 2, with ten actions a step and rewards that differ by little, long before the best: best reward .971
+without and .975 with it, from three stage-1 students of a Conv4 with a global average pool on digits, two seeds each.
+
+A bonus that stays keeps the final policy from the best that it knows, and over 45 decisions single updates undo what was
+learned. So in stage 1 it falls to 0, and gradients are limited. The final policy's mean reward with ResNet-18 x 0.25 on 150
+digits: .952 and .941 (seeds 100, 101), .913 with neither (seed 100); on a surrogate fitted to 745 of its students .920 with
+neither, .925 and .913 with the first or a limit of .5 alone, .937 and .952 with both and limits of .5 and .2 (seeds 100 to
+102); in the table of Conv4/digits .978 with neither and .980 with both (100 to 109), and the best student as soon.
+
+Imitating the best episodes, ever fewer, brings better students within as many looks, and a policy that ends at them. Best
+student and final policy without and with it: on a surrogate fitted to 3,748 of those students 1.006 and .956, 1.023 and .951
+(seeds 100 to 107; evolution 1.027 and .930); in the table of Conv4/Fashion-MNIST .871 and .862, .874 and .874; in that of
+Conv4/digits .9842 and .980, .9838 and .983 (100 to 107 without, to 109 with it). On the surrogate (100 to 103) weights of .2
+and .5 end at 1.023 and 1.019, 1.003 and 1.003, but the first at .9825 and .982 in the table of Conv4/digits; five episodes
+to the end at a weight of .2, not ever fewer, at 1.018 and .931, where none end at 1.000 and .960. In stage 2 it changed
+nothing (best .9832 and .9830, policy .966 and .967; 100 to 105), and so is not there."""
+
+
+@dataclass(frozen=True)
+class Algorithm(ABC):
+    """How an algorithm is made for a stage, saved and loaded.
+
+    Attributes:
+        kind: Its class.
+        settings: Arguments of the class.
+    """
+
+    kind: type[BaseAlgorithm]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @abstractmethod
+    def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
+        """A fresh agent.
+
+        Args:
+            envs: Episodes side by side; as many as an update has.
+            stage: 1 or 2.
+            seed: Of weights and draws.
+            learning_rate: Instead of the algorithm's default for the stage.
+        """
+
+    def save(self, agent: BaseAlgorithm, path: Path) -> None:
+        """Write an agent as it is between two updates."""
+        agent.save(path)
+
+    @abstractmethod
+    def load(
+        self, path: Path, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None
+    ) -> BaseAlgorithm:
+        """Read an agent that goes on as if it had not stopped; arguments as in `make`."""
+
+    def transfer(self, agent: BaseAlgorithm, path: Path) -> None:
+        """Give a fresh agent the policy that a saved one learned, maybe on another teacher; all else starts anew.
+
+        Raises:
+            InputError: If the file is no agent of this algorithm, or its policy has another shape.
+        """
+        tensors, _ = read_agent(path, type(agent).__name__)
+        try:
+            restore_weights(agent.policy, tensors)
+        except RuntimeError:
+            raise InputError(
+                f"the policy in {path} does not fit this environment: it was trained for the other stage, with other "
+                "settings, or sees a fixed number of decisions (reinforce, actor-critic and recurrent-ppo do not)"
+            ) from None
+
+
+class _Recurrent(Algorithm):
+    """`Reinforce` and its actor-critic form."""
+
+    kind: type[Reinforce]
+
+    def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
+        settings = STAGES[stage] | dict(self.settings) | _rate(learning_rate)
+        return self.kind(env=envs, n_rollouts=envs.num_envs, seed=seed, **settings)
+
+    def load(
+        self, path: Path, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None
+    ) -> BaseAlgorithm:
+        return self.kind.load(path, envs)
+
+
+class _Planned(Algorithm):
+    """Search without a learned policy."""
+
+    kind: type[PlannedSearch]
+
+    def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
+        return self.kind(envs, seed=seed, **self.settings)
+
+    def load(
+        self, path: Path, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None
+    ) -> BaseAlgorithm:
+        return self.kind.load(path, envs, **self.settings)
+
+
+@dataclass(frozen=True)
+class _OnPolicy(Algorithm):
+    """An algorithm of Stable-Baselines3 or sb3-contrib on encoded observations.
+
+    Attributes:
+        policy: Its policy's name.
+        encoding: What it observes.
+    """
+
+    policy: str = "MlpPolicy"
+    encoding: str = "flat"
+
+    def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
+        whole = {"n_steps": envs.envs.stage.decisions, "gamma": 1.0, "gae_lambda": 1.0, "device": "cpu"}
+        if self.kind is not A2C:
+            whole["batch_size"] = envs.num_envs * envs.envs.stage.decisions
+        encoded = EncodedVecEnv(envs, self.encoding)
+        return self.kind(self.policy, encoded, seed=seed, **(whole | dict(self.settings) | _rate(learning_rate)))  # type: ignore[arg-type]
+
+    def save(self, agent: BaseAlgorithm, path: Path) -> None:
+        save_on_policy(agent, path)
+
+    def load(
+        self, path: Path, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None
+    ) -> BaseAlgorithm:
+        agent = self.make(envs, stage=stage, seed=seed, learning_rate=learning_rate)
+        restore_on_policy(agent, path)
+        return agent
+
+
+def _rate(learning_rate: float | None) -> dict[str, float]:
+    return {} if learning_rate is None else {"learning_rate": learning_rate}
+
+
+def save_on_policy(agent: BaseAlgorithm, path: Path) -> None:
+    """Write a Stable-Baselines3 agent between two updates: weights, optimiser, counters, random states; no pickle."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002  Stable-Baselines3 draws from it
+    tensors = {
+        **policy_tensors(agent.policy),
+        "torch_random": torch.get_rng_state(),
+        "numpy_random": torch.from_numpy(keys.astype(np.int64)),  # type: ignore[union-attr]
+    }
+    settings = {
+        "algorithm": type(agent).__name__,
+        "actions": int(agent.action_space.n),  # type: ignore[attr-defined]
+        "num_timesteps": agent.num_timesteps,
+        "n_updates": agent._n_updates,
+        "numpy_random": [kind, position, has_gauss, gauss],
+    }
+    save_agent(path, tensors, settings)
+
+
+def restore_on_policy(agent: BaseAlgorithm, path: Path) -> None:
+    """Give an agent what `save_on_policy` wrote.
+
+    Raises:
+        InputError: If the file is damaged, another algorithm's, or of another teacher or stage.
+    """
+    tensors, saved = read_agent(path, type(agent).__name__)
+    try:
+        restore_policy(agent.policy, tensors)
+    except RuntimeError:
+        raise InputError(f"{path} does not fit: it was trained with other observations or actions") from None
+    agent.num_timesteps = saved["num_timesteps"]
+    agent._n_updates = saved["n_updates"]
+    torch.set_rng_state(tensors["torch_random"])
+    kind, position, has_gauss, gauss = saved["numpy_random"]
+    np.random.set_state((kind, tensors["numpy_random"].numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+
+
+PLAIN = {"n_epochs": 1, "ent_coef": 0.0, "normalize_advantage": False, "max_grad_norm": None, "elite_coef": 0.0}
+"""The paper's gradient and nothing else."""
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "reinforce": _Recurrent(Reinforce),
+    "reinforce-paper": _Recurrent(Reinforce, PLAIN),
+    "actor-critic": _Recurrent(ActorCritic),
+    "actor-critic-paper": _Recurrent(ActorCritic, PLAIN),
+    "a2c": _OnPolicy(A2C, {"learning_rate": 0.001, "normalize_advantage": True}),
+    "ppo": _OnPolicy(PPO, {"learning_rate": 0.001}),
+    "recurrent-ppo": _OnPolicy(
+        RecurrentPPO,
+        {"learning_rate": 0.003, "policy_kwargs": {"lstm_hidden_size": 64}},
+        policy="MlpLstmPolicy",
+        encoding="layer",
+    ),
+    "maskable-ppo": _OnPolicy(MaskablePPO, {"learning_rate": 0.001}),
+    "random": _Planned(RandomSearch),
+    "evolution": _Planned(RegularizedEvolution),
+    "architecture-compression": _Planned(ArchitectureCompression),
+}
+
+
+def algorithm(name: str) -> Algorithm:
+    """One of `ALGORITHMS`.
+
+    Raises:
+        InputError: If the name is unknown.
+    """
+    return by_name("agent", name, ALGORITHMS)
+
+
+def check_agent(name: str, learning_rate: float | None, policies: Collection[Path] = ()) -> None:
+    """Refuse an agent that does not exist, a learning rate for one that has none, and policies that another one learned.
+
+    Raises:
+        InputError: Then.
+    """
+    kind = algorithm(name).kind
+    if issubclass(kind, PlannedSearch):
+        if learning_rate is not None:
+            raise InputError(f"{name} learns no policy: leave the learning rate out")
+        if policies:
+            raise InputError(f"{name} learns no policy that could start from {', '.join(map(str, policies))}")
+    for path in policies:
+        read_agent(path, kind.__name__)

@@ -1,0 +1,1 @@
+"""The command `n2n`, a file a sub-command."""

@@ -1,0 +1,63 @@
+"""The command `n2n`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from agents.commands import benchmark, compress, reproduce, table, teacher
+from n2n_gym import __version__
+from n2n_gym.errors import InputError, unknown
+from n2n_gym.system.memory import keep_freed_memory
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, or 2 if the input is wrong."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    keep_freed_memory()
+    try:
+        return _dispatch(words)
+    except InputError as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except KeyboardInterrupt:
+        Console(stderr=True).print("\nstopped; a run goes on where it was when the same command is given again")
+        return 130
+
+
+def _refuse(reason: str) -> int:
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"n2n: error: {reason}")
+    return 2
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        _print_help()
+        return 0
+    if words[0] == "--version":
+        Console().print(f"n2n-gym {__version__}", highlight=False)
+        return 0
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if name in COMMANDS:
+            COMMANDS[name].run(words[length:])
+            return 0
+    length = 2 if any(name.startswith(f"{words[0]} ") for name in COMMANDS) else 1
+    raise unknown("command", " ".join(words[:length]), COMMANDS)
+
+
+COMMANDS = {**compress.COMMANDS, **reproduce.COMMANDS, **teacher.COMMANDS, **table.COMMANDS, **benchmark.COMMANDS}
+
+
+def _print_help() -> None:
+    lines = ["usage: n2n COMMAND [options]", ""]
+    lines += [f"  n2n {name:<18} {command.about}" for name, command in COMMANDS.items()]
+    lines += ["", "n2n COMMAND --help lists a command's options."]
+    Console(highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

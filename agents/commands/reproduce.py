@@ -1,0 +1,55 @@
+"""`n2n reproduce`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from agents.commands.parsing import Command, parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduce:
+    """Regenerate a table or figure of the paper; the paper's numbers stand beside the measured ones."""
+
+    target: tyro.conf.Positional[str]
+    """table1 ... table5, figure3 ... figure13."""
+    scale: str = "cpu"
+    """paper (the paper's own protocol), cpu (a reduction that two cores can do within an hour), tiny (a test)."""
+    out: str | None = None
+    """Folder of runs and results, which the targets share; by default runs/reproduce-SCALE."""
+    device: str = "auto"
+    """Where networks are trained: auto, cpu, cuda."""
+    workers: int | str | None = None
+    """Processes that train students side by side, by default one per core on a CPU, none on a GPU; or ray, or ray:ADDRESS of
+    a cluster that is running."""
+
+
+def _reproduce(words: list[str]) -> None:
+    options = parse(Reproduce, "reproduce", words)
+    from agents.display import ProgressDisplay
+    from agents.reproduce import reproduce
+
+    console = Console()
+    document = reproduce(
+        options.target,
+        scale=options.scale,
+        out=options.out,
+        device=options.device,
+        workers=options.workers,
+        display=ProgressDisplay(console),
+    )
+    table = Table(title=document.title)
+    for heading in document.columns:
+        table.add_column(heading)
+    for row in document.rows:
+        table.add_row(*row)
+    console.print(table)
+    for note in document.notes:
+        console.print(note, markup=False)
+
+
+COMMANDS = {"reproduce": Command(_reproduce, "regenerate a table or figure of the paper")}

@@ -1,0 +1,222 @@
+"""`n2n table`: build tables of whole spaces, and look into them."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table as Shown
+
+from agents.commands.parsing import Command, parse
+from agents.problem_options import ProblemOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableBuild(ProblemOptions):
+    """Train every student of a space with several seeds; a build that was stopped goes on where it was."""
+
+    out: str
+    """The table's .npz file; what is done is kept beside it, in a .sqlite file."""
+    stage: str = "removal"
+    """removal (of the teacher's layers) or shrink."""
+    architecture: str | None = None
+    """With --stage shrink: file of the stage-1 student to start from; by default the teacher itself."""
+    recipe: str = "paper"
+    """How students are trained."""
+    seeds: int = 3
+    """How many times each student is trained."""
+    workers: int | str | None = None
+    """Processes that train students side by side, one per core by default; or ray, or ray:ADDRESS."""
+
+
+def _build(words: list[str]) -> None:
+    options = parse(TableBuild, "table build", words)
+    from agents.display import ProgressDisplay, shown_teacher
+    from n2n_gym.errors import InputError
+    from n2n_gym.system.machine import machine
+    from n2n_gym.tables.build import build_table
+
+    out = Path(options.out).expanduser()
+    if out.suffix != ".npz":
+        raise InputError(f"a table is a .npz file, not {options.out}")
+    problem = options.problem
+    console = Console()
+    with ProgressDisplay(console) as display:
+
+        def progress(done: int, trainings: int) -> None:
+            if done == 0:
+                display.start("trainings", trainings)
+            else:
+                display.update(done, "")
+
+        table = build_table(
+            problem,
+            options.stage,
+            out,
+            seeds=range(options.seeds),
+            architecture=options.architecture,
+            recipe=options.recipe,
+            workers=options.workers,
+            facts={"command": shlex.join(["n2n", "table", "build", *words]), "machine": machine()},
+            prepare=lambda: shown_teacher(problem, "cpu", display),
+            on_progress=progress,
+        )
+    _print_facts(console, table.name, table.statistics())
+    console.print(str(out), highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class TableList:
+    """List the tables that come with the package."""
+
+
+def _list(words: list[str]) -> None:
+    parse(TableList, "table list", words)
+    from n2n_gym.tables.table import Table, table_names
+
+    shown = Shown(title="tables")
+    for heading in ("name", "episodes", "students", "seeds", "best reward", "its parameters"):
+        shown.add_column(heading, justify="left" if heading == "name" else "right", overflow="fold")
+    for name in table_names():
+        table = Table.load(name)
+        best = table.best()
+        episodes = f"{len(table.columns['row_of']):,}"
+        cells = (episodes, f"{len(table):,}", str(len(table.seeds)), f"{best.value:.4f}", f"{best.evaluation.parameters:,}")
+        shown.add_row(name, *cells)
+    Console().print(shown)
+
+
+@dataclass(frozen=True)
+class TableShow:
+    """Show what a table is of, its statistics and its best students."""
+
+    name: tyro.conf.Positional[str]
+    """One of `n2n table list`, or a .npz file."""
+    best: int = 10
+    """How many of the best students are listed."""
+
+
+def _show(words: list[str]) -> None:
+    options = parse(TableShow, "table show", words)
+    from n2n_gym.tables.table import Table
+
+    table = Table.load(options.name)
+    console = Console()
+    recorded = ("problem", "seeds", "recipe", "versions", "started", "finished", "command", "machine")
+    _print_facts(console, table.name, {key: table.facts[key] for key in recorded if key in table.facts} | table.statistics())
+    shown = Shown(title="best students, means over the seeds")
+    for heading in ("reward", "val accuracy", "test accuracy", "parameters", "MACs", "actions"):
+        shown.add_column(heading, justify="left" if heading == "actions" else "right")
+    values = table.values()
+    trained = [row for row in values.argsort()[::-1].tolist() if table.feasible[row]]
+    for row in trained[: options.best]:
+        found = table.evaluation(row)
+        accuracies = (f"{found.accuracy:.2%}", f"{found.test_accuracy:.2%}")
+        sizes = (f"{found.parameters:,}", f"{found.macs:,}")
+        shown.add_row(f"{values[row]:.4f}", *accuracies, *sizes, "".join(map(str, table.actions(row))))
+    console.print(shown)
+
+
+@dataclass(frozen=True)
+class TableCheck:
+    """Train some of a table's students again, and compare: none may differ by more than the tolerance.
+
+    Trainings repeat to the bit on processors that compute alike; elsewhere they differ by rounding, and so a little.
+    """
+
+    name: tyro.conf.Positional[str]
+    """One of `n2n table list`, or a .npz file."""
+    students: int = 20
+    """How many, drawn at random."""
+    seed: int = 0
+    """Of the draw."""
+    tolerance: float = 1.0
+    """Points of accuracy by which a training may differ."""
+    workers: int | str | None = None
+    """Processes that train students side by side, one per core by default; or ray, or ray:ADDRESS."""
+    out: str | None = None
+    """A JSON file to write the trainings to."""
+
+
+def _check(words: list[str]) -> None:
+    options = parse(TableCheck, "table check", words)
+    from agents.display import ProgressDisplay, shown_teacher
+    from n2n_gym.errors import InputError
+    from n2n_gym.problem import Problem
+    from n2n_gym.system.files import write_json
+    from n2n_gym.system.machine import machine
+    from n2n_gym.system.versions import library_versions
+    from n2n_gym.tables.build import retrain
+    from n2n_gym.tables.table import Table
+    from n2n_gym.teachers.saved import load_teacher
+
+    table = Table.load(options.name)
+    problem = Problem(**table.facts["problem"])
+    console = Console()
+    with ProgressDisplay(console) as display:
+
+        def prepare() -> None:
+            shown_teacher(problem, "cpu", display)
+            display.start("trainings", options.students)
+
+        done = retrain(
+            table,
+            options.students,
+            seed=options.seed,
+            workers=options.workers,
+            prepare=prepare,
+            on_progress=lambda trained: display.update(trained, ""),
+        )
+    shown = Shown(title=f"{table.name}: trainings repeated")
+    for heading in ("row", "seed", "val recorded", "again", "test recorded", "again", "points apart", "same sizes"):
+        shown.add_column(heading, justify="right")
+    for each in done:
+        values = (each.recorded.accuracy, each.found.accuracy, each.recorded.test_accuracy, each.found.test_accuracy)
+        accuracies = ("-" if value is None else f"{value:.2%}" for value in values)
+        sizes = "yes" if each.same_sizes else "NO"
+        shown.add_row(str(each.row), str(each.seed), *accuracies, f"{each.points:.2f}", sizes)
+    console.print(shown)
+    same_teacher = load_teacher(problem.name).checkpoint.fingerprint == table.facts["teacher"]["fingerprint"]
+    if not same_teacher:
+        console.print("the teacher here has other weights than the table's: it was trained on another kind of processor")
+    apart = [each.points for each in done]
+    agree = max(apart) <= options.tolerance and all(each.same_sizes for each in done)
+    equal = sum(points == 0 and each.same_sizes for points, each in zip(apart, done, strict=True))
+    if options.out is not None:
+        columns = ("row", "seed", "points", "same_sizes")
+        trainings = [
+            {
+                **{column: getattr(each, column) for column in columns},
+                "recorded": [each.recorded.accuracy, each.recorded.test_accuracy],
+                "found": [each.found.accuracy, each.found.test_accuracy],
+            }
+            for each in done
+        ]
+        facts = {"table": table.name, "fingerprint": table.fingerprint, "same_teacher": same_teacher, "agree": agree}
+        story = {
+            "command": shlex.join(["n2n", "table", "check", *words]),
+            "machine": machine(),
+            "versions": library_versions(),
+        }
+        write_json(Path(options.out).expanduser(), {**facts, **story, "trainings": trainings})
+    said = f"{equal} of {len(done)} trainings are equal, the most that one differs by is {max(apart):.2f} points"
+    if not agree:
+        raise InputError(f"{table} does not repeat: {said}")
+    console.print(said)
+
+
+def _print_facts(console: Console, name: str, facts: dict[str, Any]) -> None:
+    console.print(name, highlight=False)
+    console.print_json(data=facts)
+
+
+COMMANDS = {
+    "table build": Command(_build, "train every student of a space, for a benchmark with a known optimum"),
+    "table list": Command(_list, "list the tables that come with the package"),
+    "table show": Command(_show, "show a table's statistics and its best students"),
+    "table check": Command(_check, "train some of a table's students again, and compare"),
+}

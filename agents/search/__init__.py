@@ -1,0 +1,1 @@
+"""Algorithm 1, whole: a compression run."""

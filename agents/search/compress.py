@@ -1,0 +1,218 @@
+"""Algorithm 1, whole: remove layers, shrink what is left, train the best student found."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.logger import Logger
+from torch import get_num_threads
+
+from agents.algorithms.embedding import ArchitectureCompression
+from agents.algorithms.registry import algorithm
+from agents.algorithms.sb3 import BatchedVecEnv, PolicyUpdates
+from agents.display import Display, shown_teacher
+from agents.search.finals import Finals, by_final_limits
+from agents.search.options import Search
+from agents.search.recorder import Recorder
+from agents.search.report import draw_architectures, draw_curves
+from agents.search.run_folder import HISTORY, RESULT, RunFolder, RunStart
+from n2n_gym.architecture import shrink_decisions
+from n2n_gym.envs.settings import Settings
+from n2n_gym.envs.vector import CompressionVectorEnv
+from n2n_gym.errors import InputError, check_names
+from n2n_gym.evaluators import make_evaluator
+from n2n_gym.evaluators.contract import Evaluator
+from n2n_gym.evaluators.store import StoredEvaluator
+from n2n_gym.stages.removal import RemovalStage
+from n2n_gym.stages.shrink import ShrinkStage
+from n2n_gym.student import Student
+from n2n_gym.system.device import torch_device
+from n2n_gym.system.files import write_json
+from n2n_gym.system.versions import library_versions
+from n2n_gym.teachers.saved import Teacher
+
+NEVER = 10**9
+"""Updates between two tables of Stable-Baselines3's logger: the run folder records what there is to say."""
+
+
+def compress(
+    search: Search | None = None, *, display: Display | None = None, command: str = "", **settings: Any
+) -> dict[str, Any]:
+    """Compress a teacher: Algorithm 1 and the final training of its best student.
+
+    Args:
+        search: What to do; or give the fields of `Search` as keyword arguments.
+        display: Shows progress.
+        command: The command line, for the record.
+        **settings: Fields of `Search`.
+
+    Returns:
+        What `result.json` holds.
+
+    Raises:
+        InputError: If an argument is wrong, or the run's folder cannot be used.
+    """
+    if search is None:
+        check_names("option", settings, (f.name for f in fields(Search)))
+        search = Search(**settings)
+    search = search.resumed(settings)
+    search.check()
+    start = RunStart(search.configuration, search.identity, search.store, command)
+    with RunFolder(search.folder, start) as folder:
+        if (result := folder.result) is not None:
+            return result
+        with display or Display() as shown:
+            return _Run(search, folder, shown).go()
+
+
+class _Run:
+    """One run, from wherever its folder says it is."""
+
+    def __init__(self, search: Search, folder: RunFolder, display: Display) -> None:
+        self.search = search
+        self.folder = folder
+        self.display = display
+        self.history = folder.read_history()
+
+    def go(self) -> dict[str, Any]:
+        teacher = shown_teacher(self.search.problem, self.search.device, self.display)
+        start = self.search.start
+        found: dict[int, Student] = {}
+        with self._make_evaluator() as evaluator:
+            for stage in (1, 2):
+                best = self._search(stage, start, evaluator) if str(stage) in self.search.stages else None
+                if best is not None:
+                    found[stage] = start = best
+        if not found and self.search.finalists:
+            raise InputError(
+                f"every student that was tried was degenerate (see {self.folder.path / HISTORY}); "
+                "start another run with more --iterations"
+            )
+        return self._finish(teacher, found)
+
+    def _make_evaluator(self) -> Evaluator:
+        return make_evaluator(
+            self.search.problem,
+            recipe=self.search.recipe,
+            seed=self.search.seed,
+            device=self.search.device,
+            workers=self.search.workers,
+            timeout=self.search.timeout,
+            latency_batch_size=self.search.latency_batch_size if self.search.limits.need_latency else None,
+            store=Path(self.search.store).expanduser() if self.search.store else self.folder.path / "evaluations.sqlite",
+            run=self.folder.start.run,
+        )
+
+    def _search(self, stage: int, start: Student, evaluator: Evaluator) -> Student | None:
+        """Run one stage's policy updates; its result is the best student seen, or None if all were degenerate.
+
+        Best is who keeps the limits and has the highest reward; where nobody keeps them, who comes nearest.
+        """
+        result = self.folder.path / f"stage{stage}.json"
+        if result.exists():
+            self._check_history(stage, self.search.iterations)
+            return Student.load(result, self.search.problem.architecture)
+        if stage == 2 and not shrink_decisions(start.architecture):
+            self.display.say("stage 1 left nothing to shrink")
+            return None
+        decisions = RemovalStage(start.architecture) if stage == 1 else ShrinkStage(start.architecture)
+        settings = Settings(
+            teacher=self.search.teacher,
+            dataset=self.search.dataset,
+            width=self.search.width,
+            train_size=self.search.train_size,
+            reward=self.search.reward,
+            constraints=self.search.limits_in(stage).rows,
+            relaxation=self.search.relaxation,
+            evaluator=evaluator,
+        )
+        # limits were checked before anything was trained; if stage 1 left too much, stage 2 still comes as near as it can
+        envs = BatchedVecEnv(CompressionVectorEnv(self.search.rollouts, decisions, settings, check_limits=False))
+        checkpoint = self.folder.path / f"stage{stage}.policy"
+        kind = algorithm(self.search.agent)
+        seed, learning_rate = self.search.seed, self.search.learning_rate
+        if checkpoint.exists():
+            agent = kind.load(checkpoint, envs, stage=stage, seed=seed, learning_rate=learning_rate)
+        else:
+            agent = kind.make(envs, stage=stage, seed=seed, learning_rate=learning_rate)
+            if stage in self.search.policies:
+                kind.transfer(agent, self.search.policies[stage])
+            if isinstance(agent, ArchitectureCompression) and isinstance(evaluator, StoredEvaluator):
+                # what this run trained is not for it to know beforehand, also when it was killed and begins again
+                run = self.folder.start.run
+                agent.study((student, known) for student, known in evaluator.known() if known.run != run)
+        done = agent.num_timesteps // (decisions.decisions * self.search.rollouts)
+        self._check_history(stage, done)
+        self.history = [e for e in self.history if e.stage < stage or (e.stage == stage and e.iteration < done)]
+        recorder = Recorder(
+            self.folder,
+            self.history,
+            stage=stage,
+            rollouts=self.search.rollouts,
+            save=lambda model: kind.save(model, checkpoint),
+            display=self.display,
+        )
+        self.display.start(f"stage {stage}", self.search.iterations, done)
+        steps = (self.search.iterations - done) * self.search.rollouts * decisions.decisions
+        if steps:
+            agent.set_logger(Logger(None, []))  # without one, Stable-Baselines3 leaves an empty folder in the temporary files
+            agent.learn(steps, callback=[PolicyUpdates(), recorder], log_interval=NEVER, reset_num_timesteps=done == 0)
+        best = self._best(stage, start)
+        if best is not None:
+            best.save(result)
+        return best
+
+    def _check_history(self, stage: int, updates: int) -> None:
+        if sum(episode.stage == stage for episode in self.history) < updates * self.search.rollouts:
+            path = self.folder.path
+            raise InputError(f"{path / HISTORY} lacks episodes that {path} has learned from; start another run")
+
+    def _best(self, stage: int, start: Student) -> Student | None:
+        history = by_final_limits(self.history, self.search) if stage == 2 else self.history
+        episodes = [episode for episode in history if not episode.reason]
+        best = max(episodes, key=lambda episode: (-episode.excess, episode.reward), default=None)
+        if best is None:
+            return None
+        return best.candidate(start)  # maybe what stage 2 started from, or another one of stage 1
+
+    def _finish(self, teacher: Teacher, found: dict[int, Student]) -> dict[str, Any]:
+        parts: dict[str, dict[str, Any] | None] = {"student": None}
+        if found:
+            student, reports = Finals(self.search, self.folder.path, self.history, teacher, self.display).run(found)
+            parts |= reports
+            student.save(self.folder.path / "student.json")
+            draw_architectures(self.folder.path / "architectures.png", student)
+        draw_curves(self.folder.path / "curves.png", self.history, teacher.name)
+        result = self._result(teacher, parts)
+        write_json(self.folder.path / RESULT, result)
+        return result
+
+    def _result(self, teacher: Teacher, parts: dict[str, dict[str, Any] | None]) -> dict[str, Any]:
+        architecture = self.search.problem.architecture
+        return {
+            "teacher": {
+                "name": teacher.name,
+                "dataset": self.search.dataset,
+                "parameters": architecture.parameters,
+                "macs": architecture.macs,
+                "val_accuracy": teacher.validation_accuracy,
+                "test_accuracy": teacher.test_accuracy,
+            },
+            **parts,
+            "search": {
+                "evaluations": len(self.history),
+                "trained": sum(not e.from_store and e.seconds > 0 for e in self.history),
+                "from_store": sum(e.from_store for e in self.history),
+                "degenerate": sum(bool(e.reason) for e in self.history),
+                "seconds": round(sum(e.seconds for e in self.history if not e.from_store), 3),
+                "recipe": self.search.recipe,
+            },
+            "seed": self.search.seed,
+            "device": str(torch_device(self.search.device)),
+            "configuration": self.search.configuration,
+            "versions": library_versions("gymnasium", "stable-baselines3"),
+            "threads": get_num_threads(),
+            "command": self.folder.start.command,
+        }

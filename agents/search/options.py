@@ -1,0 +1,236 @@
+"""What a compression run is asked to do; `n2n compress` takes each field of `Search` as an option."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from agents.algorithms.saving import read_agent
+from agents.problem_options import ProblemOptions
+from agents.search.run_folder import BY_CONTENT, read_start
+from n2n_gym.architecture import FACTORS, student_ranges
+from n2n_gym.data.datasets import load_dataset
+from n2n_gym.errors import InputError, unknown
+from n2n_gym.evaluators import check_workers
+from n2n_gym.evaluators.store import EvaluationStore
+from n2n_gym.limits.constraints import Constraint, Constraints, Relaxation, relaxation
+from n2n_gym.rewards import reward_by_name
+from n2n_gym.stages.removal import RemovalStage
+from n2n_gym.stages.shrink import ShrinkStage
+from n2n_gym.student import Student
+from n2n_gym.system.device import torch_device
+from n2n_gym.training.recipes import search_recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search(ProblemOptions):
+    """What to compress, and how."""
+
+    agent: str = "reinforce"
+    """Who searches: reinforce, reinforce-paper (one plain step per update, no entropy bonus), actor-critic,
+    actor-critic-paper, a2c, ppo, recurrent-ppo, maskable-ppo, random, evolution, architecture-compression."""
+    policy: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A saved policy to start from, such as runs/a/stage1.policy, maybe of another teacher; once for each stage."""
+    stages: Literal["1", "2", "1+2"] = "1+2"
+    """Which stages to run: 1 removes layers, 2 shrinks them."""
+    architecture: str | None = None
+    """With stages 2: file of the stage-1 student to start from (stage1.json of a run); by default the teacher itself."""
+    iterations: int = 100
+    """Policy updates in each stage."""
+    rollouts: int = 5
+    """Students per policy update."""
+    learning_rate: float | None = None
+    """Of the agent, in every stage; by default the agent's own (reinforce: 0.003 in stage 1, 0.01 in stage 2)."""
+    recipe: str = "fast"
+    """How students are trained during the search: fast (2 epochs of distillation at four times the rate; it ranks them as
+    paper does, see docs/speed.md) or paper (5 epochs)."""
+    reward: str = "paper"
+    """How students are rewarded: paper or naive."""
+    constraint: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A limit that the student must keep, such as "parameters<=20000", "macs<=1e6", "latency_ms<=2.5", "accuracy>=0.9",
+    "class_accuracy[3]>=0.9", a sum such as "parameters + 0.1*macs <= 50000", or a .json file; may be given again."""
+    relaxation: str = "relaxed"
+    """How limits tighten: hard (-1 for a student that exceeds one, from the start), or relaxed[:UPDATES[:POWER]]: at policy
+    update t its reward R becomes e (R + 1) - 1, by default with e = (1 - t/15)^4."""
+    headroom: float = 4.0
+    """So many times the limits on parameters, macs and model_bytes may a student of stage 1 have if stage 2 follows: halving
+    all filters there divides its parameters by four. 1: stage 1 keeps the limits by itself."""
+    latency_batch_size: int = 1
+    """Images in the forward pass that latency_ms is measured on."""
+    finalists: int = 5
+    """Students that get the final training: the most rewarded on the front of accuracy and parameters. The best of them by its
+    reward on validation images is the student; of those within 0.001, the smallest. 1 trains the most rewarded alone, 0
+    none: the run ends with the search."""
+    distillation_weight: float = 1.0
+    """Weight of the mean squared error to the teacher's logits in the final training (the paper's lambda; a mean over classes,
+    where the paper has a sum)."""
+    seed: int = 0
+    """Of policies, students' trainings and final training."""
+    device: str = "auto"
+    """Where networks are trained: auto, cpu, cuda."""
+    workers: int | str | None = None
+    """Processes that train students side by side, by default one per core on a CPU, none on a GPU; or ray, or ray:ADDRESS of
+    a cluster that is running."""
+    timeout: float | None = None
+    """Seconds after which a student's training is given up; never by default."""
+    store: str | None = None
+    """SQLite file of evaluated students to share with other runs; by default the run has its own."""
+    out: str | None = None
+    """The run's folder; by default runs/TEACHER-DATASET-sSEED. A run that is there is gone on with."""
+    resume: str | None = None
+    """Folder of a run to go on with, with the options it was started with."""
+
+    def __post_init__(self) -> None:
+        for name in ("constraint", "policy"):  # in Python one may be given by itself, and limits as objects
+            given: Any = getattr(self, name)
+            given = (given,) if isinstance(given, str | Path | Constraint) else given
+            object.__setattr__(self, name, tuple(map(str, given)))
+        if not isinstance(self.relaxation, str | Relaxation):
+            raise InputError("a run is written down: its relaxation must be a text or a Relaxation, not another schedule")
+        object.__setattr__(self, "relaxation", str(self.relaxation))
+
+    def check(self) -> None:
+        """Refuse what cannot be done before anything is.
+
+        Raises:
+            InputError: If a name is unknown, a number out of range, or a file of the user's malformed.
+        """
+        from agents.algorithms.registry import check_agent  # Stable-Baselines3 takes long to import: not for --help
+
+        for name, least in (("iterations", 1), ("rollouts", 1), ("finalists", 0), ("latency_batch_size", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name.replace('_', '-')} must be at least {least}, not {getattr(self, name)}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
+            raise InputError(f"learning-rate must be greater than 0, not {self.learning_rate:g}")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed must be 0 to {2**32 - 1}, not {self.seed}")
+        if self.timeout is not None and not self.timeout > 0:
+            raise InputError(f"timeout must be more than 0 seconds, not {self.timeout:g}")
+        if not 1 <= self.headroom < float("inf"):
+            raise InputError(f"headroom must be at least 1, not {self.headroom:g}")
+        check_workers(self.workers)
+        if not 0 <= self.distillation_weight < float("inf"):
+            raise InputError(f"distillation-weight must be 0 or more, not {self.distillation_weight:g}")
+        if self.stages not in ("1", "2", "1+2"):
+            raise unknown("stages", self.stages, ("1", "2", "1+2"))
+        if self.architecture is not None and self.stages != "2":
+            raise InputError(f"architecture is where stage 2 starts from: it goes with stages 2, not {self.stages}")
+        first = ShrinkStage(self.start.architecture) if self.stages == "2" else RemovalStage(self.start.architecture)
+        check_agent(self.agent, self.learning_rate, self.policies.values())
+        reward_by_name(self.reward)
+        relaxation(self.relaxation)
+        if self.limits:
+            self.limits.check(self.problem, student_ranges(self.problem.architecture))
+            self.limits_in(int(self.stages[0])).check(self.problem, first.ranges)
+        search_recipe(self.recipe, self.problem.data)
+        torch_device(self.device)
+        dataset = load_dataset(self.dataset)
+        dataset.split(self.train_size)
+        _ = dataset.test  # what is wrong with it is said now, not when all is done
+        if self.store is not None:
+            EvaluationStore(Path(self.store).expanduser()).close()
+
+    @cached_property
+    def limits(self) -> Constraints:
+        """What the student must keep."""
+        return Constraints.parse(self.constraint)
+
+    def limits_in(self, stage: int) -> Constraints:
+        """What the students of a stage must keep."""
+        return self.limits.loosened(self.headroom) if stage == 1 and self.stages == "1+2" else self.limits
+
+    @property
+    def stages_alike(self) -> bool:
+        """Whether both stages' students keep the same limits, so that the student may come from either."""
+        return self.limits_in(1) == self.limits_in(2)
+
+    @cached_property
+    def policies(self) -> dict[int, Path]:
+        """The saved policy that each stage starts from.
+
+        Raises:
+            InputError: If a file is no saved agent, or is for a stage that is not run or has one already.
+        """
+        found: dict[int, Path] = {}
+        for text in self.policy:
+            path = Path(text).expanduser()
+            stage = {2: 1, len(FACTORS): 2}.get(read_agent(path)[1].get("actions", 0))
+            if stage is None or str(stage) not in self.stages.split("+"):
+                raise InputError(f"{path} holds a policy for stage {stage}, which is not run (stages is {self.stages})")
+            if stage in found:
+                raise InputError(f"{path} and {found[stage]} both hold a policy for stage {stage}; give one for each stage")
+            found[stage] = path
+        return found
+
+    @cached_property
+    def start(self) -> Student:
+        """What the first of the stages starts from."""
+        teacher = self.problem.architecture
+        if self.architecture is None:
+            return Student(teacher)
+        candidate = Student.load(Path(self.architecture).expanduser(), teacher)
+        if candidate.shrinkages is not None:
+            raise InputError(
+                f"{self.architecture} is a stage-2 result; stage 2 starts from a stage-1 result, such as stage1.json"
+            )
+        return candidate
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What a resumed run must have in common with its start."""
+        values = {name: value for name, value in asdict(self).items() if name not in _FREE}
+        return {**values, "constraint": list(self.constraint), "policy": list(self.policy)}  # as JSON gives them back
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is kept."""
+        return Path(self.out or f"runs/{self.problem.name}-s{self.seed}").expanduser()
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What the configuration's files hold: a resumed run must find the same."""
+        return {
+            "teacher": self.problem.architecture.fingerprint,
+            "dataset": load_dataset(self.dataset).fingerprint,
+            "constraints": str(self.limits),
+            "start": self.start.architecture.fingerprint,
+            "policies": " ".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in self.policies.values()),
+        }
+
+    def resumed(self, given: Collection[str]) -> Search:
+        """With `resume`, the search that was started there; else this one.
+
+        Args:
+            given: The fields that were given explicitly; one that contradicts the run is refused.
+
+        Raises:
+            InputError: If there is no run, it is damaged, or an option contradicts it.
+        """
+        if self.resume is None:
+            return self
+        path = Path(self.resume).expanduser()
+        saved = read_start(path)
+        if "out" in given:
+            raise InputError("a resumed run stays in its folder: give --resume without --out")
+        for name in given:
+            if name in BY_CONTENT or name not in saved.configuration:
+                continue
+            if self.configuration[name] != saved.configuration[name]:
+                there, here = saved.configuration[name], self.configuration[name]
+                raise InputError(f"{path} holds a run with {name} {there!r}, not {here!r}; leave the option out")
+        try:
+            store = self.store if "store" in given else saved.store
+            lists = {name: tuple(saved.configuration[name]) for name in ("constraint", "policy")}
+            named = {name: getattr(self, name) for name in BY_CONTENT if name in given}
+            return replace(self, **{**saved.configuration, **lists, **named}, store=store, out=str(path), resume=None)
+        except (TypeError, KeyError):
+            raise InputError(f"{path} was made by another version: its configuration does not fit") from None
+
+
+_FREE = ("workers", "timeout", "store", "out", "resume")

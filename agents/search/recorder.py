@@ -1,0 +1,96 @@
+"""Writes a search down while it goes, so that a killed run goes on from its last policy update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+
+from agents.display import Display
+from agents.search.run_folder import Episode, RunFolder
+from n2n_gym.envs.judge import Finished
+from n2n_gym.limits.constraints import Constraints
+
+
+class Recorder(BaseCallback):
+    """Writes episodes and the agent down after each policy update: first the history, then the agent that learned from it.
+
+    Args:
+        folder: The run's.
+        history: The run's episodes so far; new ones are appended.
+        stage: 1 or 2.
+        rollouts: Episodes per update.
+        save: Writes the agent down.
+        display: Shows how the stage goes.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        history: list[Episode],
+        *,
+        stage: int,
+        rollouts: int,
+        save: Callable[[BaseAlgorithm], None],
+        display: Display,
+    ) -> None:
+        super().__init__()
+        self._folder = folder
+        self._history = history
+        self._stage = stage
+        self._rollouts = rollouts
+        self._save_agent = save
+        self._display = display
+        self._seen = {episode.fingerprint for episode in history}
+        self._episodes = [episode for episode in history if episode.stage == stage]
+        self._saved = len(self._episodes)
+
+    def _on_step(self) -> bool:
+        if self.locals["dones"].all():
+            for finished in self.training_env.get_attr("finished"):
+                self._record(finished)
+        return True
+
+    def _record(self, finished: Finished) -> None:
+        evaluation = finished.evaluation
+        fingerprint = finished.student.fingerprint[:16]
+        trained_here = evaluation.run == self._folder.start.run and fingerprint not in self._seen
+        self._seen.add(fingerprint)
+        episode = Episode(
+            stage=self._stage,
+            iteration=len(self._episodes) // self._rollouts,
+            rollout=len(self._episodes) % self._rollouts,
+            actions="".join(map(str, finished.actions)),
+            fingerprint=fingerprint,
+            accuracy=evaluation.accuracy,
+            compression=evaluation.compression,
+            parameters=evaluation.parameters,
+            macs=evaluation.macs,
+            reward=finished.reward,
+            reason=evaluation.reason,
+            excess=Constraints(finished.violated).excess(evaluation),
+            seconds=evaluation.seconds,
+            from_store=evaluation.seconds > 0 and not trained_here,
+            latency_ms=evaluation.latency_ms,
+        )
+        self._episodes.append(episode)
+        self._history.append(episode)
+
+    def _on_rollout_start(self) -> None:
+        self._save()
+
+    def _on_training_end(self) -> None:
+        self._save()
+
+    def _save(self) -> None:
+        if len(self._episodes) == self._saved:
+            return
+        self._saved = len(self._episodes)
+        self._folder.write_history(self._history)
+        self._save_agent(self.model)
+        rewards = [episode.reward for episode in self._episodes]
+        mean = sum(rewards[-self._rollouts :]) / self._rollouts
+        stored = sum(episode.from_store for episode in self._history)
+        note = f"best {max(rewards):.3f} mean {mean:.3f} tried {len(self._history)} stored {stored}"
+        self._display.update(len(rewards) // self._rollouts, note)

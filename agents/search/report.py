@@ -1,0 +1,92 @@
+"""Figures of a run: how the search went (figures 3 to 5), what it found (figure 1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from agents.pictures import new_figure, open_frame, save_figure
+from agents.search.run_folder import Episode
+from n2n_gym.architecture import Architecture
+from n2n_gym.envs.render import draw_network
+from n2n_gym.stages.removal import RemovalStage
+from n2n_gym.student import Student
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+CURVES = {"reward": "#ee7733", "accuracy": "#228833", "compression": "#4477aa"}
+STAGE_NAMES = {1: "Stage 1: layer removal", 2: "Stage 2: layer shrinkage"}
+
+
+def draw_curves(path: Path, history: list[Episode], title: str) -> None:
+    """Reward, accuracy and compression against policy update, a panel per stage, like the paper's figure 3.
+
+    Lines are means over an update's students, bands run from the lowest to the highest. Degenerate students count in the
+    reward alone. Red circles mark the smallest and the largest student.
+    """
+    stages = sorted({episode.stage for episode in history})
+    figure = new_figure(9, 3.2 * len(stages) + 0.4)
+    for axes, stage in zip(figure.subplots(len(stages), 1, squeeze=False)[:, 0], stages, strict=True):
+        _draw_stage(axes, [episode for episode in history if episode.stage == stage])
+        axes.set_title(STAGE_NAMES[stage], loc="left")
+    figure.suptitle(title)
+    save_figure(figure, path)
+
+
+def _draw_stage(axes: Axes, episodes: list[Episode]) -> None:
+    iterations = np.array([episode.iteration for episode in episodes])
+    feasible = np.array([not episode.reason for episode in episodes])
+    updates = np.unique(iterations)
+    for name, colour in CURVES.items():
+        values = np.array([getattr(episode, name) for episode in episodes])
+        counted = np.ones_like(feasible) if name == "reward" else feasible
+        groups = [values[(iterations == update) & counted] for update in updates]
+        present = [(update, group) for update, group in zip(updates, groups, strict=True) if len(group)]
+        x = [update for update, _ in present]
+        axes.plot(x, [group.mean() for _, group in present], color=colour, label=name, linewidth=1.5)
+        lowest, highest = [group.min() for _, group in present], [group.max() for _, group in present]
+        axes.fill_between(x, lowest, highest, color=colour, alpha=0.12, linewidth=0)
+    students = sorted((episode for episode in episodes if not episode.reason), key=lambda episode: episode.parameters)
+    for episode, word, height in zip(students[:1] + students[-1:], ("smallest", "largest"), (0.22, 0.36), strict=False):
+        place = (episode.iteration, episode.reward)
+        axes.plot(*place, "o", color="none", markeredgecolor="red", markersize=9)
+        right = episode.iteration > 0.7 * max(updates.max(), 1)
+        axes.annotate(
+            f"{word}: {episode.parameters:,} parameters",
+            place,
+            xytext=(episode.iteration + 0.02 * (-1 if right else 1) * max(updates.max(), 1), height),
+            textcoords=("data", "axes fraction"),
+            arrowprops={"arrowstyle": "-", "color": "red", "lw": 0.6, "relpos": (float(right), 1.0)},
+            fontsize=8,
+            color="red",
+            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+            ha="right" if right else "left",
+        )
+    lowest_reward = min(episode.reward for episode in episodes)
+    axes.set_ylim(-1.05 if lowest_reward < 0 else 0, 1.05)
+    axes.set_xlabel("iteration (policy update)")
+    open_frame(axes, counts=True)
+    axes.legend(loc="lower right", fontsize=8, ncols=3)
+
+
+def draw_architectures(path: Path, student: Student) -> None:
+    """The teacher, with what stage 1 removed in grey, above the student, on one scale."""
+    teacher = student.teacher
+    removed = RemovalStage(teacher).removed(student.removals or ())
+    before = Student(teacher, student.removals).architecture
+    figure = new_figure(10, 5.5)
+    above, below = figure.subplots(2, 1)
+    draw_network(above, teacher, removed=removed)
+    above.set_title(_caption("teacher", teacher), loc="left")
+    draw_network(below, before, resized=student.architecture, widest=max(node.layer.outputs for node in teacher.nodes))
+    below.set_xlim(above.get_xlim())
+    ratio = teacher.parameters / student.architecture.parameters
+    below.set_title(f"{_caption('student', student.architecture)}, {ratio:.1f} times smaller", loc="left")
+    save_figure(figure, path)
+
+
+def _caption(name: str, architecture: Architecture) -> str:
+    return f"{name}: {len(architecture.nodes)} layers, {architecture.parameters:,} parameters, {architecture.macs:,} MACs"

@@ -1,0 +1,75 @@
+"""Small networks that people designed, as students for knowledge distillation (section 4.4.2, table 3)."""
+
+from __future__ import annotations
+
+from n2n_gym.architecture.graph import IMAGE, Architecture, Node
+from n2n_gym.errors import by_name
+from n2n_gym.layers import Layer, Shape, avg_pool, batch_norm, concat, conv, linear, max_pool, relu
+from n2n_gym.networks.zoo import Scaling, scaling
+
+
+def _plain(stages: tuple[tuple[int, ...], ...], input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
+    """Stages of 3x3 convolutions with a max pool between them and a global average pool at the end."""
+    layers: list[Layer] = []
+    for stage in stages:
+        if layers:
+            layers.append(max_pool())
+        for filters in stage:
+            layers += [conv(scaled(filters)), batch_norm(), relu()]
+    return Architecture.chain([*layers, avg_pool(), linear(classes)], input_shape, classes)
+
+
+def _fitnet4(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
+    """17 convolutions, as in table 3 of Mishkin & Matas (2015), with batch normalisation and a global average pool instead of
+    maxout: 1.2 million parameters.
+    """
+    return _plain(((32, 32, 32, 48, 48), (80,) * 6, (128,) * 6), input_shape, classes, scaled)
+
+
+def _vgg_small(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
+    """Ten layers and 1.06 million parameters; the paper says no more of it, so the widths are ours."""
+    return _plain(((32, 32), (64, 64), (128, 128, 128), (207, 207)), input_shape, classes, scaled)
+
+
+def _squeezenet(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
+    """SqueezeNet 1.1 (Iandola et al., 2016) with a stem of stride 1, for small images: 727 thousand parameters."""
+    nodes: list[Node] = []
+
+    def append(layer: Layer, *inputs: int) -> int:
+        nodes.append(Node(layer, inputs))
+        return len(nodes) - 1
+
+    def convolve(layer: Layer, source: int) -> int:
+        return append(relu(), append(layer, source))
+
+    def fire(source: int, squeezed: int, expanded: int) -> int:
+        narrow = convolve(conv(scaled(squeezed), 1, bias=True), source)
+        branches = convolve(conv(scaled(expanded), 1, bias=True), narrow), convolve(conv(scaled(expanded), bias=True), narrow)
+        return append(concat(), *branches)
+
+    head = append(max_pool(), convolve(conv(scaled(64), bias=True), IMAGE))
+    head = append(max_pool(), fire(fire(head, 16, 64), 16, 64))
+    head = append(max_pool(), fire(fire(head, 32, 128), 32, 128))
+    for squeezed, expanded in ((48, 192), (48, 192), (64, 256), (64, 256)):
+        head = fire(head, squeezed, expanded)
+    append(avg_pool(), convolve(conv(classes, 1, bias=True), head))
+    return Architecture(tuple(nodes), input_shape, classes)
+
+
+HAND_DESIGNED = {"fitnet4": _fitnet4, "squeezenet1.1": _squeezenet, "vgg-small": _vgg_small}
+"""By name; each takes input shape, classes and what scales filters."""
+
+
+def hand_designed(name: str, input_shape: Shape = (3, 32, 32), classes: int = 10, *, width: float = 1.0) -> Architecture:
+    """One of `HAND_DESIGNED`.
+
+    Args:
+        name: Its name.
+        input_shape: Channels, height and width of the images.
+        classes: Outputs of the last layer.
+        width: Factor on all filters.
+
+    Raises:
+        InputError: If the name is unknown.
+    """
+    return by_name("hand-designed network", name, HAND_DESIGNED)(input_shape, classes, scaling(width))

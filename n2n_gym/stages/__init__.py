@@ -1,0 +1,1 @@
+"""The stages of Algorithm 1: decisions, actions, edits."""

@@ -1,0 +1,65 @@
+"""Stage 1: keep or remove each layer (section 3.2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from n2n_gym.architecture import KEEP, REMOVE, Architecture, Range, Variable, apply_removals, removal_decisions, student_ranges
+from n2n_gym.architecture.features import decision_rows
+from n2n_gym.stages.base import Stage
+
+
+class RemovalStage(Stage):
+    """Keep or remove each layer of the teacher (section 3.2.1)."""
+
+    name: ClassVar[str] = "removal"
+    shows_previous_action: ClassVar[bool] = False
+    keep: ClassVar[int] = KEEP
+
+    def __init__(self, teacher: Architecture) -> None:
+        decisions = removal_decisions(teacher)
+        self.base = teacher
+        self.layers = tuple((decision.layer,) for decision in decisions)
+        self.variables = (Variable.LAYER,) * len(decisions)
+        self.rows = decision_rows(teacher, [d.layer for d in decisions], self.variables)
+        self.masks = np.ones((len(decisions), 2), dtype=np.bool_)
+        self.masks[:, REMOVE] = [not decision.protected for decision in decisions]
+
+    def student(self, actions: Sequence[int]) -> Architecture:
+        return apply_removals(self.base, actions)
+
+    def actions_of(self, student: Architecture) -> tuple[int, ...] | None:
+        path = self.base.main_path
+        before = [self.base.nodes[index].layer for index in path]
+        after = [student.nodes[index].layer for index in student.main_path]
+        removable = {layers[0] for layers, mask in zip(self.layers, self.masks, strict=True) if mask[REMOVE]}
+        # fits[i][j]: what is left of the teacher from its layer i on can be the student from its layer j on
+        fits = np.zeros((len(before) + 1, len(after) + 1), dtype=np.bool_)
+        fits[-1, -1] = True
+        for i in reversed(range(len(before))):
+            same = np.array([layer == before[i] for layer in after], dtype=np.bool_)
+            fits[i, :-1] = same & fits[i + 1, 1:]
+            if path[i] in removable:
+                fits[i] |= fits[i + 1]
+        kept: set[int] = set()
+        for i, index in enumerate(path):
+            j = len(kept)
+            if j < len(after) and before[i] == after[j] and fits[i + 1, j + 1]:
+                kept.add(index)
+        actions = tuple(KEEP if layers[0] in kept else REMOVE for layers in self.layers)
+        return actions if self.student(actions) == student else None
+
+    def describe(self, position: int, action: int) -> str:
+        protected = not self.masks[position, REMOVE]
+        return "protected" if protected else "removed" if action == REMOVE else "kept"
+
+    @property
+    def ranges(self) -> Mapping[str, Range]:
+        return student_ranges(self.base, shrinkage=False)
+
+    def removed(self, actions: Sequence[int]) -> frozenset[int]:
+        removals = (action == REMOVE and self.masks[i, REMOVE] for i, action in enumerate(actions))
+        return frozenset(layers[0] for layers, gone in zip(self.layers, removals, strict=False) if gone)

@@ -1,0 +1,131 @@
+"""Teachers: trained once by the paper's recipes, kept in `$N2N_HOME/teachers`, found again by name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+
+from n2n_gym.data.datasets import load_dataset
+from n2n_gym.errors import InputError, unknown
+from n2n_gym.models.build import Network
+from n2n_gym.models.checkpoint import DESCRIPTION, Checkpoint, describe_checkpoint, load_checkpoint, save_checkpoint
+from n2n_gym.problem import Problem
+from n2n_gym.system.files import home, sweep
+from n2n_gym.training.images import ImageData
+from n2n_gym.training.loop import train
+from n2n_gym.training.recipes import teacher_recipe
+
+_log = logging.getLogger("n2n_gym")
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained teacher.
+
+    Attributes:
+        name: Its name among the saved ones.
+        checkpoint: Network, preprocessing and facts.
+        validation_accuracy: Share of the validation images classified correctly.
+        test_accuracy: The same for the test images, measured once after training.
+    """
+
+    name: str
+    checkpoint: Checkpoint
+    validation_accuracy: float
+    test_accuracy: float
+
+
+def teachers_folder() -> Path:
+    """Where teachers are kept."""
+    return home() / "teachers"
+
+
+def ready_teacher(problem: Problem, *, device: torch.device, on_epoch: Callable[[int, float], None] | None = None) -> Teacher:
+    """The problem's teacher; it is trained first if it was not yet, as the paper trains on its data set (appendix 10.2).
+
+    Args:
+        problem: Network, data set and number of images.
+        device: Where it is trained.
+        on_epoch: Told the epochs done while it trains, as `train` does.
+
+    Raises:
+        InputError: If the data set cannot be had, or the saved teacher is damaged or of another network or other data.
+    """
+    folder = teachers_folder() / problem.name
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f".{problem.name}.lock"):  # of several processes that want it, one trains
+            if not folder.exists():
+                sweep(folder.parent, folder.name)
+                _train_teacher(folder, problem, device, on_epoch)
+    teacher = load_teacher(problem.name)
+    if teacher.checkpoint.network.architecture != problem.architecture:
+        raise InputError(f"the teacher in {folder} is another network than {problem.teacher}; move it away to train a new one")
+    if teacher.checkpoint.facts.get("data_fingerprint") != load_dataset(problem.dataset).fingerprint:
+        raise InputError(f"the teacher in {folder} was trained on other images; move it away to train a new one")
+    return teacher
+
+
+def load_teacher(name: str) -> Teacher:
+    """A saved teacher, one of `teacher_names()`.
+
+    Raises:
+        InputError: If there is none of that name, or it is damaged.
+    """
+    if name not in teacher_names():
+        raise unknown("saved teacher", name, teacher_names() or ["none yet; train one with n2n teacher train"])
+    folder = teachers_folder() / name
+    checkpoint = load_checkpoint(folder)
+    facts = checkpoint.facts
+    return Teacher(name, checkpoint, facts["val_accuracy"], facts["test_accuracy"])
+
+
+def teacher_names() -> list[str]:
+    """Names of all saved teachers, in alphabetical order."""
+    folder = teachers_folder()
+    return sorted(path.parent.name for path in folder.glob(f"*/{DESCRIPTION}") if not path.parent.name.startswith("."))
+
+
+def teacher_facts(name: str) -> dict[str, Any]:
+    """What was recorded when a saved teacher was trained, without reading its weights."""
+    facts: dict[str, Any] = describe_checkpoint(teachers_folder() / name)["facts"]
+    return facts
+
+
+def _train_teacher(
+    folder: Path,
+    problem: Problem,
+    device: torch.device,
+    on_epoch: Callable[[int, float], None] | None,
+) -> None:
+    recipe = teacher_recipe(problem.data)
+    if on_epoch is None:
+        _log.warning("training the teacher %s, once, for %d epochs; it will be kept in %s", folder.name, recipe.epochs, folder)
+    architecture = problem.architecture
+    data = ImageData.of(problem, device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Network(architecture).to(device)
+    outcome = train(network, data, recipe, seed=0, on_epoch=on_epoch)
+    if outcome.failure:
+        raise InputError(f"teacher {folder.name}: {outcome.failure} under recipe {recipe.name}; try another width")
+    facts = {
+        "name": folder.name,
+        "teacher": problem.teacher,
+        "dataset": problem.dataset,
+        "width": problem.width,
+        "data_fingerprint": data.dataset.fingerprint,
+        "train_size": len(data.train_images),
+        "parameters": architecture.parameters,
+        "macs": architecture.macs,
+        "val_accuracy": outcome.score.accuracy,
+        "test_accuracy": data.test_score(network).accuracy,
+        "recipe": recipe.to_json(),
+    }
+    save_checkpoint(folder, network, data.preprocessing, facts)
