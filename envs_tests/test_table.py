@@ -459,5 +459,5 @@ class TestEnvironments:
 def test_the_packages_tables_are_small():
     from importlib.resources import files
 
-    sizes = [len((files("n2n_gym") / "data" / "tables" / f"{name}.npz").read_bytes()) for name in table_names()]
+    sizes = [len((files("n2n_gym") / "tables" / "shipped" / f"{name}.npz").read_bytes()) for name in table_names()]
     assert sum(sizes) < 10e6
