@@ -1,41 +1,71 @@
-"""A found student as a file: which teacher it comes from and the actions that lead there."""
+"""A student: a teacher and the actions that lead from it; what it is, and where each of its layers comes from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from n2n_gym.architecture import Architecture, apply_removals, apply_shrinkages
+from n2n_gym.architecture import Architecture, apply_shrinkages, cut, removed_layers
 from n2n_gym.errors import InputError
 from n2n_gym.system.files import read_json, write_json
+
+Actions = Sequence[int]
+"""Of a whole episode, one per decision."""
 
 
 @dataclass(frozen=True)
 class Student:
-    """Teacher + actions; both stages' actions are lists with one number per decision.
+    """Teacher + actions; both stages' actions are tuples with one number per decision.
 
     Attributes:
         teacher: The teacher's architecture.
-        removals: Stage 1's actions; None if no layer-removal stage was run.
-        shrinkages: Stage 2's actions, on what stage 1 left; None if no shrinkage stage was run.
+        removals: Stage 1's actions; None if no layer was to be removed.
+        shrinkages: Stage 2's actions, on what stage 1 left; None if none was to be shrunk.
+
+    A student without actions is its teacher's architecture, to be trained anew.
     """
 
     teacher: Architecture
     removals: tuple[int, ...] | None = None
     shrinkages: tuple[int, ...] | None = None
 
+    @property
+    def edited(self) -> bool:
+        """Whether any stage has made it of the teacher."""
+        return self.removals is not None or self.shrinkages is not None
+
+    def removed(self, actions: Actions) -> Student:
+        """The student that stage 1's actions make of the teacher."""
+        return replace(self, removals=tuple(map(int, actions)))
+
+    def shrunk(self, actions: Actions) -> Student:
+        """The student that stage 2's actions make of this one; they take the place of those that made it."""
+        return replace(self, shrinkages=tuple(map(int, actions)))
+
     @cached_property
-    def architecture(self) -> Architecture:
-        """The student."""
-        student = self.teacher
+    def _edited(self) -> tuple[Architecture, tuple[int, ...]]:
+        architecture, origins = self.teacher, tuple(range(len(self.teacher.nodes)))
         if self.removals is not None:
-            student = apply_removals(student, self.removals)
+            architecture, origins = cut(architecture, removed_layers(architecture, self.removals))
         if self.shrinkages is not None:
-            student = apply_shrinkages(student, self.shrinkages)
-        return student
+            architecture = apply_shrinkages(architecture, self.shrinkages)
+        return architecture, origins
+
+    @property
+    def architecture(self) -> Architecture:
+        """What it is."""
+        return self._edited[0]
+
+    @property
+    def origins(self) -> tuple[int, ...]:
+        """For each of its layers, the index of the teacher's layer that it comes from.
+
+        Which of that layer's channels it has follows from the teacher's weights: those that inheriting keeps.
+        """
+        return self._edited[1]
 
     def save(self, path: Path, **facts: Any) -> None:
         """Write the student, its actions and any further facts."""
@@ -63,18 +93,18 @@ class Student:
                     f"{path} is a student of another teacher (other network, width, image size or classes); "
                     f"give the teacher that it was made from"
                 )
-            candidate = cls(teacher, removals, shrinkages)
-            consistent = candidate.architecture == Architecture.from_json(data["architecture"])
+            student = cls(teacher, removals, shrinkages)
+            consistent = student.architecture == Architecture.from_json(data["architecture"])
         except InputError:
             raise
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f"{path} is not a student's file: {type(error).__name__}: {error}") from None
         if not consistent:
             raise InputError(f"{path} was changed: its actions do not lead to its architecture")
-        return candidate
+        return student
 
 
-def _listed(actions: Sequence[int] | None) -> list[int] | None:
+def _listed(actions: Actions | None) -> list[int] | None:
     return None if actions is None else [int(action) for action in actions]
 
 

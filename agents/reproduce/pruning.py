@@ -6,14 +6,14 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from n2n_gym.architecture import Architecture, LayerKind
+from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
+from n2n_gym.layers import Channels
 from n2n_gym.models.build import Network
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.loop import train
@@ -141,11 +141,9 @@ def described_by(network: Network) -> Architecture:
     nodes = []
     for node, module in zip(network.architecture.nodes, network.layers, strict=True):
         layer = node.layer
-        if isinstance(module, nn.Conv2d) and layer.kind is LayerKind.CONV:
-            layer = replace(layer, outputs=module.out_channels)
-        elif layer.kind is LayerKind.LINEAR:
-            dense: Any = module[1]  # type: ignore[index]
-            layer = replace(layer, outputs=dense.out_features)
+        if layer.channels is Channels.FREE:  # filters or connections are the rows of the weights
+            weights = next(value for name, value in module.state_dict().items() if name.endswith("weight"))
+            layer = layer.giving(len(weights))
         nodes.append(replace(node, layer=layer))
     return Architecture(tuple(nodes), network.architecture.input_shape, network.architecture.classes)
 
@@ -161,7 +159,7 @@ def rebuilt(network: Network) -> Network:
 def _classifier(network: Network) -> nn.Module:
     """The layer whose outputs are the classes: the last that has filters or connections."""
     pairs = zip(network.architecture.nodes, network.layers, strict=True)
-    return [module for node, module in pairs if node.layer.kind in (LayerKind.CONV, LayerKind.LINEAR)][-1]
+    return [module for node, module in pairs if node.layer.channels is Channels.FREE][-1]
 
 
 def _accumulate_gradients(network: Network, data: ImageData, batch_size: int, generator: torch.Generator) -> None:

@@ -81,7 +81,7 @@ def draw_architectures(path: Path, student: Student) -> None:
     above, below = figure.subplots(2, 1)
     draw_network(above, teacher, removed=removed)
     above.set_title(_caption("teacher", teacher), loc="left")
-    draw_network(below, before, resized=student.architecture, widest=max(node.layer.outputs for node in teacher.nodes))
+    draw_network(below, before, resized=student.architecture, widest=max(teacher.widths))
     below.set_xlim(above.get_xlim())
     ratio = teacher.parameters / student.architecture.parameters
     below.set_title(f"{_caption('student', student.architecture)}, {ratio:.1f} times smaller", loc="left")

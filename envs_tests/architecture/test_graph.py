@@ -3,8 +3,8 @@ import json
 import pytest
 
 from envs_tests.conftest import TOY
-from n2n_gym.architecture import IMAGE, Architecture, Node, Verdict, remove
-from n2n_gym.layers import add, batch_norm, conv, linear, relu
+from n2n_gym.architecture import IMAGE, Architecture, Node, removal_decisions, remove, shrink_decisions
+from n2n_gym.layers import Verdict, add, batch_norm, concat, conv, linear, relu
 from n2n_gym.networks.zoo import network
 
 
@@ -56,11 +56,19 @@ def test_verdicts():
     assert Architecture.chain([relu()], (3, 1, 1), 3).verdict() is Verdict.EMPTY
     assert TOY.verdict(TOY) is Verdict.NOT_SMALLER
     assert remove(TOY, {0}).verdict(TOY) is Verdict.FEASIBLE
-    assert remove(TOY, {3}).verdict() is Verdict.SHAPES_DO_NOT_FIT  # puts out a feature map, not 3 numbers
+    assert remove(TOY, {3}).verdict() is Verdict.CLASSES_DO_NOT_FIT  # puts out a feature map, not 3 numbers
     assert remove(network("vgg11"), {3, 7}).verdict() is Verdict.FEASIBLE
     large = remove(network("vgg11"), (3, 7, 14, 21))
-    assert large.verdict() is Verdict.FC_TOO_LARGE
-    assert (large.parameters, large.macs, large.shapes) == (0, 0, ())
+    assert large.verdict(network("vgg11")) is Verdict.FC_TOO_LARGE
+    assert large.verdict() is Verdict.FEASIBLE  # the teacher is the measure
+
+
+def test_the_teachers_own_linear_layer_is_the_measure():
+    for side, pools, verdict in ((32, 4, Verdict.FC_TOO_LARGE), (224, 2, Verdict.FC_TOO_LARGE), (224, 1, Verdict.FEASIBLE)):
+        teacher = network("vgg11", (3, side, side))
+        found = [i for i, node in enumerate(teacher.nodes) if node.layer.pools][:pools]
+        convolutions = [i for i, node in enumerate(teacher.nodes) if node.layer.kind == "conv"]
+        assert remove(teacher, {*found, *convolutions[-2:]}).verdict(teacher) is verdict, (side, pools)
 
 
 def test_spatial_collapse():
@@ -83,3 +91,36 @@ def test_a_block_and_its_paths():
     assert (block.join, block.members, block.path) == (5, {1, 2, 3, 4}, (1, 2))
     assert architecture.main_path == (0, 1, 2, 5, 6, 7)
     assert [architecture.is_block_activation(i) for i in (2, 6)] == [False, True]
+
+
+def test_an_unread_layer_and_an_unknown_kind_are_named():
+    with pytest.raises(ValueError, match="nothing reads layer 1, relu"):
+        Architecture((Node(conv(4), (IMAGE,)), Node(relu(), (0,)), Node(linear(3), (0,))), (1, 4, 4), 3)
+    data = TOY.to_json()
+    data["layers"][2] = {"kind": "pool", "inputs": [1]}
+    with pytest.raises(ValueError, match=r"layer 2: unknown kind of layer 'pool'. Did you mean 'max_pool'\? Known: "):
+        Architecture.from_json(data)
+
+
+def mirrored(architecture):
+    """The same network with the operands of every sum and concatenation the other way round."""
+    nodes = tuple(Node(node.layer, node.inputs[::-1]) for node in architecture.nodes)
+    return Architecture(nodes, architecture.input_shape, architecture.classes)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
+def test_the_main_path_is_the_longest_branch_whichever_operand_comes_first(name):
+    teacher = network(name, width=0.25)
+    other = mirrored(teacher)
+    assert other.main_path == teacher.main_path
+    assert [block.path for block in other.blocks] == [block.path for block in teacher.blocks]
+    assert removal_decisions(other) == removal_decisions(teacher)
+    assert shrink_decisions(other) == shrink_decisions(teacher)
+
+
+def test_of_branches_of_one_length_the_larger_one_counts():
+    for first, second in ((1, 3), (3, 1)):
+        branches = (Node(conv(4, first), (0,)), Node(conv(4, second), (0,)))
+        nodes = (Node(conv(4), (IMAGE,)), *branches, Node(concat(), (1, 2)), Node(linear(2), (3,)))
+        path = Architecture(nodes, (1, 4, 4), 2).main_path
+        assert path == (0, 1 if first == 3 else 2, 3, 4)

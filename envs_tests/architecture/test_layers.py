@@ -1,16 +1,20 @@
 import pytest
 
 from n2n_gym.layers import (
-    MAX_FC_INPUTS,
+    KINDS,
+    MOST_CODES,
     Layer,
-    LayerKind,
+    Relu,
     Verdict,
     add,
     batch_norm,
     concat,
     conv,
+    layer_from_json,
     linear,
     max_pool,
+    register,
+    relu,
 )
 
 
@@ -36,15 +40,10 @@ def test_totals_of_the_other_kinds():
         (max_pool(), [(1, 1, 1)], Verdict.SPATIAL_COLLAPSE),
         (add(), [(4, 8, 8), (8, 8, 8)], Verdict.SHAPES_DO_NOT_FIT),
         (concat(), [(4, 8, 8), (4, 4, 4)], Verdict.SHAPES_DO_NOT_FIT),
-        (linear(2), [(MAX_FC_INPUTS + 1, 1, 1)], Verdict.FC_TOO_LARGE),
     ],
 )
 def test_what_does_not_fit_has_its_reason(layer, inputs, reason):
     assert layer.output_shape(inputs) is reason
-
-
-def test_the_largest_linear_layer_is_still_allowed():
-    assert linear(2).output_shape([(MAX_FC_INPUTS, 1, 1)]) == (2, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -59,15 +58,49 @@ def test_the_largest_linear_layer_is_still_allowed():
         {"kind": "linear", "outputs": 3, "bias": 5},
         {"kind": "linear", "outputs": 3, "bias": "yes"},
         {"kind": "relu", "kernel": 3},
-        {"kind": "spline"},
+        {"kind": "conv", "stride": 1, "outputs": 4},
+        {"outputs": 4},
     ],
 )
 def test_impossible_layers_are_refused(fields):
     with pytest.raises(ValueError):
-        Layer(**fields)
+        layer_from_json(fields)
 
 
-def test_only_numbers_that_a_kind_uses_are_written():
+def test_an_unknown_kind_is_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"unknown kind of layer 'batchnorm'. Did you mean 'batch_norm'\? Known: conv, "):
+        layer_from_json({"kind": "batchnorm"})
+
+
+def test_only_numbers_that_differ_from_their_default_are_written():
     assert batch_norm().to_json() == {"kind": "batch_norm"}
-    assert Layer(**conv(4).to_json()) == conv(4)
-    assert Layer("relu").kind is LayerKind.RELU
+    assert conv(4, 1).to_json() == {"kind": "conv", "kernel": 1, "stride": 1, "outputs": 4}
+    assert layer_from_json(conv(4).to_json()) == conv(4)
+    assert layer_from_json({"kind": "relu"}) == relu()
+
+
+def test_codes_are_fixed_and_leave_room():
+    codes = {"conv": 1, "batch_norm": 2, "relu": 3, "max_pool": 4, "avg_pool": 5, "linear": 6, "add": 7, "concat": 8}
+    assert {name: KINDS[name].code for name in codes} == codes
+    assert all(1 <= kind.code <= MOST_CODES for kind in KINDS.values())
+
+
+@pytest.mark.parametrize(
+    ("claims", "what"),
+    [
+        ({"kind": "relu", "code": 60}, "the same name"),
+        ({"kind": "other", "code": 3}, "the same code"),
+        ({"kind": "other", "code": 60, "torch_names": ("aten.x", "aten.relu.default")}, "torch name aten.relu.default"),
+        ({"kind": "other", "code": MOST_CODES + 1}, "from 1 to"),
+    ],
+)
+def test_no_two_kinds_claim_the_same(claims, what):
+    other = type("Other", (Relu,), {"torch_names": (), **claims})
+    with pytest.raises(ValueError, match=what):
+        register(other)
+    assert other not in KINDS.values()
+
+
+def test_one_class_for_each_kind():
+    assert len(set(KINDS.values())) == len(KINDS)
+    assert all(issubclass(kind, Layer) and kind.kind == name for name, kind in KINDS.items())

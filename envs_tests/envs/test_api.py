@@ -11,8 +11,8 @@ from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 import n2n_gym  # noqa: F401  registers the environments
 from envs_tests.conftest import TOY, FormulaEvaluator
-from n2n_gym.architecture import Verdict
 from n2n_gym.errors import InputError
+from n2n_gym.layers import Verdict
 from n2n_gym.networks.zoo import network
 from n2n_gym.student import Student
 

@@ -4,9 +4,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from n2n_gym.architecture import REMOVE, Verdict, apply_removals, apply_shrinkages, remove
+from n2n_gym.architecture import REMOVE, apply_removals, apply_shrinkages, remove
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators import make_evaluator
+from n2n_gym.layers import Verdict
 from n2n_gym.problem import Problem
 from n2n_gym.tables.build import build_table
 from n2n_gym.tables.evaluator import TableEvaluator

@@ -12,13 +12,12 @@ from n2n_gym.architecture import (
     REMOVE,
     Architecture,
     Node,
-    Verdict,
     apply_removals,
     apply_shrinkages,
     removal_decisions,
     shrink_decisions,
 )
-from n2n_gym.layers import add, avg_pool, batch_norm, conv, linear, relu
+from n2n_gym.layers import Verdict, add, avg_pool, batch_norm, conv, linear, relu
 from n2n_gym.models.build import Network
 from n2n_gym.networks.zoo import ZOO, network
 

@@ -1,44 +1,46 @@
 """What a network is and what an edit does to it: plain data, without torch and without gymnasium."""
 
+from n2n_gym.architecture.blocks import IMAGE, Block, Node
 from n2n_gym.architecture.bounds import SIZES, Range, student_ranges
-from n2n_gym.architecture.edits import (
-    FACTORS,
+from n2n_gym.architecture.channels import output_groups
+from n2n_gym.architecture.graph import FC_GROWTH, FC_INPUTS, Architecture
+from n2n_gym.architecture.removal import (
     KEEP,
     REMOVE,
+    Cut,
     RemovalDecision,
-    ShrinkDecision,
-    Variable,
     apply_removals,
-    apply_shrinkages,
+    cut,
     removal_decisions,
     remove,
-    shrink,
-    shrink_decisions,
+    removed_layers,
 )
-from n2n_gym.architecture.graph import IMAGE, Architecture, Block, Node
-from n2n_gym.layers import Layer, LayerKind, Shape, Verdict
+from n2n_gym.architecture.shrinkage import FACTORS, ShrinkDecision, apply_shrinkages, shrink, shrink_decisions
+from n2n_gym.layers import Variable
 
 __all__ = [
     "FACTORS",
+    "FC_GROWTH",
+    "FC_INPUTS",
     "IMAGE",
     "KEEP",
     "REMOVE",
     "SIZES",
     "Architecture",
     "Block",
-    "Layer",
-    "LayerKind",
+    "Cut",
     "Node",
     "Range",
     "RemovalDecision",
-    "Shape",
     "ShrinkDecision",
     "Variable",
-    "Verdict",
     "apply_removals",
     "apply_shrinkages",
+    "cut",
+    "output_groups",
     "removal_decisions",
     "remove",
+    "removed_layers",
     "shrink",
     "shrink_decisions",
     "student_ranges",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from math import prod
 
-from n2n_gym.architecture.edits import FACTORS, Variable, removal_decisions, shrink, shrink_decisions
-from n2n_gym.architecture.graph import IMAGE, Architecture
-from n2n_gym.layers import FLOAT_BYTES, Layer, LayerKind, Shape
+from n2n_gym.architecture.blocks import IMAGE
+from n2n_gym.architecture.graph import Architecture
+from n2n_gym.architecture.removal import removal_decisions
+from n2n_gym.architecture.shrinkage import FACTORS, shrink, shrink_decisions
+from n2n_gym.layers import FLOAT_BYTES, Channels, Variable
 
 Range = tuple[float, float]
 
@@ -36,19 +37,23 @@ def student_ranges(base: Architecture, *, removal: bool = True, shrinkage: bool 
     for index, node in enumerate(least.nodes):
         layer = node.layer
         sources = [base.input_shape[0] if i == IMAGE else narrowest[i] for i in node.inputs]
-        channels = sum(sources) if layer.kind is LayerKind.CONCAT else min(sources)
-        outputs = layer.outputs or channels
+        outputs = layer.output_channels([min(sources)] if layer.channels is Channels.TIED else sources)
+        if removal and layer.channels is Channels.FREE and (given := _given(least, narrowest, index)) < outputs:
+            layer, outputs = layer.giving(given), given
         if index in removable:
-            narrowest.append(min(channels, outputs))
+            narrowest.append(min(*sources, outputs))
             continue
         narrowest.append(outputs)
-        source = base.input_shape if node.inputs == (IMAGE,) and layer.kind is LayerKind.CONV else (channels, 1, 1)
-        parameters += layer.parameters([source])
-        kernels = range(layer.kernel, base.nodes[index].layer.kernel + 1)
-        options = [(replace(layer, kernel=kernel), (outputs, *_least_side(layer, kernel, source))) for kernel in kernels]
-        macs += min(option.macs([source], output) for option, output in options)
+        read = [base.input_shape] if node.inputs == (IMAGE,) else [(channels, 1, 1) for channels in sources]
+        parameters += layer.parameters(read)
+        options = [layer]
+        if node.inputs == (IMAGE,) and shrinkage and Variable.KERNEL in base.nodes[index].layer.variables:
+            kernels = (base.nodes[index].layer.shrunk(Variable.KERNEL, tenths) for tenths in range(1, 11))
+            options = [each.giving(outputs) for each in kernels]  # a smaller kernel without padding leaves a larger map
+        maps_of = [(option, option.least_output(read, outputs)) for option in options]
+        macs += min(option.macs(read, output) for option, output in maps_of)
         if node.inputs == (IMAGE,):
-            maps = prod(base.input_shape) + min(prod(output) for _, output in options)
+            maps = prod(base.input_shape) + min(prod(output) for _, output in maps_of)
     return {
         "parameters": (parameters, base.parameters),
         "macs": (macs, math.inf),
@@ -57,9 +62,14 @@ def student_ranges(base: Architecture, *, removal: bool = True, shrinkage: bool 
     }
 
 
-def _least_side(layer: Layer, kernel: int, source: Shape) -> tuple[int, int]:
-    """Height and width that a layer's output has at least with this kernel: without padding."""
-    if layer.kind is not LayerKind.CONV:
-        return 1, 1
-    height, width = (max((side - kernel) // layer.stride + 1, 1) for side in source[1:])
-    return height, width
+def _given(least: Architecture, narrowest: list[int], index: int) -> int:
+    """The fewest channels that a layer may have to give a sum, as the last one left in its branch."""
+    given = [least.nodes[index].layer.output_channels([])]
+    for block in least.blocks:
+        if index in block.members and least.nodes[block.join].layer.channels is Channels.TIED:
+            given.append(least.widths[block.join])
+            entries = {
+                i for member in block.members for i in least.nodes[member].inputs if i not in block.members and i < index
+            }
+            given += [least.input_shape[0] if i == IMAGE else narrowest[i] for i in entries]
+    return min(given)

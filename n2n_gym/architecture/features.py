@@ -8,15 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from n2n_gym.architecture.edits import Variable
 from n2n_gym.architecture.graph import Architecture
-from n2n_gym.layers import LayerKind
-
-TYPE_CODES = {kind: code for code, kind in enumerate(LayerKind, start=1)}
-"""The paper's l as a number; 0 stands for no layer."""
+from n2n_gym.layers import MOST_CODES, Variable
 
 COLUMNS = {
-    "type": float(len(LayerKind)),
+    "type": float(MOST_CODES),
     "kernel": 64.0,
     "stride": 64.0,
     "padding": 64.0,
@@ -28,10 +24,10 @@ COLUMNS = {
 }
 """The columns of a row and the largest value each can have; the smallest is 0.
 
-`type` to `outputs` are the layer's l, k, s, p and n, 0 where its kind has none. On a branch of a block, `skip_start`
-counts the layers since the shortcut began (1 for the block's first) and `skip_end` those until the block ends (1 for
-its last); elsewhere both are 0. `variable` says what is decided: the layer itself (0), its kernel (1), its padding (2) or its
-outputs (3). `decision` is 0 until the decision is made, then action + 1.
+`type` to `outputs` are the layer's l (its kind's `code`), k, s, p and n, 0 where its kind has none. On a branch of a block,
+`skip_start` counts the layers since the shortcut began (1 for the block's first) and `skip_end` those until the block ends (1
+for its last); elsewhere both are 0. `variable` says what is decided: the layer itself (0), its kernel (1), its padding (2) or
+its outputs (3). `decision` is 0 until the decision is made, then action + 1.
 """
 
 DECISION = list(COLUMNS).index("decision")
@@ -63,7 +59,7 @@ def decision_rows(architecture: Architecture, layers: Sequence[int], variables: 
     for row, index, variable in zip(rows, layers, variables, strict=True):
         layer = architecture.nodes[index].layer
         skip = skips.get(index, (0, 0))
-        row[:DECISION] = (TYPE_CODES[layer.kind], layer.kernel, layer.stride, layer.padding, layer.outputs, *skip, variable)
+        row[:DECISION] = (layer.code, *layer.observed, *skip, variable)
     if (rows > HIGH).any():
         worst = list(COLUMNS)[int(np.argmax((rows > HIGH).any(axis=0)))]
         raise ValueError(f"a layer's {worst} exceeds {COLUMNS[worst]:.0f}, the most that an observation can show")

@@ -10,38 +10,13 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
-from n2n_gym.layers import FLOAT_BYTES, JOINS, Layer, LayerKind, Shape, Verdict
-
-IMAGE = -1
-"""The input index that stands for the image."""
+from n2n_gym.architecture.blocks import IMAGE, Block, Node, blocks_of, longest_path
+from n2n_gym.layers import FLOAT_BYTES, Layer, Shape, Verdict, layer_from_json
 
 FORMAT = 1
 
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A layer and where its inputs come from: indices of earlier nodes, or `IMAGE`.
-
-    The first input is the main path; in a residual block the shortcut is the second.
-    """
-
-    layer: Layer
-    inputs: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Block:
-    """The layers between a fork and the sum or concatenation that joins its branches.
-
-    Attributes:
-        join: Index of the sum or concatenation.
-        members: Indices of every layer on any of the branches.
-        path: Those of them on the first branch (the main path), in order.
-    """
-
-    join: int
-    members: frozenset[int]
-    path: tuple[int, ...]
+FC_INPUTS, FC_GROWTH = 50_000, 4
+"""What a neuron may read: so many numbers (the authors' code's limit), or so many times what any of the teacher's reads."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +29,7 @@ class Architecture:
         classes: How many numbers the network puts out for one image.
 
     Raises:
-        ValueError: If a node reads from itself, from a later node or from a missing one.
+        ValueError: If a node reads from itself, from a later node or from a missing one, or nothing reads it.
     """
 
     nodes: tuple[Node, ...]
@@ -66,13 +41,24 @@ class Architecture:
             raise ValueError(f"input shape must be three whole numbers (channels, height, width), not {self.input_shape}")
         if type(self.classes) is not int or self.classes < 1:
             raise ValueError(f"classes must be a whole number of at least 1, not {self.classes!r}")
+        unread = set(range(len(self.nodes) - 1))
         for index, node in enumerate(self.nodes):
             if not all(type(i) is int and IMAGE <= i < index for i in node.inputs):
                 raise ValueError(
                     f"layer {index} reads from {node.inputs}; only {IMAGE} (the image) to {index - 1} come before it"
                 )
-            if (len(node.inputs) < 2) if node.layer.kind in JOINS else (len(node.inputs) != 1):
+            if (len(node.inputs) < 2) if node.layer.joins else (len(node.inputs) != 1):
                 raise ValueError(f"layer {index}, {node.layer.kind}, cannot have {len(node.inputs)} input(s)")
+            unread.difference_update(node.inputs)
+        if unread:
+            raise ValueError(f"nothing reads layer {min(unread)}, {self.nodes[min(unread)].layer.kind}; leave it out")
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:  # of the same architecture, again and again
+        return hash((self.nodes, self.input_shape, self.classes))
 
     @classmethod
     def chain(cls, layers: Sequence[Layer], input_shape: Shape, classes: int) -> Architecture:
@@ -89,11 +75,8 @@ class Architecture:
         try:
             if data["format"] != FORMAT:
                 raise ValueError(f"architecture format {data['format']!r} is not {FORMAT}")
-            nodes = []
-            for fields in data["layers"]:
-                settings = {k: v for k, v in fields.items() if k != "inputs"}
-                nodes.append(Node(Layer(**settings), tuple(fields["inputs"])))
-            return cls(tuple(nodes), tuple(data["input_shape"]), data["classes"])
+            nodes = tuple(_node_from_json(index, fields) for index, fields in enumerate(data["layers"]))
+            return cls(nodes, tuple(data["input_shape"]), data["classes"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not an architecture: {type(error).__name__}: {error}") from error
 
@@ -108,6 +91,8 @@ class Architecture:
         canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
+    # Shapes and totals
+
     @cached_property
     def _shapes(self) -> tuple[Shape, ...] | Verdict:
         shapes: list[Shape] = []
@@ -118,7 +103,7 @@ class Architecture:
             shapes.append(shape)
         if not shapes:
             return Verdict.EMPTY
-        return tuple(shapes) if prod(shapes[-1]) == self.classes else Verdict.SHAPES_DO_NOT_FIT
+        return tuple(shapes) if prod(shapes[-1]) == self.classes else Verdict.CLASSES_DO_NOT_FIT
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -149,7 +134,10 @@ class Architecture:
     def last_uses(self) -> tuple[tuple[int, ...], ...]:
         """For each layer, which feature maps nothing reads after it: layers' indices, or `IMAGE`."""
         last = {source: reader for reader, node in enumerate(self.nodes) for source in node.inputs}
-        return tuple(tuple(i for i, reader in last.items() if reader == index) for index in range(len(self.nodes)))
+        done: list[list[int]] = [[] for _ in self.nodes]
+        for source, reader in last.items():
+            done[reader].append(source)
+        return tuple(map(tuple, done))
 
     @cached_property
     def activation_bytes(self) -> int:
@@ -164,55 +152,66 @@ class Architecture:
             held -= sum(prod(self.input_shape if i == IMAGE else self.shapes[i]) for i in self.last_uses[index])
         return FLOAT_BYTES * peak
 
+    @cached_property
+    def fc_inputs(self) -> int:
+        """Numbers that a neuron of the largest linear layer reads; 0 without one, or where nothing can be built."""
+        sizes = (prod(self.input_shapes(i)[0]) for i in range(len(self.shapes)) if self.nodes[i].layer.flattens)
+        return max(sizes, default=0)
+
     def verdict(self, teacher: Architecture | None = None) -> Verdict:
         """Whether this student is feasible, and if not, why: the only judge of feasibility (appendix 11.2).
 
         Args:
-            teacher: If given, a student without fewer parameters than this is degenerate too.
+            teacher: If given, two more students are degenerate: one without fewer parameters than this, and one with a
+                linear layer that reads more than `FC_INPUTS` numbers and more than `FC_GROWTH` times as many as any of the
+                teacher's: a pool of the teacher's may be missing before it, not several. The teacher is the measure because a
+                limit for all would refuse most students of a network for large images, whose own flattened feature maps come
+                near it.
         """
         if isinstance(self._shapes, Verdict):
             return self._shapes
         if self.parameters == 0:
             return Verdict.EMPTY
-        if teacher is not None and self.parameters >= teacher.parameters:
-            return Verdict.NOT_SMALLER
+        if teacher is not None:
+            if self.fc_inputs > max(FC_INPUTS, FC_GROWTH * teacher.fc_inputs):
+                return Verdict.FC_TOO_LARGE
+            if self.parameters >= teacher.parameters:
+                return Verdict.NOT_SMALLER
         return Verdict.FEASIBLE
+
+    # Structure
 
     @cached_property
     def main_path(self) -> tuple[int, ...]:
-        """Indices of the layers from image to output along each node's first input."""
-        path = []
-        index = len(self.nodes) - 1
-        while index != IMAGE:
-            path.append(index)
-            index = self.nodes[index].inputs[0]
-        return tuple(reversed(path))
+        """Indices of the layers on the longest way from image to output; it does not depend on the order of operands."""
+        return longest_path(self.nodes)
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
-        """Every block that a sum or a concatenation closes."""
-        upstream: list[frozenset[int]] = []  # each node with everything it depends on
-        for index, node in enumerate(self.nodes):
-            upstream.append(frozenset({index}).union(*(upstream[i] for i in node.inputs if i != IMAGE)))
-        on_main_path = frozenset(self.main_path)
-        blocks = []
-        for index, node in enumerate(self.nodes):
-            if node.layer.kind not in JOINS:
-                continue
-            branches = [upstream[i] if i != IMAGE else frozenset() for i in node.inputs]
-            members = frozenset().union(*branches) - frozenset.intersection(*branches)
-            path = tuple(sorted(members & branches[0] & on_main_path))
-            blocks.append(Block(index, members, path))
-        return tuple(blocks)
+        """Every block that a sum or a concatenation closes, in order."""
+        return blocks_of(self.nodes, self.main_path)
 
     def is_block_activation(self, index: int) -> bool:
-        """Whether the layer is the rectifier directly behind a sum: part of the block's frame, not of a branch."""
-        source = self.nodes[index].inputs[0]
-        return (
-            self.nodes[index].layer.kind is LayerKind.RELU
-            and source != IMAGE
-            and self.nodes[source].layer.kind is LayerKind.ADD
-        )
+        """Whether the layer is the activation directly behind a sum: part of the block's frame, not of a branch."""
+        node = self.nodes[index]
+        source = node.inputs[0]
+        return node.layer.frames and source != IMAGE and self.nodes[source].layer.kind == "add"
+
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each layer's output, also of an architecture that cannot be built."""
+        widths: list[int] = []
+        for node in self.nodes:
+            inputs = [self.input_shape[0] if i == IMAGE else widths[i] for i in node.inputs]
+            widths.append(node.layer.output_channels(inputs))
+        return tuple(widths)
 
     def __str__(self) -> str:
         return f"{len(self.nodes)} layers, {self.parameters:,} parameters, {self.macs:,} MACs"
+
+
+def _node_from_json(index: int, fields: dict[str, Any]) -> Node:
+    try:
+        return Node(layer_from_json({k: v for k, v in fields.items() if k != "inputs"}), tuple(fields["inputs"]))
+    except ValueError as error:
+        raise ValueError(f"layer {index}: {error}") from None

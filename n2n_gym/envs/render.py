@@ -8,23 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from n2n_gym.architecture import IMAGE, Architecture, LayerKind, Variable
+from n2n_gym.architecture import IMAGE, Architecture, Variable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from n2n_gym.stages.base import Stage
 
-COLOURS = {
-    LayerKind.CONV: "#4477aa",
-    LayerKind.BATCH_NORM: "#66ccee",
-    LayerKind.RELU: "#ccbb44",
-    LayerKind.MAX_POOL: "#ee6677",
-    LayerKind.AVG_POOL: "#994455",
-    LayerKind.LINEAR: "#228833",
-    LayerKind.ADD: "#aa3377",
-    LayerKind.CONCAT: "#aa3377",
-}
 GREY = "#dddddd"
 ANSI_GREY, ANSI_RESET = "\x1b[90m", "\x1b[0m"
 BAR = 24
@@ -34,14 +24,15 @@ BAR = 24
 def draw_ansi(stage: Stage, actions: Sequence[int]) -> str:
     """The network layer by layer: kernel, width to scale, what was decided; removed layers grey, `>` at the next one."""
     resized = stage.resized(actions)
-    before, after = _widths(stage.base), _widths(resized)
+    before, after = stage.base.widths, resized.widths
     removed = stage.removed(actions)
     widest = max(before)
     here = stage.layers[len(actions)][0] if len(actions) < stage.decisions else None
     lines = []
     for index, (node, left) in enumerate(zip(stage.base.nodes, resized.nodes, strict=True)):
         layer = left.layer
-        size = f"{layer.kernel}x{layer.kernel}/{layer.stride}" if layer.kernel else ""
+        kernel, stride, _, _ = layer.observed
+        size = f"{kernel}x{kernel}/{stride}" if kernel else ""
         full, filled = (round(BAR * width[index] / widest) or 1 for width in (before, after))
         bar = ("·" * full if index in removed else "█" * filled + "░" * (full - filled)).ljust(BAR)
         said = _decided(stage, actions, index)
@@ -100,20 +91,19 @@ def draw_network(
     from matplotlib.patches import Patch
     from matplotlib.ticker import MaxNLocator
 
-    before = _widths(architecture)
-    after = before if resized is None else _widths(resized)
-    kinds = [node.layer.kind for node in architecture.nodes]
+    before = architecture.widths
+    after = before if resized is None else resized.widths
+    kinds = {node.layer.kind: node.layer.colour for node in architecture.nodes}
     places = range(len(before))
     axes.bar(places, before, width=0.9, color="white", edgecolor="#999999", linewidth=0.5)
-    colours = [GREY if i in removed else COLOURS[kinds[i]] for i in places]
+    colours = [GREY if i in removed else node.layer.colour for i, node in enumerate(architecture.nodes)]
     axes.bar(places, after, width=0.9, color=colours, edgecolor="#555555", linewidth=0.3)
     top = widest or max(before)
     for block in architecture.blocks:
         start, end = min(block.members, default=block.join) - 0.5, block.join
         arrow = {"arrowstyle": "-", "color": "#aa3377", "connectionstyle": "arc3,rad=-0.2", "lw": 0.8}
         axes.annotate("", (end, top * 1.04), (start, top * 1.04), arrowprops=arrow)
-    present = [kind for kind in COLOURS if kind in kinds]
-    legend = [Patch(color=COLOURS[kind], label=kind.replace("_", " ")) for kind in present]
+    legend = [Patch(color=colour, label=kind.replace("_", " ")) for kind, colour in kinds.items()]
     if removed:
         legend.append(Patch(color=GREY, label="removed"))
     axes.legend(handles=legend, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
@@ -123,12 +113,3 @@ def draw_network(
     axes.set_xlabel("layer")
     axes.set_ylabel("channels")
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _widths(architecture: Architecture) -> list[int]:
-    """Channels of each layer's output, for architectures that cannot be built, too."""
-    widths: list[int] = []
-    for node in architecture.nodes:
-        inputs = [architecture.input_shape[0] if i == IMAGE else widths[i] for i in node.inputs]
-        widths.append(node.layer.outputs or (sum(inputs) if node.layer.kind is LayerKind.CONCAT else inputs[0]))
-    return widths

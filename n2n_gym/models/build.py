@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from n2n_gym.architecture.graph import IMAGE, Architecture
-from n2n_gym.layers import Layer, LayerKind, Shape
+from n2n_gym.architecture import IMAGE, Architecture
 
 
 class Network(nn.Module):
@@ -28,7 +25,7 @@ class Network(nn.Module):
             raise ValueError(f"cannot build a degenerate architecture: {verdict}")
         self.architecture = architecture
         self.layers = nn.ModuleList(
-            _module(node.layer, architecture.input_shapes(i)) for i, node in enumerate(architecture.nodes)
+            node.layer.module(architecture.input_shapes(i)) for i, node in enumerate(architecture.nodes)
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -38,53 +35,3 @@ class Network(nn.Module):
             for i in self.architecture.last_uses[index]:  # a feature map is let go as soon as nothing reads it any more
                 del values[i]
         return values[len(self.layers) - 1].flatten(1)
-
-
-class _Add(nn.Module):
-    def forward(self, *branches: Tensor) -> Tensor:
-        total = branches[0]
-        for branch in branches[1:]:
-            total = total + branch
-        return total
-
-
-class _PointwiseConv(nn.Conv2d):
-    """A 1 x 1 convolution with a stride, which first picks the pixels that it reads.
-
-    Left to skip them by itself, oneDNN writes past its workspace when it computes the weights' gradient from channels-last
-    images of fewer channels than a vector has floats (github.com/uxlfoundation/oneDNN/issues/6035): on a CPU with AVX2 the
-    shortcuts of narrow ResNets crashed.
-    """
-
-    def forward(self, images: Tensor) -> Tensor:
-        down, across = self.stride
-        return functional.conv2d(images[..., ::down, ::across], self.weight, self.bias)
-
-
-class _Concat(nn.Module):
-    def forward(self, *branches: Tensor) -> Tensor:
-        return torch.cat(branches, dim=1)
-
-
-def _module(layer: Layer, inputs: list[Shape]) -> nn.Module:
-    channels, height, width = inputs[0]
-    match layer.kind:
-        case LayerKind.CONV:
-            pointwise = layer.kernel == 1 and layer.stride > 1 and not layer.padding
-            kind = _PointwiseConv if pointwise else nn.Conv2d
-            return kind(channels, layer.outputs, layer.kernel, layer.stride, layer.padding, bias=layer.bias)
-        case LayerKind.BATCH_NORM:
-            return nn.BatchNorm2d(channels)
-        case LayerKind.RELU:
-            return nn.ReLU()
-        case LayerKind.MAX_POOL:
-            return nn.MaxPool2d(layer.kernel, layer.stride, layer.padding)
-        case LayerKind.AVG_POOL:
-            return nn.AdaptiveAvgPool2d(1)
-        case LayerKind.LINEAR:
-            dense = nn.Linear(channels * height * width, layer.outputs, bias=layer.bias)
-            return nn.Sequential(nn.Flatten(), dense, nn.Unflatten(1, (layer.outputs, 1, 1)))
-        case LayerKind.ADD:
-            return _Add()
-        case LayerKind.CONCAT:
-            return _Concat()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from n2n_gym.architecture.graph import IMAGE, Architecture, Node
+from n2n_gym.architecture import IMAGE, Architecture, Node
 from n2n_gym.errors import by_name
 from n2n_gym.layers import Layer, Shape, avg_pool, batch_norm, concat, conv, linear, max_pool, relu
 from n2n_gym.networks.zoo import Scaling, scaling

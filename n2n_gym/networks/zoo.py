@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from n2n_gym.architecture.graph import IMAGE, Architecture, Node
+from n2n_gym.architecture import IMAGE, Architecture, Node
 from n2n_gym.errors import InputError, by_name
 from n2n_gym.layers import Layer, Shape, add, avg_pool, batch_norm, conv, linear, max_pool, relu
 

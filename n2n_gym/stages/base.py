@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +12,8 @@ import numpy.typing as npt
 
 from n2n_gym.architecture import Architecture, Range, Variable
 from n2n_gym.architecture.features import Rows
+from n2n_gym.stages.lookahead import Episode, Lookahead
+from n2n_gym.student import Actions, Student
 
 Mask = npt.NDArray[np.bool_]
 
@@ -18,29 +21,37 @@ Mask = npt.NDArray[np.bool_]
 class Stage(ABC):
     """A stage of Algorithm 1: its decisions, its actions, its edit.
 
+    Args:
+        start: What an episode starts from.
+
     Attributes:
-        base: The architecture that an episode starts from.
+        start: It.
         rows: One row of features per decision, shape (decisions, columns), float32.
         layers: The layers of `base` that each decision is about.
         variables: What of those layers is decided.
-        masks: Which actions have an effect, shape (decisions, actions), bool.
-        name: `removal` or `shrink`.
+        masks: Which actions have an effect at all, shape (decisions, actions), bool.
+        endings: Whole episodes whose ends are likely to make any beginning feasible.
+        name: By which it is known.
         shows_previous_action: Whether the observation holds the previous action.
         keep: The action that leaves things as they are.
     """
 
-    base: Architecture
+    start: Student
     rows: Rows
     layers: tuple[tuple[int, ...], ...]
     variables: tuple[Variable, ...]
     masks: Mask
+    endings: tuple[Episode, ...]
     name: ClassVar[str]
     shows_previous_action: ClassVar[bool]
     keep: ClassVar[int]
 
     @abstractmethod
-    def student(self, actions: Sequence[int]) -> Architecture:
-        """The architecture that a whole episode's actions make of `base`."""
+    def __init__(self, start: Student) -> None: ...
+
+    @abstractmethod
+    def student(self, actions: Actions) -> Student:
+        """The student that a whole episode's actions make of `start`."""
 
     @abstractmethod
     def actions_of(self, student: Architecture) -> tuple[int, ...] | None:
@@ -64,6 +75,16 @@ class Stage(ABC):
         return self.base
 
     @property
+    def teacher(self) -> Architecture:
+        """What students are measured against."""
+        return self.start.teacher
+
+    @property
+    def base(self) -> Architecture:
+        """The architecture that an episode starts from."""
+        return self.start.architecture
+
+    @property
     def decisions(self) -> int:
         """Length of an episode."""
         return len(self.rows)
@@ -72,3 +93,30 @@ class Stage(ABC):
     def actions(self) -> int:
         """How many actions there are to choose from."""
         return int(self.masks.shape[1])
+
+    def effective(self, position: int) -> tuple[int, ...]:
+        """The actions that have an effect at a position, whatever was decided before."""
+        return self._effective[position]
+
+    @cached_property
+    def _effective(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(np.flatnonzero(mask).tolist()) for mask in self.masks)
+
+    def mask(self, taken: Sequence[int]) -> Mask:
+        """Which actions are of use after those taken so far: they have an effect, and a feasible student can still follow.
+
+        Args:
+            taken: The episode's actions up to now.
+
+        Returns:
+            Shape (actions,). Where nothing feasible can follow any more, because earlier masks were ignored, all that have an
+            effect. After the last decision, the same as before it.
+        """
+        begun = tuple(map(int, taken[: self.decisions - 1]))
+        useful = np.zeros(self.actions, dtype=np.bool_)
+        useful[list(self._lookahead.actions(begun))] = True
+        return useful if useful.any() else self.masks[len(begun)].copy()
+
+    @cached_property
+    def _lookahead(self) -> Lookahead:
+        return Lookahead(self)

@@ -7,29 +7,44 @@ from typing import ClassVar
 
 import numpy as np
 
-from n2n_gym.architecture import KEEP, REMOVE, Architecture, Range, Variable, apply_removals, removal_decisions, student_ranges
+from n2n_gym.architecture import KEEP, REMOVE, Architecture, Range, Variable, removal_decisions, student_ranges
 from n2n_gym.architecture.features import decision_rows
+from n2n_gym.errors import InputError
 from n2n_gym.stages.base import Stage
+from n2n_gym.student import Actions, Student
 
 
 class RemovalStage(Stage):
-    """Keep or remove each layer of the teacher (section 3.2.1)."""
+    """Keep or remove each layer of the teacher (section 3.2.1).
+
+    Args:
+        start: The teacher itself.
+
+    Raises:
+        InputError: If it is a student that was edited already.
+    """
 
     name: ClassVar[str] = "removal"
     shows_previous_action: ClassVar[bool] = False
     keep: ClassVar[int] = KEEP
 
-    def __init__(self, teacher: Architecture) -> None:
-        decisions = removal_decisions(teacher)
-        self.base = teacher
+    def __init__(self, start: Student) -> None:
+        if start.edited:
+            raise InputError("layers are removed from the teacher itself, not from a student")
+        decisions = removal_decisions(start.teacher)
+        self.start = start
         self.layers = tuple((decision.layer,) for decision in decisions)
         self.variables = (Variable.LAYER,) * len(decisions)
-        self.rows = decision_rows(teacher, [d.layer for d in decisions], self.variables)
+        self.rows = decision_rows(start.teacher, [d.layer for d in decisions], self.variables)
         self.masks = np.ones((len(decisions), 2), dtype=np.bool_)
         self.masks[:, REMOVE] = [not decision.protected for decision in decisions]
+        nodes = start.teacher.nodes
+        lean = tuple(KEEP if d.protected else REMOVE for d in decisions)
+        pools_kept = tuple(KEEP if nodes[d.layer].layer.pools else a for d, a in zip(decisions, lean, strict=True))
+        self.endings = (pools_kept, lean, (KEEP,) * len(decisions))
 
-    def student(self, actions: Sequence[int]) -> Architecture:
-        return apply_removals(self.base, actions)
+    def student(self, actions: Actions) -> Student:
+        return self.start.removed(actions)
 
     def actions_of(self, student: Architecture) -> tuple[int, ...] | None:
         path = self.base.main_path
@@ -50,7 +65,7 @@ class RemovalStage(Stage):
             if j < len(after) and before[i] == after[j] and fits[i + 1, j + 1]:
                 kept.add(index)
         actions = tuple(KEEP if layers[0] in kept else REMOVE for layers in self.layers)
-        return actions if self.student(actions) == student else None
+        return actions if self.student(actions).architecture == student else None
 
     def describe(self, position: int, action: int) -> str:
         protected = not self.masks[position, REMOVE]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +13,7 @@ from n2n_gym.architecture import (
     Architecture,
     Range,
     ShrinkDecision,
-    apply_shrinkages,
+    Variable,
     shrink,
     shrink_decisions,
     student_ranges,
@@ -22,34 +21,39 @@ from n2n_gym.architecture import (
 from n2n_gym.architecture.features import decision_rows
 from n2n_gym.errors import InputError
 from n2n_gym.stages.base import Stage
-from n2n_gym.student import Student
+from n2n_gym.student import Actions, Student
 
 
 class ShrinkStage(Stage):
-    """Shrink each configuration variable of what stage 1 left (section 3.2.2)."""
+    """Shrink each configuration variable of what stage 1 left (section 3.2.2).
+
+    Args:
+        start: What stage 1 left.
+
+    Raises:
+        InputError: If it has nothing that can shrink.
+    """
 
     name: ClassVar[str] = "shrink"
     shows_previous_action: ClassVar[bool] = True
     keep: ClassVar[int] = len(FACTORS) - 1
 
-    def __init__(self, base: Architecture) -> None:
-        decisions = shrink_decisions(base)
+    def __init__(self, start: Student) -> None:
+        decisions = shrink_decisions(start.architecture)
         if not decisions:
             raise InputError("nothing is left to shrink: the network has no convolution and no hidden linear layer")
-        self.base = base
+        self.start = start
         self._decisions = decisions
         self.layers = tuple(decision.layers for decision in decisions)
         self.variables = tuple(decision.variable for decision in decisions)
-        self.rows = decision_rows(base, [d.layers[0] for d in decisions], self.variables)
+        self.rows = decision_rows(start.architecture, [d.layers[0] for d in decisions], self.variables)
         self.masks = np.ones((len(decisions), len(FACTORS)), dtype=np.bool_)
+        narrow = tuple(0 if variable is Variable.OUTPUTS else self.keep for variable in self.variables)
+        small = tuple(self.keep if variable is Variable.PADDING else 0 for variable in self.variables)
+        self.endings = (narrow, small, (self.keep,) * len(decisions))
 
-    @classmethod
-    def of_file(cls, teacher: Architecture, path: str | None) -> ShrinkStage:
-        """The stage that starts from a stage-1 result's file, or from the teacher itself."""
-        return cls(teacher if path is None else Student.load(Path(path).expanduser(), teacher).architecture)
-
-    def student(self, actions: Sequence[int]) -> Architecture:
-        return apply_shrinkages(self.base, actions)
+    def student(self, actions: Actions) -> Student:
+        return self.start.shrunk(actions)
 
     def actions_of(self, student: Architecture) -> tuple[int, ...] | None:
         if len(student.nodes) != len(self.base.nodes):
@@ -57,10 +61,10 @@ class ShrinkStage(Stage):
         pairs = zip(self._decisions, self._action_for, strict=True)
         actions = [known.get(_value(student, decision)) for decision, known in pairs]
         found = tuple(action for action in actions if action is not None)
-        return found if len(found) == self.decisions and self.student(found) == student else None
+        return found if len(found) == self.decisions and self.student(found).architecture == student else None
 
     @cached_property
-    def _action_for(self) -> tuple[dict[int, int], ...]:
+    def _action_for(self) -> tuple[dict[int | None, int], ...]:
         """For each decision, the largest action that gives its variable a value."""
         return tuple(
             {_value(shrink(self.base, {d: factor}), d): action for action, factor in enumerate(FACTORS)}
@@ -78,7 +82,6 @@ class ShrinkStage(Stage):
         return shrink(self.base, {d: FACTORS[action] for d, action in zip(self._decisions, actions, strict=False)})
 
 
-def _value(architecture: Architecture, decision: ShrinkDecision) -> int:
-    """What a decision's variable is in the layer that leads it."""
-    value: int = getattr(architecture.nodes[decision.layers[0]].layer, decision.variable.name.lower())
-    return value
+def _value(architecture: Architecture, decision: ShrinkDecision) -> int | None:
+    """What a decision's variable is in the layer that leads it; None where the layer has none such any more."""
+    return architecture.nodes[decision.layers[0]].layer.value(decision.variable)

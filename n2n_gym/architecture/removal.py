@@ -1,0 +1,210 @@
+"""What stage 1 may do to an architecture: remove layers (section 3.2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from n2n_gym.architecture.blocks import IMAGE, Node
+from n2n_gym.architecture.channels import makers_of_classes
+from n2n_gym.architecture.graph import Architecture
+from n2n_gym.layers import Channels
+
+KEEP, REMOVE = 0, 1
+"""The two actions of layer removal."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalDecision:
+    """One layer of the main path; a protected layer stays whatever the action says."""
+
+    layer: int
+    protected: bool
+
+
+@lru_cache(maxsize=64)
+def removal_decisions(architecture: Architecture) -> tuple[RemovalDecision, ...]:
+    """Stage 1's decisions in order: every layer on the main path but the frames of blocks.
+
+    Sums, concatenations and the activation behind a sum frame a block and are no decisions; neither are shortcuts.
+    Protected are the first layer, strided convolutions, the last pool and the last linear layer, which tie the
+    student to its images, its resolutions and its classes, whatever else makes the classes, and in a block what changes a
+    feature map's height or width. ResNet-18 has 45 decisions, ResNet-34 has 85.
+    """
+    path = architecture.main_path
+    layers = {index: architecture.nodes[index].layer for index in path}
+    pools = [index for index in path if layers[index].pools]
+    linears = [index for index in path if layers[index].flattens]
+    protected = {path[0], *pools[-1:], *linears[-1:], *makers_of_classes(architecture), *_resizers(architecture)}
+    return tuple(
+        RemovalDecision(index, index in protected or layer.strided)
+        for index, layer in layers.items()
+        if not layer.joins and not architecture.is_block_activation(index)
+    )
+
+
+def _resizers(architecture: Architecture) -> set[int]:
+    """Layers in blocks that change height or width: without one, its branch does not fit the others."""
+    if not architecture.shapes:
+        return set()
+    members = frozenset().union(*(block.members for block in architecture.blocks))
+    return {i for i in members if architecture.shapes[i][1:] != architecture.input_shapes(i)[0][1:]}
+
+
+class Cut(NamedTuple):
+    """What is left of an architecture.
+
+    Attributes:
+        architecture: It.
+        origins: For each of its layers, the index that the layer had before.
+    """
+
+    architecture: Architecture
+    origins: tuple[int, ...]
+
+
+def cut(architecture: Architecture, layers: Collection[int]) -> Cut:
+    """The architecture without these layers; what followed each reads what came before it.
+
+    Where a branch of a sum no longer has the channels that the sum needs, the last layer left in it that has channels of its
+    own gives them; a branch that had such layers, and has none left, goes as a whole.
+
+    Two things that compute nothing go too: a sum of which only the shortcut is left, and a rectifier directly
+    behind a rectifier. So students that compute the same are more often equal, and equal ones are trained once.
+    """
+    left = _Left(architecture)
+    for index, node in enumerate(architecture.nodes):
+        inputs = tuple(left.places[i] for i in node.inputs)
+        if node.layer.channels is Channels.TIED:
+            inputs = left.fitted(index, inputs)
+            gone = len(set(inputs)) == 1
+        else:
+            gone = inputs[0] != IMAGE and node.layer.absorbed_by(left.nodes[inputs[0]].layer)
+        if gone or index in layers:
+            left.places[index] = inputs[0]
+        else:
+            left.append(index, Node(node.layer, inputs))
+    return left.finished()
+
+
+class _Left:
+    """What is left of an architecture so far.
+
+    Attributes:
+        nodes: Its layers.
+        origins: Where each stood.
+        channels: Of each one's output.
+        places: Where the output of each layer of the architecture is to be found now.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        self._before = architecture
+        self._blocks = {block.join: block for block in architecture.blocks}
+        self.nodes: list[Node] = []
+        self.origins: list[int] = []
+        self.channels: list[int] = []
+        self.places = {IMAGE: IMAGE}
+
+    def append(self, origin: int, node: Node) -> None:
+        self.places[origin] = len(self.nodes)
+        self.nodes.append(node)
+        self.origins.append(origin)
+        self.channels.append(self._output_channels(node))
+
+    def fitted(self, join: int, inputs: tuple[int, ...]) -> tuple[int, ...]:
+        """The inputs of a sum, made to have the same channels."""
+        sizes = [self._channels_of(i) for i in inputs]
+        if len(set(sizes)) == 1:
+            return inputs
+        branches = self._blocks[join].branches
+        givers = [self._givers(i, branch) for i, branch in zip(inputs, branches, strict=True)]
+        gave = [
+            bool(_givers(self._before.nodes, i, branch))
+            for i, branch in zip(self._before.nodes[join].inputs, branches, strict=True)
+        ]
+        shortcuts = {size for size, has, had in zip(sizes, givers, gave, strict=True) if not has and not had}
+        needed = shortcuts.pop() if len(shortcuts) == 1 else self._before.widths[join]
+        kept = []
+        for source, size, has, had in zip(inputs, sizes, givers, gave, strict=True):
+            if size != needed and has:
+                self._give(has, needed)
+            if size == needed or has or not had:
+                kept.append(source)
+        return tuple(kept) or inputs
+
+    def finished(self) -> Cut:
+        """The architecture of what the output still depends on."""
+        output = self.places[len(self._before.nodes) - 1] if self._before.nodes else IMAGE
+        needed = {output} - {IMAGE}
+        for index in range(output, -1, -1):
+            if index in needed:
+                needed.update(i for i in self.nodes[index].inputs if i != IMAGE)
+        order = sorted(needed)
+        renumbered = {IMAGE: IMAGE} | {old: new for new, old in enumerate(order)}
+        nodes = tuple(Node(self.nodes[i].layer, tuple(renumbered[k] for k in self.nodes[i].inputs)) for i in order)
+        origins = tuple(self.origins[i] for i in order)
+        return Cut(Architecture(nodes, self._before.input_shape, self._before.classes), origins)
+
+    def _channels_of(self, place: int) -> int:
+        return self._before.input_shape[0] if place == IMAGE else self.channels[place]
+
+    def _output_channels(self, node: Node) -> int:
+        return node.layer.output_channels([self._channels_of(i) for i in node.inputs])
+
+    def _givers(self, place: int, branch: frozenset[int]) -> list[int]:
+        return _givers(self.nodes, place, frozenset(i for i, origin in enumerate(self.origins) if origin in branch))
+
+    def _give(self, givers: Sequence[int], channels: int) -> None:
+        for index in givers:
+            self.nodes[index] = Node(self.nodes[index].layer.giving(channels), self.nodes[index].inputs)
+        for index in range(min(givers), len(self.nodes)):
+            self.channels[index] = self._output_channels(self.nodes[index])
+
+
+def _givers(nodes: Sequence[Node], index: int, branch: frozenset[int]) -> list[int]:
+    """The layers of a branch that give an output its channels; none if something outside of it does, or a concatenation."""
+    found: list[int] = []
+    waiting = [index]
+    while waiting:
+        index = waiting.pop()
+        if index not in branch or nodes[index].layer.channels is Channels.STACKED:
+            return []
+        if nodes[index].layer.channels is Channels.FREE:
+            found.append(index)
+        else:
+            waiting += nodes[index].inputs
+    return found
+
+
+def remove(architecture: Architecture, layers: Collection[int]) -> Architecture:
+    """What `cut` leaves, without where it comes from."""
+    return cut(architecture, layers).architecture
+
+
+def removed_layers(architecture: Architecture, actions: Sequence[int]) -> frozenset[int]:
+    """The layers that stage 1's actions remove: one `KEEP` or `REMOVE` per decision; protected layers stay.
+
+    Raises:
+        ValueError: If there is not one valid action per decision.
+    """
+    decisions = removal_decisions(architecture)
+    check_actions(actions, len(decisions), 2)
+    pairs = zip(decisions, actions, strict=True)
+    return frozenset(d.layer for d, action in pairs if action == REMOVE and not d.protected)
+
+
+def apply_removals(architecture: Architecture, actions: Sequence[int]) -> Architecture:
+    """The architecture that stage 1's actions leave; arguments as of `removed_layers`."""
+    return remove(architecture, removed_layers(architecture, actions))
+
+
+def check_actions(actions: Sequence[int], decisions: int, choices: int) -> None:
+    """Refuse what is not one valid action per decision.
+
+    Raises:
+        ValueError: Then.
+    """
+    if len(actions) != decisions or not all(0 <= action < choices for action in actions):
+        raise ValueError(f"expected {decisions} actions from 0 to {choices - 1}, received {list(actions)}")
