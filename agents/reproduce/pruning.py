@@ -150,8 +150,7 @@ def described_by(network: Network) -> Architecture:
 
 def rebuilt(network: Network) -> Network:
     """A network of its own with the weights of a pruned one: what is written and read again is what was pruned."""
-    with torch.random.fork_rng(devices=[]):
-        copied = Network(described_by(network))
+    copied = Network(described_by(network), torch.Generator())
     copied.load_state_dict(network.state_dict())
     return copied.to(next(network.parameters()).device)
 

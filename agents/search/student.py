@@ -43,9 +43,7 @@ class FinalTraining:
         self, architecture: Architecture, folder: Path, on_epoch: Callable[[int, float], None] | None = None
     ) -> dict[str, Any]:
         """Train a student, save it in a folder and return its facts: parameters, MACs, validation accuracies, epochs."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._seed)
-            network = Network(architecture).to(self._device)
+        network = Network(architecture, torch.Generator().manual_seed(self._seed)).to(self._device)
         outcome = train(network, self._data, self._recipe, seed=self._seed, teacher=self._logits, on_epoch=on_epoch)
         if outcome.failure:
             raise InputError(f"final training: {outcome.failure}; try a smaller --distillation-weight")

@@ -18,7 +18,7 @@ from n2n_gym.architecture import (
     shrink_decisions,
 )
 from n2n_gym.layers import Verdict, add, avg_pool, batch_norm, conv, linear, relu
-from n2n_gym.models.build import Network
+from n2n_gym.models.build import Network, initialise
 from n2n_gym.networks.zoo import ZOO, network
 
 EXAMPLES = {"conv4": 400, "vgg11": 300, "vgg13": 250, "vgg16": 200, "vgg19": 200, "resnet18": 300, "resnet34": 150}
@@ -96,6 +96,31 @@ def test_students_run_on_real_numbers(name):
             assert logits.isfinite().all()
             ran += 1
     assert ran >= 4
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_weights_from_a_generator_are_those_that_torch_draws_itself(name):
+    """Students with and without biases, to the bit; torch's own generator is left alone."""
+    teacher = network(name, (1, 8, 8), width=0.1)
+    built = 0
+    for seed in range(6):
+        student, _, _ = random_student(teacher, seed, 0.02 * seed, shrinks=seed % 2 == 1)
+        if student.verdict().feasible:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                expected = Network(student).state_dict()
+            before = torch.get_rng_state()
+            drawn = Network(student, torch.Generator().manual_seed(seed)).state_dict()
+            assert torch.equal(torch.get_rng_state(), before)
+            assert list(drawn) == list(expected)
+            assert all(torch.equal(drawn[key], expected[key]) and drawn[key].dtype == expected[key].dtype for key in expected)
+            built += 1
+    assert built
+
+
+def test_a_layer_whose_weights_are_not_known_how_to_draw():
+    with pytest.raises(TypeError, match="PReLU"):
+        initialise(torch.nn.Sequential(torch.nn.PReLU()), torch.Generator())
 
 
 def test_whatever_may_follow_a_linear_layer():

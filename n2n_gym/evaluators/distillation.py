@@ -134,9 +134,8 @@ class DistillationEvaluator(Evaluator):
         seed = self._student_seed(student)
         score = Score(0.0)
         try:
-            with one_thread(self._device), torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                network = Network(student).to(self._device)
+            with one_thread(self._device):
+                network = Network(student, torch.Generator().manual_seed(seed)).to(self._device)
                 outcome = train(
                     network,
                     self.data,

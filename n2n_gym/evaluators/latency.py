@@ -81,8 +81,8 @@ def measured_latency(architecture: Architecture, *, batch_size: int = 1, device:
         device: Where it runs.
     """
     place = torch_device(device)
-    with one_thread(place), torch.random.fork_rng(devices=[]), torch.no_grad():
-        network = Network(architecture).eval().to(place).to(memory_format=torch.channels_last)
+    with one_thread(place), torch.no_grad():
+        network = Network(architecture, torch.Generator()).eval().to(place).to(memory_format=torch.channels_last)
         images = torch.zeros(batch_size, *architecture.input_shape, device=place)
         images = images.contiguous(memory_format=torch.channels_last)
         times = []

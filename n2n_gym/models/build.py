@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+
+import torch
 from torch import Tensor, nn
 
 from n2n_gym.architecture import IMAGE, Architecture
 
 
 class Network(nn.Module):
-    """The network that an architecture describes, with freshly initialised weights (torch's defaults).
+    """The network that an architecture describes, with freshly initialised weights (as torch does by default).
 
     Takes images of shape (N, channels, height, width), normalised; puts out logits of shape (N, classes).
 
     Args:
         architecture: What to build.
+        generator: Where the weights are drawn from; torch's own, which all threads share, by default. Seeded alike, both give
+            the same weights.
 
     Raises:
         ValueError: If the architecture is degenerate.
     """
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, generator: torch.Generator | None = None) -> None:
         super().__init__()
         if not (verdict := architecture.verdict()).feasible:
             raise ValueError(f"cannot build a degenerate architecture: {verdict}")
         self.architecture = architecture
-        self.layers = nn.ModuleList(
-            node.layer.module(architecture.input_shapes(i)) for i, node in enumerate(architecture.nodes)
-        )
+        with contextlib.nullcontext() if generator is None else torch.device("meta"):  # nothing is drawn there
+            self.layers = nn.ModuleList(
+                node.layer.module(architecture.input_shapes(i)) for i, node in enumerate(architecture.nodes)
+            )
+        if generator is not None:
+            self.to_empty(device=generator.device)
+            initialise(self, generator)
 
     def forward(self, images: Tensor) -> Tensor:
         values = {IMAGE: images}
@@ -35,3 +45,26 @@ class Network(nn.Module):
             for i in self.architecture.last_uses[index]:  # a feature map is let go as soon as nothing reads it any more
                 del values[i]
         return values[len(self.layers) - 1].flatten(1)
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, generator: torch.Generator) -> None:
+    """Give all layers the weights that torch gives new ones, drawn from a generator in the order in which torch draws.
+
+    Args:
+        network: Convolutions, linear layers, and what draws nothing for its weights, in any nesting.
+        generator: On the network's device.
+
+    Raises:
+        TypeError: If a layer has weights that it is not known how to draw.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_uniform_(layer.weight, math.sqrt(5), generator=generator)
+            if layer.bias is not None:
+                bound = 1 / math.sqrt(layer.weight[0].numel())
+                nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.reset_parameters()  # draws nothing
+        elif any(True for _ in (*layer.parameters(recurse=False), *layer.buffers(recurse=False))):
+            raise TypeError(f"no initial weights are known for {type(layer).__name__}")

@@ -100,8 +100,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     if fingerprint != description.get("weights_sha256"):
         raise InputError(f"{path} is truncated or was changed: its checksum is not the one in {DESCRIPTION}; train it again")
     try:
-        with torch.random.fork_rng(devices=[]):  # whoever loads a network finds the random state as it was
-            network = Network(Architecture.from_json(description["architecture"]))
+        # from a generator of its own: whoever loads a network finds torch's as it was
+        network = Network(Architecture.from_json(description["architecture"]), torch.Generator())
         network.load_state_dict(load_file(path))
         preprocessing = Preprocessing.from_json(description["preprocessing"])
         facts = dict(description["facts"])

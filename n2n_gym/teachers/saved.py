@@ -109,9 +109,7 @@ def _train_teacher(
         _log.warning("training the teacher %s, once, for %d epochs; it will be kept in %s", folder.name, recipe.epochs, folder)
     architecture = problem.architecture
     data = ImageData.of(problem, device)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = Network(architecture).to(device)
+    network = Network(architecture, torch.Generator().manual_seed(0)).to(device)
     outcome = train(network, data, recipe, seed=0, on_epoch=on_epoch)
     if outcome.failure:
         raise InputError(f"teacher {folder.name}: {outcome.failure} under recipe {recipe.name}; try another width")

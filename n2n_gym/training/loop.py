@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from n2n_gym.models.build import Network
+from n2n_gym.system.device import alone
 from n2n_gym.training.images import ImageData, Score
 from n2n_gym.training.logits import TeacherLogits
 from n2n_gym.training.precision import bf16_is_faster, pays_in_bf16
@@ -54,6 +55,7 @@ class _BestWeights:
         return self.since > 0 and self.since % max(1, self.patience // 3) == 0
 
 
+@alone()
 def train(
     network: Network,
     data: ImageData,
@@ -66,6 +68,8 @@ def train(
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> Outcome:
     """Train a network in place: weights in float32, convolutions and products of larger networks in bfloat16.
+
+    Of several threads of a process, one trains at a time. Nothing is drawn from torch's own generator.
 
     Args:
         network: What to train, on the data's device.

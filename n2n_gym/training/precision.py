@@ -11,6 +11,8 @@ from torch import nn
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
+from n2n_gym.layers import avg_pool, batch_norm, conv, linear, relu
+from n2n_gym.models.build import Network
 from n2n_gym.system.device import one_thread
 from n2n_gym.system.files import home, read_json, write_json
 from n2n_gym.system.machine import processor
@@ -77,11 +79,11 @@ def compare_precisions(device: torch.device) -> dict[str, Any]:
         Of `float32` and `bfloat16` the last loss and the seconds of the fastest step, which other work on the machine
         disturbs least; and the verdict, `bf16`.
     """
-    with one_thread(device), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with one_thread(device):
+        noise = torch.Generator().manual_seed(0)
         count = IMAGES[device.type]
-        images = torch.randn(count, 3, 32, 32).to(device, memory_format=torch.channels_last)
-        labels = torch.randint(10, (count,)).to(device)
+        images = torch.randn(count, 3, 32, 32, generator=noise).to(device, memory_format=torch.channels_last)
+        labels = torch.randint(10, (count,), generator=noise).to(device)
         trials = {"float32": _Trial(images, labels, bf16=False), "bfloat16": _Trial(images, labels, bf16=True)}
         for _ in range(STEPS):
             for trial in trials.values():
@@ -97,12 +99,15 @@ class _Trial:
     """One of the check's two trainings: three convolutions, 10 million multiply-accumulates an image."""
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor, *, bf16: bool) -> None:
-        torch.manual_seed(1)  # both start from the same weights
-        layers = [(3, 32, 1), (32, 64, 2), (64, 128, 2)]
-        blocks = [
-            nn.Sequential(nn.Conv2d(i, o, 3, stride, 1, bias=False), nn.BatchNorm2d(o), nn.ReLU()) for i, o, stride in layers
+        layers = [
+            each
+            for filters, stride in ((32, 1), (64, 2), (128, 2))
+            for each in (conv(filters, stride=stride), batch_norm(), relu())
         ]
-        network = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10))
+        network = Network(
+            Architecture.chain([*layers, avg_pool(), linear(10)], (3, 32, 32), 10),
+            torch.Generator().manual_seed(1),  # both start from the same weights
+        )
         self.network = network.to(images.device).to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(self.network.parameters(), fused=True)
         self.images, self.labels, self.bf16 = images, labels, bf16
