@@ -32,8 +32,8 @@ class RecipeSettings:
     """How students are trained."""
 
     recipe: str = "paper"
-    """How students are trained during the search: paper (5 epochs of distillation) or fast (2 epochs at four times the rate;
-    it ranks them as paper does, see docs/speed.md)."""
+    """How students are trained before they are judged: paper (5 epochs of distillation) or fast (2 epochs at four times the
+    rate; it ranks them as paper does, see docs/speed.md)."""
 
 
 def values_of(settings: Any, part: type[Any]) -> dict[str, Any]:

@@ -34,9 +34,9 @@ def _reproduce(words: list[str]) -> None:
         options.target,
         scale=options.scale,
         out=options.out,
+        display=ProgressDisplay(console),
         device=options.device,
         workers=options.workers,
-        display=ProgressDisplay(console),
     )
     table = Table(title=document.title)
     for heading in document.columns:

@@ -84,7 +84,7 @@ def takes(settings: type[Settings]) -> Callable[[type[Env]], type[Env]]:
     """
 
     def decorated(env: type[Env]) -> type[Env]:
-        init = env.__init__  # type: ignore[misc]
+        init = env.__init__
         own = [each for each in inspect.signature(init).parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
         shown = [
             Parameter(field.name, Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
