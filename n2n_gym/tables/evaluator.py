@@ -101,7 +101,7 @@ def check_table(table: Table, settings: EvaluationSettings, stage: Stage) -> Non
     if settings.recipe != facts["recipe"]["name"]:
         raise InputError(f"{table} was made by recipe {facts['recipe']['name']}, not {settings.recipe}")
     if table.base != stage.base:
-        raise InputError(f"{table} starts from another network than the environment; leave architecture out")
+        raise InputError(f"{table} starts from another network than the episodes; with gym.make, leave architecture out")
 
 
 def _table_evaluator(settings: EvaluationSettings, order: Order) -> Evaluator:
