@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = {
     "n2n_gym": (
         {"errors"},
-        {"system", "layers"},
+        {"system", "layers", "registry", "settings"},
         {"architecture"},
         {"student", "evaluation", "networks"},
         {"data", "rewards", "stages"},
@@ -25,7 +25,7 @@ FLOORS = {
         {"testing"},
     ),
     "agents": (
-        {"interval", "pictures", "display", "problem_options"},
+        {"interval", "pictures", "display"},
         {"algorithms"},
         {"search"},
         {"benchmark", "reproduce"},
@@ -34,7 +34,20 @@ FLOORS = {
 }
 """The folders and files of each package, the lowest floor first; each imports from its own floor and from lower ones."""
 
-NO_TORCH = ("errors", "layers", "architecture", "student", "evaluation", "networks", "data", "rewards", "stages", "limits")
+NO_TORCH = (
+    "errors",
+    "registry",
+    "settings",
+    "layers",
+    "architecture",
+    "student",
+    "evaluation",
+    "networks",
+    "data",
+    "rewards",
+    "stages",
+    "limits",
+)
 LIBRARIES = {"torch", "torchvision", "gymnasium", "stable_baselines3", "sb3_contrib"}
 
 

@@ -29,6 +29,6 @@ def test_runs_as_it_stands(block, tmp_path, monkeypatch, deeper_toy_teacher, toy
         compress(teacher=deeper_toy_teacher, dataset=toy_data, iterations=1, finalists=1, workers=0, out="runs/demo")
         names["images"] = torch.zeros((2, 1, 8, 8), dtype=torch.uint8)
     else:
-        made = lambda problem, **_: FormulaEvaluator(problem.architecture)  # noqa: E731
+        made = lambda settings, **_: FormulaEvaluator(settings.problem.architecture)  # noqa: E731
         monkeypatch.setattr("n2n_gym.envs.settings.make_evaluator", made)
     exec(BLOCKS[block].replace("1_000", "32").replace("8_000", "80"), names)

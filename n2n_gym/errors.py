@@ -16,16 +16,21 @@ class InputError(ValueError):
     """
 
 
-def check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse the first given name that is not known.
+def check_arguments(call: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse keyword arguments that a call does not have, as Python does.
+
+    Args:
+        call: What was called, for the message: `compress`.
+        given: Names of keyword arguments.
+        known: Those that there are.
 
     Raises:
-        InputError: If there is one.
+        TypeError: If one is not known.
     """
     names = list(known)
     for name in given:
         if name not in names:
-            raise unknown(what, name, names)
+            raise TypeError(f"{call}() got an unexpected keyword argument {name!r}.{_nearest(name, names)}")
 
 
 def by_name(what: str, name: str, table: Mapping[str, Named]) -> Named:
@@ -42,6 +47,10 @@ def by_name(what: str, name: str, table: Mapping[str, Named]) -> Named:
 def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
     """The error for a name that is not one of `known`: suggests the nearest, lists them all."""
     names = list(known)
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    return InputError(f"unknown {what} {str(name)!r}.{_nearest(str(name), names)}")
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     suggestion = f" Did you mean {near[0]!r}?" if near else ""
-    return InputError(f"unknown {what} {str(name)!r}.{suggestion} Known: {', '.join(names)}")
+    return f"{suggestion} Known: {', '.join(names)}"

@@ -23,7 +23,8 @@ from agents.algorithms.planned import PlannedSearch, RandomSearch, RegularizedEv
 from agents.algorithms.reinforce import ActorCritic, Reinforce
 from agents.algorithms.saving import policy_tensors, read_agent, restore_policy, restore_weights, save_agent
 from agents.algorithms.sb3 import BatchedVecEnv, EncodedVecEnv
-from n2n_gym.errors import InputError, by_name
+from n2n_gym.errors import InputError
+from n2n_gym.registry import Registry
 
 STAGES: dict[int, dict[str, Any]] = {
     1: {
@@ -215,24 +216,26 @@ def restore_on_policy(agent: BaseAlgorithm, path: Path) -> None:
 PLAIN = {"n_epochs": 1, "ent_coef": 0.0, "normalize_advantage": False, "max_grad_norm": None, "elite_coef": 0.0}
 """The paper's gradient and nothing else."""
 
-ALGORITHMS: dict[str, Algorithm] = {
-    "reinforce": _Recurrent(Reinforce),
-    "reinforce-paper": _Recurrent(Reinforce, PLAIN),
-    "actor-critic": _Recurrent(ActorCritic),
-    "actor-critic-paper": _Recurrent(ActorCritic, PLAIN),
-    "a2c": _OnPolicy(A2C, {"learning_rate": 0.001, "normalize_advantage": True}),
-    "ppo": _OnPolicy(PPO, {"learning_rate": 0.001}),
-    "recurrent-ppo": _OnPolicy(
+ALGORITHMS: Registry[Algorithm] = Registry("agent")
+ALGORITHMS.register("reinforce", _Recurrent(Reinforce))
+ALGORITHMS.register("reinforce-paper", _Recurrent(Reinforce, PLAIN))
+ALGORITHMS.register("actor-critic", _Recurrent(ActorCritic))
+ALGORITHMS.register("actor-critic-paper", _Recurrent(ActorCritic, PLAIN))
+ALGORITHMS.register("a2c", _OnPolicy(A2C, {"learning_rate": 0.001, "normalize_advantage": True}))
+ALGORITHMS.register("ppo", _OnPolicy(PPO, {"learning_rate": 0.001}))
+ALGORITHMS.register(
+    "recurrent-ppo",
+    _OnPolicy(
         RecurrentPPO,
         {"learning_rate": 0.003, "policy_kwargs": {"lstm_hidden_size": 64}},
         policy="MlpLstmPolicy",
         encoding="layer",
     ),
-    "maskable-ppo": _OnPolicy(MaskablePPO, {"learning_rate": 0.001}),
-    "random": _Planned(RandomSearch),
-    "evolution": _Planned(RegularizedEvolution),
-    "architecture-compression": _Planned(ArchitectureCompression),
-}
+)
+ALGORITHMS.register("maskable-ppo", _OnPolicy(MaskablePPO, {"learning_rate": 0.001}))
+ALGORITHMS.register("random", _Planned(RandomSearch))
+ALGORITHMS.register("evolution", _Planned(RegularizedEvolution))
+ALGORITHMS.register("architecture-compression", _Planned(ArchitectureCompression))
 
 
 def algorithm(name: str) -> Algorithm:
@@ -241,7 +244,8 @@ def algorithm(name: str) -> Algorithm:
     Raises:
         InputError: If the name is unknown.
     """
-    return by_name("agent", name, ALGORITHMS)
+    found, _ = ALGORITHMS.look_up(name)
+    return found
 
 
 def check_agent(name: str, learning_rate: float | None, policies: Collection[Path] = ()) -> None:

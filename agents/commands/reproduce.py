@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.commands.parsing import Command, parse
+from n2n_gym.settings import DeviceSettings, WorkerSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reproduce:
+class Reproduce(WorkerSettings, DeviceSettings):
     """Regenerate a table or figure of the paper; the paper's numbers stand beside the measured ones."""
 
     target: tyro.conf.Positional[str]
@@ -21,11 +22,6 @@ class Reproduce:
     """paper (the paper's own protocol), cpu (a reduction that two cores can do within an hour), tiny (a test)."""
     out: str | None = None
     """Folder of runs and results, which the targets share; by default runs/reproduce-SCALE."""
-    device: str = "auto"
-    """Where networks are trained: auto, cpu, cuda."""
-    workers: int | str | None = None
-    """Processes that train students side by side, by default one per core on a CPU, none on a GPU; or ray, or ray:ADDRESS of
-    a cluster that is running."""
 
 
 def _reproduce(words: list[str]) -> None:
@@ -38,9 +34,9 @@ def _reproduce(words: list[str]) -> None:
         options.target,
         scale=options.scale,
         out=options.out,
+        display=ProgressDisplay(console),
         device=options.device,
         workers=options.workers,
-        display=ProgressDisplay(console),
     )
     table = Table(title=document.title)
     for heading in document.columns:

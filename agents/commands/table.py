@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.table import Table as Shown
 
 from agents.commands.parsing import Command, parse
-from agents.problem_options import ProblemOptions
+from n2n_gym.problem import ProblemSettings
+from n2n_gym.settings import RecipeSettings, WorkerSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableBuild(ProblemOptions):
+class TableBuild(WorkerSettings, RecipeSettings, ProblemSettings):
     """Train every student of a space with several seeds; a build that was stopped goes on where it was."""
 
     out: str
@@ -25,12 +26,8 @@ class TableBuild(ProblemOptions):
     """removal (of the teacher's layers) or shrink."""
     architecture: str | None = None
     """With --stage shrink: file of the stage-1 student to start from; by default the teacher itself."""
-    recipe: str = "paper"
-    """How students are trained."""
     seeds: int = 3
     """How many times each student is trained."""
-    workers: int | str | None = None
-    """Processes that train students side by side, one per core by default; or ray, or ray:ADDRESS."""
 
 
 def _build(words: list[str]) -> None:
@@ -121,8 +118,8 @@ def _show(words: list[str]) -> None:
     console.print(shown)
 
 
-@dataclass(frozen=True)
-class TableCheck:
+@dataclass(frozen=True, kw_only=True)
+class TableCheck(WorkerSettings):
     """Train some of a table's students again, and compare: none may differ by more than the tolerance.
 
     Trainings repeat to the bit on processors that compute alike; elsewhere they differ by rounding, and so a little.
@@ -136,8 +133,6 @@ class TableCheck:
     """Of the draw."""
     tolerance: float = 1.0
     """Points of accuracy by which a training may differ."""
-    workers: int | str | None = None
-    """Processes that train students side by side, one per core by default; or ray, or ray:ADDRESS."""
     out: str | None = None
     """A JSON file to write the trainings to."""
 

@@ -9,16 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.commands.parsing import Command, parse
-from agents.problem_options import ProblemOptions
 from n2n_gym.errors import InputError
+from n2n_gym.problem import ProblemSettings
+from n2n_gym.settings import DeviceSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeacherTrain(ProblemOptions):
+class TeacherTrain(DeviceSettings, ProblemSettings):
     """Train a teacher and keep it; one that is there is left alone."""
-
-    device: str = "auto"
-    """auto, cpu, cuda."""
 
 
 def _teacher_train(words: list[str]) -> None:

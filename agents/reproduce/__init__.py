@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from agents.display import Display
 from agents.reproduce.document import Document, collect
@@ -40,9 +41,8 @@ def reproduce(
     *,
     scale: str = "cpu",
     out: str | None = None,
-    device: str = "auto",
-    workers: int | str | None = None,
     display: Display | None = None,
+    **settings: Any,
 ) -> Document:
     """Regenerate a table or figure; a call that was interrupted goes on where it was.
 
@@ -50,9 +50,8 @@ def reproduce(
         target: One of `TARGETS`.
         scale: `tiny`, `cpu` or `paper`.
         out: Folder for runs and results, `runs/reproduce-SCALE` by default; targets share the runs in it.
-        device: Where networks are trained.
-        workers: Processes that train students; by default one per core.
         display: Shows progress.
+        **settings: Fields of `Search` that all runs get, such as `device` and `workers`.
 
     Returns:
         What was written as `TARGET.json` and `TARGET.md`; a figure's pictures are beside them, their names begin with TARGET.
@@ -64,7 +63,7 @@ def reproduce(
     regenerate = by_name("target", target, TARGETS)
     folder = Path(out or f"runs/reproduce-{scale}").expanduser()
     with display or Display() as shown:
-        lab = Lab(scale, folder, device=device, workers=workers, display=shown)
+        lab = Lab(scale, folder, display=shown, **settings)
         document = regenerate(lab)
         command = f"n2n reproduce {target} --scale {scale}"
         document.write(folder, target, scale=scale, about=lab.scale.about, command=command)

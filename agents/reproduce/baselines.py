@@ -43,7 +43,7 @@ def best_pruned(lab: Lab, problem: Problem, limits: Limits) -> dict[str, Any]:
     attempts = [folder / f"s{seed}" for seed in range(lab.scale.prunings)]
     tested = folder / "tested"
     if not tested.exists():
-        data = ImageData.of(problem, torch_device(lab.device))
+        data = ImageData.of(problem, torch_device(lab.search.device))
         teacher = ready_teacher(problem, device=data.device).checkpoint.network.to(data.device)
         lab.display.start(f"pruning {problem.name}", len(attempts))
         for seed, attempt in enumerate(attempts):
@@ -86,9 +86,9 @@ def distilled(lab: Lab, problem: Problem, name: str) -> dict[str, Any]:
     folder = lab.folder / "hand-designed" / f"{name}-{problem.name}"
     tested = folder / "tested"
     if not tested.exists():
-        teacher = ready_teacher(problem, device=torch_device(lab.device))
+        teacher = ready_teacher(problem, device=torch_device(lab.search.device))
         recipe = final_recipe(problem.data)
-        training = FinalTraining(problem, teacher, recipe, seed=0, device=lab.device)
+        training = FinalTraining(problem, teacher, recipe, seed=0, device=lab.search.device)
         lab.display.start(f"distilling into {name}", recipe.epochs)
         architecture = hand_designed(name, problem.architecture.input_shape, problem.data.classes, width=problem.width)
         if not (folder / "trained").exists():

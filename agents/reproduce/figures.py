@@ -74,7 +74,7 @@ def agents_figure(number: int, teacher: str, dataset: str, *others: str) -> Call
         kinds["architecture-compression"]["store"] = None
 
     def draw(lab: Lab) -> Document:
-        critic = {"agent": lab.scale.agent.replace("reinforce", "actor-critic")}
+        critic = {"agent": lab.search.agent.replace("reinforce", "actor-critic")}
         return _compared(lab, number, title, teacher, dataset, {"reinforce": {}, "actor-critic": critic, **kinds})
 
     return draw

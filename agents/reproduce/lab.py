@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from agents.display import Display
 from agents.reproduce.document import Document
 from agents.search.compress import compress
+from agents.search.options import Search
 from agents.search.run_folder import Episode, RunFolder, read_start
 from n2n_gym.data.datasets import load_dataset
 from n2n_gym.errors import InputError, by_name
@@ -37,36 +38,26 @@ class Scale:
     Attributes:
         dataset: Instead of every data set; None for the paper's.
         widths: Factor on the filters of each network family.
-        train_size: Training images; None for all.
-        iterations: Policy updates in each stage.
-        rollouts: Students per update.
-        agent: Who searches.
-        recipe: How students are trained during the search.
+        search: What all compression runs have in common.
         seeds: Runs that a mean is taken over.
         transfer_train_size: Training images of transfer's many students; None for all.
         source_iterations: Policy updates after which a policy is transferred to another teacher.
         first_updates: Policy updates that transfer is judged on.
         limited: Table 4's teachers and the limits on their students.
         limited_iterations: Policy updates in each stage of table 4; limits are hard after 15.
-        finalists: Students of a search that get the final training; the paper trains the best alone.
         prunings: Times that the pruning baseline is run; the paper reports the best of 5.
         about: One sentence for the document.
     """
 
     dataset: str | None
     widths: dict[str, float]
-    train_size: int | None
-    iterations: int
-    rollouts: int
-    agent: str
-    recipe: str
+    search: Search
     seeds: int
     transfer_train_size: int | None
     source_iterations: int
     first_updates: int
     limited: dict[str, Limited]
     limited_iterations: int
-    finalists: int
     prunings: int
     about: str
 
@@ -75,36 +66,26 @@ SCALES = {
     "tiny": Scale(
         dataset="digits",
         widths={"conv4": 0.25, "vgg": 0.05, "resnet": 0.05},
-        train_size=60,
-        iterations=2,
-        rollouts=2,
-        agent="reinforce",
-        recipe="paper",
+        search=Search(train_size=60, iterations=2, rollouts=2, recipe="paper", finalists=2),
         seeds=2,
         transfer_train_size=60,
         source_iterations=3,
         first_updates=2,
         limited={"vgg13": Limited(0.05, 5_000), "vgg19": Limited(0.05, 10_000)},
         limited_iterations=2,
-        finalists=2,
         prunings=1,
         about="a test of the program",
     ),
     "cpu": Scale(
         dataset=None,
         widths={"conv4": 1.0, "vgg": 0.125, "resnet": 0.125},
-        train_size=1_000,
-        iterations=20,
-        rollouts=5,
-        agent="reinforce",
-        recipe="fast",
+        search=Search(train_size=1_000, iterations=20, finalists=3),
         seeds=3,
         transfer_train_size=500,
         source_iterations=15,
         first_updates=10,
         limited={"vgg13": Limited(0.5, 20_000), "vgg19": Limited(0.125, 15_625)},
         limited_iterations=100,
-        finalists=3,
         prunings=5,
         about="1,000 training images, networks an eighth as wide (Conv4 as it is), students trained by recipe `fast` "
         "(2 epochs instead of 5, at four times the rate), 20 policy updates a stage, the 3 best students of a search trained "
@@ -113,18 +94,13 @@ SCALES = {
     "paper": Scale(
         dataset=None,
         widths={"conv4": 1.0, "vgg": 1.0, "resnet": 1.0},
-        train_size=None,
-        iterations=100,
-        rollouts=5,
-        agent="reinforce-paper",
-        recipe="paper",
+        search=Search(agent="reinforce-paper", recipe="paper", finalists=1),
         seeds=3,
         transfer_train_size=None,
         source_iterations=100,
         first_updates=10,
         limited={"vgg13": Limited(1.0, 20_000), "vgg19": Limited(1.0, 1_000_000)},
         limited_iterations=100,
-        finalists=1,
         prunings=5,
         about="the paper's own protocol, but for the differences that the README names",
     ),
@@ -174,17 +150,15 @@ class Lab:
     Args:
         scale: Name of one of `SCALES`.
         folder: Where runs and results are kept.
-        device: Where networks are trained.
-        workers: Processes that train students; by default one per core.
         display: Shows progress.
+        **settings: Fields of `Search` that all runs get, such as `device` and `workers`.
     """
 
-    def __init__(self, scale: str, folder: Path, *, device: str, workers: int | str | None, display: Display) -> None:
+    def __init__(self, scale: str, folder: Path, *, display: Display, **settings: Any) -> None:
         self.scale_name = scale
         self.scale = scale_by_name(scale)
         self.folder = folder
-        self.device = device
-        self.workers = workers
+        self.search = replace(self.scale.search, store=str(folder / "evaluations.sqlite"), **settings)
         self.display = display
 
     def problem(self, teacher: str, dataset: str) -> dict[str, Any]:
@@ -194,7 +168,7 @@ class Lab:
             "teacher": teacher,
             "dataset": self.scale.dataset or dataset,
             "width": self.scale.widths[family],
-            "train_size": self.scale.train_size,
+            "train_size": self.search.train_size,
         }
 
     def available(self, dataset: str, what: str, document: Document) -> bool:
@@ -220,23 +194,11 @@ class Lab:
             name: The run's folder within the laboratory's.
             teacher: Name of the network.
             dataset: Name of the data set.
-            **settings: Further arguments of `agents.compress`.
+            **settings: Fields of `Search` that are otherwise.
         """
         folder = self.folder / "runs" / name
         self.display.say(name)
-        arguments: dict[str, Any] = {
-            **self.problem(teacher, dataset),
-            "iterations": self.scale.iterations,
-            "rollouts": self.scale.rollouts,
-            "agent": self.scale.agent,
-            "recipe": self.scale.recipe,
-            "finalists": self.scale.finalists,
-            "device": self.device,
-            "workers": self.workers,
-            "store": str(self.folder / "evaluations.sqlite"),
-            "out": str(folder),
-            **settings,
-        }
-        result = compress(display=self.display, command=f"n2n reproduce, run {name}", **arguments)
+        search = replace(self.search, out=str(folder), **self.problem(teacher, dataset) | settings)
+        result = compress(search, display=self.display, command=f"n2n reproduce, run {name}")
         with RunFolder(folder, read_start(folder)) as opened:
             return Run(folder, result, opened.read_history())

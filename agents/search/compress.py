@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.logger import Logger
@@ -19,14 +18,13 @@ from agents.search.recorder import Recorder
 from agents.search.report import draw_architectures, draw_curves
 from agents.search.run_folder import HISTORY, RESULT, RunFolder, RunStart
 from n2n_gym.architecture import shrink_decisions
-from n2n_gym.envs.settings import Settings
+from n2n_gym.envs.settings import JudgedSettings, Settings
 from n2n_gym.envs.vector import CompressionVectorEnv
-from n2n_gym.errors import InputError, check_names
-from n2n_gym.evaluators import make_evaluator
+from n2n_gym.errors import InputError, check_arguments
 from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.evaluators.store import StoredEvaluator
-from n2n_gym.stages.removal import RemovalStage
-from n2n_gym.stages.shrink import ShrinkStage
+from n2n_gym.settings import values_of
+from n2n_gym.stages import Stage
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
 from n2n_gym.system.files import write_json
@@ -53,9 +51,10 @@ def compress(
 
     Raises:
         InputError: If an argument is wrong, or the run's folder cannot be used.
+        TypeError: If there is no such argument.
     """
     if search is None:
-        check_names("option", settings, (f.name for f in fields(Search)))
+        check_arguments("compress", settings, (field.name for field in fields(Search)))
         search = Search(**settings)
     search = search.resumed(settings)
     search.check()
@@ -80,11 +79,10 @@ class _Run:
         teacher = shown_teacher(self.search.problem, self.search.device, self.display)
         start = self.search.start
         found: dict[int, Student] = {}
-        with self._make_evaluator() as evaluator:
-            for stage in (1, 2):
-                best = self._search(stage, start, evaluator) if str(stage) in self.search.stages else None
-                if best is not None:
-                    found[stage] = start = best
+        for stage in (1, 2):
+            best = self._search(stage, start) if str(stage) in self.search.stages else None
+            if best is not None:
+                found[stage] = start = best
         if not found and self.search.finalists:
             raise InputError(
                 f"every student that was tried was degenerate (see {self.folder.path / HISTORY}); "
@@ -92,24 +90,8 @@ class _Run:
             )
         return self._finish(teacher, found)
 
-    def _make_evaluator(self) -> Evaluator:
-        return make_evaluator(
-            self.search.problem,
-            recipe=self.search.recipe,
-            seed=self.search.seed,
-            device=self.search.device,
-            workers=self.search.workers,
-            timeout=self.search.timeout,
-            latency_batch_size=self.search.latency_batch_size if self.search.limits.need_latency else None,
-            store=Path(self.search.store).expanduser() if self.search.store else self.folder.path / "evaluations.sqlite",
-            run=self.folder.start.run,
-        )
-
-    def _search(self, stage: int, start: Student, evaluator: Evaluator) -> Student | None:
-        """Run one stage's policy updates; its result is the best student seen, or None if all were degenerate.
-
-        Best is who keeps the limits and has the highest reward; where nobody keeps them, who comes nearest.
-        """
+    def _search(self, stage: int, start: Student) -> Student | None:
+        """One stage's result: the best student seen, or None if all were degenerate or there was nothing to search."""
         result = self.folder.path / f"stage{stage}.json"
         if result.exists():
             self._check_history(stage, self.search.iterations)
@@ -117,17 +99,26 @@ class _Run:
         if stage == 2 and not shrink_decisions(start.architecture):
             self.display.say("stage 1 left nothing to shrink")
             return None
-        decisions = RemovalStage(start.architecture) if stage == 1 else ShrinkStage(start.architecture)
-        settings = Settings(
-            teacher=self.search.teacher,
-            dataset=self.search.dataset,
-            width=self.search.width,
-            train_size=self.search.train_size,
-            reward=self.search.reward,
-            constraints=self.search.limits_in(stage).rows,
-            relaxation=self.search.relaxation,
-            evaluator=evaluator,
-        )
+        decisions = self.search.stage(stage, start)
+        store = self.search.store or self.folder.path / "evaluations.sqlite"
+        try:
+            evaluator = self.search.evaluator_of(decisions, run=self.folder.start.run, store=store)
+        except InputError as error:
+            if str(stage) == self.search.stages[0]:
+                raise
+            self.display.say(f"stage {stage} is left out: {error}")
+            return None
+        with evaluator:
+            self._learn(stage, decisions, evaluator)
+        best = self._best(stage, start)
+        if best is not None:
+            best.save(result)
+        return best
+
+    def _learn(self, stage: int, decisions: Stage, evaluator: Evaluator) -> None:
+        """Run one stage's policy updates."""
+        chosen = {"constraints": self.search.limits_in(stage).rows, "evaluator": evaluator}
+        settings = Settings(**values_of(self.search, JudgedSettings) | chosen)
         # limits were checked before anything was trained; if stage 1 left too much, stage 2 still comes as near as it can
         envs = BatchedVecEnv(CompressionVectorEnv(self.search.rollouts, decisions, settings, check_limits=False))
         checkpoint = self.folder.path / f"stage{stage}.policy"
@@ -159,10 +150,6 @@ class _Run:
         if steps:
             agent.set_logger(Logger(None, []))  # without one, Stable-Baselines3 leaves an empty folder in the temporary files
             agent.learn(steps, callback=[PolicyUpdates(), recorder], log_interval=NEVER, reset_num_timesteps=done == 0)
-        best = self._best(stage, start)
-        if best is not None:
-            best.save(result)
-        return best
 
     def _check_history(self, stage: int, updates: int) -> None:
         if sum(episode.stage == stage for episode in self.history) < updates * self.search.rollouts:
@@ -170,6 +157,7 @@ class _Run:
             raise InputError(f"{path / HISTORY} lacks episodes that {path} has learned from; start another run")
 
     def _best(self, stage: int, start: Student) -> Student | None:
+        """Who keeps the limits and has the highest reward; where nobody keeps them, who comes nearest; None if all failed."""
         history = by_final_limits(self.history, self.search) if stage == 2 else self.history
         episodes = [episode for episode in history if not episode.reason]
         best = max(episodes, key=lambda episode: (-episode.excess, episode.reward), default=None)

@@ -7,34 +7,35 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from agents.algorithms.saving import read_agent
-from agents.problem_options import ProblemOptions
 from agents.search.run_folder import BY_CONTENT, read_start
 from n2n_gym.architecture import FACTORS, student_ranges
 from n2n_gym.data.datasets import load_dataset
+from n2n_gym.envs.settings import JudgedSettings
 from n2n_gym.errors import InputError, unknown
-from n2n_gym.evaluators import check_workers
 from n2n_gym.evaluators.store import EvaluationStore
-from n2n_gym.limits.constraints import Constraint, Constraints, Relaxation, relaxation
-from n2n_gym.rewards import reward_by_name
-from n2n_gym.stages.removal import RemovalStage
-from n2n_gym.stages.shrink import ShrinkStage
+from n2n_gym.limits.constraints import Constraint, Constraints, Relaxation
+from n2n_gym.stages import RemovalStage, ShrinkStage, Stage
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
-from n2n_gym.training.recipes import search_recipe
+
+
+def _agents(default: str) -> str:
+    from agents.algorithms.registry import ALGORITHMS  # Stable-Baselines3 takes long to import: only for --help
+
+    return f"(default: {default}; known: {', '.join(ALGORITHMS.spellings)})"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search(ProblemOptions):
+class Search(JudgedSettings):
     """What to compress, and how."""
 
-    agent: str = "reinforce"
-    """Who searches: reinforce, reinforce-paper (one plain step per update, no entropy bonus), actor-critic,
-    actor-critic-paper, a2c, ppo, recurrent-ppo, maskable-ppo, random, evolution, architecture-compression."""
+    agent: Annotated[str, tyro.conf.arg(help_behavior_hint=_agents)] = "reinforce"
+    """Who searches. reinforce-paper and actor-critic-paper take one plain step per update and have no entropy bonus."""
     policy: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """A saved policy to start from, such as runs/a/stage1.policy, maybe of another teacher; once for each stage."""
     stages: Literal["1", "2", "1+2"] = "1+2"
@@ -48,21 +49,13 @@ class Search(ProblemOptions):
     learning_rate: float | None = None
     """Of the agent, in every stage; by default the agent's own (reinforce: 0.003 in stage 1, 0.01 in stage 2)."""
     recipe: str = "fast"
-    """How students are trained during the search: fast (2 epochs of distillation at four times the rate; it ranks them as
-    paper does, see docs/speed.md) or paper (5 epochs)."""
-    reward: str = "paper"
-    """How students are rewarded: paper or naive."""
     constraint: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """A limit that the student must keep, such as "parameters<=20000", "macs<=1e6", "latency_ms<=2.5", "accuracy>=0.9",
     "class_accuracy[3]>=0.9", a sum such as "parameters + 0.1*macs <= 50000", or a .json file; may be given again."""
     relaxation: str = "relaxed"
-    """How limits tighten: hard (-1 for a student that exceeds one, from the start), or relaxed[:UPDATES[:POWER]]: at policy
-    update t its reward R becomes e (R + 1) - 1, by default with e = (1 - t/15)^4."""
     headroom: float = 4.0
     """So many times the limits on parameters, macs and model_bytes may a student of stage 1 have if stage 2 follows: halving
     all filters there divides its parameters by four. 1: stage 1 keeps the limits by itself."""
-    latency_batch_size: int = 1
-    """Images in the forward pass that latency_ms is measured on."""
     finalists: int = 5
     """Students that get the final training: the most rewarded on the front of accuracy and parameters. The best of them by its
     reward on validation images is the student; of those within 0.001, the smallest. 1 trains the most rewarded alone, 0
@@ -71,14 +64,9 @@ class Search(ProblemOptions):
     """Weight of the mean squared error to the teacher's logits in the final training (the paper's lambda; a mean over classes,
     where the paper has a sum)."""
     seed: int = 0
-    """Of policies, students' trainings and final training."""
-    device: str = "auto"
-    """Where networks are trained: auto, cpu, cuda."""
+    """Of policies, students' trainings and final training; with a table, a student's accuracy is the mean of its trainings."""
+    evaluator: str = "distillation"
     workers: int | str | None = None
-    """Processes that train students side by side, by default one per core on a CPU, none on a GPU; or ray, or ray:ADDRESS of
-    a cluster that is running."""
-    timeout: float | None = None
-    """Seconds after which a student's training is given up; never by default."""
     store: str | None = None
     """SQLite file of evaluated students to share with other runs; by default the run has its own."""
     out: str | None = None
@@ -114,22 +102,21 @@ class Search(ProblemOptions):
             raise InputError(f"timeout must be more than 0 seconds, not {self.timeout:g}")
         if not 1 <= self.headroom < float("inf"):
             raise InputError(f"headroom must be at least 1, not {self.headroom:g}")
-        check_workers(self.workers)
         if not 0 <= self.distillation_weight < float("inf"):
             raise InputError(f"distillation-weight must be 0 or more, not {self.distillation_weight:g}")
         if self.stages not in ("1", "2", "1+2"):
             raise unknown("stages", self.stages, ("1", "2", "1+2"))
         if self.architecture is not None and self.stages != "2":
             raise InputError(f"architecture is where stage 2 starts from: it goes with stages 2, not {self.stages}")
-        first = ShrinkStage(self.start.architecture) if self.stages == "2" else RemovalStage(self.start.architecture)
+        number = int(self.stages[0])
+        first = self.stage(number, self.start)
         check_agent(self.agent, self.learning_rate, self.policies.values())
-        reward_by_name(self.reward)
-        relaxation(self.relaxation)
+        self.check_names()
         if self.limits:
             self.limits.check(self.problem, student_ranges(self.problem.architecture))
-            self.limits_in(int(self.stages[0])).check(self.problem, first.ranges)
-        search_recipe(self.recipe, self.problem.data)
+            self.limits_in(number).check(self.problem, first.ranges)
         torch_device(self.device)
+        self.evaluator_of(first).close()  # nothing is trained: what does not fit is said at once
         dataset = load_dataset(self.dataset)
         dataset.split(self.train_size)
         _ = dataset.test  # what is wrong with it is said now, not when all is done
@@ -144,6 +131,10 @@ class Search(ProblemOptions):
     def limits_in(self, stage: int) -> Constraints:
         """What the students of a stage must keep."""
         return self.limits.loosened(self.headroom) if stage == 1 and self.stages == "1+2" else self.limits
+
+    def stage(self, number: int, start: Student) -> Stage:
+        """The decisions of stage 1 or 2, from a student on."""
+        return (RemovalStage if number == 1 else ShrinkStage)(start.architecture)
 
     @property
     def stages_alike(self) -> bool:
@@ -186,6 +177,11 @@ class Search(ProblemOptions):
         """What a resumed run must have in common with its start."""
         values = {name: value for name, value in asdict(self).items() if name not in _FREE}
         return {**values, "constraint": list(self.constraint), "policy": list(self.policy)}  # as JSON gives them back
+
+    @property
+    def training_seed(self) -> int | None:
+        """The seed of students' trainings; a table has the mean of several, whatever the policies' seed."""
+        return None if self.uses_table else self.seed
 
     @property
     def folder(self) -> Path:

@@ -162,12 +162,10 @@ def test_wrong_use_is_said(toy_env):
         ({"recipe": "papper"}, "unknown recipe 'papper'. Did you mean 'paper'"),
         ({"reward": "x"}, "unknown reward"),
         ({"evaluator": "destillation"}, "unknown evaluator 'destillation'. Did you mean 'distillation'"),
-        ({"widht": 1}, "unknown environment argument 'widht'. Did you mean 'width'"),
         ({"width": 0}, "width must be greater than 0"),
         ({"train_size": 0}, "train-size must be at least 2"),
         ({"workers": -1}, "workers must be 0"),
         ({"teacher": "mine.json"}, "no architecture at mine.json"),
-        ({"architecture": "nowhere.json"}, "unknown environment argument 'architecture'"),
     ],
 )
 def test_bad_arguments_are_said_by_make(settings, message):

@@ -131,7 +131,7 @@ def test_one_cluster_at_a_time_and_equal_versions(problem, cluster, monkeypatch)
 def test_what_cannot_be(problem, monkeypatch):
     with pytest.raises(InputError, match="there is no Ray cluster at 127.0.0.1:1"):
         make_evaluator(problem[0], device="cpu", workers="ray:127.0.0.1:1").evaluate(STUDENTS[:1])
-    with pytest.raises(InputError, match="workers must be a number, ray or ray:ADDRESS, not 'rya'"):
+    with pytest.raises(InputError, match=r"unknown workers 'rya'\. Did you mean 'ray'\? Known: ray, ray:ADDRESS, a number"):
         make_evaluator(problem[0], workers="rya")
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(InputError, match=r"pip install 'n2n-gym\[ray\]'"):

@@ -15,6 +15,7 @@ import torch
 from n2n_gym.architecture import Architecture
 from n2n_gym.evaluation import OUT_OF_MEMORY, TIMEOUT, Evaluation
 from n2n_gym.evaluators.contract import Evaluator
+from n2n_gym.evaluators.settings import TrainingSettings
 from n2n_gym.models.build import Network
 from n2n_gym.problem import Problem
 from n2n_gym.system.device import is_out_of_memory, one_thread, torch_device
@@ -32,23 +33,17 @@ class _OutOfTimeError(Exception):
 
 
 @dataclass(frozen=True)
-class DistillationEvaluator(Evaluator):
+class DistillationEvaluator(TrainingSettings, Evaluator):
     """Trains each student for a few epochs with mean squared error to the teacher's logits.
 
     Attributes:
         problem: Teacher and data set.
-        recipe: Name of the training recipe, one of `SEARCH_RECIPES`.
         seed: Another seed gives every student another initialisation and order of images.
-        device: `auto`, `cpu`, `cuda`, ...
-        timeout: Seconds after which a student's training is given up, looked at after each epoch; never by default.
         thorough: Whether students are validated after each epoch and tested at the end, for tables; a search must not.
     """
 
     problem: Problem
-    recipe: str = "paper"
     seed: int = 0
-    device: str = "auto"
-    timeout: float | None = None
     thorough: bool = False
 
     def __post_init__(self) -> None:

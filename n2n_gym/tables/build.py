@@ -15,13 +15,11 @@ import numpy.typing as npt
 
 from n2n_gym.architecture import SIZES, Architecture
 from n2n_gym.data.datasets import load_dataset
-from n2n_gym.errors import InputError, unknown
+from n2n_gym.errors import InputError
 from n2n_gym.evaluation import MACHINE_FAILURES, Evaluation
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.problem import Problem
-from n2n_gym.stages.base import Stage
-from n2n_gym.stages.removal import RemovalStage
-from n2n_gym.stages.shrink import ShrinkStage
+from n2n_gym.stages import STAGES, ShrinkStage, Stage, stage_by_name
 from n2n_gym.system.device import torch_device
 from n2n_gym.system.files import read_json, write_json
 from n2n_gym.system.versions import library_versions
@@ -33,26 +31,6 @@ MOST_EPISODES = 20_000_000
 MOST_STUDENTS = 200_000
 CHUNK = 100
 """Students handed out at a time: what is done is kept, the rest is lost when a build is stopped."""
-
-
-def stage_by_name(name: str, problem: Problem, architecture: str | None = None) -> Stage:
-    """The decisions that a table is of.
-
-    Args:
-        name: `removal` or `shrink`.
-        problem: Teacher and data.
-        architecture: With `shrink`, file of the student that episodes start from; by default the teacher itself.
-
-    Raises:
-        InputError: If the name is unknown, or there is an architecture without a use for it.
-    """
-    if name == ShrinkStage.name:
-        return ShrinkStage.of_file(problem.architecture, architecture)
-    if name != RemovalStage.name:
-        raise unknown("stage", name, (RemovalStage.name, ShrinkStage.name))
-    if architecture is not None:
-        raise InputError("an architecture to start from is for stage shrink; removals start from the teacher")
-    return RemovalStage(problem.architecture)
 
 
 class Space:
@@ -166,7 +144,7 @@ def build_table(
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise InputError(f"seeds must be one or more different numbers, not {list(seeds)}")
-    stage = stage_by_name(stage_name, problem, architecture)
+    stage = stage_by_name(stage_name, problem.architecture, architecture)
     space = Space(stage)
     work = out.with_suffix(".sqlite")
     begun = out.with_suffix(".begun.json")
@@ -309,7 +287,7 @@ def retrain(
     name = table.facts["recipe"]["name"]
     if search_recipe(name, problem.data, problem.train_size).to_json() != table.facts["recipe"]:
         raise InputError(f"{table} was made by another recipe than this version's {name!r}: {table.facts['recipe']}")
-    stage = ShrinkStage(table.base) if table.stage == ShrinkStage.name else RemovalStage(table.base)
+    stage = STAGES[table.stage](table.base)
     prepare()
     done: list[Retrained] = []
     for training in table.seeds:

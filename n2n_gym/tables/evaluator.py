@@ -11,8 +11,9 @@ import numpy as np
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Actions, Evaluation
-from n2n_gym.evaluators.contract import Evaluator
-from n2n_gym.tables.table import MEAN, Seed, Table
+from n2n_gym.evaluators import EVALUATORS, EvaluationSettings, Evaluator, Order
+from n2n_gym.stages.base import Stage
+from n2n_gym.tables.table import MEAN, Seed, Table, table_of
 
 DRAW = "draw"
 TABLE_SEEDS = (MEAN, DRAW)
@@ -65,3 +66,50 @@ class TableEvaluator(Evaluator):
         if known is None:
             known = self._known[row, place] = replace(self.table.evaluation_at(row, place), test_accuracy=None)
         return known
+
+
+def uses_table(settings: EvaluationSettings) -> bool:
+    """Whether settings have students looked up."""
+    if isinstance(settings.evaluator, str):
+        return EVALUATORS.look_up(settings.evaluator)[0] is _table_evaluator
+    return isinstance(settings.evaluator, TableEvaluator)
+
+
+def table_in(settings: EvaluationSettings, stage: str) -> Table:
+    """The table that settings have the students of a stage looked up in.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if isinstance(settings.evaluator, TableEvaluator):
+        return settings.evaluator.table
+    _, name = EVALUATORS.look_up(str(settings.evaluator))
+    return Table.load(name) if name else table_of(settings.problem, stage)
+
+
+def check_table(table: Table, settings: EvaluationSettings, stage: Stage) -> None:
+    """Refuse a table of other students than a stage's.
+
+    Raises:
+        InputError: If its stage, problem, recipe or base is another.
+    """
+    facts, problem = table.facts, settings.problem
+    same_data = (problem.data.identity, problem.train_size) == (facts["data"], facts["problem"]["train_size"])
+    if table.stage != stage.name or table.teacher != problem.architecture or not same_data:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in facts["problem"].items())
+        raise InputError(f"{table} is of stage {table.stage} with {arguments}; the environment is of another problem")
+    if settings.recipe != facts["recipe"]["name"]:
+        raise InputError(f"{table} was made by recipe {facts['recipe']['name']}, not {settings.recipe}")
+    if table.base != stage.base:
+        raise InputError(f"{table} starts from another network than the episodes; with gym.make, leave architecture out")
+
+
+def _table_evaluator(settings: EvaluationSettings, order: Order) -> Evaluator:
+    if order.stage is None:
+        raise InputError("a table is of the students of one stage; say of which")
+    table = table_in(settings, order.stage.name)
+    check_table(table, settings, order.stage)
+    return TableEvaluator(table, MEAN if settings.seed is None else settings.seed)
+
+
+EVALUATORS.register("table", _table_evaluator, argument="FILE.npz")

@@ -1,0 +1,35 @@
+"""How students are evaluated, as arguments and options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from n2n_gym.evaluators.contract import Evaluator
+from n2n_gym.problem import ProblemSettings
+from n2n_gym.settings import DeviceSettings, RecipeSettings, WorkerSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(DeviceSettings, RecipeSettings):
+    """How one student is trained."""
+
+    timeout: float | None = None
+    """Seconds after which a student's training is given up, looked at after each epoch; never by default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings(WorkerSettings, TrainingSettings, ProblemSettings):
+    """What is compressed, and how its students are evaluated: all that an evaluator is made of."""
+
+    evaluator: str | Evaluator = "distillation"
+    """Who evaluates students: distillation trains them; table looks them up in a table of the package (n2n table list), and
+    table:FILE.npz in your own; or an evaluator that you registered (n2n_gym.evaluators.EVALUATORS)."""
+    seed: int | str | None = None
+    """Of the students' trainings, 0 by default. With a table: which training counts, one seed's, the mean of all (mean, by
+    default), or one drawn for each episode (draw)."""
+    workers: int | str | None = 0
+    store: str | Path | None = None
+    """SQLite file of evaluated students to look students up in and keep them in."""
+    latency_batch_size: int | None = None
+    """Images in the forward pass that latency_ms is measured on; it is measured if a limit needs it."""

@@ -1,0 +1,107 @@
+"""Where teachers come from: each source knows its own by how they are named."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from n2n_gym.architecture import Architecture, Variable
+from n2n_gym.architecture.features import decision_rows
+from n2n_gym.errors import InputError, unknown
+from n2n_gym.layers import Shape
+from n2n_gym.networks.zoo import ZOO, network
+from n2n_gym.registry import Registry
+from n2n_gym.system.files import read_json
+
+
+class TeacherSource(ABC):
+    """A kind of teacher.
+
+    Attributes:
+        spelling: How its teachers are named, for messages.
+    """
+
+    spelling: str
+
+    @abstractmethod
+    def knows(self, teacher: str) -> bool:
+        """Whether a teacher is named as this source names its own."""
+
+    @abstractmethod
+    def architecture(self, teacher: str, input_shape: Shape, classes: int, width: float) -> Architecture:
+        """The teacher's architecture.
+
+        Args:
+            teacher: What it is called.
+            input_shape: Channels, height and width of the images.
+            classes: Outputs of its last layer.
+            width: Factor on its filters.
+
+        Raises:
+            InputError: If there is no such teacher, or it does not fit.
+        """
+
+    def label(self, teacher: str, architecture: Architecture) -> str:
+        """What the teacher is called in the names of files."""
+        return teacher
+
+
+class ZooSource(TeacherSource):
+    """Networks of the zoo."""
+
+    spelling = ", ".join(ZOO)
+
+    def knows(self, teacher: str) -> bool:
+        return teacher in ZOO
+
+    def architecture(self, teacher: str, input_shape: Shape, classes: int, width: float) -> Architecture:
+        return network(teacher, input_shape, classes, width=width)
+
+
+class ArchitectureFile(TeacherSource):
+    """Architectures of the user's own, in `.json` files."""
+
+    spelling = "an architecture's .json file"
+
+    def knows(self, teacher: str) -> bool:
+        return teacher.endswith(".json")
+
+    def architecture(self, teacher: str, input_shape: Shape, classes: int, width: float) -> Architecture:
+        path = Path(teacher).expanduser()
+        if width != 1:
+            raise InputError(f"width is for networks of the zoo; {path} says its own filters, so leave width at 1")
+        data = read_json(path, "architecture")
+        try:
+            found = Architecture.from_json(data)
+            if not found.verdict().feasible:
+                raise InputError(f"the network cannot be built: {found.verdict()}")
+            _ = decision_rows(found, range(len(found.nodes)), [Variable.LAYER] * len(found.nodes))
+        except ValueError as error:
+            raise InputError(f"{path}: {error}") from None
+        if (found.input_shape[0], found.classes) != (input_shape[0], classes):
+            raise InputError(
+                f"{path} takes {found.input_shape[0]} channel(s) and tells {found.classes} classes apart; "
+                f"the data set has {input_shape[0]} and {classes}"
+            )
+        return found
+
+    def label(self, teacher: str, architecture: Architecture) -> str:
+        return f"{Path(teacher).stem}-{architecture.fingerprint[:8]}"
+
+
+SOURCES: Registry[TeacherSource] = Registry("teacher source")
+SOURCES.register("zoo", ZooSource())
+SOURCES.register("file", ArchitectureFile())
+
+
+def source_of(teacher: str) -> TeacherSource:
+    """The source that a teacher comes from.
+
+    Raises:
+        InputError: If none knows it.
+    """
+    for source in SOURCES.values():
+        if source.knows(teacher):
+            return source
+    others = [source.spelling for name, source in SOURCES.items() if name != "zoo"]
+    raise unknown("teacher", teacher, [*ZOO, *others])
