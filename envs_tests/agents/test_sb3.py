@@ -43,7 +43,7 @@ def test_the_adapter_restarts_episodes_and_tells_their_ends(make_envs):
         assert info["terminal_observation"]["position"] == 16
         assert info["episode"]["r"] == rewards[i]
         assert info["episode"]["l"] == 16
-        assert info["actions"] == (0,) * 16
+        assert info["actions"].tolist() == [0] * 16
     assert [f.reward for f in envs.get_attr("finished")] == [-1.0] * 3
     assert envs.get_attr("num_envs", 1) == [3]
 

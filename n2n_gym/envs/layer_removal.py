@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from gymnasium.vector import AutoresetMode
+
 from n2n_gym.envs.settings import Settings
 from n2n_gym.envs.single import CompressionEnv
 from n2n_gym.envs.vector import CompressionVectorEnv
@@ -146,8 +148,23 @@ class LayerRemovalEnv(CompressionEnv):
 
 
 class LayerRemovalVectorEnv(CompressionVectorEnv):
-    """Episodes of `LayerRemovalEnv` side by side; takes the same arguments, but for `render_mode`."""
+    """Episodes of `LayerRemovalEnv` side by side; takes the same arguments, and those of `CompressionVectorEnv`."""
 
-    def __init__(self, num_envs: int = 1, **settings: Any) -> None:
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        render_mode: Literal["ansi", "rgb_array"] | None = None,
+        max_episode_steps: int | None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        **settings: Any,
+    ) -> None:
         chosen = Settings.of(settings)
-        super().__init__(num_envs, RemovalStage(chosen.problem.architecture), chosen)
+        super().__init__(
+            num_envs,
+            RemovalStage(chosen.problem.architecture),
+            chosen,
+            render_mode=render_mode,
+            max_episode_steps=max_episode_steps,
+            autoreset_mode=autoreset_mode,
+        )
