@@ -39,6 +39,8 @@ class Episodes(NamedTuple):
 
     def together(self, others: Episodes) -> Episodes:
         """These and others; only the others where these are of another network, or were truncated elsewhere."""
-        if self.actions.shape[1] != others.actions.shape[1] or (len(self.rows) and not torch.equal(self.rows[0], others.rows[0])):
+        if self.actions.shape[1] != others.actions.shape[1] or (
+            len(self.rows) and not torch.equal(self.rows[0], others.rows[0])
+        ):
             return others
         return Episodes(*(torch.cat(parts) for parts in zip(self, others, strict=True)))

@@ -19,9 +19,11 @@ from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.envs.wrappers import encoding_by_name
 from n2n_gym.errors import InputError
 
+EACH_HAS = frozenset({"finished", "np_random", "np_random_seed"})
+"""Attributes that hold one thing for each environment; all others they share."""
 
-EACH = frozenset({"finished", "np_random", "np_random_seed", "action_masks", "render"})
-"""What environments side by side have one of each of; all else they share."""
+EACH_ANSWERS = frozenset({"action_masks", "render"})
+"""Methods that answer for each environment; all others are of all of them."""
 
 
 class BatchedVecEnv(VecEnv):
@@ -81,7 +83,7 @@ class BatchedVecEnv(VecEnv):
 
     def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
         value = getattr(self.envs, attr_name)
-        return [value[i] if attr_name in EACH else value for i in self._get_indices(indices)]
+        return [value[i] if attr_name in EACH_HAS else value for i in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: int | Iterable[int] | None = None) -> None:
         self._refuse_some(f"set {attr_name}", indices)
@@ -90,10 +92,11 @@ class BatchedVecEnv(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: int | Iterable[int] | None = None, **method_kwargs: Any
     ) -> list[Any]:
-        if method_name not in EACH:
+        each = method_name in EACH_ANSWERS
+        if not each:
             self._refuse_some(f"call {method_name}", indices)
         result = getattr(self.envs, method_name)(*method_args, **method_kwargs)
-        return [result[i] if method_name in EACH and result is not None else result for i in self._get_indices(indices)]
+        return [result[i] if each and result is not None else result for i in self._get_indices(indices)]
 
     def _refuse_some(self, what: str, indices: int | Iterable[int] | None) -> None:
         """What the episodes share cannot be another for some of them."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from n2n_gym.architecture import IMAGE, Architecture, LayerKind
 
@@ -22,8 +25,7 @@ COLOURS = {
     LayerKind.CONCAT: "#aa3377",
 }
 GREY = "#dddddd"
-
-Corners = list[list[tuple[float, float]]]
+GREY_RGBA = (0xDD / 0xFF,) * 3 + (1.0,)
 
 
 def colour_of(kind: LayerKind) -> str:
@@ -49,7 +51,9 @@ def draw_network(
         widest: The width that fills the height; by default the network's own largest.
     """
     draw_outlines(axes, architecture, widest=widest, with_grey=bool(removed))
-    axes.add_collection(fillings(architecture, removed=removed, resized=resized), autolim=False)
+    bars = fillings(architecture)
+    axes.add_collection(bars, autolim=False)
+    refill(bars, bars.get_facecolor(), removed=removed, resized=resized or architecture)
 
 
 def draw_outlines(axes: Axes, architecture: Architecture, *, widest: int | None = None, with_grey: bool) -> None:
@@ -86,16 +90,27 @@ def draw_outlines(axes: Axes, architecture: Architecture, *, widest: int | None 
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def fillings(
-    architecture: Architecture, *, removed: frozenset[int] = frozenset(), resized: Architecture | None = None
-) -> PolyCollection:
-    """The coloured bars; arguments as of `draw_network`."""
+def fillings(architecture: Architecture) -> PolyCollection:
+    """The coloured bars of a network; `refill` changes them."""
     from matplotlib.collections import PolyCollection
 
-    kinds = [node.layer.kind for node in architecture.nodes]
-    colours = [GREY if i in removed else colour_of(kind) for i, kind in enumerate(kinds)]
-    bars = _bars(widths(resized or architecture))
-    return PolyCollection(bars, facecolors=colours, edgecolors="#555555", linewidths=0.3, zorder=1.1)
+    colours = [colour_of(node.layer.kind) for node in architecture.nodes]
+    return PolyCollection(_bars(widths(architecture)), facecolors=colours, edgecolors="#555555", linewidths=0.3, zorder=1.1)
+
+
+def refill(bars: PolyCollection, colours: Any, *, removed: frozenset[int], resized: Architecture) -> None:
+    """Make the bars those of an edited network.
+
+    Args:
+        bars: From `fillings`.
+        colours: Theirs, shape (layers, 4).
+        removed: Layers to draw in grey.
+        resized: The same network after shrinking.
+    """
+    changed = colours.copy()
+    changed[list(removed)] = GREY_RGBA
+    bars.set_verts(_bars(widths(resized)))
+    bars.set_facecolor(changed)
 
 
 def widths(architecture: Architecture) -> list[int]:
@@ -107,5 +122,9 @@ def widths(architecture: Architecture) -> list[int]:
     return known
 
 
-def _bars(heights: Sequence[float]) -> Corners:
-    return [[(i - 0.45, 0), (i - 0.45, height), (i + 0.45, height), (i + 0.45, 0)] for i, height in enumerate(heights)]
+def _bars(heights: Sequence[float]) -> npt.NDArray[np.float64]:
+    """The corners of bars of these heights, shape (bars, 4, 2)."""
+    corners = np.zeros((len(heights), 4, 2))
+    corners[:, :, 0] = np.arange(len(heights))[:, None] + (-0.45, -0.45, 0.45, 0.45)
+    corners[:, 1:3, 1] = np.array(heights)[:, None]
+    return corners

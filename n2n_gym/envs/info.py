@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +21,7 @@ UNDECIDED = -1
 """Stands in `info["actions"]` for a decision that was not taken yet."""
 
 
-@dataclass(frozen=True)
-class Finished:
+class Finished(NamedTuple):
     """A finished episode.
 
     Attributes:
@@ -40,7 +38,7 @@ class Finished:
     reward: float
     violated: tuple[Constraint, ...] = ()
 
-    @cached_property
+    @property
     def student(self) -> Architecture:
         """The architecture it ended with."""
         return self.stage.student(self.actions)
@@ -48,21 +46,15 @@ class Finished:
     @property
     def info(self) -> Info:
         """The terminal step's `info`; no time in it, so that equal episodes have equal ones."""
-        return {**{key: read(self) for key, read in READ.items()}, "actions": np.array(self.actions, dtype=np.int64)}
+        numbers = {key: type(UNFINISHED[key])(getattr(self.evaluation, key)) for key in OF_EVALUATION}
+        return {**numbers, "violated": _listed(self.violated), "actions": np.array(self.actions, dtype=np.int64)}
 
 
-READ: dict[str, Callable[[Finished], Any]] = {
-    "accuracy": lambda finished: float(finished.evaluation.accuracy),
-    "compression": lambda finished: float(finished.evaluation.compression),
-    "parameters": lambda finished: int(finished.evaluation.parameters),
-    "macs": lambda finished: int(finished.evaluation.macs),
-    "reason": lambda finished: str(finished.evaluation.reason),
-    "violated": lambda finished: "; ".join(map(str, finished.violated)),
-}
-"""How each key but `actions` is read off a finished episode."""
+OF_EVALUATION = ("accuracy", "compression", "parameters", "macs", "reason")
+"""The keys that are read off a student's evaluation."""
 
 UNFINISHED: Info = {"accuracy": 0.0, "compression": 0.0, "parameters": 0, "macs": 0, "reason": "", "violated": ""}
-"""What those keys hold as long as there is no student."""
+"""What all keys but `actions` hold as long as there is no student."""
 
 
 def unfinished(actions: Sequence[int], decisions: int) -> Info:
@@ -101,11 +93,17 @@ class Columns:
         """
         info: Info = {**self._unfinished, **self._whose, "actions": taken}
         if finished:
-            for key, read in READ.items():
-                column = self._unfinished[key].copy()
-                column[ended] = [read(each) for each in finished]
-                info[key] = column
+            evaluations = [each.evaluation for each in finished]
+            for key in OF_EVALUATION:
+                read: Any = map(attrgetter(key), evaluations)
+                self._fill(info, key, ended, map(str, read) if key == "reason" else read)
+            if any(violated := [each.violated for each in finished]):
+                self._fill(info, "violated", ended, map(_listed, violated))
         return info
+
+    def _fill(self, info: Info, key: str, ended: npt.NDArray[np.int64], values: Iterable[Any]) -> None:
+        info[key] = self._unfinished[key].copy()
+        info[key][ended] = list(values)
 
     def only(self, info: Info, chosen: npt.NDArray[np.bool_]) -> Info:
         """The part of an `info` that is of some episodes; the others have zeros and None, as in Gymnasium."""
@@ -115,6 +113,10 @@ class Columns:
             part[key][chosen] = info[key][chosen]
             part[f"_{key}"] = chosen.copy()
         return part
+
+
+def _listed(limits: Sequence[Constraint]) -> str:
+    return "; ".join(map(str, limits)) if limits else ""
 
 
 def _constant(count: int, value: Any) -> npt.NDArray[Any]:

@@ -32,6 +32,7 @@ class Judge:
         self.update = 0
         self._reward: Reward = reward_by_name(settings.reward)
         self._settings = settings
+        self._limited = bool(settings.limits)
         if settings.limits and check_limits:
             settings.limits.check(settings.problem, stage.ranges)
         if settings.uses_table:
@@ -55,7 +56,7 @@ class Judge:
     def finished(self, actions: Actions, evaluation: Evaluation) -> Finished:
         """What an episode is worth, given the evaluation of its student."""
         reward = self._reward(evaluation)
-        violated = () if evaluation.reason else self._settings.limits.violated(evaluation)
+        violated = self._settings.limits.violated(evaluation) if self._limited and not evaluation.reason else ()
         if violated:
             reward = relaxed(reward, self._settings.schedule(self.update))
         return Finished(self.stage, tuple(actions), evaluation, reward, violated)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from n2n_gym.architecture import IMAGE, Variable
-from n2n_gym.envs.drawing import draw_outlines, fillings, widths
+from n2n_gym.envs.drawing import draw_outlines, fillings, refill, widths
 from n2n_gym.errors import unknown
 from n2n_gym.stages.base import Stage
 
@@ -109,24 +109,26 @@ class Picture:
         self._canvas = FigureCanvasAgg(figure)
         self._axes = figure.subplots()
         draw_outlines(self._axes, stage.base, with_grey=Variable.LAYER in stage.variables)
+        self._bars = fillings(stage.base)
+        self._bars.set_animated(True)
+        self._axes.add_collection(self._bars, autolim=False)
+        self._colours = np.array(self._bars.get_facecolor())
         self._title = self._axes.set_title("", animated=True)
-        self._next = self._axes.axvline(0, color="black", linewidth=0.8, linestyle=":", animated=True)
         self._canvas.draw()
-        self._still: Any = self._canvas.copy_from_bbox(figure.bbox)  # type: ignore[attr-defined]
+        self._still: Any = self._canvas.copy_from_bbox(figure.bbox)
 
     def after(self, actions: Sequence[int]) -> npt.NDArray[np.uint8]:
         """The picture after the first actions of an episode, shape (300, 1000, 3)."""
-        stage, axes = self.stage, self._axes
-        self._canvas.restore_region(self._still)  # type: ignore[attr-defined]
-        bars = fillings(stage.base, removed=stage.removed(actions), resized=stage.resized(actions))
-        bars.set_animated(True)
-        axes.add_collection(bars, autolim=False)
-        axes.draw_artist(bars)
-        bars.remove()
+        stage = self.stage
+        self._canvas.restore_region(self._still)
+        refill(self._bars, self._colours, removed=stage.removed(actions), resized=stage.resized(actions))
+        self._axes.draw_artist(self._bars)
         self._title.set_text(f"{len(actions)} of {stage.decisions} decisions")
-        axes.draw_artist(self._title)
+        self._axes.draw_artist(self._title)
+        picture = np.asarray(self._canvas.buffer_rgba())[..., :3].copy()
         if len(actions) < stage.decisions:
-            here = stage.layers[len(actions)][0]
-            self._next.set_xdata([here, here])
-            axes.draw_artist(self._next)
-        return np.asarray(self._canvas.buffer_rgba())[..., :3].copy()
+            box = self._axes.bbox
+            x, _ = self._axes.transData.transform((stage.layers[len(actions)][0], 0))
+            below, above = (len(picture) - round(y) for y in (box.y0, box.y1))
+            picture[above:below, round(x)][np.arange(below - above) % 4 < 2] = 0  # dotted
+        return picture

@@ -73,8 +73,8 @@ class CompressionEnv(gym.Env[Observation, np.int64], ABC):
         self.judge.update = update
 
     def action_masks(self) -> ActionMask:
-        """Which actions are of use now, 1 or 0, shape (actions,), int8: for `action_space.sample(mask=...)` and MaskablePPO."""
-        [mask] = self._masks.after([self._actions])
+        """Which actions are of use now, 1 or 0, shape (actions,), int8: as `action_space.sample(mask=...)` wants it."""
+        mask: ActionMask = self._masks.after([self._actions])[0]
         return mask
 
     def render(self) -> str | npt.NDArray[np.uint8] | None:

@@ -88,7 +88,7 @@ class CompressionVectorEnv(VectorEnv[Observation, Taken, Numbers]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.finished: list[Finished | None] = [None] * num_envs
-        self._limit = None if max_episode_steps == -1 else max_episode_steps
+        self._limit = stage.decisions + 1 if max_episode_steps in (None, -1) else max_episode_steps
         self._renderer = Renderer(stage, render_mode)
         self._masks = Masks(stage)
         self._columns = Columns(num_envs)
@@ -96,20 +96,22 @@ class CompressionVectorEnv(VectorEnv[Observation, Taken, Numbers]):
         self._seeds: list[int | None] = [None] * num_envs
         self._everyone = np.arange(num_envs)
         self._started = np.zeros(num_envs, dtype=np.bool_)
+        self._ready = False
         self._over = np.zeros(num_envs, dtype=np.bool_)
+        self._someone_over = False
         self._positions = np.zeros(num_envs, dtype=np.int64)
-        # with a place before the first action and a row after the last: no position needs a rule of its own
+        # with a place before the first action and a layer after the last: no position needs a rule of its own
         self._taken = np.full((num_envs, stage.decisions + 1), UNDECIDED)
-        self._empty_rows = np.concatenate([stage.rows, np.zeros((1, len(COLUMNS)), dtype=np.float32)])
-        self._rows = np.tile(self._empty_rows, (num_envs, 1, 1))
+        self._rows = np.tile(stage.rows, (num_envs, 1, 1))
+        self._layers = np.concatenate([stage.rows, np.zeros((1, len(COLUMNS)), dtype=np.float32)])
 
-    @property
+    @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """The random numbers of each environment; a single one with the same seed has the same."""
-        for i, rng in enumerate(self._rngs):
-            if rng is None:
+        if None in self._rngs:
+            for i in [i for i, rng in enumerate(self._rngs) if rng is None]:
                 self._rngs[i], self._seeds[i] = seeding.np_random()
-        return tuple(rng for rng in self._rngs if rng is not None)
+        return tuple(self._rngs)  # type: ignore[arg-type]
 
     @property
     def np_random_seed(self) -> tuple[int | None, ...]:  # type: ignore[override]
@@ -136,6 +138,7 @@ class CompressionVectorEnv(VectorEnv[Observation, Taken, Numbers]):
                 self._rngs[i], self._seeds[i] = seeding.np_random(each)
         self._start(starting)
         self._started |= starting
+        self._ready = bool(self._started.all())
         info = self._info()
         return self._observation(), info if chosen is None else self._columns.only(info, starting)
 
@@ -149,31 +152,32 @@ class CompressionVectorEnv(VectorEnv[Observation, Taken, Numbers]):
             ResetNeeded: If an episode was not started yet; without autoreset, also if one is over.
             InvalidAction: If there are not so many, or one is out of range.
         """
-        if not self._started.all():
+        if not self._ready:
             raise ResetNeeded("call reset() before the first step()")
-        playing: Any = slice(None)
         who = self._everyone
-        if self._over.any():
+        if self._someone_over:
             if self.autoreset_mode is AutoresetMode.DISABLED:
                 raise ResetNeeded("an episode is over: call reset(options={'reset_mask': ...}) before the next step()")
-            playing = who = np.flatnonzero(~self._over)
+            who = np.flatnonzero(~self._over)
             self._start(self._over)
         if len(who):
-            chosen = self._checked(actions, playing)
-            self._rows[who, self._positions[who], DECISION] = chosen + 1
+            chosen = self._checked(actions, who)
             self._positions[who] += 1
             self._taken[who, self._positions[who]] = chosen
+            self._rows[who, self._positions[who] - 1, DECISION] = chosen + 1
         terminations = self._positions == self.stage.decisions
-        truncations = np.zeros_like(terminations) if self._limit is None else self._positions >= self._limit
+        truncations = self._positions >= self._limit
         self._over = terminations | truncations
+        self._someone_over = bool(self._over.any())
         rewards = np.zeros(self.num_envs)
-        ended, finished = self._everyone[:0], list[Finished]()
-        if terminations.any():
-            ended = np.flatnonzero(terminations)
-            finished = self._finish(ended)
-            rewards[ended] = [each.reward for each in finished]
-        observation, info = self._observation(), self._info(ended, finished)
-        if self.autoreset_mode is AutoresetMode.SAME_STEP and self._over.any():
+        observation = self._observation()
+        if not self._someone_over:
+            return observation, rewards, terminations, truncations, self._info()
+        ended = np.flatnonzero(terminations)
+        finished = self._finish(ended) if len(ended) else []
+        rewards[ended] = [each.reward for each in finished]
+        info = self._info(ended, finished)
+        if self.autoreset_mode is AutoresetMode.SAME_STEP:
             observation, info = self._restarted(observation, info)
         return observation, rewards, terminations, truncations, info
 
@@ -197,7 +201,7 @@ class CompressionVectorEnv(VectorEnv[Observation, Taken, Numbers]):
     def close_extras(self, **kwargs: Any) -> None:
         self.judge.close()
 
-    def _checked(self, actions: Any, playing: Any) -> Taken:
+    def _checked(self, actions: Any, playing: npt.NDArray[np.int64]) -> Taken:
         """The actions of the episodes that go on."""
         try:
             given = np.asarray(actions)
@@ -215,14 +219,16 @@ class CompressionVectorEnv(VectorEnv[Observation, Taken, Numbers]):
 
     def _finish(self, ended: npt.NDArray[np.int64]) -> list[Finished]:
         """The students of episodes that ended, evaluated in one batch."""
-        rngs = self.np_random
-        finished = self.judge.finish(self._taken[ended, 1:].tolist(), [rngs[i] for i in ended])
-        for i, each in zip(ended.tolist(), finished, strict=True):
+        who, rngs = ended.tolist(), self.np_random
+        finished = self.judge.finish(self._taken[ended, 1:].tolist(), [rngs[i] for i in who])
+        self.finished = list(self.finished)  # a new list: who holds the last one keeps it as it was
+        for i, each in zip(who, finished, strict=True):
             self.finished[i] = each
         return finished
 
     def _start(self, starting: Flags) -> None:
         self._over = self._over & ~starting
+        self._someone_over = bool(self._over.any())
         self._positions[starting] = 0
         self._taken[starting] = UNDECIDED
         self._rows[starting, :, DECISION] = 0
@@ -237,8 +243,8 @@ class CompressionVectorEnv(VectorEnv[Observation, Taken, Numbers]):
 
     def _observation(self) -> Observation:
         observation: Observation = {
-            "architecture": self._rows[:, :-1].reshape(self.num_envs, -1),  # a copy: the last row is left out
-            "layer": self._rows[self._everyone, self._positions],
+            "architecture": self._rows.copy().reshape(self.num_envs, -1),
+            "layer": self._layers[self._positions],
             "position": self._positions.copy(),
         }
         if self.stage.shows_previous_action:

@@ -160,7 +160,7 @@ class OwnMethods(gym.Wrapper[Observation, np.int64, Observation, np.int64], Reco
         super().__init__(env)
 
     @property
-    def spec(self) -> EnvSpec | None:
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
         """The specification of the environment, from which `gym.make` and `gym.make_vec` make another."""
         inner = self.env.spec
         if inner is None:
@@ -169,7 +169,7 @@ class OwnMethods(gym.Wrapper[Observation, np.int64, Observation, np.int64], Reco
         return CompressionSpec(**given)
 
     def action_masks(self) -> ActionMask:
-        """Which actions are of use now, 1 or 0, shape (actions,), int8: for `action_space.sample(mask=...)` and MaskablePPO."""
+        """Which actions are of use now, 1 or 0, shape (actions,), int8: as `action_space.sample(mask=...)` wants it."""
         masks: ActionMask = self.env.get_wrapper_attr("action_masks")()
         return masks
 
