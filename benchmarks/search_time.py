@@ -104,7 +104,7 @@ class Progress(BaseCallback):
     def _on_step(self) -> bool:
         if self.locals["dones"].all():
             self.seconds.append(time.perf_counter() - self._start)
-            self.episodes.append([info["actions"] for info in self.locals["infos"]])
+            self.episodes.append([info["actions"].tolist() for info in self.locals["infos"]])
             self.rewards.append([float(reward) for reward in self.locals["rewards"]])
         return True
 

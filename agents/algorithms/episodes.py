@@ -13,8 +13,8 @@ class Episodes(NamedTuple):
 
     Attributes:
         rows: What was observed of each decision, shape (B, D, F).
-        actions: What was done, shape (B, D).
-        masks: Which actions had an effect, shape (B, D, A).
+        actions: What was done, shape (B, T); T is less than D where episodes were truncated.
+        masks: Which actions were of use, shape (B, T, A).
         returns: Undiscounted, shape (B).
         keeps: Whose student is not degenerate and keeps all limits, shape (B), bool.
     """
@@ -38,7 +38,9 @@ class Episodes(NamedTuple):
         return Episodes(*(part[indices] for part in self))
 
     def together(self, others: Episodes) -> Episodes:
-        """These and others; only the others where these are of another network."""
-        if len(self.rows) and not torch.equal(self.rows[0], others.rows[0]):
+        """These and others; only the others where these are of another network, or were truncated elsewhere."""
+        if self.actions.shape[1] != others.actions.shape[1] or (
+            len(self.rows) and not torch.equal(self.rows[0], others.rows[0])
+        ):
             return others
         return Episodes(*(torch.cat(parts) for parts in zip(self, others, strict=True)))

@@ -11,13 +11,16 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import MaybeCallback
 
+from n2n_gym.envs.info import UNDECIDED
+
 
 def keeps_limits(info: dict[str, Any]) -> bool:
-    """Whether an episode's student is of use: not degenerate, and within all limits.
+    """Whether an episode has a student and it is of use: not degenerate, and within all limits.
 
-    Its reward does not say: while limits are relaxed, students that exceed them are rewarded, too.
+    Its reward does not say: while limits are relaxed, students that exceed them are rewarded, too. An episode that was
+    truncated has no student; its reward is 0.
     """
-    return not info["reason"] and not info["violated"]
+    return bool(info["actions"][-1] != UNDECIDED) and not info["reason"] and not info["violated"]
 
 
 class EpisodicAlgorithm(BaseAlgorithm):
@@ -68,4 +71,6 @@ class EpisodicAlgorithm(BaseAlgorithm):
         self.num_timesteps += self.n_envs
         self._update_info_buffer(infos, dones)
         callback.update_locals(locals())
+        if dones.any() and not dones.all():
+            raise ValueError(f"{type(self).__name__} plays episodes side by side; these environments' differ in length")
         return (rewards, dones, infos) if callback.on_step() else None

@@ -125,8 +125,10 @@ class PlannedSearch(EpisodicAlgorithm):
             stepped = self._step(actions, callback)
             if stepped is None:
                 return False
-            rewards, _, infos = stepped
+            rewards, dones, infos = stepped
             returns += rewards
+            if dones.all():  # a truncated episode, too, is over: the rest of its plan is not played
+                break
         callback.on_rollout_end()
         self.observe(plans, returns.tolist(), infos)
         self._n_updates += 1

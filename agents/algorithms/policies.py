@@ -118,7 +118,7 @@ class SequencePolicy(BasePolicy):
         state: Arrays | None = None,
         episode_start: npt.NDArray[Any] | None = None,
         deterministic: bool = False,
-        action_masks: npt.NDArray[np.bool_] | None = None,
+        action_masks: npt.NDArray[Any] | None = None,
     ) -> tuple[npt.NDArray[Any], Arrays | None]:
         """The next action, and the memory to hand in again with the next observation.
 
@@ -143,7 +143,7 @@ class SequencePolicy(BasePolicy):
         last = rows.shape[1] - 1  # an episode that is over has no next decision; any answer will do
         logits, memory = self.advance(rows, position.clamp(max=last), memory)
         if action_masks is not None:
-            logits = masked(logits, torch.as_tensor(action_masks, device=self.device).view(len(rows), -1))
+            logits = masked(logits, torch.as_tensor(action_masks, dtype=torch.bool, device=self.device).view(len(rows), -1))
         actions = logits.argmax(1) if deterministic else self._draw(logits)
         chosen = actions.cpu().numpy()
         return chosen if vectorized else chosen[0], tuple(tensor.cpu().numpy() for tensor in memory)

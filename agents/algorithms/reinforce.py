@@ -16,6 +16,7 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import safe_mean
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
+from torch.nn import functional
 
 from agents.algorithms.episodes import Episodes
 from agents.algorithms.episodic import EpisodicAlgorithm, keeps_limits
@@ -164,7 +165,7 @@ class Reinforce(EpisodicAlgorithm):
         state: tuple[npt.NDArray[Any], ...] | None = None,
         episode_start: npt.NDArray[Any] | None = None,
         deterministic: bool = False,
-        action_masks: npt.NDArray[np.bool_] | None = None,
+        action_masks: npt.NDArray[Any] | None = None,
     ) -> tuple[npt.NDArray[Any], tuple[npt.NDArray[Any], ...] | None]:
         """The policy's next action and its memory; see `SequencePolicy.predict`."""
         return self.policy.predict(observation, state, episode_start, deterministic, action_masks)
@@ -188,7 +189,7 @@ class Reinforce(EpisodicAlgorithm):
             total = np.zeros(self.n_envs)
             state = None
             dones = np.zeros(self.n_envs, dtype=bool)
-            while not dones.any():
+            while not dones.all():
                 mask = self._masks(self.env)
                 assert isinstance(self._last_obs, dict)
                 chosen, state = self.policy.predict(self._last_obs, state, action_masks=mask)
@@ -197,16 +198,14 @@ class Reinforce(EpisodicAlgorithm):
                     return None
                 rewards, dones, infos = stepped
                 actions.append(torch.as_tensor(chosen))
-                masks.append(torch.as_tensor(mask))
+                masks.append(torch.as_tensor(mask, dtype=torch.bool))
                 total += rewards
-            if not dones.all():
-                raise ValueError("REINFORCE plays whole episodes side by side; these environments' episodes differ in length")
             keeps = torch.tensor([keeps_limits(info) for info in infos])
             batches.append((rows, torch.stack(actions, 1), torch.stack(masks, 1), torch.as_tensor(total), keeps))
         callback.on_rollout_end()
         return Episodes(*(torch.cat(parts).to(self.device) for parts in zip(*batches, strict=True)))
 
-    def _masks(self, env: VecEnv) -> npt.NDArray[np.bool_]:
+    def _masks(self, env: VecEnv) -> npt.NDArray[Any]:
         if not self.use_masking:
             return np.ones((self.n_envs, self.policy.actions), dtype=np.bool_)
         return np.stack(env.env_method("action_masks"))
@@ -252,9 +251,12 @@ class Reinforce(EpisodicAlgorithm):
         self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
 
     def _distribution(self, episodes: Episodes) -> tuple[torch.distributions.Categorical, Tensor | None]:
-        """What the policy would do at each decision, and what its critic expects there."""
-        logits, values = self.policy.evaluate(episodes.rows, episodes.actions)
-        return torch.distributions.Categorical(logits=masked(logits, episodes.masks)), values
+        """What the policy would do at each decision that was taken, and what its critic expects there."""
+        taken = episodes.actions.shape[1]
+        whole = functional.pad(episodes.actions, (0, episodes.rows.shape[1] - taken))  # no policy looks at later actions
+        logits, values = self.policy.evaluate(episodes.rows, whole)
+        drawn = torch.distributions.Categorical(logits=masked(logits[:, :taken], episodes.masks))
+        return drawn, None if values is None else values[:, :taken]
 
     def _imitated(self, rollouts: Episodes) -> Episodes | None:
         """The best episodes so far, fewer as training goes on; None if there are none yet."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -16,6 +17,13 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.envs.wrappers import encoding_by_name
+from n2n_gym.errors import InputError
+
+EACH_HAS = frozenset({"finished", "np_random", "np_random_seed"})
+"""Attributes that hold one thing for each environment; all others they share."""
+
+EACH_ANSWERS = frozenset({"action_masks", "render"})
+"""Methods that answer for each environment; all others are of all of them."""
 
 
 class BatchedVecEnv(VecEnv):
@@ -26,18 +34,25 @@ class BatchedVecEnv(VecEnv):
 
     Args:
         envs: From `gym.make_vec("N2N/...", num_envs=...)`.
+
+    Raises:
+        TypeError: If it is something else, or wrapped.
+        InputError: If its episodes start again in the step that ends them.
     """
 
     def __init__(self, envs: CompressionVectorEnv) -> None:
         if not isinstance(envs, CompressionVectorEnv):
             raise TypeError(f"BatchedVecEnv takes what gym.make_vec('N2N/...') gives, unwrapped, not {type(envs).__name__}")
+        if envs.autoreset_mode is AutoresetMode.SAME_STEP:
+            raise InputError("BatchedVecEnv starts the next episodes itself; make its environments without autoreset_mode")
         self.envs = envs
         self._actions = np.zeros(envs.num_envs, dtype=np.int64)
         self._start = time.time()
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
 
     def reset(self) -> VecEnvObs:
-        observation, _ = self.envs.reset(seed=self._seeds[0])
+        observation, info = self.envs.reset(seed=self._seeds)
+        self.reset_infos = _each(info)
         self._reset_seeds()
         self._reset_options()
         return observation
@@ -46,36 +61,57 @@ class BatchedVecEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
-        observation, rewards, terminations, _, _ = self.envs.step(self._actions)
-        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
-        if terminations.all():
+        observation, rewards, terminations, truncations, columns = self.envs.step(self._actions)
+        dones = terminations | truncations
+        infos = _each(columns)
+        for info, truncated in zip(infos, (truncations & ~terminations).tolist(), strict=True):
+            info["TimeLimit.truncated"] = truncated
+        if dones.all():  # all are equally long
             seconds = round(time.time() - self._start, 6)
-            for i, (info, finished) in enumerate(zip(infos, self.envs.finished, strict=True)):
-                info |= finished.info
+            for i, info in enumerate(infos):
                 info["terminal_observation"] = {key: value[i] for key, value in observation.items()}
-                info["episode"] = {"r": float(rewards[i]), "l": self.envs.stage.decisions, "t": seconds}
-            observation, _ = self.envs.reset()
-        return observation, rewards.astype(np.float32), terminations, infos
+                info["episode"] = {"r": float(rewards[i]), "l": int(observation["position"][i]), "t": seconds}
+            observation, started = self.envs.reset()
+            self.reset_infos = _each(started)
+        return observation, rewards.astype(np.float32), dones, infos
 
     def close(self) -> None:
         self.envs.close()
 
+    def get_images(self) -> Sequence[npt.NDArray[np.uint8] | None]:
+        return self.envs.render() or [None] * self.num_envs
+
     def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
         value = getattr(self.envs, attr_name)
-        each: Sequence[Any] = value if isinstance(value, list) else [value] * self.num_envs
-        return [each[i] for i in self._get_indices(indices)]
+        return [value[i] if attr_name in EACH_HAS else value for i in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: int | Iterable[int] | None = None) -> None:
+        self._refuse_some(f"set {attr_name}", indices)
         setattr(self.envs, attr_name, value)
 
     def env_method(
         self, method_name: str, *method_args: Any, indices: int | Iterable[int] | None = None, **method_kwargs: Any
     ) -> list[Any]:
-        results = getattr(self.envs, method_name)(*method_args, **method_kwargs)
-        return [None if results is None else results[i] for i in self._get_indices(indices)]
+        each = method_name in EACH_ANSWERS
+        if not each:
+            self._refuse_some(f"call {method_name}", indices)
+        result = getattr(self.envs, method_name)(*method_args, **method_kwargs)
+        return [result[i] if each and result is not None else result for i in self._get_indices(indices)]
+
+    def _refuse_some(self, what: str, indices: int | Iterable[int] | None) -> None:
+        """What the episodes share cannot be another for some of them."""
+        if set(self._get_indices(indices)) != set(range(self.num_envs)):
+            raise InputError(f"cannot {what} for some of the environments: they share it; leave indices out")
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: int | Iterable[int] | None = None) -> list[bool]:
         return [wrapper_class is Monitor for _ in self._get_indices(indices)]
+
+
+def _each(columns: dict[str, Any]) -> list[dict[str, Any]]:
+    """The info of each environment."""
+    keys = [key for key in columns if not key.startswith("_")]
+    values = [list(columns[key]) if columns[key].ndim > 1 else columns[key].tolist() for key in keys]
+    return [dict(zip(keys, each, strict=True)) for each in zip(*values, strict=True)]
 
 
 class EncodedVecEnv(VecEnvWrapper):

@@ -27,7 +27,8 @@ from agents.algorithms.planned import PlannedSearch
 from agents.algorithms.registry import ALGORITHMS, algorithm
 from agents.algorithms.sb3 import BatchedVecEnv, PolicyUpdates
 from agents.benchmark.tasks import SIDE_BY_SIDE, Task
-from n2n_gym.envs.judge import Finished, Judge
+from n2n_gym.envs.info import Finished
+from n2n_gym.envs.judge import Judge
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.system.versions import library_versions
 from n2n_gym.tables.table import Table
@@ -228,13 +229,13 @@ def _counted(judge: Judge, budget: int) -> Iterator[list[tuple[int, ...]]]:
     """
     played: list[tuple[int, ...]] = []
 
-    def finish(episodes: Sequence[Sequence[int]], rng: np.random.Generator) -> list[Finished]:
+    def finish(episodes: Sequence[Sequence[int]], rngs: Sequence[np.random.Generator]) -> list[Finished]:
         if len(played) + len(episodes) > budget:
             raise InputError(
                 f"the algorithm looks at more than its {budget} students; a learner of Stable-Baselines3 stops in time "
                 f"with n_steps that divide them, or with StopTrainingOnMaxEpisodes({budget})"
             )
-        finished = Judge.finish(judge, episodes, rng)
+        finished = Judge.finish(judge, episodes, rngs)
         played.extend(each.actions for each in finished)
         return finished
 
@@ -282,7 +283,7 @@ def _judged(act: Act, env: gym.Env[Any, Any], seed: int) -> list[tuple[int, ...]
         over = False
         while not over:
             observation, _, over, _, info = env.step(act(observation, episode == POLICY_EPISODES))
-        judged.append(info["actions"])
+        judged.append(tuple(info["actions"].tolist()))
     return judged
 
 

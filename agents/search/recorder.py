@@ -9,7 +9,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.display import Display
 from agents.search.run_folder import Episode, RunFolder
-from n2n_gym.envs.judge import Finished
+from n2n_gym.envs.info import Finished
 from n2n_gym.limits.constraints import Constraints
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from agents.pictures import new_figure, open_frame, save_figure
 from agents.search.run_folder import Episode
 from n2n_gym.architecture import Architecture
-from n2n_gym.envs.render import draw_network
+from n2n_gym.envs.drawing import draw_network
 from n2n_gym.stages.removal import RemovalStage
 from n2n_gym.student import Student
 

@@ -99,7 +99,7 @@ def test_the_embedding_learns_from_students_that_others_tried(env_id):
     agent = ArchitectureCompression(envs, seed=0, warm_up=20, training_steps=20)
     assert agent.study(zip([*tried, stranger], [*evaluations, evaluations[0]], strict=True)) == len(tried) >= 20
     assert [stage.student(plan.tolist()) for plan in agent.plans] == tried
-    rewards = [finished.reward for finished in judge.finish([plan.tolist() for plan in agent.plans], None)]
+    rewards = [finished.reward for finished in judge.finish([plan.tolist() for plan in agent.plans], ())]
     assert [value for _, _, value in agent.facts] == rewards
     assert agent.best_return == max(rewards)
     agent.learn(envs.envs.stage.decisions * 5)

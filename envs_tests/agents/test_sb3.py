@@ -10,6 +10,7 @@ from agents.algorithms.reinforce import Reinforce
 from agents.algorithms.sb3 import BatchedVecEnv
 from envs_tests.agents.conftest import POLICIES, STAGES
 from envs_tests.conftest import FormulaEvaluator
+from n2n_gym.errors import InputError
 from n2n_gym.networks.zoo import network
 
 ALGORITHMS = {
@@ -33,9 +34,11 @@ def test_algorithms_swap_in(name, stage, make_envs):
 def test_the_adapter_restarts_episodes_and_tells_their_ends(make_envs):
     envs = make_envs("removal", 3)
     observation = envs.reset()
+    assert envs.get_attr("finished") == [None] * 3
     for step in range(16):
         assert (observation["position"] == step).all()
         observation, rewards, finished, infos = envs.step(np.zeros(3, dtype=int))
+        assert all(info["actions"].tolist() == [0] * (step + 1) + [-1] * (15 - step) for info in infos)
     assert finished.all()
     assert (observation["position"] == 0).all()
     assert rewards.dtype == np.float32
@@ -43,9 +46,33 @@ def test_the_adapter_restarts_episodes_and_tells_their_ends(make_envs):
         assert info["terminal_observation"]["position"] == 16
         assert info["episode"]["r"] == rewards[i]
         assert info["episode"]["l"] == 16
-        assert info["actions"] == (0,) * 16
+        assert info["actions"].tolist() == [0] * 16
     assert [f.reward for f in envs.get_attr("finished")] == [-1.0] * 3
     assert envs.get_attr("num_envs", 1) == [3]
+    assert len(envs.get_attr("finished", [0, 2])) == 2
+
+
+def test_the_adapter_refuses_to_change_for_some_what_all_share(make_envs):
+    envs = make_envs("removal", 3)
+    envs.set_attr("render_mode", "ansi")
+    assert envs.get_attr("render_mode") == ["ansi"] * 3
+    with pytest.raises(InputError, match="cannot set render_mode for some"):
+        envs.set_attr("render_mode", None, indices=[0, 1])
+    with pytest.raises(InputError, match="cannot call set_update for some"):
+        envs.env_method("set_update", 3, indices=0)
+    assert envs.env_method("set_update", 3, indices=range(3)) == [None] * 3
+    assert len(envs.env_method("action_masks", indices=[1])) == 1
+    with pytest.raises(InputError, match="without autoreset_mode"):
+        BatchedVecEnv(gym.make_vec(STAGES["removal"], num_envs=2, autoreset_mode="SameStep"))
+
+
+def test_the_adapter_seeds_each_environment_and_draws_them():
+    envs = BatchedVecEnv(gym.make_vec(STAGES["removal"], num_envs=2, render_mode="rgb_array"))
+    envs.seed(3)
+    envs.reset()
+    assert envs.get_attr("np_random_seed") == [3, 4]
+    assert [image.shape for image in envs.get_images()] == [(300, 1000, 3)] * 2
+    assert envs.render().ndim == 3
 
 
 def test_only_our_vector_environments_are_adapted():

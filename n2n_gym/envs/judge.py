@@ -1,58 +1,18 @@
-"""Finished episodes and their rewards."""
+"""Who rewards finished episodes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from n2n_gym.architecture import Architecture
+from n2n_gym.envs.info import Finished
 from n2n_gym.envs.settings import Settings
 from n2n_gym.evaluation import Actions, Evaluation
 from n2n_gym.evaluators.contract import Evaluator
-from n2n_gym.limits.constraints import Constraint
 from n2n_gym.rewards import Reward, relaxed, reward_by_name
 from n2n_gym.stages.base import Stage
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A finished episode.
-
-    Attributes:
-        stage: What its actions mean.
-        actions: One per decision.
-        evaluation: What the evaluator says of its student.
-        reward: The episode's only reward.
-        violated: The limits that the student does not keep.
-    """
-
-    stage: Stage
-    actions: tuple[int, ...]
-    evaluation: Evaluation
-    reward: float
-    violated: tuple[Constraint, ...] = ()
-
-    @cached_property
-    def student(self) -> Architecture:
-        """The architecture it ended with."""
-        return self.stage.student(self.actions)
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """The terminal step's `info`; no time in it, so that equal episodes have equal ones."""
-        return {
-            "accuracy": self.evaluation.accuracy,
-            "compression": self.evaluation.compression,
-            "parameters": self.evaluation.parameters,
-            "macs": self.evaluation.macs,
-            "reason": self.evaluation.reason,
-            "violated": "; ".join(map(str, self.violated)),
-            "actions": self.actions,
-        }
 
 
 class Judge:
@@ -72,6 +32,7 @@ class Judge:
         self.update = 0
         self._reward: Reward = reward_by_name(settings.reward)
         self._settings = settings
+        self._limited = bool(settings.limits)
         if settings.limits and check_limits:
             settings.limits.check(settings.problem, stage.ranges)
         if settings.uses_table:
@@ -82,20 +43,20 @@ class Judge:
         """Made when the first episode ends, so that making an environment costs nothing."""
         return self._settings.make_evaluator(self.stage)
 
-    def finish(self, episodes: Sequence[Actions], rng: np.random.Generator) -> list[Finished]:
+    def finish(self, episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]) -> list[Finished]:
         """Evaluate the students of whole episodes in one batch.
 
         Args:
             episodes: The actions of each.
-            rng: The environment's random numbers, for an evaluator that draws.
+            rngs: The random numbers of each one's environment, for an evaluator that draws.
         """
-        evaluations = self.evaluator.evaluate_episodes(self.stage.student, episodes, rng)
+        evaluations = self.evaluator.evaluate_episodes(self.stage.student, episodes, rngs)
         return [self.finished(actions, evaluation) for actions, evaluation in zip(episodes, evaluations, strict=True)]
 
     def finished(self, actions: Actions, evaluation: Evaluation) -> Finished:
         """What an episode is worth, given the evaluation of its student."""
         reward = self._reward(evaluation)
-        violated = () if evaluation.reason else self._settings.limits.violated(evaluation)
+        violated = self._settings.limits.violated(evaluation) if self._limited and not evaluation.reason else ()
         if violated:
             reward = relaxed(reward, self._settings.schedule(self.update))
         return Finished(self.stage, tuple(actions), evaluation, reward, violated)

@@ -8,7 +8,6 @@ from n2n_gym.envs.documentation import takes
 from n2n_gym.envs.settings import Settings
 from n2n_gym.envs.single import CompressionEnv
 from n2n_gym.envs.vector import CompressionVectorEnv
-from n2n_gym.stages.removal import RemovalStage
 
 
 @takes(Settings)
@@ -89,13 +88,14 @@ class LayerRemovalEnv(CompressionEnv):
 
     def __init__(self, *, render_mode: Literal["ansi", "rgb_array"] | None = None, **arguments: Any) -> None:
         settings = Settings.of("LayerRemovalEnv", arguments)
-        super().__init__(RemovalStage(settings.problem.architecture), settings, render_mode)
+        super().__init__(settings.stage, settings, render_mode)
 
 
 @takes(Settings)
 class LayerRemovalVectorEnv(CompressionVectorEnv):
-    """Episodes of `LayerRemovalEnv` side by side; takes the same arguments, but for `render_mode`."""
+    """Episodes of `LayerRemovalEnv` side by side; takes the same arguments, and those of `CompressionVectorEnv`."""
 
     def __init__(self, num_envs: int = 1, **arguments: Any) -> None:
+        options = {name: arguments.pop(name) for name in self.options if name in arguments}
         settings = Settings.of("LayerRemovalVectorEnv", arguments)
-        super().__init__(num_envs, RemovalStage(settings.problem.architecture), settings)
+        super().__init__(num_envs, settings.stage, settings, **options)

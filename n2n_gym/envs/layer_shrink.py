@@ -109,8 +109,9 @@ class LayerShrinkEnv(CompressionEnv):
 
 @takes(ShrinkSettings)
 class LayerShrinkVectorEnv(CompressionVectorEnv):
-    """Episodes of `LayerShrinkEnv` side by side; takes the same arguments, but for `render_mode`."""
+    """Episodes of `LayerShrinkEnv` side by side; takes the same arguments, and those of `CompressionVectorEnv`."""
 
     def __init__(self, num_envs: int = 1, **arguments: Any) -> None:
+        options = {name: arguments.pop(name) for name in self.options if name in arguments}
         settings = ShrinkSettings.of("LayerShrinkVectorEnv", arguments)
-        super().__init__(num_envs, settings.stage, settings)
+        super().__init__(num_envs, settings.stage, settings, **options)

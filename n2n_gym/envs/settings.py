@@ -13,6 +13,8 @@ from n2n_gym.evaluators import EVALUATORS, EvaluationSettings, Evaluator, check_
 from n2n_gym.limits.constraints import Constraints, Limits, Schedule, relaxation
 from n2n_gym.rewards import reward_by_name
 from n2n_gym.stages.base import Stage
+from n2n_gym.stages.removal import RemovalStage
+from n2n_gym.student import Student
 from n2n_gym.system.files import home
 from n2n_gym.tables.evaluator import TABLE_SEEDS, TableEvaluator, check_table, uses_table
 from n2n_gym.training.recipes import search_recipe
@@ -116,6 +118,11 @@ class Settings(JudgedSettings):
     @cached_property
     def limits(self) -> Constraints:
         return Constraints.parse(self.constraints)
+
+    @cached_property
+    def stage(self) -> Stage:
+        """What is decided: which of the teacher's layers to remove."""
+        return RemovalStage(Student(self.problem.architecture))
 
     def make_evaluator(self, stage: Stage) -> Evaluator:
         """The evaluator that these settings describe, for the students of a stage."""

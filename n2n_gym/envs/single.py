@@ -12,16 +12,19 @@ from gymnasium import spaces
 from gymnasium.error import InvalidAction, ResetNeeded
 
 from n2n_gym.architecture.features import DECISION, HIGH
-from n2n_gym.envs.judge import Finished, Judge
+from n2n_gym.envs.info import Finished, Info, unfinished
+from n2n_gym.envs.judge import Judge
+from n2n_gym.envs.masks import ActionMask, Masks
 from n2n_gym.envs.observation import Observation, space_of
-from n2n_gym.envs.render import draw_ansi, draw_rgb_array
+from n2n_gym.envs.render import RENDER_MODES, Renderer
 from n2n_gym.envs.settings import Settings
-from n2n_gym.errors import unknown
-from n2n_gym.stages.base import Mask, Stage
+from n2n_gym.stages.base import Stage
 
 
 class CompressionEnv(gym.Env[Observation, np.int64], ABC):
     """One episode edits one network: one decision a step, one reward at the end.
+
+    It may be copied and pickled at any moment, and used in another thread than the one it was made in.
 
     Attributes:
         stage: What is decided.
@@ -29,29 +32,29 @@ class CompressionEnv(gym.Env[Observation, np.int64], ABC):
         finished: The last episode that was finished; kept through `reset`.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # type: ignore[misc]
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": RENDER_MODES, "render_fps": 4}  # type: ignore[misc]
 
     def __init__(self, stage: Stage, settings: Settings, render_mode: Literal["ansi", "rgb_array"] | None) -> None:
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise unknown("render mode", render_mode, self.metadata["render_modes"])
         self.render_mode = render_mode
         self.stage = stage
         self.judge = Judge(settings, stage)
         self.observation_space = space_of(stage)
         self.action_space = spaces.Discrete(stage.actions)
         self.finished: Finished | None = None
+        self._masks = Masks(stage)
+        self._renderer = Renderer(stage, render_mode)
         self._position = stage.decisions  # reset comes first
         self._actions: list[int] = []
         self._rows = stage.rows.copy()
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
         super().reset(seed=seed)
         self._position = 0
         self._actions = []
         self._rows = self.stage.rows.copy()
-        return self._observation(), {}
+        return self._observation(), unfinished([], self.stage.decisions)
 
-    def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, Info]:
         if self._position >= self.stage.decisions:
             raise ResetNeeded("the episode is over; call reset() before the next step()")
         chosen = int(action)
@@ -61,25 +64,21 @@ class CompressionEnv(gym.Env[Observation, np.int64], ABC):
         self._rows[self._position, DECISION] = chosen + 1
         self._position += 1
         if self._position < self.stage.decisions:
-            return self._observation(), 0.0, False, False, {}
-        [self.finished] = self.judge.finish([self._actions], self.np_random)
+            return self._observation(), 0.0, False, False, unfinished(self._actions, self.stage.decisions)
+        [self.finished] = self.judge.finish([self._actions], [self.np_random])
         return self._observation(), self.finished.reward, True, False, self.finished.info
 
     def set_update(self, update: int) -> None:
         """Tell the environment how many policy updates were done: relaxed limits tighten with them."""
         self.judge.update = update
 
-    def action_masks(self) -> Mask:
-        """Which actions have an effect now, shape (actions,); for sb3-contrib's MaskablePPO and for planners."""
-        mask: Mask = self.stage.masks[min(self._position, self.stage.decisions - 1)]
-        return mask.copy()
+    def action_masks(self) -> ActionMask:
+        """Which actions are of use now, 1 or 0, shape (actions,), int8: as `action_space.sample(mask=...)` wants it."""
+        mask: ActionMask = self._masks.after([self._actions])[0]
+        return mask
 
     def render(self) -> str | npt.NDArray[np.uint8] | None:
-        if self.render_mode == "ansi":
-            return draw_ansi(self.stage, self._actions)
-        if self.render_mode == "rgb_array":
-            return draw_rgb_array(self.stage, self._actions)
-        return None
+        return self._renderer.frame(self._actions)
 
     def close(self) -> None:
         self.judge.close()

@@ -1,4 +1,4 @@
-"""Observations for learners that do not read a network's rows themselves: flat, scaled vectors.
+"""Wrappers: the environments' own methods above those of Gymnasium, and observations as flat, scaled vectors.
 
 `encode` works on one observation and on a batch of them, so single and vector environments share it.
 """
@@ -6,15 +6,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils import RecordConstructorArgs
 
 from n2n_gym.architecture.features import COLUMNS, DECISION, standard_scores
+from n2n_gym.envs.masks import ActionMask
 from n2n_gym.envs.observation import Observation
+from n2n_gym.envs.registration import CompressionSpec
 from n2n_gym.envs.single import CompressionEnv
 from n2n_gym.errors import by_name
 from n2n_gym.stages.base import Stage
@@ -141,3 +146,33 @@ class EncodedObservation(gym.ObservationWrapper[Vectors, np.int64, Observation])
     def observation(self, observation: Observation) -> Vectors:
         """The vector of an observation."""
         return self._encoding.encode(observation)
+
+
+class OwnMethods(gym.Wrapper[Observation, np.int64, Observation, np.int64], RecordConstructorArgs):
+    """Shows a compression environment's own methods again, which the wrappers that `gym.make` adds hide.
+
+    Args:
+        env: A compression environment, in whatever wrappers.
+    """
+
+    def __init__(self, env: gym.Env[Observation, np.int64]) -> None:
+        RecordConstructorArgs.__init__(self)
+        super().__init__(env)
+
+    @property
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
+        """The specification of the environment, from which `gym.make` and `gym.make_vec` make another."""
+        inner = self.env.spec
+        if inner is None:
+            return None
+        given = {field.name: getattr(inner, field.name) for field in fields(inner) if field.init}
+        return CompressionSpec(**given)
+
+    def action_masks(self) -> ActionMask:
+        """Which actions are of use now, 1 or 0, shape (actions,), int8: as `action_space.sample(mask=...)` wants it."""
+        masks: ActionMask = self.env.get_wrapper_attr("action_masks")()
+        return masks
+
+    def set_update(self, update: int) -> None:
+        """Tell the environment how many policy updates were done: relaxed limits tighten with them."""
+        self.env.get_wrapper_attr("set_update")(update)

@@ -53,14 +53,14 @@ class Evaluator(ABC):
         ]
 
     def evaluate_episodes(
-        self, student: Callable[[Actions], Architecture], episodes: Sequence[Actions], rng: np.random.Generator
+        self, student: Callable[[Actions], Architecture], episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]
     ) -> list[Evaluation]:
         """One evaluation per finished episode, in the same order.
 
         Args:
             student: The architecture that an episode's actions lead to.
             episodes: The actions of each.
-            rng: The environment's random numbers, for an evaluator that draws.
+            rngs: The random numbers of each one's environment, for an evaluator that draws.
         """
         return self.evaluate([student(actions) for actions in episodes])
 

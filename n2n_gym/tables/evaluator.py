@@ -51,13 +51,13 @@ class TableEvaluator(Evaluator):
             yield index, self._evaluation(self.table.row_of(student), self._places[0])
 
     def evaluate_episodes(
-        self, student: Callable[[Actions], Architecture], episodes: Sequence[Actions], rng: np.random.Generator
+        self, student: Callable[[Actions], Architecture], episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]
     ) -> list[Evaluation]:
         rows = self.table.rows(episodes).tolist()
         if len(self._places) == 1:
             [place] = self._places
             return [self._evaluation(row, place) for row in rows]
-        places = rng.integers(len(self._places), size=len(rows)).tolist()
+        places = (int(rng.integers(len(self._places))) for rng in rngs)
         return [self._evaluation(row, place) for row, place in zip(rows, places, strict=True)]
 
     def _evaluation(self, row: int, place: int) -> Evaluation:
