@@ -21,7 +21,6 @@ from rich.progress import track
 from scipy.stats import spearmanr
 from students import random_students
 
-from n2n_gym.architecture import Architecture
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.models.build import Network
@@ -70,12 +69,12 @@ def main(
     report.claim("fast and paper: Spearman's rho", fast["rho"], at_least=0.9)
     report.facts |= {
         "rewards": {name: values.tolist() for name, values in rewards.items()},
-        "students": [student.to_json() for student in drawn],
+        "students": [student.architecture.to_json() for student in drawn],
     }
     report.finish()
 
 
-def short_trainings(problem: Problem, students: list[Architecture], recipe: str, seeds: int, device: str) -> Rewards:
+def short_trainings(problem: Problem, students: list[Student], recipe: str, seeds: int, device: str) -> Rewards:
     """Rewards of shape (seeds, students)."""
     rewards = []
     for seed in track(range(seeds), f"recipe {recipe}"):
@@ -84,7 +83,7 @@ def short_trainings(problem: Problem, students: list[Architecture], recipe: str,
     return np.array(rewards)
 
 
-def long_trainings(problem: Problem, students: list[Architecture], device: str) -> Rewards:
+def long_trainings(problem: Problem, students: list[Student], device: str) -> Rewards:
     """Rewards after the final training, of shape (1, students)."""
     where = torch_device(device)
     teacher = ready_teacher(problem, device=where)
@@ -94,9 +93,9 @@ def long_trainings(problem: Problem, students: list[Architecture], device: str) 
     rewards = []
     for student in track(students, "to convergence"):
         torch.manual_seed(0)
-        outcome = train(Network(student).to(where), data, recipe, seed=0, teacher=logits)
+        outcome = train(Network(student.architecture).to(where), data, recipe, seed=0, teacher=logits)
         evaluation = Evaluation.of(
-            student,
+            student.architecture,
             problem.architecture,
             accuracy=outcome.score.accuracy,
             teacher_accuracy=teacher.validation_accuracy,

@@ -70,7 +70,7 @@ def main(
     """
     torch.set_num_threads(1)  # the cores are the workers'
     report = Report(f"large_space-{problem.name}", COLUMNS, out)
-    stage = RemovalStage(problem.architecture)
+    stage = RemovalStage(Student(problem.architecture))
     found: dict[str, dict[str, list[float]]] = {agent: {column: [] for column in COLUMNS} for agent in agents}
     curves: dict[str, list[list[float]]] = {agent: [] for agent in agents}
     with ExitStack() as opened:
@@ -95,7 +95,7 @@ def main(
                     "policy_greedy": rewards(evaluator, stage, [greedy])[0] if greedy else np.nan,
                     "best_again": rewards_again(others, stage, episodes[int(seen.argmax())]),
                     "greedy_again": rewards_again(others, stage, greedy) if greedy else np.nan,
-                    "distinct": len({stage.student(actions).fingerprint for actions in episodes}),
+                    "distinct": len({stage.student(actions).architecture.fingerprint for actions in episodes}),
                 }
                 for column, value in measured.items():
                     found[agent][column].append(float(value))

@@ -94,7 +94,7 @@ def _compare(report: Report, cases: dict[str, Case], repeats: int, warm_seconds:
                 seconds.append((time.perf_counter() - start) / count)
                 for student, evaluation in zip(batch, found, strict=True):
                     timeless = replace(evaluation, seconds=0.0)
-                    place = (problem.name, student.fingerprint)
+                    place = (problem.name, student.architecture.fingerprint)
                     compared |= place in known
                     equal &= known.setdefault(place, timeless) == timeless
         all_equal &= equal

@@ -67,12 +67,12 @@ class ReferenceEvaluator(Evaluator):
     def context(self) -> dict[str, Any]:
         return {"evaluator": "published loop"}
 
-    def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
+    def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
         known = self.trained.validation_accuracy
         with torch.random.fork_rng(devices=[]):  # the search's own draws are as in the other search
-            accuracies = self.loop.evaluate(students)
+            accuracies = self.loop.evaluate([student.architecture for student in students])
         for index, accuracy in enumerate(accuracies):
-            yield index, Evaluation.of(students[index], self.teacher, accuracy=accuracy, teacher_accuracy=known)
+            yield index, Evaluation.of(students[index].architecture, self.teacher, accuracy=accuracy, teacher_accuracy=known)
 
     def evaluate(self, students: Sequence[Architecture]) -> list[Evaluation]:
         feasible = [i for i, student in enumerate(students) if student.verdict(self.teacher).feasible]
@@ -177,7 +177,7 @@ def main(
         for kind in list(kinds) if seed % 2 == 0 else reversed(kinds):
             done[kind].append(kinds[kind](seed))
             print(f"seed {seed}, {kind}: {done[kind][-1].seconds[-1]:.0f} s", flush=True)
-    stage = RemovalStage(problem.architecture)
+    stage = RemovalStage(Student(problem.architecture))
     with (
         TemporaryDirectory() as folder,
         make_evaluator(problem, seed=JUDGE, device=device, workers=None, store=Path(folder) / "store.sqlite") as judge,
@@ -219,7 +219,7 @@ def searched_by_defaults(problem: Problem, device: str, iterations: int, seed: i
 
 def search(problem: Problem, evaluator: Evaluator, iterations: int, seed: int) -> Progress:
     """One search of stage 1."""
-    stage = RemovalStage(problem.architecture)
+    stage = RemovalStage(Student(problem.architecture))
     settings = Settings(**asdict(problem), evaluator=evaluator)
     envs = BatchedVecEnv(CompressionVectorEnv(5, stage, settings))
     recorder = Progress()

@@ -10,6 +10,7 @@ import numpy as np
 from n2n_gym.architecture import Architecture
 from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.stages.removal import RemovalStage
+from n2n_gym.student import Student
 
 
 def random_episodes(stage: RemovalStage, count: int, seed: int = 0, share: float = 0.5) -> list[list[int]]:
@@ -26,12 +27,12 @@ def random_episodes(stage: RemovalStage, count: int, seed: int = 0, share: float
     while len(found) < count:
         actions = ((rng.random(len(stage.masks)) < share) & stage.masks[:, 1]).astype(int).tolist()
         student = stage.student(actions)
-        if student.verdict(stage.base).feasible:
-            found[student.fingerprint] = actions
+        if student.architecture.verdict(stage.base).feasible:
+            found[student.architecture.fingerprint] = actions
     return list(found.values())
 
 
-def random_students(teacher: Architecture, count: int, seed: int = 0, share: float = 0.5) -> list[Architecture]:
+def random_students(teacher: Architecture, count: int, seed: int = 0, share: float = 0.5) -> list[Student]:
     """Distinct students that are not degenerate, from uniformly random removals.
 
     Args:
@@ -40,7 +41,7 @@ def random_students(teacher: Architecture, count: int, seed: int = 0, share: flo
         seed: Of the draws.
         share: Of the layers that are removed.
     """
-    stage = RemovalStage(teacher)
+    stage = RemovalStage(Student(teacher))
     return [stage.student(actions) for actions in random_episodes(stage, count, seed, share)]
 
 

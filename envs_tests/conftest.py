@@ -19,6 +19,7 @@ from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.layers import conv, linear, max_pool, relu
 from n2n_gym.problem import Problem
+from n2n_gym.student import Student
 from n2n_gym.system.files import home, write_json
 from n2n_gym.training.precision import bf16_is_faster
 
@@ -138,10 +139,10 @@ class FormulaEvaluator(Evaluator):
     def context(self) -> dict[str, Any]:
         return {"evaluator": "formula"}
 
-    def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
-        self.calls.append([student.fingerprint for student in students])
+    def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
+        self.calls.append([student.architecture.fingerprint for student in students])
         for index in reversed(range(len(students))):
-            student = students[index]
+            student = students[index].architecture
             kinds = json.dumps(student.to_json())
             accuracy = 0.5 + 0.04 * min(kinds.count("relu"), 5) + 0.04 * min(kinds.count("batch_norm"), 5)
             yield index, Evaluation(accuracy, 0.95, student.parameters, self.teacher.parameters, student.macs, seconds=0.5)

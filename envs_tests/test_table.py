@@ -16,6 +16,7 @@ from n2n_gym.problem import Problem
 from n2n_gym.rewards import paper_reward
 from n2n_gym.stages.removal import RemovalStage
 from n2n_gym.stages.shrink import ShrinkStage
+from n2n_gym.student import Student
 from n2n_gym.tables.build import Space, build_table
 from n2n_gym.tables.evaluator import TableEvaluator
 from n2n_gym.tables.table import Table, table_names
@@ -50,7 +51,9 @@ def arguments(folder):
 EPISODES = np.array(list(np.ndindex(2, 2, 2, 2, 2, 2)))
 
 
-@pytest.mark.parametrize("stage", [RemovalStage(DEEPER_TOY), ShrinkStage(TOY), ShrinkStage(DEEPER_TOY)])
+@pytest.mark.parametrize(
+    "stage", [RemovalStage(Student(DEEPER_TOY)), ShrinkStage(Student(TOY)), ShrinkStage(Student(DEEPER_TOY))]
+)
 def test_a_space_knows_where_every_episode_ends(stage):
     space = Space(stage)
     rng = np.random.default_rng(0)
@@ -58,7 +61,7 @@ def test_a_space_knows_where_every_episode_ends(stage):
     assert len({student.fingerprint for student in space.students}) == len(space.students)
     for actions in rng.integers(stage.actions, size=(300, stage.decisions)):
         row = space.row_of[np.ravel_multi_index(tuple(actions), shape)]
-        assert space.students[row] == stage.student(actions.tolist())
+        assert space.students[row].architecture == stage.student(actions.tolist()).architecture
     assert set(space.row_of.tolist()) == set(range(len(space.students)))
 
 
@@ -66,14 +69,14 @@ def test_a_space_too_large_for_a_table_is_refused():
     from n2n_gym.networks.zoo import network
 
     with pytest.raises(InputError, match="more episodes than the 20,000,000 of a table; start from a smaller network"):
-        Space(RemovalStage(network("resnet18")))
+        Space(RemovalStage(Student(network("resnet18"))))
 
 
 def test_rows_are_what_training_gives(table, problem):
     for seed in (0, 2):
         with make_evaluator(problem, device="cpu", seed=seed) as evaluator:
             for actions in ([0, 0, 1, 0, 0, 0], [0, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 1, 0]):
-                [trained] = evaluator.evaluate([apply_removals(DEEPER_TOY, actions)])
+                [trained] = evaluator.evaluate([Student(apply_removals(DEEPER_TOY, actions))])
                 found = table.query(actions=actions, seed=seed)
                 for name in (
                     "accuracy",
@@ -196,7 +199,7 @@ def test_what_failed_with_one_seed_is_there_with_another(table):
 
 
 def test_the_expectation_of_random_search_is_what_random_search_does(table):
-    stage = RemovalStage(DEEPER_TOY)
+    stage = RemovalStage(Student(DEEPER_TOY))
     rng = np.random.default_rng(0)
     free = stage.masks.all(1)
     drawn = np.where(free, rng.integers(2, size=(4000, 6, 6)), 0)
@@ -270,11 +273,11 @@ def test_fingerprints_tell_tables_apart(table, folder):
 def test_two_activations_in_a_row_are_one_and_the_same():
     """Removing either changes nothing, removing both does."""
     twice = Architecture.chain([conv(12), relu(), relu(), conv(12), relu(), max_pool(), linear(3)], (1, 8, 8), 3)
-    stage = RemovalStage(twice)
+    stage = RemovalStage(Student(twice))
     space = Space(stage)
     for actions in np.ndindex(*[2] * stage.decisions):
         row = space.row_of[np.ravel_multi_index(actions, [2] * stage.decisions)]
-        assert space.students[row] == stage.student(actions)
+        assert space.students[row].architecture == stage.student(actions).architecture
 
 
 def test_what_failed_once_has_failed_in_the_mean(table):
@@ -454,7 +457,7 @@ class TestEnvironments:
         with pytest.raises(InputError, match="There are tables of"):
             gym.make("N2N/LayerRemoval-v0", **arguments, evaluator="table")
         with pytest.raises(InputError, match="drawn for an episode"):
-            TableEvaluator(table, "draw").evaluate([apply_removals(DEEPER_TOY, [0, 0, 1, 0, 0, 0])])
+            TableEvaluator(table, "draw").evaluate([Student(apply_removals(DEEPER_TOY, [0, 0, 1, 0, 0, 0]))])
 
 
 def test_the_packages_tables_are_small():

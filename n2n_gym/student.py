@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -66,6 +67,11 @@ class Student:
         Which of that layer's channels it has follows from the teacher's weights: those that inheriting keeps.
         """
         return self._edited[1]
+
+    @cached_property
+    def lineage(self) -> str:
+        """64 hexadecimal digits that are equal for equal architectures whose layers have equal origins."""
+        return hashlib.sha256(f"{self.architecture.fingerprint} {self.origins}".encode()).hexdigest()
 
     def save(self, path: Path, **facts: Any) -> None:
         """Write the student, its actions and any further facts."""

@@ -134,7 +134,7 @@ class Search(JudgedSettings):
 
     def stage(self, number: int, start: Student) -> Stage:
         """The decisions of stage 1 or 2, from a student on."""
-        return (RemovalStage if number == 1 else ShrinkStage)(start.architecture)
+        return (RemovalStage if number == 1 else ShrinkStage)(start)
 
     @property
     def stages_alike(self) -> bool:

@@ -54,7 +54,7 @@ class Recorder(BaseCallback):
 
     def _record(self, finished: Finished) -> None:
         evaluation = finished.evaluation
-        fingerprint = finished.student.fingerprint[:16]
+        fingerprint = finished.student.architecture.fingerprint[:16]
         trained_here = evaluation.run == self._folder.start.run and fingerprint not in self._seen
         self._seen.add(fingerprint)
         episode = Episode(

@@ -75,7 +75,7 @@ def _draw_stage(axes: Axes, episodes: list[Episode]) -> None:
 def draw_architectures(path: Path, student: Student) -> None:
     """The teacher, with what stage 1 removed in grey, above the student, on one scale."""
     teacher = student.teacher
-    removed = RemovalStage(teacher).removed(student.removals or ())
+    removed = RemovalStage(Student(teacher)).removed(student.removals or ())
     before = Student(teacher, student.removals).architecture
     figure = new_figure(10, 5.5)
     above, below = figure.subplots(2, 1)

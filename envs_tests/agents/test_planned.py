@@ -92,13 +92,14 @@ def test_the_embedding_plays_no_episode_twice_and_no_action_without_an_effect():
 def test_the_embedding_learns_from_students_that_others_tried(env_id):
     envs = vector(env_id)
     stage, judge = envs.envs.stage, envs.envs.judge
-    tried = [stage.student(plan) for plan in RandomSearch(envs, seed=0).propose(40).tolist()]
-    tried = [student for student in tried if student.verdict(stage.base).feasible]
-    evaluations = judge.evaluator.evaluate(tried)
+    drawn = [stage.student(plan) for plan in RandomSearch(envs, seed=0).propose(40).tolist()]
+    drawn = [student for student in drawn if student.architecture.verdict(stage.base).feasible]
+    evaluations = judge.evaluator.evaluate(drawn)
+    tried = [student.architecture for student in drawn]
     stranger = network("vgg11", (1, 8, 8))
     agent = ArchitectureCompression(envs, seed=0, warm_up=20, training_steps=20)
     assert agent.study(zip([*tried, stranger], [*evaluations, evaluations[0]], strict=True)) == len(tried) >= 20
-    assert [stage.student(plan.tolist()) for plan in agent.plans] == tried
+    assert [stage.student(plan.tolist()).architecture for plan in agent.plans] == tried
     rewards = [finished.reward for finished in judge.finish([plan.tolist() for plan in agent.plans], ())]
     assert [value for _, _, value in agent.facts] == rewards
     assert agent.best_return == max(rewards)

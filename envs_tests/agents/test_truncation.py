@@ -53,7 +53,7 @@ def test_a_truncated_episode_is_never_the_best(short_envs):
     envs = short_envs()
     envs.reset()
     for _ in range(5):
-        observation, rewards, dones, infos = envs.step(np.zeros(5, dtype=int))
+        observation, _rewards, dones, infos = envs.step(np.zeros(5, dtype=int))
     assert dones.all()
     assert (observation["position"] == 0).all()
     for info in infos:

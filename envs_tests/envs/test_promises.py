@@ -168,7 +168,7 @@ def test_copies_go_on_alike_at_any_moment(way, judged_by, toy_tables):
         env.action_space.seed(0)
         env.reset(seed=7)
         single = isinstance(env, gym.Env)
-        for episode in range(2):
+        for _episode in range(2):
             for position in range(env.unwrapped.stage.decisions):
                 if position in (0, 3):
                     env.render()

@@ -9,6 +9,7 @@ from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.layers import Verdict
 from n2n_gym.problem import Problem
+from n2n_gym.student import Student
 from n2n_gym.tables.build import build_table
 from n2n_gym.tables.evaluator import TableEvaluator
 
@@ -70,17 +71,18 @@ def students(module_problem, request):
     teacher = module_problem[0].architecture
     if "evaluator" in request.fixturenames and isinstance(request.getfixturevalue("evaluator"), TableEvaluator):
         first, *others = [apply_shrinkages(teacher, [k, p, 0]) for k, p in ((9, 9), (0, 0), (5, 9), (9, 0))]
-        return [first, teacher, others[0], others[1], first, others[2]]
+        return [Student(each) for each in (first, teacher, others[0], others[1], first, others[2])]
     small = [apply_shrinkages(teacher, actions) for actions in ([9, 9, 0], [0, 0, 0], [5, 9, 4])]
     bare = apply_removals(teacher, [0, REMOVE, 0, 0])
-    return [small[0], teacher, remove(small[1], {1}), small[2], small[0], apply_shrinkages(bare, [9, 9, 0])]
+    made = (small[0], teacher, remove(small[1], {1}), small[2], small[0], apply_shrinkages(bare, [9, 9, 0]))
+    return [Student(each) for each in made]
 
 
 class TestContract:
     def test_answers_in_order_with_the_students_own_numbers(self, evaluator, students):
         evaluations = evaluator.evaluate(students)
-        assert [e.parameters for e in evaluations] == [s.parameters for s in students]
-        assert [e.macs for e in evaluations] == [s.macs for s in students]
+        assert [e.parameters for e in evaluations] == [s.architecture.parameters for s in students]
+        assert [e.macs for e in evaluations] == [s.architecture.macs for s in students]
         assert {e.teacher_parameters for e in evaluations} == {evaluator.teacher.parameters}
 
     def test_degenerate_students_have_the_verdict_as_reason(self, evaluator, students):

@@ -7,6 +7,7 @@ from n2n_gym.evaluators import make_evaluator
 from n2n_gym.evaluators.latency import LatencyEvaluator, measured_latency
 from n2n_gym.evaluators.store import StoredEvaluator
 from n2n_gym.layers import conv, linear, max_pool, relu
+from n2n_gym.student import Student
 
 SMALL = Architecture.chain([conv(2), relu(), max_pool(), linear(3)], (1, 8, 8), 3)
 WIDE = Architecture.chain([conv(200), conv(200), conv(10), linear(3)], (1, 64, 64), 3)
@@ -22,7 +23,7 @@ def test_one_architecture_is_timed_once_for_all_who_share_a_store(tmp_path):
         store = tmp_path / "evaluations.sqlite"
         formula = FormulaEvaluator(TOY)
         with StoredEvaluator(LatencyEvaluator(StoredEvaluator(formula, store), batch_size=batch_size), store) as evaluator:
-            evaluations = evaluator.evaluate([SMALL, SMALL])
+            evaluations = evaluator.evaluate([Student(SMALL), Student(SMALL)])
         assert evaluations[0] == evaluations[1]
         return evaluations[0], formula.calls
 
@@ -38,9 +39,9 @@ def test_one_architecture_is_timed_once_for_all_who_share_a_store(tmp_path):
 
 def test_by_name_only_when_asked_for(toy_problem):
     with make_evaluator(toy_problem, device="cpu") as evaluator:
-        assert evaluator.evaluate([SMALL])[0].latency_ms is None
+        assert evaluator.evaluate([Student(SMALL)])[0].latency_ms is None
     with make_evaluator(toy_problem, device="cpu", latency_batch_size=2) as evaluator:
-        [evaluation] = evaluator.evaluate([SMALL])
+        [evaluation] = evaluator.evaluate([Student(SMALL)])
         assert evaluation.latency_ms > 0
         assert evaluation.class_accuracy != ()
     with pytest.raises(InputError, match="at least 1"):

@@ -18,13 +18,14 @@ from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.evaluators.store import EvaluationStore
 from n2n_gym.layers import conv, linear, max_pool, relu
 from n2n_gym.problem import Problem
+from n2n_gym.student import Student
 from n2n_gym.system.files import write_json
 
 ray = pytest.importorskip("ray")
 from ray.cluster_utils import Cluster  # noqa: E402
 
 WIDER_TOY = Architecture.chain([conv(40, bias=True), relu(), max_pool(), linear(3)], (1, 8, 8), 3)
-STUDENTS = [apply_shrinkages(WIDER_TOY, [9, 9, filters]) for filters in range(2, 9)]
+STUDENTS = [Student(apply_shrinkages(WIDER_TOY, [9, 9, filters])) for filters in range(2, 9)]
 
 
 @pytest.fixture(scope="module")

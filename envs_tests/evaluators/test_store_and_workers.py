@@ -16,8 +16,9 @@ from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.evaluators.store import EvaluationStore, StoredEvaluator
 from n2n_gym.evaluators.workers import WorkerEvaluator
 from n2n_gym.rewards import paper_reward
+from n2n_gym.student import Student
 
-STUDENTS = [apply_shrinkages(TOY, actions) for actions in ([0, 0, 9], [4, 4, 9], [9, 9, 0])]
+STUDENTS = [Student(apply_shrinkages(TOY, actions)) for actions in ([0, 0, 9], [4, 4, 9], [9, 9, 0])]
 
 
 class Named(FormulaEvaluator):
@@ -35,11 +36,11 @@ def test_a_stored_student_is_not_trained_again(tmp_path):
     with StoredEvaluator(inner, path, run="second") as second:
         evaluations = second.evaluate(STUDENTS)
         assert len(second.store) == 3
-    assert inner.calls == [[s.fingerprint for s in STUDENTS[:2]], [STUDENTS[2].fingerprint]]
+    assert inner.calls == [[s.architecture.fingerprint for s in STUDENTS[:2]], [STUDENTS[2].architecture.fingerprint]]
     assert evaluations[:2] == known
     assert [e.run for e in evaluations] == ["first", "first", "second"]
     stored = list(EvaluationStore(path))
-    assert {architecture for architecture, _, _ in stored} == set(STUDENTS)
+    assert {architecture for architecture, _, _ in stored} == {student.architecture for student in STUDENTS}
 
 
 def test_what_an_evaluation_depends_on_is_part_of_the_key(tmp_path):
@@ -65,7 +66,7 @@ class Failing(FormulaEvaluator):
     def stream(self, students):
         self.calls.append([])
         for i, student in enumerate(students):
-            yield i, Evaluation.failed(student, TOY, self.reason)
+            yield i, Evaluation.failed(student.architecture, TOY, self.reason)
 
 
 @pytest.mark.parametrize(("reason", "tries"), [(OUT_OF_MEMORY, 2), (TIMEOUT, 2), (WORKER_DIED, 2), ("diverged", 1)])
@@ -155,7 +156,7 @@ class Deadly(FormulaEvaluator):
             if student == STUDENTS[0]:
                 os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(0.05)
-            yield i, Evaluation(0.5, 0.9, student.parameters, TOY.parameters, student.macs)
+            yield i, Evaluation(0.5, 0.9, student.architecture.parameters, TOY.parameters, student.architecture.macs)
 
 
 def test_a_worker_that_dies_costs_its_own_student_alone():
@@ -170,8 +171,8 @@ def test_who_waits_is_no_suspect_when_a_worker_dies(monkeypatch):
     started = []
     real = WorkerEvaluator._start
     monkeypatch.setattr(WorkerEvaluator, "_start", lambda self: started.append(1) or real(self))
-    many = [apply_shrinkages(TOY, [k, p, f]) for k in (0, 4, 9) for p in (0, 9) for f in range(10)]
-    many = [student for student in dict.fromkeys([STUDENTS[0], *many]) if student.verdict(TOY).feasible]
+    many = [Student(apply_shrinkages(TOY, [k, p, f])) for k in (0, 4, 9) for p in (0, 9) for f in range(10)]
+    many = [student for student in dict.fromkeys([STUDENTS[0], *many]) if student.architecture.verdict(TOY).feasible]
     with WorkerEvaluator(Deadly(TOY), 2) as evaluator:
         answers = dict(evaluator.stream(many))
     assert {many[i] for i, e in answers.items() if e.reason} == {STUDENTS[0]}

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import fields
 from inspect import Parameter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from n2n_gym.envs.settings import Settings
 from n2n_gym.settings import explained
@@ -86,10 +86,8 @@ def takes(settings: type[Settings]) -> Callable[[type[Env]], type[Env]]:
     def decorated(env: type[Env]) -> type[Env]:
         init = env.__init__
         own = [each for each in inspect.signature(init).parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
-        handed_on = inspect.signature(
-            env.__mro__[1].__init__
-        ).parameters  # what it passes to the class that it is derived from
-        own += [handed_on[name] for name in getattr(env, "options", ())]
+        above: Any = env.__mro__[1]  # what it hands on
+        own += [inspect.signature(above.__init__).parameters[name] for name in getattr(env, "options", ())]
         shown = [
             Parameter(field.name, Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
             for field in fields(settings)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from n2n_gym.architecture import Architecture
 
@@ -98,7 +97,7 @@ def refill(bars: PolyCollection, colours: Any, *, removed: frozenset[int], resiz
     bars.set_facecolor(changed)
 
 
-def _bars(heights: Sequence[float]) -> npt.NDArray[np.float64]:
+def _bars(heights: Sequence[float]) -> Any:
     """The corners of bars of these heights, shape (bars, 4, 2)."""
     corners = np.zeros((len(heights), 4, 2))
     corners[:, :, 0] = np.arange(len(heights))[:, None] + (-0.45, -0.45, 0.45, 0.45)

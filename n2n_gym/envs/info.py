@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from n2n_gym.architecture import Architecture
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.limits.constraints import Constraint
 from n2n_gym.stages.base import Stage
+from n2n_gym.student import Student
 
 Info = dict[str, Any]
 Taken = npt.NDArray[np.int64]
@@ -39,8 +39,8 @@ class Finished(NamedTuple):
     violated: tuple[Constraint, ...] = ()
 
     @property
-    def student(self) -> Architecture:
-        """The architecture it ended with."""
+    def student(self) -> Student:
+        """What it ended with."""
         return self.stage.student(self.actions)
 
     @property

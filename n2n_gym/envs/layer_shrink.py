@@ -10,7 +10,7 @@ from n2n_gym.envs.documentation import takes
 from n2n_gym.envs.settings import Settings
 from n2n_gym.envs.single import CompressionEnv
 from n2n_gym.envs.vector import CompressionVectorEnv
-from n2n_gym.stages.shrink import ShrinkStage
+from n2n_gym.stages import ShrinkStage, Stage, stage_by_name
 from n2n_gym.tables.evaluator import table_in
 
 
@@ -22,11 +22,11 @@ class ShrinkSettings(Settings):
     """File of the stage-1 student to start from; by default the teacher itself, or the table's base."""
 
     @cached_property
-    def stage(self) -> ShrinkStage:
+    def stage(self) -> Stage:
         """The decisions."""
         if self.architecture is None and self.uses_table:
-            return ShrinkStage(table_in(self, ShrinkStage.name).base)
-        return ShrinkStage.of_file(self.problem.architecture, self.architecture)
+            return ShrinkStage(table_in(self, ShrinkStage.name).start)
+        return stage_by_name(ShrinkStage.name, self.problem.architecture, self.architecture)
 
 
 @takes(ShrinkSettings)

@@ -12,8 +12,7 @@ from n2n_gym.errors import InputError, check_arguments
 from n2n_gym.evaluators import EVALUATORS, EvaluationSettings, Evaluator, check_workers, make_evaluator
 from n2n_gym.limits.constraints import Constraints, Limits, Schedule, relaxation
 from n2n_gym.rewards import reward_by_name
-from n2n_gym.stages.base import Stage
-from n2n_gym.stages.removal import RemovalStage
+from n2n_gym.stages import RemovalStage, Stage
 from n2n_gym.student import Student
 from n2n_gym.system.files import home
 from n2n_gym.tables.evaluator import TABLE_SEEDS, TableEvaluator, check_table, uses_table

@@ -1,4 +1,4 @@
-"""The evaluator contract: architectures in, evaluations out (section 3.3).
+"""The evaluator contract: students in, evaluations out (section 3.3).
 
 Whatever makes evaluation faster or safer - a store, worker processes, a finished table - is another `Evaluator`
 around or instead of one, and passes the same tests.
@@ -14,16 +14,18 @@ from typing import Any, Self
 import numpy as np
 
 from n2n_gym.architecture import Architecture
-from n2n_gym.evaluation import Actions, Evaluation
+from n2n_gym.evaluation import Evaluation
+from n2n_gym.student import Actions, Student
 
 
 class Evaluator(ABC):
     """Trains students and says how good they are.
 
-    The contract: `evaluate` answers in the order it was asked, once per architecture, however often one occurs; equal
-    architectures get equal evaluations, whatever else is evaluated beside or before them and by however many workers;
+    The contract: `evaluate` answers in the order it was asked, once per student, however often one occurs; equal
+    students get equal evaluations, whatever else is evaluated beside or before them and by however many workers;
     a degenerate student or a failed training is an `Evaluation` with a reason, never an exception. Nothing is trained
-    or downloaded before the first call of `evaluate` or `context`.
+    or downloaded before the first call of `evaluate` or `context`. Students are equal whose `key` is: those with equal
+    architectures, and where they inherit their teacher's weights, also with equal origins.
     """
 
     @property
@@ -31,34 +33,43 @@ class Evaluator(ABC):
     def teacher(self) -> Architecture:
         """The teacher's architecture."""
 
+    @property
+    def inherits(self) -> bool:
+        """Whether students start from their teacher's weights, so that it matters which of its layers theirs were."""
+        return False
+
+    def key(self, student: Student) -> str:
+        """What a student is known by: 64 hexadecimal digits."""
+        return student.lineage if self.inherits else student.architecture.fingerprint
+
     @abstractmethod
     def context(self) -> dict[str, Any]:
-        """Everything but the architecture that an evaluation depends on, as JSON data; readies the teacher."""
+        """Everything but the student that an evaluation depends on, as JSON data; readies the teacher."""
 
     @abstractmethod
-    def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
+    def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
         """Train students that are feasible and distinct; yield index and evaluation as each is done, in any order."""
 
-    def evaluate(self, students: Sequence[Architecture]) -> list[Evaluation]:
+    def evaluate(self, students: Sequence[Student]) -> list[Evaluation]:
         """One evaluation per student, in the same order."""
-        verdicts = [student.verdict(self.teacher) for student in students]
-        distinct = {s.fingerprint: s for s, verdict in zip(students, verdicts, strict=True) if verdict.feasible}
-        fingerprints = list(distinct)
+        verdicts = [student.architecture.verdict(self.teacher) for student in students]
+        distinct = {self.key(s): s for s, verdict in zip(students, verdicts, strict=True) if verdict.feasible}
+        keys = list(distinct)
         done: dict[str, Evaluation] = {}
         if distinct:
-            done = {fingerprints[i]: evaluation for i, evaluation in self.stream(list(distinct.values()))}
+            done = {keys[i]: evaluation for i, evaluation in self.stream(list(distinct.values()))}
         return [
-            done[student.fingerprint] if verdict.feasible else Evaluation.failed(student, self.teacher, verdict)
-            for student, verdict in zip(students, verdicts, strict=True)
+            done[self.key(s)] if verdict.feasible else Evaluation.failed(s.architecture, self.teacher, verdict)
+            for s, verdict in zip(students, verdicts, strict=True)
         ]
 
     def evaluate_episodes(
-        self, student: Callable[[Actions], Architecture], episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]
+        self, student: Callable[[Actions], Student], episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]
     ) -> list[Evaluation]:
         """One evaluation per finished episode, in the same order.
 
         Args:
-            student: The architecture that an episode's actions lead to.
+            student: What an episode's actions lead to.
             episodes: The actions of each.
             rngs: The random numbers of each one's environment, for an evaluator that draws.
         """
@@ -87,6 +98,10 @@ class WrappingEvaluator(Evaluator):
     def teacher(self) -> Architecture:
         return self.inner.teacher
 
+    @property
+    def inherits(self) -> bool:
+        return self.inner.inherits
+
     def context(self) -> dict[str, Any]:
         return self.inner.context()
 
@@ -94,6 +109,6 @@ class WrappingEvaluator(Evaluator):
         self.inner.close()
 
 
-def dearest_first(students: Sequence[Architecture]) -> list[int]:
+def dearest_first(students: Sequence[Student]) -> list[int]:
     """The students' indices in the order in which several machines should train them: none waits for a late dear one."""
-    return sorted(range(len(students)), key=lambda i: -students[i].macs)
+    return sorted(range(len(students)), key=lambda i: -students[i].architecture.macs)

@@ -18,6 +18,7 @@ from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.evaluators.settings import TrainingSettings
 from n2n_gym.models.build import Network
 from n2n_gym.problem import Problem
+from n2n_gym.student import Student
 from n2n_gym.system.device import is_out_of_memory, one_thread, torch_device
 from n2n_gym.system.versions import library_versions
 from n2n_gym.teachers.saved import Teacher, ready_teacher
@@ -100,11 +101,11 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
             **({"thorough": True} if self.thorough else {}),
         }
 
-    def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
+    def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
         for index, student in enumerate(students):
             yield index, self.train_student(student)
 
-    def train_student(self, student: Architecture) -> Evaluation:
+    def train_student(self, student: Student) -> Evaluation:
         """Train one feasible student and measure it."""
         teacher = self.trained_teacher
         logits = self.teacher_logits
@@ -121,7 +122,7 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
 
         def watch(epoch: int, _accuracy: float) -> None:
             if self.thorough and epoch < self._recipe.epochs:
-                bf16 = self.bf16 and pays_in_bf16(student)
+                bf16 = self.bf16 and pays_in_bf16(student.architecture)
                 epoch_accuracy.append(look(lambda: self.data.validation_score(network, bf16=bf16)))
             if self.timeout is not None and time.monotonic() - start > self.timeout:
                 raise _OutOfTimeError
@@ -130,7 +131,7 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
         score = Score(0.0)
         try:
             with one_thread(self._device):
-                network = Network(student, torch.Generator().manual_seed(seed)).to(self._device)
+                network = Network(student.architecture, torch.Generator().manual_seed(seed)).to(self._device)
                 outcome = train(
                     network,
                     self.data,
@@ -154,9 +155,9 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
             failure = TIMEOUT
         seconds = time.monotonic() - start - aside
         if failure:
-            return Evaluation.failed(student, self.teacher, failure, seconds)
+            return Evaluation.failed(student.architecture, self.teacher, failure, seconds)
         return Evaluation.of(
-            student,
+            student.architecture,
             self.teacher,
             accuracy=score.accuracy,
             teacher_accuracy=teacher.validation_accuracy,
@@ -166,9 +167,9 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
             seconds=seconds,
         )
 
-    def _student_seed(self, student: Architecture) -> int:
+    def _student_seed(self, student: Student) -> int:
         """From fingerprint, recipe and seed, so that neither order nor number of workers changes a result."""
-        text = json.dumps([student.fingerprint, self._recipe.to_json(), self.seed], sort_keys=True)
+        text = json.dumps([self.key(student), self._recipe.to_json(), self.seed], sort_keys=True)
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
 
     @cached_property

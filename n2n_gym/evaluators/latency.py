@@ -16,6 +16,7 @@ from n2n_gym.errors import InputError
 from n2n_gym.evaluation import OUT_OF_MEMORY, Evaluation
 from n2n_gym.evaluators.contract import Evaluator, WrappingEvaluator
 from n2n_gym.models.build import Network
+from n2n_gym.student import Student
 from n2n_gym.system.device import is_out_of_memory, one_thread, torch_device
 
 WARM_UP = 5
@@ -52,24 +53,25 @@ class LatencyEvaluator(WrappingEvaluator):
             "latency": {"batch_size": self.batch_size, "device": self.device, "machine": machine},
         }
 
-    def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
+    def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
         latencies: dict[int, float] = {}
         for index, student in enumerate(students):
             try:
-                latencies[index] = self.latency_ms(student)
+                latencies[index] = self.latency_ms(student.architecture)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
-                yield index, Evaluation.failed(student, self.teacher, OUT_OF_MEMORY)
+                yield index, Evaluation.failed(student.architecture, self.teacher, OUT_OF_MEMORY)
         timed = list(latencies)
         for position, evaluation in self.inner.stream([students[i] for i in timed]):
             yield timed[position], replace(evaluation, latency_ms=latencies[timed[position]])
 
-    def latency_ms(self, student: Architecture) -> float:
+    def latency_ms(self, architecture: Architecture) -> float:
         """The student's `measured_latency`, measured once."""
-        if student.fingerprint not in self._known:
-            self._known[student.fingerprint] = measured_latency(student, batch_size=self.batch_size, device=self.device)
-        return self._known[student.fingerprint]
+        known = self._known
+        if architecture.fingerprint not in known:
+            known[architecture.fingerprint] = measured_latency(architecture, batch_size=self.batch_size, device=self.device)
+        return known[architecture.fingerprint]
 
 
 def measured_latency(architecture: Architecture, *, batch_size: int = 1, device: str = "auto") -> float:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
-from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import OUT_OF_MEMORY, WORKER_DIED, Evaluation
 from n2n_gym.evaluators.contract import WrappingEvaluator, dearest_first
 from n2n_gym.evaluators.distillation import DistillationEvaluator
+from n2n_gym.student import Student
 from n2n_gym.system.machine import cores
 from n2n_gym.system.memory import keep_freed_memory
 from n2n_gym.system.versions import library_versions
@@ -74,7 +74,7 @@ class RayEvaluator(WrappingEvaluator):
         self._task: Any = None
         self._shipped: tuple[str, Any] | None = None
 
-    def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
+    def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
         train = self._connected()
         key, shipment = self._ship()
         tasks = {train.remote(key, [shipment], students[i]): i for i in dearest_first(students)}
@@ -95,7 +95,7 @@ class RayEvaluator(WrappingEvaluator):
             RayEvaluator._started = False
         super().close()
 
-    def _evaluation(self, task: Any, student: Architecture) -> Evaluation:
+    def _evaluation(self, task: Any, student: Student) -> Evaluation:
         errors = self._ray.exceptions
         try:
             evaluation: Evaluation = self._ray.get(task)
@@ -104,9 +104,9 @@ class RayEvaluator(WrappingEvaluator):
                 raise error.cause from None
             raise  # a fault of the program
         except errors.OutOfMemoryError:
-            return Evaluation.failed(student, self.teacher, OUT_OF_MEMORY)
+            return Evaluation.failed(student.architecture, self.teacher, OUT_OF_MEMORY)
         except errors.RayError:
-            return Evaluation.failed(student, self.teacher, WORKER_DIED)
+            return Evaluation.failed(student.architecture, self.teacher, WORKER_DIED)
         return evaluation
 
     def _connected(self) -> Any:
@@ -164,7 +164,7 @@ def _knock(address: str | None) -> None:
 _unpacked: dict[str, DistillationEvaluator] = {}  # in a worker process: the last shipment
 
 
-def _train(key: str, shipment: list[Any], student: Architecture) -> Evaluation:
+def _train(key: str, shipment: list[Any], student: Student) -> Evaluation:
     """Train one student in a worker process; the shipment comes in a list so that Ray does not unpack it each time."""
     import ray
 

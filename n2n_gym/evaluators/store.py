@@ -16,6 +16,7 @@ from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import MACHINE_FAILURES, Evaluation
 from n2n_gym.evaluators.contract import Evaluator, WrappingEvaluator
+from n2n_gym.student import Student
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS evaluations (
@@ -124,7 +125,7 @@ class StoredEvaluator(WrappingEvaluator):
             self._open = EvaluationStore(self._path)
         return self._open
 
-    def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
+    def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
         missing = []
         for index, student in enumerate(students):
             known = self.store.get(self._key(student))
@@ -138,7 +139,7 @@ class StoredEvaluator(WrappingEvaluator):
             student = students[missing[position]]
             evaluation = replace(trained, run=trained.run or self.run)  # an inner store may know it from another run
             if evaluation.reason not in MACHINE_FAILURES:
-                self.store.put(self._key(student), student, self._context, evaluation)
+                self.store.put(self._key(student), student.architecture, self._context, evaluation)
             yield missing[position], evaluation
 
     def known(self) -> Iterator[tuple[Architecture, Evaluation]]:
@@ -158,5 +159,5 @@ class StoredEvaluator(WrappingEvaluator):
     def _context(self) -> str:
         return json.dumps(self.context(), sort_keys=True)
 
-    def _key(self, student: Architecture) -> str:
-        return hashlib.sha256(f"{student.fingerprint} {self._context}".encode()).hexdigest()
+    def _key(self, student: Student) -> str:
+        return hashlib.sha256(f"{self.key(student)} {self._context}".encode()).hexdigest()

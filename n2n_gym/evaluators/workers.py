@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
-from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import WORKER_DIED, Evaluation
 from n2n_gym.evaluators.contract import Evaluator, WrappingEvaluator, dearest_first
+from n2n_gym.student import Student
 from n2n_gym.system.memory import keep_freed_memory
 from n2n_gym.system.processes import begin_worker, end_at_once
 
@@ -36,7 +36,7 @@ class WorkerEvaluator(WrappingEvaluator):
         self._pool: ProcessPoolExecutor | None = None
         self._broken = False  # whether one of the pool's workers died
 
-    def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
+    def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
         self.inner.context()  # the teacher is trained here, not once in every worker
         waiting = deque(dearest_first(students))
         running: dict[Future[Evaluation], int] = {}
@@ -61,7 +61,7 @@ class WorkerEvaluator(WrappingEvaluator):
                 yield index, self._submit(students[index]).result()
             except BrokenProcessPool:
                 self._broken = True
-                yield index, Evaluation.failed(students[index], self.teacher, WORKER_DIED)
+                yield index, Evaluation.failed(students[index].architecture, self.teacher, WORKER_DIED)
         if self._broken:
             self._stop()
 
@@ -69,7 +69,7 @@ class WorkerEvaluator(WrappingEvaluator):
         self._stop()
         super().close()
 
-    def _submit(self, student: Architecture) -> Future[Evaluation]:
+    def _submit(self, student: Student) -> Future[Evaluation]:
         if self._pool is None:
             self._pool = self._start()
         try:
@@ -110,6 +110,6 @@ def _start_worker(evaluator: Evaluator) -> None:
     begin_worker()
 
 
-def _evaluate(student: Architecture) -> Evaluation:
+def _evaluate(student: Student) -> Evaluation:
     [evaluation] = _evaluator.evaluate([student])
     return evaluation

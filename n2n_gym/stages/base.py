@@ -66,11 +66,6 @@ class Stage(ABC):
     def ranges(self) -> Mapping[str, Range]:
         """Between what the sizes of all students lie."""
 
-    def mask(self, taken: Sequence[int]) -> Mask:
-        """Which actions are of use after the first ones of an episode, shape (actions,)."""
-        mask: Mask = self.masks[len(taken)]
-        return mask
-
     def removed(self, actions: Sequence[int]) -> frozenset[int]:
         """The layers of `base` that the first actions of an episode remove."""
         return frozenset()

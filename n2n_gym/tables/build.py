@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from n2n_gym.architecture import SIZES, Architecture
+from n2n_gym.architecture import SIZES
 from n2n_gym.data.datasets import load_dataset
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import MACHINE_FAILURES, Evaluation
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.problem import Problem
 from n2n_gym.stages import STAGES, ShrinkStage, Stage, stage_by_name
+from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
 from n2n_gym.system.files import read_json, write_json
 from n2n_gym.system.versions import library_versions
@@ -63,11 +64,11 @@ class Space:
                 f"{MOST_STUDENTS:,} of a table; start from a smaller network"
             )
         found: dict[str, int] = {}
-        self.students: list[Architecture] = []
+        self.students: list[Student] = []
         rows = []
         for actions in itertools.product(*(representatives for representatives, _ in maps)):
             student = stage.student(actions)
-            row = found.setdefault(student.fingerprint, len(found))
+            row = found.setdefault(student.architecture.fingerprint, len(found))
             if row == len(self.students):
                 self.students.append(student)
             rows.append(row)
@@ -103,7 +104,7 @@ def _choices(stage: Stage, position: int) -> Choices:
         actions = [stage.keep] * stage.decisions
         if stage.masks[position, action]:
             actions[position] = action
-        place = found.setdefault(stage.student(actions).fingerprint, len(found))
+        place = found.setdefault(stage.student(actions).architecture.fingerprint, len(found))
         if place == len(representatives):
             representatives.append(actions[position])
         places.append(place)
@@ -212,8 +213,8 @@ def _columns(
 
     columns = {
         "row_of": space.row_of,
-        "fingerprint": np.array([int(s.fingerprint[:16], 16) for s in space.students], dtype=np.uint64),
-        **{size: np.array([getattr(s, size) for s in space.students], dtype=np.int64) for size in SIZES},
+        "fingerprint": np.array([int(s.architecture.fingerprint[:16], 16) for s in space.students], dtype=np.uint64),
+        **{size: np.array([getattr(s.architecture, size) for s in space.students], dtype=np.int64) for size in SIZES},
         "reason": of_trainings(lambda e: reasons.index(e.reason), np.uint8),
         "correct": of_trainings(
             lambda e: [counted(share, facts["validation_images"]) for share in e.epoch_accuracy or nothing], np.uint16
@@ -287,7 +288,7 @@ def retrain(
     name = table.facts["recipe"]["name"]
     if search_recipe(name, problem.data, problem.train_size).to_json() != table.facts["recipe"]:
         raise InputError(f"{table} was made by another recipe than this version's {name!r}: {table.facts['recipe']}")
-    stage = STAGES[table.stage](table.base)
+    stage = STAGES[table.stage](table.start)
     prepare()
     done: list[Retrained] = []
     for training in table.seeds:

@@ -13,6 +13,7 @@ from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Actions, Evaluation
 from n2n_gym.evaluators import EVALUATORS, EvaluationSettings, Evaluator, Order
 from n2n_gym.stages.base import Stage
+from n2n_gym.student import Student
 from n2n_gym.tables.table import MEAN, Seed, Table, table_of
 
 DRAW = "draw"
@@ -44,14 +45,14 @@ class TableEvaluator(Evaluator):
     def context(self) -> dict[str, Any]:
         return {"evaluator": "table", "table": self.table.facts, "seed": self.seed}
 
-    def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
+    def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
         if len(self._places) > 1:
             raise InputError("which training counts is drawn for an episode, not for an architecture; give a seed or 'mean'")
         for index, student in enumerate(students):
-            yield index, self._evaluation(self.table.row_of(student), self._places[0])
+            yield index, self._evaluation(self.table.row_of(student.architecture), self._places[0])
 
     def evaluate_episodes(
-        self, student: Callable[[Actions], Architecture], episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]
+        self, student: Callable[[Actions], Student], episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]
     ) -> list[Evaluation]:
         rows = self.table.rows(episodes).tolist()
         if len(self._places) == 1:

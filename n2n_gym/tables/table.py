@@ -22,6 +22,8 @@ from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluation import Actions, Evaluation
 from n2n_gym.problem import Problem
 from n2n_gym.rewards import REWARDS
+from n2n_gym.stages.removal import RemovalStage
+from n2n_gym.student import Student
 from n2n_gym.system.files import write_whole
 
 FORMAT = 1
@@ -121,6 +123,21 @@ class Table:
     def base(self) -> Architecture:
         """What episodes start from."""
         return Architecture.from_json(self.facts["base"])
+
+    @cached_property
+    def start(self) -> Student:
+        """What episodes start from, as what it is of the teacher.
+
+        Raises:
+            InputError: If it is no student of the teacher.
+        """
+        teacher = Student(self.teacher)
+        if self.base == self.teacher:
+            return teacher
+        removal = RemovalStage(teacher)
+        if (actions := removal.actions_of(self.base)) is None:
+            raise InputError(f"{self} does not start from a student of its teacher")
+        return removal.student(actions)
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
