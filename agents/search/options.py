@@ -19,7 +19,7 @@ from n2n_gym.data.datasets import load_dataset
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluators import check_workers
 from n2n_gym.evaluators.store import EvaluationStore
-from n2n_gym.limits.constraints import Constraint, Constraints, Relaxation, relaxation
+from n2n_gym.limits import Constraint, Constraints, Relaxation, relaxation
 from n2n_gym.rewards import reward_by_name
 from n2n_gym.stages.removal import RemovalStage
 from n2n_gym.stages.shrink import ShrinkStage
@@ -126,8 +126,9 @@ class Search(ProblemOptions):
         reward_by_name(self.reward)
         relaxation(self.relaxation)
         if self.limits:
-            self.limits.check(self.problem, student_ranges(self.problem.architecture))
-            self.limits_in(int(self.stages[0])).check(self.problem, first.ranges)
+            whose = {"classes": self.problem.data.classes, "teacher_parameters": self.problem.architecture.parameters}
+            self.limits.check(student_ranges(self.problem.architecture), **whose)
+            self.limits_in(int(self.stages[0])).check(first.ranges, **whose)
         search_recipe(self.recipe, self.problem.data)
         torch_device(self.device)
         dataset = load_dataset(self.dataset)

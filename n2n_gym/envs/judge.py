@@ -13,7 +13,7 @@ from n2n_gym.architecture import Architecture
 from n2n_gym.envs.settings import Settings
 from n2n_gym.evaluation import Actions, Evaluation
 from n2n_gym.evaluators.contract import Evaluator
-from n2n_gym.limits.constraints import Constraint
+from n2n_gym.limits import Constraint
 from n2n_gym.rewards import Reward, relaxed, reward_by_name
 from n2n_gym.stages.base import Stage
 
@@ -73,7 +73,11 @@ class Judge:
         self._reward: Reward = reward_by_name(settings.reward)
         self._settings = settings
         if settings.limits and check_limits:
-            settings.limits.check(settings.problem, stage.ranges)
+            settings.limits.check(
+                stage.ranges,
+                classes=settings.problem.data.classes,
+                teacher_parameters=settings.problem.architecture.parameters,
+            )
         if settings.uses_table:
             _ = self.evaluator  # nothing is trained: what does not fit is said at once
 

@@ -10,7 +10,7 @@ from typing import Any
 from n2n_gym.errors import InputError, check_names
 from n2n_gym.evaluators import check_evaluator, make_evaluator
 from n2n_gym.evaluators.contract import Evaluator
-from n2n_gym.limits.constraints import Constraints, Limits, Schedule, relaxation
+from n2n_gym.limits import Constraints, Limits, Schedule, relaxation
 from n2n_gym.problem import Problem
 from n2n_gym.rewards import reward_by_name
 from n2n_gym.stages.base import Stage
