@@ -9,7 +9,7 @@ from pathlib import Path
 
 from n2n_gym.architecture import Architecture, Variable
 from n2n_gym.architecture.features import decision_rows
-from n2n_gym.data.datasets import DATASETS, DatasetSpec, check_train_size, dataset_spec
+from n2n_gym.data import DATASETS, DatasetSpec, check_train_size, dataset_spec
 from n2n_gym.errors import InputError
 from n2n_gym.networks.zoo import network
 from n2n_gym.system.files import read_json

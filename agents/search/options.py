@@ -15,7 +15,7 @@ from agents.algorithms.saving import read_agent
 from agents.problem_options import ProblemOptions
 from agents.search.run_folder import BY_CONTENT, read_start
 from n2n_gym.architecture import FACTORS, student_ranges
-from n2n_gym.data.datasets import load_dataset
+from n2n_gym.data import load_dataset
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluators import check_workers
 from n2n_gym.evaluators.store import EvaluationStore

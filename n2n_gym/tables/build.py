@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from n2n_gym.architecture import SIZES, Architecture
-from n2n_gym.data.datasets import load_dataset
+from n2n_gym.data import load_dataset
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluation import MACHINE_FAILURES, Evaluation
 from n2n_gym.evaluators import make_evaluator

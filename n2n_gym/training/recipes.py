@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from n2n_gym.data.datasets import DatasetSpec
+from n2n_gym.data import DatasetSpec
 from n2n_gym.errors import unknown
 
 
