@@ -30,7 +30,7 @@ from agents.benchmark.tasks import SIDE_BY_SIDE, Task
 from n2n_gym.envs.judge import Finished, Judge
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.system.versions import library_versions
-from n2n_gym.tables.table import Table
+from n2n_gym.tables import Table
 
 POLICY_EPISODES = 100
 """Episodes that a final policy is judged by."""

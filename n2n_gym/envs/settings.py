@@ -15,8 +15,8 @@ from n2n_gym.problem import Problem
 from n2n_gym.rewards import reward_by_name
 from n2n_gym.stages.base import Stage
 from n2n_gym.system.files import home
+from n2n_gym.tables import MEAN, Table, table_of
 from n2n_gym.tables.evaluator import TABLE_SEEDS, TableEvaluator
-from n2n_gym.tables.table import MEAN, Table, table_of
 from n2n_gym.training.recipes import search_recipe
 
 
