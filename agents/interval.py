@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
-_T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-"""Student's t: the 97.5% quantile for 1, 2, ... degrees of freedom; for more than 15, 2.131 is on the safe side."""
+from scipy.special import stdtrit
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Interval:
         mean = float(np.mean(values))
         if len(values) < 2:
             return cls(mean, math.nan, math.nan, tuple(values))
-        quantile = _T_975[min(len(values) - 2, len(_T_975) - 1)]
+        quantile = float(stdtrit(len(values) - 1, 0.975))
         half = quantile * float(np.std(values, ddof=1)) / math.sqrt(len(values))
         return cls(mean, mean - half, mean + half, tuple(values))
 

@@ -25,8 +25,8 @@ from n2n_gym.architecture import Architecture
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.networks.zoo import network
+from n2n_gym.tables import MEAN, Table, table_names
 from n2n_gym.tables.evaluator import TableEvaluator
-from n2n_gym.tables.table import MEAN, Table, table_names
 
 DEPTHS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 

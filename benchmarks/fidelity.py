@@ -26,6 +26,7 @@ from n2n_gym.evaluators import make_evaluator
 from n2n_gym.models.build import Network
 from n2n_gym.problem import Problem
 from n2n_gym.rewards import paper_reward
+from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
 from n2n_gym.teachers.saved import ready_teacher
 from n2n_gym.training.images import ImageData

@@ -36,6 +36,7 @@ from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.problem import Problem
 from n2n_gym.rewards import paper_reward
 from n2n_gym.stages.removal import RemovalStage
+from n2n_gym.student import Student
 
 COLUMNS = ("best", "area", "last_50", "policy_mean", "policy_greedy", "best_again", "greedy_again", "distinct")
 

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from n2n_gym.architecture import Architecture
-from n2n_gym.data.datasets import DatasetSpec, load_dataset
+from n2n_gym.data import DatasetSpec, load_dataset
 from n2n_gym.models.build import Network
 from n2n_gym.problem import Problem
 

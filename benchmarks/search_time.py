@@ -40,6 +40,7 @@ from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.problem import Problem
 from n2n_gym.rewards import paper_reward
 from n2n_gym.stages.removal import RemovalStage
+from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
 from n2n_gym.teachers.saved import ready_teacher
 from n2n_gym.training.recipes import search_recipe

@@ -1,20 +1,22 @@
 import json
 import math
 import re
+from fractions import Fraction
+from itertools import combinations
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linprog
 
 import n2n_gym  # noqa: F401
 from envs_tests.conftest import FormulaEvaluator
 from n2n_gym.architecture import apply_removals, apply_shrinkages, removal_decisions, shrink_decisions, student_ranges
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Evaluation
-from n2n_gym.limits.constraints import Constraint, Constraints, Quantity, Relaxation, _compatible, relaxation
+from n2n_gym.limits import Constraint, Constraints, Relaxation, relaxation
+from n2n_gym.limits.feasibility import contradictory
 from n2n_gym.networks.zoo import network
 from n2n_gym.rewards import paper_reward, relaxed
 
@@ -125,23 +127,53 @@ def test_what_no_student_can_keep_is_said_when_the_environment_is_made(texts, me
         gym.make("N2N/LayerRemoval-v0", constraints=texts)
 
 
-@settings(max_examples=200, deadline=None)
+def has_a_point(weights, bounds, highs):
+    """Brute force: whether one of the points where as many sides meet as there are variables, each at least 0, keeps all."""
+    ended = np.isfinite(highs)
+    unit = np.eye(len(highs))
+    sides = np.vstack([weights, -unit, unit[ended]])
+    ends = np.concatenate([bounds, np.zeros(len(highs)), highs[ended]])
+    chosen = np.array(list(combinations(range(len(sides)), len(highs))))
+    meeting = chosen[np.abs(np.linalg.det(sides[chosen])) > 0.5]  # whole numbers: all others are 0
+    points = np.linalg.solve(sides[meeting], ends[meeting][..., None])[..., 0]
+    return bool((points @ sides.T <= ends + 1e-9).all(1).any())
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(
-    rows=st.lists(st.tuples(st.lists(st.integers(-3, 3), min_size=4, max_size=4), st.integers(-6, 6)), max_size=6),
-    highs=st.lists(st.sampled_from([1.0, 2.0, math.inf]), min_size=4, max_size=4),
+    rows=st.lists(st.tuples(st.lists(st.integers(-3, 3), min_size=3, max_size=3), st.integers(-6, 6)), min_size=1, max_size=5),
+    highs=st.lists(st.sampled_from([1.0, 2.0, math.inf]), min_size=3, max_size=3),
+    row_units=st.lists(st.integers(-20, 40), min_size=5, max_size=5),
+    units=st.lists(st.integers(-20, 40), min_size=3, max_size=3),
 )
-def test_limits_are_compatible_where_a_linear_programme_says_so(rows, highs):
-    quantities = [Quantity("accuracy"), *(Quantity("class_accuracy", index) for index in range(3))]
-    rows = [(weights, bound) for weights, bound in rows if any(weights)]
-    constraints = [Constraint(tuple(zip(quantities, map(float, weights), strict=True)), bound, "") for weights, bound in rows]
-    ranges = {quantity: (0.0, high) for quantity, high in zip(quantities, highs, strict=True)}
-    programme = linprog(
-        [0] * 4,
-        A_ub=[weights for weights, _ in rows] or None,
-        b_ub=[bound for _, bound in rows] or None,
-        bounds=[(0, None if high == math.inf else high) for high in highs],
-    )
-    assert _compatible(constraints, ranges) == (programme.status == 0)
+def test_whether_limits_can_be_kept_together_is_what_brute_force_finds_in_whatever_units(rows, highs, row_units, units):
+    weights, bounds = (np.array(part, dtype=float) for part in zip(*rows, strict=True))
+    highs, units = np.array(highs), np.exp2(units)
+    row_units = np.exp2(row_units[: len(rows)])
+    found = not contradictory(weights * row_units[:, None] / units, bounds * row_units, np.zeros(3), highs * units)
+    assert found == has_a_point(weights, bounds, highs)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.data())
+def test_limits_that_a_student_keeps_are_never_refused(data):
+    """Whatever their magnitudes, and be there nothing to spare on either side."""
+    exponents = st.floats(-6, 12)
+    student = 10.0 ** np.array(data.draw(st.lists(exponents, min_size=4, max_size=4)))
+    lows = student * data.draw(st.lists(st.sampled_from([0.0, 1e-9, 0.5, 1.0]), min_size=4, max_size=4))
+    highs = student * data.draw(st.lists(st.sampled_from([1.0, 2.0, 1e9, math.inf]), min_size=4, max_size=4))
+    weight = st.builds(lambda sign, exponent: sign * 10.0**exponent, st.sampled_from([-1, 0, 1]), st.floats(-9, 9))
+    rows = data.draw(st.lists(st.lists(weight, min_size=4, max_size=4).filter(any), min_size=1, max_size=6))
+    weights = np.array([sign * np.array(row) for row in rows for sign in (1, -1)])
+    bounds = []
+    for row in weights:
+        total = sum(Fraction(a) * Fraction(x) for a, x in zip(row, student, strict=True))
+        bounds.append(float(total) if Fraction(float(total)) >= total else math.nextafter(float(total), math.inf))
+    assert not contradictory(weights, np.array(bounds), lows, highs)
+
+
+def test_what_cannot_be_computed_refuses_nothing():
+    assert not contradictory(np.array([[1e308, -1.0]]), np.array([-1.0]), np.array([1e3, 0.0]), np.array([math.inf, math.inf]))
 
 
 def test_many_limits_take_no_time_to_check():

@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 
 from envs_tests.conftest import toy_arrays
-from n2n_gym.data import datasets
-from n2n_gym.data.datasets import DATASETS, dataset_spec, load_dataset
+from n2n_gym.data import DATASETS, dataset_spec, downloads, load_dataset
 from n2n_gym.errors import InputError
 
 
@@ -217,7 +216,7 @@ def raw_files(tmp_path, monkeypatch):
             def __exit__(self, *_):
                 pass
 
-        monkeypatch.setattr(datasets.tempfile, "TemporaryDirectory", Here)
+        monkeypatch.setattr(downloads.tempfile, "TemporaryDirectory", Here)
         return images, labels
 
     return prepare

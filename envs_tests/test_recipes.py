@@ -1,6 +1,6 @@
 import pytest
 
-from n2n_gym.data.datasets import DATASETS
+from n2n_gym.data import DATASETS
 from n2n_gym.errors import InputError
 from n2n_gym.training.recipes import search_recipe
 

@@ -15,7 +15,7 @@ from agents.commands.teacher import TeacherTrain
 from agents.search.options import Search
 from envs_tests.agents.conftest import rows
 from envs_tests.conftest import DEEPER_TOY, TOY, FormulaEvaluator
-from n2n_gym.data.datasets import DATASETS
+from n2n_gym.data import DATASETS
 from n2n_gym.envs.layer_removal import LayerRemovalEnv, LayerRemovalVectorEnv
 from n2n_gym.envs.layer_shrink import LayerShrinkEnv, LayerShrinkVectorEnv, ShrinkSettings
 from n2n_gym.envs.settings import Settings

@@ -17,9 +17,11 @@ from n2n_gym.rewards import paper_reward
 from n2n_gym.stages.removal import RemovalStage
 from n2n_gym.stages.shrink import ShrinkStage
 from n2n_gym.student import Student
-from n2n_gym.tables.build import Space, build_table
+from n2n_gym.tables import Table, table_names
+from n2n_gym.tables.build import build_table
 from n2n_gym.tables.evaluator import TableEvaluator
-from n2n_gym.tables.table import Table, table_names
+from n2n_gym.tables.space import Space
+from n2n_gym.tables.statistics import noise
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +222,16 @@ def test_statistics(table):
     final = [[table.evaluation(row, seed).accuracy for seed in table.seeds] for row in np.flatnonzero(table.feasible)]
     assert statistics["accuracy_std_over_seeds"] == pytest.approx(np.var(final, axis=1, ddof=1).mean() ** 0.5)
     json.dumps(statistics)
+
+
+def test_ranks_with_ties_correlate_and_values_that_are_all_alike_do_not():
+    alike, rising = np.full(4, 0.5), np.array([0.1, 0.2, 0.2, 0.4])
+    accuracy = np.stack([[alike, alike], [rising[[0, 2, 1, 3]], rising], [rising, rising]], axis=-1).transpose(1, 0, 2)
+    rewards = np.stack([rising, -rising], axis=1)
+    said = noise(accuracy, rewards)
+    assert said["rank_correlation_of_epochs"] == [None, pytest.approx(1), pytest.approx(1)]
+    assert said["rank_correlation_between_seeds"] == pytest.approx(-1)
+    assert noise(accuracy[:, :1], rewards[:, :1])["rank_correlation_between_seeds"] is None
 
 
 def test_the_time_of_a_search_counts_each_student_once(table):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from n2n_gym.data.datasets import load_dataset
+from n2n_gym.data import load_dataset
 from n2n_gym.models.build import Network
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits

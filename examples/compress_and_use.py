@@ -9,7 +9,7 @@ import tempfile
 import torch
 
 from agents import compress, load_student
-from n2n_gym.data.datasets import load_dataset
+from n2n_gym.data import load_dataset
 
 
 def main(iterations: int = 10, workers: int | None = None) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 from torch.distributions import Categorical
 
 import n2n_gym  # noqa: F401  registers the environments
-from n2n_gym.tables.table import Table
+from n2n_gym.tables import Table
 
 
 def main(table: str = "conv4-digits-removal", episodes: int | str = 500, learning_rate: float = 0.01) -> None:

@@ -18,7 +18,7 @@ print(env.render())
 print(f"reward {reward:.3f}: {info['accuracy']:.1%} accurate, {info['parameters']:,} parameters {info['reason']}")
 
 # %% The whole space, trained before: what is the best student that there is?
-from n2n_gym.tables.table import Table  # noqa: E402
+from n2n_gym.tables import Table  # noqa: E402
 
 table = Table.load("conv4-digits-removal")
 best = table.best()

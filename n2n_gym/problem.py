@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from n2n_gym.architecture import Architecture
-from n2n_gym.data.datasets import DATASETS, DatasetSpec, check_train_size, dataset_spec
+from n2n_gym.data import DATASETS, DatasetSpec, check_train_size, dataset_spec
 from n2n_gym.networks.sources import source_of
 from n2n_gym.settings import values_of
 

@@ -38,31 +38,8 @@ STAGES: dict[int, dict[str, Any]] = {
     },
     2: {"policy": "AutoregressiveLstmPolicy", "learning_rate": 0.01, "ent_coef": 1.0},
 }
-"""Policy and learning rate of each stage (section 4.2), how often a batch of rollouts is learned from, an entropy bonus.
-
-In stage 1 five clipped steps on the same rollouts learn sooner than one: on surrogates fitted to trained students, mean
-reward of updates 41 to 50 and 91 to 100, for Conv4/digits .975 and .986 against .902 and .978 (8 seeds), for
-ResNet-18 x 0.125/CIFAR-10, with its 45 decisions, .58 and .59 against .53 and .55 (4 seeds).
-
-Without an entropy bonus a policy can settle too early.
-
-In stage 1 on the first student that is not degenerate: on Conv4/MNIST seed 0 stayed at a mean reward of .78 with bonuses of
-0 and .8. In stage 2, with ten actions a step and rewards that differ by little, long before the best: best reward .971
-without and .975 with it, from three stage-1 students of a Conv4 with a global average pool on digits, two seeds each.
-
-A bonus that stays keeps the final policy from the best that it knows, and over 45 decisions single updates undo what was
-learned. So in stage 1 it falls to 0, and gradients are limited. The final policy's mean reward with ResNet-18 x 0.25 on 150
-digits: .952 and .941 (seeds 100, 101), .913 with neither (seed 100); on a surrogate fitted to 745 of its students .920 with
-neither, .925 and .913 with the first or a limit of .5 alone, .937 and .952 with both and limits of .5 and .2 (seeds 100 to
-102); in the table of Conv4/digits .978 with neither and .980 with both (100 to 109), and the best student as soon.
-
-Imitating the best episodes, ever fewer, brings better students within as many looks, and a policy that ends at them. Best
-student and final policy without and with it: on a surrogate fitted to 3,748 of those students 1.006 and .956, 1.023 and .951
-(seeds 100 to 107; evolution 1.027 and .930); in the table of Conv4/Fashion-MNIST .871 and .862, .874 and .874; in that of
-Conv4/digits .9842 and .980, .9838 and .983 (100 to 107 without, to 109 with it). On the surrogate (100 to 103) weights of .2
-and .5 end at 1.023 and 1.019, 1.003 and 1.003, but the first at .9825 and .982 in the table of Conv4/digits; five episodes
-to the end at a weight of .2, not ever fewer, at 1.018 and .931, where none end at 1.000 and .960. In stage 2 it changed
-nothing (best .9832 and .9830, policy .966 and .967; 100 to 105), and so is not there."""
+"""Policy and learning rate of each stage (section 4.2), how often a batch of rollouts is learned from, an entropy bonus, how
+much the best episodes are imitated; what each was seen to change stands in docs/settings.md."""
 
 
 @dataclass(frozen=True)

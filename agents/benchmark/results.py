@@ -16,7 +16,7 @@ from agents.benchmark.tasks import Task
 from n2n_gym.errors import InputError
 from n2n_gym.system.files import read_json, write_text
 from n2n_gym.system.machine import machine
-from n2n_gym.tables.table import Table
+from n2n_gym.tables import Table
 
 FORMAT = 1
 

@@ -31,7 +31,7 @@ from n2n_gym.envs.info import Finished
 from n2n_gym.envs.judge import Judge
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.system.versions import library_versions
-from n2n_gym.tables.table import Table
+from n2n_gym.tables import Table
 
 POLICY_EPISODES = 100
 """Episodes that a final policy is judged by."""

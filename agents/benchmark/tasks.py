@@ -12,7 +12,7 @@ import n2n_gym  # noqa: F401  registers the environments
 from agents.algorithms.sb3 import BatchedVecEnv
 from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.errors import InputError
-from n2n_gym.tables.table import MEAN, Table, table_names
+from n2n_gym.tables import MEAN, Table, table_names
 
 SIDE_BY_SIDE = 5
 """Episodes that this package's algorithms play at a time: those of a policy update (section 4.2)."""

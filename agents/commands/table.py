@@ -73,7 +73,7 @@ class TableList:
 
 def _list(words: list[str]) -> None:
     parse(TableList, "table list", words)
-    from n2n_gym.tables.table import Table, table_names
+    from n2n_gym.tables import Table, table_names
 
     shown = Shown(title="tables")
     for heading in ("name", "episodes", "students", "seeds", "best reward", "its parameters"):
@@ -99,7 +99,7 @@ class TableShow:
 
 def _show(words: list[str]) -> None:
     options = parse(TableShow, "table show", words)
-    from n2n_gym.tables.table import Table
+    from n2n_gym.tables import Table
 
     table = Table.load(options.name)
     console = Console()
@@ -145,8 +145,8 @@ def _check(words: list[str]) -> None:
     from n2n_gym.system.files import write_json
     from n2n_gym.system.machine import machine
     from n2n_gym.system.versions import library_versions
-    from n2n_gym.tables.build import retrain
-    from n2n_gym.tables.table import Table
+    from n2n_gym.tables import Table
+    from n2n_gym.tables.check import retrain
     from n2n_gym.teachers.saved import load_teacher
 
     table = Table.load(options.name)

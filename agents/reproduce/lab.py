@@ -14,7 +14,7 @@ from agents.reproduce.document import Document
 from agents.search.compress import compress
 from agents.search.options import Search
 from agents.search.run_folder import Episode, RunFolder, read_start
-from n2n_gym.data.datasets import load_dataset
+from n2n_gym.data import load_dataset
 from n2n_gym.errors import InputError, by_name
 
 

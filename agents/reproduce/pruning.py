@@ -33,7 +33,7 @@ PATIENCE = 5
 
 ENOUGH_IMAGES, MOST_EPOCHS = 10_000, 10
 """Fewer training images are seen several times between two prunings: 16 steps on 1,000 heal no network. The learning rate then
-falls twice: at 0.001 throughout, VGG-19 x 0.125 lost a point on 1,000 images of CIFAR-10 before any filter was missed."""
+falls twice, lest accuracy is lost before any filter is missed (docs/settings.md)."""
 
 
 @dataclass(frozen=True)

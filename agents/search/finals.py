@@ -15,7 +15,7 @@ from agents.search.run_folder import FINALISTS, Episode
 from agents.search.student import FinalTraining
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators.latency import measured_latency
-from n2n_gym.limits.constraints import Constraints
+from n2n_gym.limits import Constraints
 from n2n_gym.models.checkpoint import describe_checkpoint, load_checkpoint
 from n2n_gym.rewards import reward_by_name
 from n2n_gym.student import Student

@@ -14,11 +14,11 @@ import tyro
 from agents.algorithms.saving import read_agent
 from agents.search.run_folder import BY_CONTENT, read_start
 from n2n_gym.architecture import FACTORS, student_ranges
-from n2n_gym.data.datasets import load_dataset
+from n2n_gym.data import load_dataset
 from n2n_gym.envs.settings import JudgedSettings
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluators.store import EvaluationStore
-from n2n_gym.limits.constraints import Constraint, Constraints, Relaxation
+from n2n_gym.limits import Constraint, Constraints, Relaxation
 from n2n_gym.stages import RemovalStage, ShrinkStage, Stage
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
@@ -113,8 +113,9 @@ class Search(JudgedSettings):
         check_agent(self.agent, self.learning_rate, self.policies.values())
         self.check_names()
         if self.limits:
-            self.limits.check(self.problem, student_ranges(self.problem.architecture))
-            self.limits_in(number).check(self.problem, first.ranges)
+            whose = {"classes": self.problem.data.classes, "teacher_parameters": self.problem.architecture.parameters}
+            self.limits.check(student_ranges(self.problem.architecture), **whose)
+            self.limits_in(number).check(first.ranges, **whose)
         torch_device(self.device)
         self.evaluator_of(first).close()  # nothing is trained: what does not fit is said at once
         dataset = load_dataset(self.dataset)

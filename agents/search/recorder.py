@@ -10,7 +10,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from agents.display import Display
 from agents.search.run_folder import Episode, RunFolder
 from n2n_gym.envs.info import Finished
-from n2n_gym.limits.constraints import Constraints
+from n2n_gym.limits import Constraints
 
 
 class Recorder(BaseCallback):

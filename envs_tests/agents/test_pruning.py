@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from agents.reproduce.pruning import BETWEEN, PATIENCE, Limits, described_by, prune
-from n2n_gym.data.datasets import load_dataset
+from n2n_gym.data import load_dataset
 from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import load_checkpoint, save_checkpoint

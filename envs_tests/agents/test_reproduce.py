@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -154,5 +155,7 @@ def test_intervals():
     interval = Interval.of([1.0, 2.0, 3.0])
     assert interval.mean == 2.0
     assert interval.high - 2.0 == pytest.approx(4.303 / math.sqrt(3), abs=1e-3)
+    many = Interval.of([-1.0, 1.0] * 50)
+    assert many.high == pytest.approx(1.984 * np.std(many.values, ddof=1) / 10, abs=1e-3)
     assert str(Interval.of([0.5])) == "0.500"
     assert Interval.of([0.5]).to_json()["low"] is None

@@ -11,7 +11,7 @@ from n2n_gym.networks.zoo import ZOO, network
 from n2n_gym.stages.removal import RemovalStage
 from n2n_gym.stages.shrink import ShrinkStage
 from n2n_gym.student import Student
-from n2n_gym.tables.table import Table, table_names
+from n2n_gym.tables import Table, table_names
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
 WIDTHS = (0.125, 0.5, 1.0)

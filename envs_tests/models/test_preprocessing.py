@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from n2n_gym.data.datasets import DATASETS
+from n2n_gym.data import DATASETS
 from n2n_gym.models.preprocessing import Preprocessing, View
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from n2n_gym.evaluation import Evaluation
-from n2n_gym.limits.constraints import Constraint
+from n2n_gym.limits import Constraint
 from n2n_gym.stages.base import Stage
 from n2n_gym.student import Student
 

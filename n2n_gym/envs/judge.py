@@ -34,7 +34,11 @@ class Judge:
         self._settings = settings
         self._limited = bool(settings.limits)
         if settings.limits and check_limits:
-            settings.limits.check(settings.problem, stage.ranges)
+            settings.limits.check(
+                stage.ranges,
+                classes=settings.problem.data.classes,
+                teacher_parameters=settings.problem.architecture.parameters,
+            )
         if settings.uses_table:
             _ = self.evaluator  # nothing is trained: what does not fit is said at once
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from n2n_gym.errors import InputError, check_arguments
 from n2n_gym.evaluators import EVALUATORS, EvaluationSettings, Evaluator, check_workers, make_evaluator
-from n2n_gym.limits.constraints import Constraints, Limits, Schedule, relaxation
+from n2n_gym.limits import Constraints, Limits, Schedule, relaxation
 from n2n_gym.rewards import reward_by_name
 from n2n_gym.stages import RemovalStage, Stage
 from n2n_gym.student import Student

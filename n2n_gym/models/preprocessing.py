@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from n2n_gym.data.datasets import DatasetSpec
+from n2n_gym.data import DatasetSpec
 from n2n_gym.layers import Shape
 
 

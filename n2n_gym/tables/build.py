@@ -1,12 +1,10 @@
-"""Builds tables: trains every student of a space with several seeds, stops and resumes at any time; and trains some again."""
+"""Builds tables: trains every student of a space with several seeds, stops and resumes at any time."""
 
 from __future__ import annotations
 
-import itertools
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,101 +12,22 @@ import numpy as np
 import numpy.typing as npt
 
 from n2n_gym.architecture import SIZES
-from n2n_gym.data.datasets import load_dataset
+from n2n_gym.data import load_dataset
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import MACHINE_FAILURES, Evaluation
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.problem import Problem
-from n2n_gym.stages import STAGES, ShrinkStage, Stage, stage_by_name
-from n2n_gym.student import Student
+from n2n_gym.stages import stage_by_name
 from n2n_gym.system.device import torch_device
 from n2n_gym.system.files import read_json, write_json
 from n2n_gym.system.versions import library_versions
+from n2n_gym.tables.space import Space
 from n2n_gym.tables.table import Table
 from n2n_gym.teachers.saved import ready_teacher
 from n2n_gym.training.recipes import search_recipe
 
-MOST_EPISODES = 20_000_000
-MOST_STUDENTS = 200_000
 CHUNK = 100
 """Students handed out at a time: what is done is kept, the rest is lost when a build is stopped."""
-
-
-class Space:
-    """The distinct students of a stage, and which of them each action sequence leads to.
-
-    Args:
-        stage: The decisions.
-
-    Attributes:
-        students: Each once.
-        row_of: Index into them of each action sequence, in lexicographic order.
-
-    Raises:
-        InputError: If there are too many for a table.
-    """
-
-    def __init__(self, stage: Stage) -> None:
-        episodes = stage.actions**stage.decisions
-        if episodes > MOST_EPISODES:
-            raise InputError(
-                f"{stage.decisions} decisions of {stage.actions} actions make more episodes than the {MOST_EPISODES:,} of a "
-                "table; start from a smaller network"
-            )
-        maps = [_effective(stage, position) for position in range(stage.decisions)]
-        if _combinations(maps) > MOST_STUDENTS and isinstance(stage, ShrinkStage):
-            maps = [_choices(stage, position) for position in range(stage.decisions)]
-        if _combinations(maps) > MOST_STUDENTS:
-            raise InputError(
-                f"{stage.decisions} decisions of {stage.actions} actions make {_combinations(maps):,} students, more than the "
-                f"{MOST_STUDENTS:,} of a table; start from a smaller network"
-            )
-        found: dict[str, int] = {}
-        self.students: list[Student] = []
-        rows = []
-        for actions in itertools.product(*(representatives for representatives, _ in maps)):
-            student = stage.student(actions)
-            row = found.setdefault(student.architecture.fingerprint, len(found))
-            if row == len(self.students):
-                self.students.append(student)
-            rows.append(row)
-        grid = np.array(rows, dtype=np.min_scalar_type(len(found))).reshape([len(choices) for choices, _ in maps])
-        self.row_of: npt.NDArray[Any] = grid[np.ix_(*(places for _, places in maps))].ravel()
-
-
-Choices = tuple[list[int], npt.NDArray[np.intp]]
-"""At one position, some of the actions, and which of them each action is like."""
-
-
-def _combinations(maps: list[Choices]) -> int:
-    return math.prod(len(representatives) for representatives, _ in maps)
-
-
-def _effective(stage: Stage, position: int) -> Choices:
-    """The actions that are not masked; the others are like the one that leaves things as they are."""
-    representatives = np.flatnonzero(stage.masks[position]).tolist()
-    places = [representatives.index(a if a in representatives else stage.keep) for a in range(stage.actions)]
-    return representatives, np.array(places, dtype=np.intp)
-
-
-def _choices(stage: Stage, position: int) -> Choices:
-    """The actions that differ in effect while all else stays: those that give a variable another value.
-
-    Only where decisions are about variables of their own: of two activations in a row, removing either is like keeping both,
-    but removing both is not.
-    """
-    found: dict[str, int] = {}
-    representatives: list[int] = []
-    places = []
-    for action in range(stage.actions):
-        actions = [stage.keep] * stage.decisions
-        if stage.masks[position, action]:
-            actions[position] = action
-        place = found.setdefault(stage.student(actions).architecture.fingerprint, len(found))
-        if place == len(representatives):
-            representatives.append(actions[position])
-        places.append(place)
-    return representatives, np.array(places, dtype=np.intp)
 
 
 def build_table(
@@ -223,86 +142,6 @@ def _columns(
         "seconds": of_trainings(lambda e: e.seconds, np.float32),
     }
     return {**facts, "reasons": reasons}, columns
-
-
-@dataclass(frozen=True)
-class Retrained:
-    """A training of a table, and the same training once more.
-
-    Attributes:
-        row: The student's row.
-        seed: The training's.
-        recorded: What the table says.
-        found: What came out this time.
-    """
-
-    row: int
-    seed: int
-    recorded: Evaluation
-    found: Evaluation
-
-    @property
-    def points(self) -> float:
-        """By how many points of validation or test accuracy the two differ, whichever is more."""
-        a, b = self.recorded, self.found
-        return 100 * max(abs(a.accuracy - b.accuracy), abs((a.test_accuracy or 0.0) - (b.test_accuracy or 0.0)))
-
-    @property
-    def same_sizes(self) -> bool:
-        """Whether all sizes are equal, parameters and MACs among them."""
-        return all(getattr(self.recorded, size) == getattr(self.found, size) for size in SIZES)
-
-
-def retrain(
-    table: Table,
-    students: int = 20,
-    *,
-    seed: int = 0,
-    workers: int | str | None = None,
-    prepare: Callable[[], object] = lambda: None,
-    on_progress: Callable[[int], None] | None = None,
-) -> list[Retrained]:
-    """Repeat some trainings of a table, each of another student, by its recipe, from the same teacher's logits.
-
-    Args:
-        table: It.
-        students: How many, drawn from those that are not degenerate.
-        seed: Of the draw.
-        workers: As in `make_evaluator`.
-        prepare: Called before the teacher is read or trained.
-        on_progress: Told the trainings done.
-
-    Returns:
-        In the order of the table's seeds.
-
-    Raises:
-        InputError: If there are not so many students, or the table's problem or recipe is not to be had.
-    """
-    feasible = np.flatnonzero(table.feasible)
-    if not 1 <= students <= len(feasible):
-        raise InputError(f"{table} has {len(feasible)} students that were trained; {students} of them cannot be drawn")
-    rng = np.random.default_rng(seed)
-    rows = rng.choice(feasible, students, replace=False)
-    seeds = rng.choice(table.seeds, students)
-    problem = Problem(**table.facts["problem"])
-    name = table.facts["recipe"]["name"]
-    if search_recipe(name, problem.data, problem.train_size).to_json() != table.facts["recipe"]:
-        raise InputError(f"{table} was made by another recipe than this version's {name!r}: {table.facts['recipe']}")
-    stage = STAGES[table.stage](table.start)
-    prepare()
-    done: list[Retrained] = []
-    for training in table.seeds:
-        drawn = rows[seeds == training].tolist()
-        if not drawn:
-            continue
-        evaluator = make_evaluator(problem, recipe=name, seed=training, device="cpu", workers=workers, thorough=True)
-        with evaluator:
-            found = evaluator.evaluate([stage.student(table.actions(row)) for row in drawn])
-        pairs = zip(drawn, found, strict=True)
-        done += [Retrained(row, training, table.evaluation(row, training), evaluation) for row, evaluation in pairs]
-        if on_progress is not None:
-            on_progress(len(done))
-    return done
 
 
 def _now() -> str:

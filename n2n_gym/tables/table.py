@@ -7,12 +7,9 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib.resources import files
-from itertools import combinations
 from numbers import Integral
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +21,10 @@ from n2n_gym.problem import Problem
 from n2n_gym.rewards import REWARDS
 from n2n_gym.stages.removal import RemovalStage
 from n2n_gym.student import Student
-from n2n_gym.system.files import write_whole
-
-FORMAT = 1
+from n2n_gym.tables.files import read_columns, table_names, table_path, write_columns
+from n2n_gym.tables.statistics import Numbers, best_row, expected_maxima, noise, pareto_rows
 
 Rows = npt.NDArray[np.intp]
-Numbers = npt.NDArray[np.float64]
 
 ACCURACIES = ("accuracy", "test_accuracy")
 
@@ -84,35 +79,15 @@ class Table:
         Raises:
             InputError: If there is none, or the file is not a table.
         """
-        path = Path(name).expanduser() if name.endswith(".npz") else _shipped(name)
+        path = table_path(name)
         try:
             return _read(path, path.stat().st_mtime_ns)
         except OSError as error:
             raise InputError(f"no table at {path}: {error.strerror or error}") from None
 
-    @classmethod
-    def _of_file(cls, path: Path) -> Table:
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                columns = {key: archive[key] for key in archive.files}
-            facts = json.loads(columns.pop("facts").tobytes())
-            if facts["format"] != FORMAT:
-                raise InputError(f"{path} is a table of format {facts['format']}; this version reads format {FORMAT}")
-            return cls(facts, columns)
-        except (KeyError, ValueError, TypeError, EOFError, BadZipFile) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path} is not a table that `n2n table build` wrote: {error}") from None
-
     def save(self, path: Path) -> None:
         """Write the table to a `.npz` file, in one step."""
-        text = np.frombuffer(json.dumps({**self.facts, "format": FORMAT}).encode(), dtype=np.uint8)
-
-        def write(part: Path) -> None:
-            with part.open("wb") as file:
-                np.savez_compressed(file, **{"facts": text, **self.columns})  # type: ignore[arg-type]
-
-        write_whole(path, write)
+        write_columns(path, self.facts, self.columns)
 
     @cached_property
     def teacher(self) -> Architecture:
@@ -263,17 +238,13 @@ class Table:
         """
         values = self.values(objective, seed)
         feasible = self._feasible_at(self.place_of(seed))
-        return self._entry(int(np.where(feasible | ~feasible.any(), values, -np.inf).argmax()), values, seed)
+        return self._entry(best_row(values, feasible), values, seed)
 
     def pareto_front(self, objective: Objective = "accuracy", seed: Seed = MEAN) -> list[Entry]:
         """The students that no other beats in both parameters and the objective, the smallest first."""
         values = self.values(objective, seed)
         feasible = self._feasible_at(self.place_of(seed))
-        front: list[Entry] = []
-        for row in np.lexsort((-values, self.columns["parameters"])):
-            if feasible[row] and (not front or values[row] > front[-1].value):
-                front.append(self._entry(int(row), values, seed))
-        return front
+        return [self._entry(row, values, seed) for row in pareto_rows(values, self.columns["parameters"], feasible)]
 
     @cached_property
     def feasible(self) -> npt.NDArray[np.bool_]:
@@ -292,13 +263,7 @@ class Table:
             Shape (evaluations,). Drawing only actions that have an effect, as `RandomSearch` does, makes no difference: the
             others double every episode alike.
         """
-        values = self.values(objective, seed)
-        distinct, inverse = np.unique(values, return_inverse=True)
-        share = np.bincount(inverse.ravel(), weights=self._episode_share, minlength=len(distinct))
-        below = np.minimum(np.cumsum(share), 1.0)
-        trials = np.arange(1, evaluations + 1)[:, None]
-        reached = below[None, :] ** trials
-        return np.diff(reached, axis=1, prepend=0.0) @ distinct
+        return expected_maxima(self.values(objective, seed), self._episode_share, evaluations)
 
     def seconds(self, episodes: Iterable[Actions], seed: Seed = MEAN) -> float:
         """How long the trainings of a search would have taken, one after the other, each student trained once."""
@@ -311,10 +276,8 @@ class Table:
         values = self.values()
         feasible = self.feasible
         accuracy = self.columns["correct"][feasible] / self.facts["validation_images"]
-        final = accuracy[:, :, -1]
         rewards = np.stack([self.values(seed=seed)[feasible] for seed in self.seeds], axis=1)
         best = self.best()
-        several = len(self.seeds) > 1
         order = np.sort(values)[::-1]
         return {
             "episodes": int(np.prod(self.shape, dtype=np.int64)),
@@ -327,12 +290,7 @@ class Table:
             "best_1_percent": float(order[: max(1, len(order) // 100)].mean()),
             "median_reward": float(np.median(values[feasible])),
             "random_search_mean": float(values @ self._episode_share),
-            "accuracy_std_over_seeds": _deviation(final) if several else None,
-            "reward_std_over_seeds": _deviation(rewards) if several else None,
-            "rank_correlation_between_seeds": _rank_correlation(combinations(rewards.T, 2)),
-            "rank_correlation_of_epochs": [
-                _rank_correlation(zip(accuracy[:, :, epoch].T, final.T, strict=True)) for epoch in range(accuracy.shape[2])
-            ],
+            **noise(accuracy, rewards),
             "pareto_front": len(self.pareto_front()),
             "training_hours": float(self.columns["seconds"].sum() / 3600),
         }
@@ -387,23 +345,7 @@ class Table:
 
 @lru_cache(maxsize=16)
 def _read(path: Path, _changed: int) -> Table:
-    return Table._of_file(path)
-
-
-def table_names() -> list[str]:
-    """The tables that the package ships."""
-    return sorted(item.name.removesuffix(".npz") for item in _folder().iterdir() if item.name.endswith(".npz"))
-
-
-def _folder() -> Any:
-    return files("n2n_gym") / "tables" / "shipped"
-
-
-def _shipped(name: str) -> Any:
-    names = table_names()
-    if name not in names:
-        raise InputError(f"no table {name!r}. There are: {', '.join(names)}; your own: a .npz file of `n2n table build`")
-    return _folder() / f"{name}.npz"
+    return Table(*read_columns(path))
 
 
 def table_of(problem: Problem, stage: str) -> Table:
@@ -432,21 +374,3 @@ def _objective(objective: Objective) -> Callable[[Evaluation], float]:
     if objective not in REWARDS:
         raise unknown("objective", objective, (*REWARDS, *ACCURACIES))
     return REWARDS[objective]
-
-
-def _deviation(values: Numbers) -> float:
-    """The standard deviation over seeds: the root of the students' mean variance. Shape of values: (students, seeds)."""
-    return float(values.var(axis=1, ddof=1).mean() ** 0.5)
-
-
-def _rank_correlation(pairs: Iterable[tuple[Numbers, Numbers]]) -> float | None:
-    """Spearman's rho, the mean over pairs; ties get their mean rank. None where all values are equal."""
-    found = []
-    for pair in pairs:
-        ranks = []
-        for values in pair:
-            _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-            ranks.append((np.cumsum(counts) - (counts - 1) / 2)[inverse.ravel()])
-        if all(np.ptp(each) > 0 for each in ranks):
-            found.append(np.corrcoef(ranks[0], ranks[1])[0, 1])
-    return float(np.mean(found)) if found else None

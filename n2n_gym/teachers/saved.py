@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from n2n_gym.data.datasets import load_dataset
+from n2n_gym.data import load_dataset
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import DESCRIPTION, Checkpoint, describe_checkpoint, load_checkpoint, save_checkpoint

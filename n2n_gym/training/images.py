@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from n2n_gym.data.datasets import Dataset, Images, Labels, load_dataset
+from n2n_gym.data import Dataset, Images, Labels, load_dataset
 from n2n_gym.layers import Shape
 from n2n_gym.models.preprocessing import Preprocessing, View
 from n2n_gym.problem import Problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from n2n_gym.data.datasets import DatasetSpec
+from n2n_gym.data import DatasetSpec
 from n2n_gym.errors import unknown
 
 
@@ -62,11 +62,10 @@ def search_recipe(name: str, dataset: DatasetSpec, train_size: int | None = None
 
     `paper`: 5 epochs of distillation (section 4.2); Adam, weight decay and batch sizes as in the authors' code. Fewer
     images than the paper has come in smaller batches, so that 5 epochs remain enough steps for a student to show what it
-    is good for: with 5,000 images of MNIST and batches of 64 a student of Conv4 with a thirtieth of the parameters has
-    94.1% after its 390 steps, with batches of 16 96.6%.
+    is good for.
 
     `fast`: 2 epochs at four times the learning rate. It ranks students as `paper` does, about as well as `paper` with another
-    seed: Spearman's rho .99 for Conv4 on digits, .92 for ResNet-18 x 0.125 on CIFAR-10 (benchmarks/fidelity.py).
+    seed (docs/settings.md has the figures of both).
 
     Args:
         name: One of `SEARCH_RECIPES`.
