@@ -1,5 +1,7 @@
 """One class runs over every evaluator: the contract of `Evaluator`."""
 
+import copy
+import pickle
 from contextlib import ExitStack
 
 import pytest
@@ -111,6 +113,20 @@ class TestContract:
         before = [e.accuracy for e in evaluator.evaluate(students[:1])]
         evaluator.close()
         assert [e.accuracy for e in evaluator.evaluate(students[:1])] == before
+
+    def test_copies_are_evaluators_of_their_own(self, evaluator, students):
+        """Taken before the first student and after it; neither a copy nor the original minds what the other does."""
+        fresh = pickle.dumps(evaluator)
+        before = [e.accuracy for e in evaluator.evaluate(students[:2])]
+        copied, pickled = copy.deepcopy(evaluator), pickle.dumps(evaluator)
+        with pickle.loads(pickled) as second:
+            assert second.context() == evaluator.context()
+            assert [e.accuracy for e in second.evaluate(students[:2])] == before
+        assert [e.accuracy for e in evaluator.evaluate(students[:2])] == before
+        evaluator.close()
+        with copied, pickle.loads(fresh) as third:
+            assert [e.accuracy for e in copied.evaluate(students[:2])] == before
+            assert [e.accuracy for e in third.evaluate(students[:2])] == before
 
 
 def test_all_evaluators_agree_to_the_bit(module_problem, monkeypatch, tmp_path, students):

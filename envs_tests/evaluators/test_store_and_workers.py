@@ -1,3 +1,4 @@
+import copy
 import multiprocessing
 import os
 import pickle
@@ -5,6 +6,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -127,6 +129,57 @@ def test_processes_that_make_one_store_at_the_same_time_all_get_it(tmp_path):
         assert [process.exitcode for process in made] == [0] * 8
 
 
+def test_threads_may_share_a_store(tmp_path):
+    store = EvaluationStore(tmp_path / "s.sqlite")
+
+    def write(thread):
+        for i in range(20):
+            store.put(f"{thread} {i}", TOY, "{}", Evaluation(i / 20, 1.0, 1, 2, 3))
+            assert store.get(f"{thread} {i}").accuracy == i / 20
+        return len(list(store))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert min(pool.map(write, range(4))) >= 20
+    assert len(store) == 80
+
+
+def test_all_of_a_large_store_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("n2n_gym.evaluators.store.PAGE", 3)
+    store = EvaluationStore(tmp_path / "s.sqlite")
+    for i in range(9):
+        store.put(f"{i}", TOY, "{}", Evaluation(i / 10, 1.0, 1, 2, 3))
+    assert [evaluation.accuracy for *_, evaluation in store] == [i / 10 for i in range(9)]
+
+
+def test_a_store_opens_again_after_it_was_closed_or_copied(tmp_path):
+    store = EvaluationStore(tmp_path / "s.sqlite")
+    copies = [copy.deepcopy(store), pickle.loads(pickle.dumps(store))]
+    store.put("a", TOY, "{}", Evaluation(0.5, 1.0, 1, 2, 3))
+    store.close()
+    assert [len(each) for each in (store, *copies)] == [1, 1, 1]
+
+
+def _evaluates_and_closes(evaluator):
+    assert [e.accuracy for e in evaluator.evaluate(STUDENTS)] == [0.5, 0.5, 0.5]
+    evaluator.close()
+
+
+def test_a_forked_child_takes_nothing_from_its_parent(tmp_path):
+    """Neither the store's connection, which is closed and opened again on either side, nor the workers."""
+    with StoredEvaluator(WorkerEvaluator(Sleepy(TOY), 1), tmp_path / "s.sqlite") as evaluator:
+        evaluator.evaluate(STUDENTS[:1])
+        workers = list(evaluator.inner._pool._processes)
+        child = multiprocessing.get_context("fork").Process(target=_evaluates_and_closes, args=(evaluator,))
+        child.start()
+        assert evaluator.store._connection is None
+        child.join(60)
+        child.kill()
+        assert child.exitcode == 0
+        assert len(evaluator.store) == 3
+        evaluator.inner.evaluate(STUDENTS[:1])
+        assert list(evaluator.inner._pool._processes) == workers
+
+
 def test_a_store_that_stays_locked(tmp_path, monkeypatch):
     path = tmp_path / "s.sqlite"
     with sqlite3.connect(path, isolation_level=None) as other:
@@ -148,15 +201,22 @@ def test_students_of_another_run_keep_its_name(tmp_path):
         assert [e.run for e in second.evaluate(STUDENTS[:2])] == ["first", "second"]
 
 
-class Deadly(FormulaEvaluator):
-    """Kills the process that evaluates the deadly student."""
+class Sleepy(FormulaEvaluator):
+    """Takes a moment for each student, and thinks the same of all."""
 
     def stream(self, students):
         for i, student in enumerate(students):
-            if student == STUDENTS[0]:
-                os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(0.05)
             yield i, Evaluation(0.5, 0.9, student.architecture.parameters, TOY.parameters, student.architecture.macs)
+
+
+class Deadly(Sleepy):
+    """Kills the process that evaluates the deadly student."""
+
+    def stream(self, students):
+        if STUDENTS[0] in students:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().stream(students)
 
 
 def test_a_worker_that_dies_costs_its_own_student_alone():

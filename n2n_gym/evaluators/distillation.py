@@ -57,6 +57,13 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
+    def __deepcopy__(
+        self, memo: dict[int, Any]
+    ) -> Self:  # teacher and images are only read: a copy in this process shares them
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
     def equipped(self, teacher: Teacher, data: ImageData, *, bf16: bool) -> Self:
         """This evaluator with teacher and images at hand, where their files are not, and arithmetic as it is elsewhere."""
         self.__dict__.update(trained_teacher=teacher, data=data, bf16=bf16)

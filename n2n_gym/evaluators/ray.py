@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
+from weakref import WeakSet
 
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import OUT_OF_MEMORY, WORKER_DIED, Evaluation
@@ -56,23 +57,25 @@ class RayEvaluator(WrappingEvaluator):
     """
 
     inner: DistillationEvaluator
-    _users: ClassVar[set[int]] = set()  # the evaluators of this process that use its connection
+    _users: ClassVar[WeakSet[RayEvaluator]] = WeakSet()  # the evaluators of this process that use its connection
     _started: ClassVar[bool] = False  # whether the connection was made here
 
     def __init__(
         self, inner: DistillationEvaluator, address: str | None = None, *, cpus: float = 1.0, gpus: float = 0.25
     ) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise InputError("these workers need Ray: pip install 'n2n-gym[ray]'") from None
         self.inner = inner
         self.address = address
-        self._ray = ray
+        self._ray = _ray()
         self._cpus = cpus
         self._gpus = gpus
         self._task: Any = None
         self._shipped: tuple[str, Any] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:  # a copy connects itself
+        return {**self.__dict__, "_ray": None, "_task": None, "_shipped": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _ray=_ray())
 
     def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
         train = self._connected()
@@ -89,7 +92,7 @@ class RayEvaluator(WrappingEvaluator):
 
     def close(self) -> None:
         self._shipped = self._task = None
-        self._users.discard(id(self))
+        self._users.discard(self)
         if RayEvaluator._started and not self._users:
             self._ray.shutdown()
             RayEvaluator._started = False
@@ -126,7 +129,7 @@ class RayEvaluator(WrappingEvaluator):
             RayEvaluator._started = True
         elif self.address is not None and self._task is None:  # at this evaluator's first students, not at each batch
             self._check_joined(self.address)
-        self._users.add(id(self))
+        self._users.add(self)
         if self._task is None:
             gpus = self._gpus if self.context()["device"] == "cuda" else 0
             self._task = self._ray.remote(num_cpus=self._cpus, num_gpus=gpus, max_retries=RETRIES)(_train)
@@ -152,6 +155,14 @@ class RayEvaluator(WrappingEvaluator):
             shipment = _Shipment(evaluator, inner.trained_teacher, inner.data, inner.bf16, library_versions())
             self._shipped = uuid4().hex, self._ray.put(shipment)
         return self._shipped
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise InputError("these workers need Ray: pip install 'n2n-gym[ray]'") from None
+    return ray
 
 
 def _knock(address: str | None) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
@@ -31,9 +34,16 @@ CREATE TABLE IF NOT EXISTS evaluations (
 PATIENCE = 60.0
 """Seconds to wait for other processes that write."""
 
+PAGE = 1000
+"""Evaluations that are read at a time."""
+
+_access = threading.RLock()
+
 
 class EvaluationStore:
-    """Evaluations on disk; several processes may use one file at the same time.
+    """Evaluations on disk; several processes may use one file at the same time, and several threads one store.
+
+    A copy, and a process that is forked, opens the file for itself.
 
     Args:
         path: The SQLite file; made if it is not there.
@@ -43,53 +53,88 @@ class EvaluationStore:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                self._connection = _opened(path)
-                return
-            except sqlite3.DatabaseError as error:
-                # SQLite does not wait while another process turns a new file into a store
-                if "locked" not in str(error):
-                    raise InputError(f"{path} is not a store of evaluations ({error}); move it away or name another") from None
-                if time.monotonic() > until:
-                    raise InputError(f"{path} stays locked by another program") from None
-            time.sleep(0.02)
+        self.__setstate__({"path": path})
+        self._rows("SELECT 1")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.path: Path = state["path"]
+        self._connection: sqlite3.Connection | None = None
+        _stores.add(self)
 
     def get(self, key: str) -> Evaluation | None:
         """The evaluation under a key, if there is one."""
-        row = self._connection.execute("SELECT evaluation FROM evaluations WHERE key = ?", (key,)).fetchone()
-        return None if row is None else Evaluation.from_json(json.loads(row[0]))
+        rows = self._rows("SELECT evaluation FROM evaluations WHERE key = ?", key)
+        return Evaluation.from_json(json.loads(rows[0][0])) if rows else None
 
     def put(self, key: str, architecture: Architecture, context: str, evaluation: Evaluation) -> None:
         """Keep an evaluation; the first one under a key stays."""
         row = (key, json.dumps(architecture.to_json()), context, json.dumps(evaluation.to_json()))
-        self._connection.execute("INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?, ?)", row)
+        self._rows("INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?, ?)", *row)
 
     def __len__(self) -> int:
-        count: int = self._connection.execute("SELECT COUNT(*) FROM evaluations").fetchone()[0]
-        return count
+        [(count,)] = self._rows("SELECT COUNT(*) FROM evaluations")
+        return int(count)
 
     def __iter__(self) -> Iterator[tuple[Architecture, dict[str, Any], Evaluation]]:
         """Every stored architecture with its context and evaluation."""
-        for architecture, context, evaluation in self._connection.execute(
-            "SELECT architecture, context, evaluation FROM evaluations ORDER BY key"
-        ):
-            yield (
-                Architecture.from_json(json.loads(architecture)),
-                json.loads(context),
-                Evaluation.from_json(json.loads(evaluation)),
-            )
+        key = ""
+        while page := self._rows("SELECT * FROM evaluations WHERE key > ? ORDER BY key LIMIT ?", key, PAGE):
+            for _, architecture, context, evaluation in page:
+                yield (
+                    Architecture.from_json(json.loads(architecture)),
+                    json.loads(context),
+                    Evaluation.from_json(json.loads(evaluation)),
+                )
+            key = page[-1][0]
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Close the file; whatever is asked of the store opens it again."""
+        with _access:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        with _access:
+            if self._connection is None:
+                self._connection = _patiently_opened(self.path)
+            return self._connection.execute(statement, values).fetchall()
+
+
+_stores: WeakSet[EvaluationStore] = WeakSet()
+
+
+def _before_fork() -> None:
+    """Close all files: SQLite forbids to use a connection, and even to close it, in a process that was forked since."""
+    _access.acquire()
+    for store in list(_stores):
+        store.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_access.release, after_in_child=_access.release)
+
+
+def _patiently_opened(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return _opened(path)
+        except sqlite3.DatabaseError as error:
+            # SQLite does not wait while another process turns a new file into a store
+            if "locked" not in str(error):
+                raise InputError(f"{path} is not a store of evaluations ({error}); move it away or name another") from None
+            if time.monotonic() > until:
+                raise InputError(f"{path} stays locked by another program") from None
+        time.sleep(0.02)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")

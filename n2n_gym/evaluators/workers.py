@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import WORKER_DIED, Evaluation
@@ -34,7 +35,11 @@ class WorkerEvaluator(WrappingEvaluator):
         self.inner = inner
         self.workers = workers
         self._pool: ProcessPoolExecutor | None = None
+        self._owner = 0  # the process that started it
         self._broken = False  # whether one of the pool's workers died
+
+    def __getstate__(self) -> dict[str, Any]:  # a copy starts workers of its own
+        return {**self.__dict__, "_pool": None, "_broken": False}
 
     def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
         self.inner.context()  # the teacher is trained here, not once in every worker
@@ -70,8 +75,9 @@ class WorkerEvaluator(WrappingEvaluator):
         super().close()
 
     def _submit(self, student: Student) -> Future[Evaluation]:
+        self._leave_to_parent()
         if self._pool is None:
-            self._pool = self._start()
+            self._pool, self._owner = self._start(), os.getpid()
         try:
             return self._pool.submit(_evaluate, student)
         except BrokenProcessPool as error:  # a worker died between two submissions
@@ -97,10 +103,17 @@ class WorkerEvaluator(WrappingEvaluator):
 
     def _stop(self) -> None:
         """End the workers at once, whatever they are training."""
+        self._leave_to_parent()
         if self._pool is not None:
             end_at_once(self._pool)
             self._pool = None
         self._broken = False
+
+    def _leave_to_parent(self) -> None:
+        """In a process that was forked since the workers were started, forget them: they are the parent's."""
+        if self._owner != os.getpid():
+            self._pool = None
+            self._broken = False
 
 
 def _start_worker(evaluator: Evaluator) -> None:

@@ -35,7 +35,6 @@ class Network(nn.Module):
                 node.layer.module(architecture.input_shapes(i)) for i, node in enumerate(architecture.nodes)
             )
         if generator is not None:
-            self.to_empty(device=generator.device)
             initialise(self, generator)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -47,18 +46,23 @@ class Network(nn.Module):
         return values[len(self.layers) - 1].flatten(1)
 
 
-@torch.no_grad()
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Give all layers the weights that torch gives new ones, drawn from a generator in the order in which torch draws.
 
+    Whatever weights and statistics the layers had, be it on the device `meta`, are replaced by new ones on the generator's.
+
     Args:
-        network: Convolutions, linear layers, and what draws nothing for its weights, in any nesting.
-        generator: On the network's device.
+        network: Convolutions, linear layers, batch normalisation, and what has no weights, in any nesting.
+        generator: Where weights are drawn from.
 
     Raises:
         TypeError: If a layer has weights that it is not known how to draw.
     """
     for layer in network.modules():
+        for name, old in list(layer.named_parameters(recurse=False)):
+            setattr(layer, name, nn.Parameter(torch.empty(old.shape, dtype=old.dtype, device=generator.device)))
+        for name, buffer in list(layer.named_buffers(recurse=False)):
+            setattr(layer, name, torch.empty(buffer.shape, dtype=buffer.dtype, device=generator.device))
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_uniform_(layer.weight, math.sqrt(5), generator=generator)
             if layer.bias is not None:
@@ -66,5 +70,5 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
                 nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
         elif isinstance(layer, nn.BatchNorm2d):
             layer.reset_parameters()  # draws nothing
-        elif any(True for _ in (*layer.parameters(recurse=False), *layer.buffers(recurse=False))):
+        elif layer._parameters or layer._buffers:
             raise TypeError(f"no initial weights are known for {type(layer).__name__}")
