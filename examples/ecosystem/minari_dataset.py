@@ -54,9 +54,9 @@ def main(folder: str) -> None:
     dataset = minari.load_dataset(DATASET)
     best = max(dataset.iterate_episodes(), key=lambda episode: episode.rewards.sum())
     print(
-        f"Minari, {dataset.total_episodes} episodes, {dataset.total_steps} steps: "
-        f"the best has reward {best.rewards.sum():.4f} (played again {replay(dataset, best):.4f}), {best.infos['parameters'][-1]:,} parameters, "
-        f"actions {best.infos['actions'][-1].tolist()}"
+        f"Minari, {dataset.total_episodes} episodes, {dataset.total_steps} steps: the best has "
+        f"reward {best.rewards.sum():.4f} (played again {replay(dataset, best):.4f}), "
+        f"{best.infos['parameters'][-1]:,} parameters, actions {best.infos['actions'][-1].tolist()}"
     )
 
 
