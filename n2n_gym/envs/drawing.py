@@ -122,7 +122,7 @@ def widths(architecture: Architecture) -> list[int]:
     return known
 
 
-def _bars(heights: Sequence[float]) -> npt.NDArray[np.float64]:
+def _bars(heights: Sequence[float]) -> Any:  # matplotlib takes arrays, but its types do not say so
     """The corners of bars of these heights, shape (bars, 4, 2)."""
     corners = np.zeros((len(heights), 4, 2))
     corners[:, :, 0] = np.arange(len(heights))[:, None] + (-0.45, -0.45, 0.45, 0.45)
