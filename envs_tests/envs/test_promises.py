@@ -159,6 +159,8 @@ def test_copies_go_on_alike_at_any_moment(way, judged_by, toy_tables):
     }
     if judged_by == "table":
         given |= {"evaluator": f"table:{toy_tables / 'removal.npz'}", "seed": "draw"}
+    if judged_by == "training":
+        given |= {"device": "cpu", "store": None}
     if judged_by == "formula":
         given = settings()
     for env in (
@@ -168,7 +170,7 @@ def test_copies_go_on_alike_at_any_moment(way, judged_by, toy_tables):
         env.action_space.seed(0)
         env.reset(seed=7)
         single = isinstance(env, gym.Env)
-        for _episode in range(2):
+        for _ in range(2):
             for position in range(env.unwrapped.stage.decisions):
                 if position in (0, 3):
                     env.render()

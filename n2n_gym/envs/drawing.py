@@ -97,7 +97,7 @@ def refill(bars: PolyCollection, colours: Any, *, removed: frozenset[int], resiz
     bars.set_facecolor(changed)
 
 
-def _bars(heights: Sequence[float]) -> Any:
+def _bars(heights: Sequence[float]) -> Any:  # matplotlib takes arrays, but its types do not say so
     """The corners of bars of these heights, shape (bars, 4, 2)."""
     corners = np.zeros((len(heights), 4, 2))
     corners[:, :, 0] = np.arange(len(heights))[:, None] + (-0.45, -0.45, 0.45, 0.45)
