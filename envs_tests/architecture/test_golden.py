@@ -8,7 +8,7 @@ import pytest
 
 from n2n_gym.networks.hand_designed import HAND_DESIGNED, hand_designed
 from n2n_gym.networks.zoo import ZOO, network
-from n2n_gym.tables.build import RemovalStage, ShrinkStage
+from n2n_gym.stages import RemovalStage, ShrinkStage
 from n2n_gym.tables.table import Table, table_names
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())

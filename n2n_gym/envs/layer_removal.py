@@ -88,7 +88,7 @@ class LayerRemovalEnv(CompressionEnv):
     """
 
     def __init__(self, *, render_mode: Literal["ansi", "rgb_array"] | None = None, **arguments: Any) -> None:
-        settings = Settings.of("LayerRemovalEnv", arguments)
+        settings = Settings.of("LayerRemovalEnv.__init__", arguments)
         super().__init__(RemovalStage(settings.problem.architecture), settings, render_mode)
 
 
@@ -97,5 +97,5 @@ class LayerRemovalVectorEnv(CompressionVectorEnv):
     """Episodes of `LayerRemovalEnv` side by side; takes the same arguments, but for `render_mode`."""
 
     def __init__(self, num_envs: int = 1, **arguments: Any) -> None:
-        settings = Settings.of("LayerRemovalVectorEnv", arguments)
+        settings = Settings.of("LayerRemovalVectorEnv.__init__", arguments)
         super().__init__(num_envs, RemovalStage(settings.problem.architecture), settings)

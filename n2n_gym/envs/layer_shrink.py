@@ -103,7 +103,7 @@ class LayerShrinkEnv(CompressionEnv):
     """
 
     def __init__(self, *, render_mode: Literal["ansi", "rgb_array"] | None = None, **arguments: Any) -> None:
-        settings = ShrinkSettings.of("LayerShrinkEnv", arguments)
+        settings = ShrinkSettings.of("LayerShrinkEnv.__init__", arguments)
         super().__init__(settings.stage, settings, render_mode)
 
 
@@ -112,5 +112,5 @@ class LayerShrinkVectorEnv(CompressionVectorEnv):
     """Episodes of `LayerShrinkEnv` side by side; takes the same arguments, but for `render_mode`."""
 
     def __init__(self, num_envs: int = 1, **arguments: Any) -> None:
-        settings = ShrinkSettings.of("LayerShrinkVectorEnv", arguments)
+        settings = ShrinkSettings.of("LayerShrinkVectorEnv.__init__", arguments)
         super().__init__(num_envs, settings.stage, settings)
