@@ -61,7 +61,7 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         """
         name, colon, argument = text.partition(":")
         if name not in self._things:
-            self._load_offered()
+            self.load_offered()
         if name not in self._things:
             raise unknown(self.what, text, self.spellings)
         if colon and not self._arguments[name]:
@@ -74,7 +74,8 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         written = ((name, f"{name}:{argument}") if argument else (name,) for name, argument in self._arguments.items())
         return (*itertools.chain.from_iterable(written), *self._others)
 
-    def _load_offered(self) -> None:
+    def load_offered(self) -> None:
+        """Add what other packages offer as entry points."""
         for point in entry_points(group=f"n2n_gym.{self.what.replace(' ', '_')}"):
             if point.name not in self._things:
                 self.register(point.name, point.load())

@@ -280,11 +280,6 @@ def test_progress_is_told(settings):
     assert re.search(r" stored \d+$", stage[-1])
 
 
-def test_unknown_option_in_python():
-    with pytest.raises(InputError, match="unknown option 'iteration'. Did you mean 'iterations'"):
-        compress(iteration=3)
-
-
 def test_a_run_killed_before_it_wrote_anything_can_be_started_again(settings):
     folder = Path(settings["out"])
     folder.mkdir()

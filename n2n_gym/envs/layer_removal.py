@@ -87,7 +87,7 @@ class LayerRemovalEnv(CompressionEnv):
     """
 
     def __init__(self, *, render_mode: Literal["ansi", "rgb_array"] | None = None, **arguments: Any) -> None:
-        settings = Settings.of("LayerRemovalEnv", arguments)
+        settings = Settings.of("LayerRemovalEnv.__init__", arguments)
         super().__init__(settings.stage, settings, render_mode)
 
 
@@ -97,5 +97,5 @@ class LayerRemovalVectorEnv(CompressionVectorEnv):
 
     def __init__(self, num_envs: int = 1, **arguments: Any) -> None:
         options = {name: arguments.pop(name) for name in self.options if name in arguments}
-        settings = Settings.of("LayerRemovalVectorEnv", arguments)
+        settings = Settings.of("LayerRemovalVectorEnv.__init__", arguments)
         super().__init__(num_envs, settings.stage, settings, **options)

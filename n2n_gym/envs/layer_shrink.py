@@ -103,7 +103,7 @@ class LayerShrinkEnv(CompressionEnv):
     """
 
     def __init__(self, *, render_mode: Literal["ansi", "rgb_array"] | None = None, **arguments: Any) -> None:
-        settings = ShrinkSettings.of("LayerShrinkEnv", arguments)
+        settings = ShrinkSettings.of("LayerShrinkEnv.__init__", arguments)
         super().__init__(settings.stage, settings, render_mode)
 
 
@@ -113,5 +113,5 @@ class LayerShrinkVectorEnv(CompressionVectorEnv):
 
     def __init__(self, num_envs: int = 1, **arguments: Any) -> None:
         options = {name: arguments.pop(name) for name in self.options if name in arguments}
-        settings = ShrinkSettings.of("LayerShrinkVectorEnv", arguments)
+        settings = ShrinkSettings.of("LayerShrinkVectorEnv.__init__", arguments)
         super().__init__(num_envs, settings.stage, settings, **options)

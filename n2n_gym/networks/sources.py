@@ -100,8 +100,10 @@ def source_of(teacher: str) -> TeacherSource:
     Raises:
         InputError: If none knows it.
     """
-    for source in SOURCES.values():
-        if source.knows(teacher):
-            return source
+    for _ in range(2):
+        for source in SOURCES.values():
+            if source.knows(teacher):
+                return source
+        SOURCES.load_offered()  # only then: it reads what is installed
     others = [source.spelling for name, source in SOURCES.items() if name != "zoo"]
     raise unknown("teacher", teacher, [*ZOO, *others])
