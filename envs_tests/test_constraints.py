@@ -139,7 +139,7 @@ def has_a_point(weights, bounds, highs):
     return bool((points @ sides.T <= ends + 1e-9).all(1).any())
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     rows=st.lists(st.tuples(st.lists(st.integers(-3, 3), min_size=3, max_size=3), st.integers(-6, 6)), min_size=1, max_size=5),
     highs=st.lists(st.sampled_from([1.0, 2.0, math.inf]), min_size=3, max_size=3),
@@ -154,7 +154,7 @@ def test_whether_limits_can_be_kept_together_is_what_brute_force_finds_in_whatev
     assert found == has_a_point(weights, bounds, highs)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.data())
 def test_limits_that_a_student_keeps_are_never_refused(data):
     """Whatever their magnitudes, and be there nothing to spare on either side."""

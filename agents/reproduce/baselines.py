@@ -81,7 +81,7 @@ def distilled(lab: Lab, problem: Problem, name: str) -> dict[str, Any]:
     Args:
         lab: Where to run.
         problem: Teacher and data.
-        name: One of `n2n_gym.models.hand_designed.HAND_DESIGNED`.
+        name: One of `n2n_gym.networks.hand_designed.HAND_DESIGNED`.
     """
     folder = lab.folder / "hand-designed" / f"{name}-{problem.name}"
     tested = folder / "tested"
