@@ -9,6 +9,7 @@ import pytest
 from n2n_gym.architecture import REMOVE, apply_removals, apply_shrinkages, remove
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators import make_evaluator
+from n2n_gym.evaluators.store import StoredEvaluator
 from n2n_gym.layers import Verdict
 from n2n_gym.problem import Problem
 from n2n_gym.student import Student
@@ -50,6 +51,20 @@ def ray_cluster():
 KINDS = ["in process", "two workers", "stored", "stored, two workers", "Ray", "timed", "table, a seed", "table, mean"]
 
 
+@pytest.fixture(scope="module")
+def trainers(module_problem):
+    """Evaluators without a store by their workers: processes that were started stay for the next test."""
+    made = {}
+    with ExitStack() as stack:
+
+        def trainer(workers):
+            if workers not in made:
+                made[workers] = stack.enter_context(make_evaluator(module_problem[0], device="cpu", workers=workers))
+            return made[workers]
+
+        yield trainer
+
+
 @pytest.fixture(params=KINDS)
 def evaluator(request, module_problem, monkeypatch, tmp_path):
     problem, home = module_problem
@@ -60,11 +75,12 @@ def evaluator(request, module_problem, monkeypatch, tmp_path):
     workers = {"two workers": 2, "stored, two workers": 2, "Ray": "ray"}.get(request.param, 0)
     if workers == "ray":
         request.getfixturevalue("ray_cluster")
-    store = tmp_path / "store.sqlite" if "stored" in request.param else None
-    latency = 1 if request.param == "timed" else None
-    with ExitStack() as stack:
-        made = make_evaluator(problem, device="cpu", workers=workers, store=store, latency_batch_size=latency)
-        yield stack.enter_context(made)
+    if request.param == "timed":
+        with make_evaluator(problem, device="cpu", latency_batch_size=1) as made:
+            yield made
+        return
+    trainer = request.getfixturevalue("trainers")(workers)
+    yield StoredEvaluator(trainer, tmp_path / "store.sqlite") if "stored" in request.param else trainer
 
 
 @pytest.fixture
