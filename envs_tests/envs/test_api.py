@@ -118,7 +118,7 @@ def test_an_episode_worked_by_hand(toy_env):
     assert info["actions"].tolist() == [0, 1, 1, 0]
     assert info["parameters"] == 12 * 10 + 3 * (12 * 16 + 1)  # the last pool is protected
     student = env.unwrapped.finished.student
-    assert student.parameters == info["parameters"] == TOY.parameters
+    assert student.architecture.parameters == info["parameters"] == TOY.parameters
     assert (reward, info["reason"]) == (-1.0, Verdict.NOT_SMALLER)  # a rectifier has no parameters
 
 
