@@ -153,7 +153,7 @@ def test_bad_files_are_said(tmp_path):
 def test_the_plan_keeps_the_limits_although_relaxed_ones_reward_who_does_not(algorithm, tmp_path):
     env = vector()
     agent = algorithm(env, seed=0)
-    over = {"reason": "", "violated": "parameters<=9", "accuracy": 0.9, "compression": 0.5}
+    over = {"actions": [0] * 16, "reason": "", "violated": "parameters<=9", "accuracy": 0.9, "compression": 0.5}
     kept, broken = {**over, "violated": ""}, {**over, "violated": "", "reason": "diverged"}
     plans = agent.uniform(5)
     agent.observe(plans[:3], [0.7, 0.9, -1.0], [over, over, broken])
@@ -169,7 +169,7 @@ def test_the_plan_keeps_the_limits_although_relaxed_ones_reward_who_does_not(alg
 def test_the_embedding_starts_from_students_that_keep_the_limits():
     agent = ArchitectureCompression(vector(), seed=0)
     plans = agent.uniform(8)
-    facts = {"reason": "", "accuracy": 0.9, "compression": 0.5}
+    facts = {"actions": [0] * 16, "reason": "", "accuracy": 0.9, "compression": 0.5}
     infos = [{**facts, "violated": "parameters<=9" if value > 0.5 else ""} for value in np.linspace(0.1, 0.8, 8)]
     agent.observe(plans, np.linspace(0.1, 0.8, 8).tolist(), infos)
     assert agent._starts(4)[:2] == [4, 3]

@@ -49,6 +49,7 @@ def test_under_gymnasiums_own_time_limit(name):
 def test_a_truncated_episode_is_never_the_best(short_envs):
     agent = RandomSearch(short_envs(), seed=0)
     agent.learn(25)
+    assert agent.num_timesteps == 25
     assert not agent.best_keeps
     envs = short_envs()
     envs.reset()

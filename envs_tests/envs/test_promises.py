@@ -155,7 +155,6 @@ def test_copies_go_on_alike_at_any_moment(way, judged_by, toy_tables):
         "teacher": str(toy_tables / "removal.json"),
         "dataset": str(toy_tables / "toy.npz"),
         "device": "cpu",
-        "store": None,
     }
     if judged_by == "table":
         given |= {"evaluator": f"table:{toy_tables / 'removal.npz'}", "seed": "draw"}
@@ -198,19 +197,20 @@ def test_made_in_one_thread_and_used_in_another(count, toy_teacher, toy_data):
     def used(env):
         env.reset(seed=0)
         env.render()
-        for _ in range(4):
-            last = env.step(0 if count is None else [0, 0])
+        for _ in range(3):
+            last = env.step(8 if count is None else [8, 8])
         steps.append(last)
 
     steps = []
     given = {"teacher": toy_teacher, "dataset": toy_data, "device": "cpu", "render_mode": "rgb_array"}
-    env = gym.make(IDS[0], **given) if count is None else gym.make_vec(IDS[0], num_envs=count, **given)
+    env = gym.make(IDS[1], **given) if count is None else gym.make_vec(IDS[1], num_envs=count, **given)
     for _ in range(2):
         thread = threading.Thread(target=used, args=(env,))
         thread.start()
         thread.join()
     used(env)
     assert len(steps) == 3
+    assert np.all(steps[0][1] > 0)  # trained
     assert_same(steps[0], steps[1])
     assert_same(steps[0], steps[2])
     env.close()
