@@ -155,7 +155,6 @@ def test_copies_go_on_alike_at_any_moment(way, judged_by, toy_tables):
         "teacher": str(toy_tables / "removal.json"),
         "dataset": str(toy_tables / "toy.npz"),
         "device": "cpu",
-        "store": None,
     }
     if judged_by == "table":
         given |= {"evaluator": f"table:{toy_tables / 'removal.npz'}", "seed": "draw"}
