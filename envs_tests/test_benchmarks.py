@@ -24,6 +24,11 @@ TINY = {
 NO_PROGRAMS = {"reference_loop", "report", "students"}
 
 
+@pytest.fixture(autouse=True)
+def _teachers_are_trained_once(own_home, shared_home, monkeypatch):
+    monkeypatch.setenv("N2N_HOME", str(shared_home))
+
+
 def test_every_benchmark_is_tested():
     assert {path.stem for path in BENCHMARKS.glob("*.py")} == {*TINY, *NO_PROGRAMS}
 
