@@ -131,10 +131,18 @@ class PlannedSearch(EpisodicAlgorithm):
         return plans
 
     def _guided(self) -> list[int]:
-        """An episode drawn decision by decision among what can still become a feasible student."""
+        """An episode drawn decision by decision among what can still become a feasible student.
+
+        It has a share of its own of decisions that leave things as they are: with the same for all, their students would all
+        be nearly as large as they may be.
+        """
+        share = self.rng.random()
         plan: list[int] = []
         for _ in range(len(self.masks)):
-            plan.append(int(self.rng.choice(np.flatnonzero(self.stage.mask(plan)))))
+            useful = np.flatnonzero(self.stage.mask(plan))
+            others = useful[useful != self.stage.keep]
+            keeps = len(others) < len(useful) and (not len(others) or self.rng.random() < share)
+            plan.append(self.stage.keep if keeps else int(self.rng.choice(others)))
         return plan
 
     def _update(self, callback: BaseCallback) -> bool:
