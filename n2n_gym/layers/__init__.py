@@ -7,6 +7,7 @@ from n2n_gym.layers.join import Add, Concat, add, concat
 from n2n_gym.layers.linear import Linear, linear
 from n2n_gym.layers.norm import BatchNorm, batch_norm
 from n2n_gym.layers.pool import AvgPool, MaxPool, avg_pool, max_pool
+from n2n_gym.layers.reading import Call, Operand, Reading, Unreadable
 from n2n_gym.layers.verdict import Verdict
 
 __all__ = [
@@ -17,14 +18,18 @@ __all__ = [
     "Add",
     "AvgPool",
     "BatchNorm",
+    "Call",
     "Channels",
     "Concat",
     "Conv",
     "Layer",
     "Linear",
     "MaxPool",
+    "Operand",
+    "Reading",
     "Relu",
     "Shape",
+    "Unreadable",
     "Variable",
     "Verdict",
     "add",

@@ -13,6 +13,7 @@ from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from n2n_gym.errors import unknown
+from n2n_gym.layers.reading import Call, Reading, Unreadable
 from n2n_gym.layers.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -161,6 +162,15 @@ class Layer(ABC):
             By the same names; what cannot be taken over is left out.
         """
         return {}
+
+    @classmethod
+    def read(cls, call: Call) -> Reading:
+        """The layer that stands for a call of one of `torch_names`.
+
+        Raises:
+            Unreadable: If the kind cannot express the call, in words.
+        """
+        raise Unreadable(f"{cls.kind}: it is not read from traced programs")
 
     def to_json(self) -> dict[str, Any]:
         """The layer as JSON data: its kind, and each number that is not its field's default."""
