@@ -37,7 +37,8 @@ def inherit(network: Network, student: Student, teacher: Network) -> int:
     kept = _Kept(student, teacher)
     taken = 0
     for index, (node, origin) in enumerate(zip(student.architecture.nodes, student.origins, strict=True)):
-        inputs, outputs = kept.inputs(index), kept.outputs[index]
+        inputs = kept.inputs(index)
+        outputs = inputs if node.layer.channels is Channels.SAME else kept.outputs[index]
         if inputs is None or outputs is None or node.layer.joins:
             continue
         there, here = teacher.architecture.input_shapes(origin)[0], student.architecture.input_shapes(index)[0]
