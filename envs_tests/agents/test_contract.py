@@ -8,7 +8,7 @@ import pytest
 
 from agents.algorithms.planned import RandomSearch
 from agents.algorithms.reinforce import Reinforce
-from n2n_gym.testing import AgentSuite
+from n2n_gym.testing.agent import AgentSuite
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

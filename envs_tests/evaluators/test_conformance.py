@@ -15,7 +15,7 @@ from n2n_gym.stages import RemovalStage
 from n2n_gym.student import Student
 from n2n_gym.tables.build import build_table
 from n2n_gym.tables.evaluator import TableEvaluator
-from n2n_gym.testing import EvaluatorSuite
+from n2n_gym.testing.evaluator import EvaluatorSuite
 
 
 @pytest.fixture(scope="module")

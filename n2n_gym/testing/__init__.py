@@ -1,14 +1,5 @@
-"""What an evaluator, a kind of layer or an agent must hold: suites to subclass in your own tests, run by pytest.
+"""Suites that hold what is promised of a contract, for your own tests: subclass one, give it what it tests, and pytest runs it.
 
-from n2n_gym.testing import EvaluatorSuite
-
-class TestMine(EvaluatorSuite):
-@pytest.fixture
-def evaluator(self):
-return MyEvaluator(...)
+`evaluator.EvaluatorSuite`, `layer.LayerSuite` and `agent.AgentSuite` say what they need. Each is a module of its own, imported by
+its name; nothing else in the package imports one.
 """
-
-from n2n_gym.testing.agent import AgentSuite
-from n2n_gym.testing.evaluator import EvaluatorSuite
-
-__all__ = ["AgentSuite", "EvaluatorSuite"]
