@@ -1,4 +1,4 @@
-"""The one way to write a graph: without what the output does not need, and the same whichever operand of a sum was written first."""
+"""One way to write a graph: without what the output does not need, the same whichever operand of a sum came first."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from n2n_gym.tracing.reader import Layered
 def canonical(layers: Sequence[Layered], output: int) -> list[Layered]:
     """The layers that the output needs, in canonical order.
 
-    Of a sum's operands the one with more layers behind it comes first, as a branch comes before its shortcut; among equals, the
-    one whose layers' digest is smaller. Layers stand in the order in which walking back from the output, first operand first,
-    finishes them.
+    Of a sum's operands the one with more layers behind it comes first, as a branch comes before its shortcut; among equals,
+    the one whose layers' digest is smaller. Layers stand in the order in which walking back from the output, first operand
+    first, finishes them.
 
     Args:
         layers: In an order in which each reads earlier ones.

@@ -1,7 +1,7 @@
 """How a value of a traced program lies: which number of a layer's output each of its numbers is.
 
-Views compute nothing, so they are run, whatever they are called, on the numbers' places instead of on the numbers; what comes out
-is compared with the few orders that layers can read.
+Views compute nothing, so they are run, whatever they are called, on the numbers' places instead of on the numbers; what comes
+out is compared with the few orders that layers can read.
 """
 
 from __future__ import annotations

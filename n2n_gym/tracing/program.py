@@ -108,7 +108,7 @@ def _check_numbers(module: nn.Module, name: str) -> None:
     if not any(True for _ in module.parameters()):
         raise InputError(f"{name} has no weights; give a network that was trained")
     for key, value in state.items():
-        if isinstance(value, nn.parameter.UninitializedTensorMixin):
+        if nn.parameter.is_lazy(value):
             raise InputError(
                 f"{name}: {key} has no shape yet; run the module once, or give it its weights, before it is imported"
             )

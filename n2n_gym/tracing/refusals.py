@@ -49,11 +49,11 @@ def short(operator: str) -> str:
     return operator.split(".")[1] if operator.startswith("aten.") else operator
 
 
-def unsupported(operator: str, place: Place) -> Refusal:
-    """The refusal of an operator that no kind of layer stands for."""
-    name = short(operator)
-    found = [remedy for start, remedy in REMEDIES.items() if name.rstrip("_").startswith(start)]
-    return Refusal(name, found[0] if found else "no kind of layer computes this; write it with supported ones", place)
+def remedy(operator: str) -> str:
+    """What to do about an operator that no kind of layer stands for."""
+    name = short(operator).rstrip("_")
+    found = [advice for start, advice in REMEDIES.items() if name.startswith(start)]
+    return found[0] if found else "no kind of layer computes this; write it with supported ones"
 
 
 def supported() -> list[str]:

@@ -122,9 +122,10 @@ def _with_weights(architecture: Architecture, layers: Sequence[Layered], program
                     raise InputError(f"{name} cannot be imported: {layer.operator} at {layer.place} lacks its {key}")
                 continue
             if tensor.numel() != fresh.numel():
+                there, here = tuple(tensor.shape), tuple(fresh.shape)
                 raise InputError(
-                    f"{name} cannot be imported: {layer.operator} at {layer.place} has a {key} of shape {tuple(tensor.shape)}, "
-                    f"where the layer that stands for it has {tuple(fresh.shape)}"
+                    f"{name} cannot be imported: {layer.operator} at {layer.place} has a {key} of shape {there}, "
+                    f"where the layer that stands for it has {here}"
                 )
             state[key] = tensor.detach().reshape(fresh.shape).clone()
         built.load_state_dict(state)
