@@ -78,6 +78,9 @@ def trace(module: nn.Module, input_shape: Shape, *, name: str = "") -> Traced:
     Raises:
         InputError: If it cannot be read; names every operator that stands in the way, with the user's file and line.
     """
+    if not isinstance(module, nn.Module):
+        made = "a class: call it, and give what comes out" if isinstance(module, type) else f"{type(module).__name__}"
+        raise InputError(f"a network to import is a torch module; this is {made}")
     name = name or type(module).__name__
     program = program_of(module, input_shape, name)
     reader = Reader(program)
