@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import inspect
+import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -154,12 +155,12 @@ def _dtype(tensor: Tensor) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what torch says about its own doings: what matters is raised."""
+    """Without what torch says, and prints, about its own doings: what matters is raised."""
     logger = logging.getLogger("torch")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

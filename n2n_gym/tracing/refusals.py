@@ -67,10 +67,13 @@ def refuse(what: str, refusals: Sequence[Refusal]) -> InputError:
     for refusal in refusals:
         places.setdefault((refusal.what, refusal.reason), []).append(refusal.place)
     lines = [f"{about} at {_listed(where)}: {reason}" for (about, reason), where in places.items()]
+    known = supported()
+    foreign = any(about.rstrip("_") not in known for about, _ in places)
+    last = f"Supported: {', '.join(known)}" if foreign else ""
     if len(lines) == 1:
-        return InputError(f"{what} cannot be imported: {lines[0]}. Supported: {', '.join(supported())}")
-    body = "\n".join(f"  {number}. {line}" for number, line in enumerate(lines, 1))
-    return InputError(f"{what} cannot be imported, for {len(lines)} reasons:\n{body}\nSupported: {', '.join(supported())}")
+        return InputError(f"{what} cannot be imported: {lines[0]}{f'. {last}' if last else ''}")
+    numbered = [f"  {number}. {line}" for number, line in enumerate(lines, 1)]
+    return InputError("\n".join([f"{what} cannot be imported, for {len(lines)} reasons:", *numbered, *filter(None, [last])]))
 
 
 def _listed(places: Sequence[Place]) -> str:
