@@ -222,12 +222,12 @@ class _Left:
 
 
 def givers(nodes: Sequence[Node], index: int, branch: frozenset[int]) -> list[int]:
-    """The layers of a branch that give an output its channels; none if something outside of it does, or a concatenation."""
+    """The layers of a branch that give an output its channels; none if others do, or parts or several of them."""
     found: list[int] = []
     waiting = [index]
     while waiting:
         index = waiting.pop()
-        if index not in branch or nodes[index].layer.channels is Channels.STACKED:
+        if index not in branch or nodes[index].layer.channels in (Channels.STACKED, Channels.PART):
             return []
         if nodes[index].layer.channels is Channels.FREE:
             found.append(index)

@@ -123,7 +123,8 @@ class ChannelShuffle(nn.Module):
         self.groups = groups
 
     def forward(self, images: Tensor) -> Tensor:
-        return images.unflatten(1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+        groups: Tensor = images.unflatten(1, (self.groups, -1))
+        return groups.transpose(1, 2).flatten(1, 2)
 
 
 class PixelRange(nn.Module):
