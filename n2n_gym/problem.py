@@ -9,6 +9,7 @@ from pathlib import Path
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.data import DATASETS, DatasetSpec, check_train_size, dataset_spec
+from n2n_gym.networks.imported import Normalisation
 from n2n_gym.networks.sources import source_of
 from n2n_gym.settings import values_of
 
@@ -18,8 +19,8 @@ class ProblemSettings:
     """What is compressed, as arguments and options."""
 
     teacher: str = "conv4"
-    """Network of the zoo (conv4, vgg11, vgg13, vgg16, vgg19, resnet18, resnet34, resnet50, resnet101, resnet152), or an
-    architecture's .json file."""
+    """Network of the zoo (conv4, vgg11, vgg13, vgg16, vgg19, resnet18, resnet34, resnet50, resnet101, resnet152), an
+    architecture's .json file, or the name of an imported teacher; in Python, a trained torch module, too."""
     dataset: str = "digits"
     """digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech256, or your own .npz file."""
     width: float = 1.0
@@ -47,7 +48,7 @@ class Problem(ProblemSettings):
 
     def __post_init__(self) -> None:
         check_train_size(self.train_size, self.dataset)
-        _ = self.architecture
+        _ = self.architecture, self.normalisation  # kept: another machine may lack the files
 
     @cached_property
     def data(self) -> DatasetSpec:
@@ -58,6 +59,17 @@ class Problem(ProblemSettings):
     def architecture(self) -> Architecture:
         """The teacher's architecture, for this data set's images and classes."""
         return source_of(self.teacher).architecture(self.teacher, self.data.input_shape, self.data.classes, self.width)
+
+    @cached_property
+    def normalisation(self) -> Normalisation:
+        """Mean and deviation that the images of the teacher and of its students go through."""
+        return source_of(self.teacher).normalisation(self.teacher) or (self.data.mean, self.data.std)
+
+    @cached_property
+    def identity(self) -> str:
+        """What the teacher is: its architecture, and the weights that it has already."""
+        weights = source_of(self.teacher).weights(self.teacher)
+        return f"{self.architecture.fingerprint} {weights}".rstrip()
 
     @cached_property
     def name(self) -> str:

@@ -75,6 +75,7 @@ class Search(JudgedSettings):
     """Folder of a run to go on with, with the options it was started with."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("constraint", "policy"):  # in Python one may be given by itself, and limits as objects
             given: Any = getattr(self, name)
             given = (given,) if isinstance(given, str | Path | Constraint) else given
@@ -193,7 +194,7 @@ class Search(JudgedSettings):
     def identity(self) -> dict[str, str]:
         """What the configuration's files hold: a resumed run must find the same."""
         return {
-            "teacher": self.problem.architecture.fingerprint,
+            "teacher": self.problem.identity,
             "dataset": load_dataset(self.dataset).fingerprint,
             "constraints": str(self.limits),
             "start": self.start.architecture.fingerprint,

@@ -11,7 +11,7 @@ from rich.console import Console
 from agents.commands.main import COMMANDS, main
 from agents.display import ProgressDisplay
 from envs_tests.conftest import toy_arrays
-from n2n_gym.teachers.saved import teachers_folder
+from n2n_gym.system.files import teachers_folder
 
 
 def fails(capsys, *words):

@@ -7,7 +7,8 @@ import torch
 from n2n_gym.errors import InputError
 from n2n_gym.models.checkpoint import Classifier, load_checkpoint, save_checkpoint
 from n2n_gym.problem import Problem
-from n2n_gym.teachers.saved import load_teacher, ready_teacher, teacher_facts, teacher_names, teachers_folder
+from n2n_gym.system.files import teachers_folder
+from n2n_gym.teachers.saved import load_teacher, ready_teacher, teacher_facts, teacher_names
 from n2n_gym.training.recipes import teacher_recipe
 
 CPU = torch.device("cpu")

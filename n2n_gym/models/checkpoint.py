@@ -17,9 +17,8 @@ from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
 from n2n_gym.models.preprocessing import Preprocessing
-from n2n_gym.system.files import part_of, read_json, write_json
+from n2n_gym.system.files import DESCRIPTION, part_of, read_json, write_json
 
-DESCRIPTION = "model.json"
 WEIGHTS = "weights.safetensors"
 
 

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from n2n_gym.data import DatasetSpec
-from n2n_gym.layers import Shape
 
 
 class Preprocessing(nn.Module):
@@ -32,11 +31,6 @@ class Preprocessing(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
         self.side = side
-
-    @classmethod
-    def of(cls, dataset: DatasetSpec, input_shape: Shape) -> Preprocessing:
-        """The preprocessing of a data set for a network with this input shape."""
-        return cls(dataset.mean, dataset.std, input_shape[1:])
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Preprocessing:

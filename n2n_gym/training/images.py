@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from n2n_gym.data import Dataset, Images, Labels, load_dataset
 from n2n_gym.layers import Shape
 from n2n_gym.models.preprocessing import Preprocessing, View
+from n2n_gym.networks.imported import Normalisation
 from n2n_gym.problem import Problem
 
 
@@ -34,12 +35,22 @@ class ImageData:
         input_shape: What the network reads.
         train_size: How many training images are used; all by default.
         device: Where they are kept, as uint8.
+        normalisation: Mean and deviation that they go through; the data set's by default.
     """
 
-    def __init__(self, dataset: Dataset, input_shape: Shape, *, train_size: int | None, device: torch.device) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        input_shape: Shape,
+        *,
+        train_size: int | None,
+        device: torch.device,
+        normalisation: Normalisation | None = None,
+    ) -> None:
         self.spec = dataset.spec
         self.device = device
-        self.preprocessing = Preprocessing.of(dataset.spec, input_shape).to(device)
+        mean, std = normalisation or (dataset.spec.mean, dataset.spec.std)
+        self.preprocessing = Preprocessing(mean, std, input_shape[1:]).to(device)
         train, validation = dataset.split(train_size)
         images, labels = dataset.train
         self.train_images, self.train_labels = _tensors(images[train], labels[train], device)
@@ -54,8 +65,13 @@ class ImageData:
     @classmethod
     def of(cls, problem: Problem, device: torch.device) -> ImageData:
         """The images as a problem's teacher and its students read them."""
-        shape = problem.architecture.input_shape
-        return cls(load_dataset(problem.dataset), shape, train_size=problem.train_size, device=device)
+        return cls(
+            load_dataset(problem.dataset),
+            problem.architecture.input_shape,
+            train_size=problem.train_size,
+            device=device,
+            normalisation=problem.normalisation,
+        )
 
     def view(self, epoch: int, *, augment: bool) -> View:
         """How the training images look in that epoch; without augmentation, always as they are."""
