@@ -121,8 +121,8 @@ def test_odd_files(tmp_path):
     with pytest.raises(InputError, match="labels in y_train must count from 0"):
         dataset_spec(str(tmp_path / "far.npz"))
     np.savez(tmp_path / "two.npz", **{name: values[:2] for name, values in toy_arrays().items()})
-    with pytest.raises(InputError, match="at least 3 are needed"):
-        load_dataset(str(tmp_path / "two.npz")).split()
+    with pytest.raises(InputError, match=r"2 of 2 classes \(label 0, label 1\) have too few training images; each needs 2"):
+        dataset_spec(str(tmp_path / "two.npz"))
 
 
 def test_unknown_and_missing(tmp_path, monkeypatch):
