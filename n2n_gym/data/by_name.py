@@ -98,5 +98,6 @@ def _read_so(spec: DatasetSpec, settings: DataSettings) -> DatasetSpec:
             raise InputError(f"crop-padding must be 0 or more pixels and less than an image's side, not {padding}")
         choices["crop_padding"] = padding
         spec = replace(spec, crop_padding=padding)
-    known_by = spec.content or spec.name
-    return replace(spec, digest=sha256(json.dumps([known_by, choices]).encode()).hexdigest() if choices else spec.content)
+    if not choices:
+        return spec
+    return replace(spec, digest=sha256(json.dumps([spec.identity, choices]).encode()).hexdigest())

@@ -121,6 +121,7 @@ def kept_spec(folder: Path, name: str) -> DatasetSpec:
             class_names=tuple(facts["class_names"]),
             store=str(folder),
             content=facts["content"],
+            digest=facts["content"],
             validation_given=facts["validation_given"],
             test_held_out=facts["test_held_out"],
         )

@@ -36,7 +36,7 @@ def picture(image: Image, size: int | None = None, *, channels: int | None = Non
 
     Args:
         image: The picture.
-        size: Height and width: the shorter side is brought to it, the middle is kept; None leaves it as it is.
+        size: Height and width that the largest square in its middle is brought to; None leaves the picture as it is.
         channels: 1 or 3; by default 1 if the picture is grey.
 
     Raises:
@@ -50,11 +50,9 @@ def picture(image: Image, size: int | None = None, *, channels: int | None = Non
     grey = image.mode in GREY if channels is None else channels == 1
     image = image.convert("L" if grey else "RGB")
     if size is not None and image.size != (size, size):
-        scale = size / min(image.size)
-        width, height = (max(size, round(side * scale)) for side in image.size)
-        image = image.resize((width, height), Pictures.Resampling.BILINEAR)
-        left, top = (width - size) // 2, (height - size) // 2
-        image = image.crop((left, top, left + size, top + size))
+        side = min(image.size)
+        left, top = ((each - side) // 2 for each in image.size)
+        image = image.crop((left, top, left + side, top + side)).resize((size, size), Pictures.Resampling.BILINEAR)
     pixels = np.asarray(image, np.uint8)
     return pixels[..., None] if grey else pixels
 

@@ -10,8 +10,8 @@ class DataSettings:
     """How a data set is read: what its name does not say."""
 
     image_size: int | None = None
-    """Height and width in pixels that a folder's images are brought to: the shorter side is, and the middle is kept. Needed
-    where they differ in size."""
+    """Height and width in pixels that a folder's images are brought to, of each the largest square in its middle. Needed where
+    they differ in size."""
     validation: str | None = None
     """Text file with the validation images, one a line: paths within a folder of images, or numbers of training images, from
     0. By default a share of the training images is held out, unless the data set brings its own. An imported teacher may
