@@ -64,4 +64,4 @@ class DatasetSpec:
     @property
     def label(self) -> str:
         """What it is called in the names of files."""
-        return f"{Path(self.name).stem}-{self.digest[:8]}" if self.digest else self.name
+        return f"{Path(self.name).name.removesuffix('.npz')}-{self.digest[:8]}" if self.digest else self.name

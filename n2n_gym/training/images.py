@@ -39,26 +39,24 @@ class Pixels:
         images: All images of a data set's split, shape (N, H, W, C).
         rows: Which of them; all by default.
         device: Where batches are wanted.
+
+    Attributes:
+        on_disk: Whether they are read from their file when they are needed.
     """
 
     def __init__(self, images: Images, rows: Rows | None = None, *, device: torch.device) -> None:
         self._rows = np.arange(len(images)) if rows is None else rows
-        self._file: Images | None = None
-        self._memory: Tensor | None = None
-        if device.type == "cpu" and len(self._rows) * images[:1].nbytes >= KEPT_ON_DISK:
-            self._file = images
-        else:
-            self._memory = _tensor(images if rows is None else images[rows]).to(device)
+        self.on_disk = device.type == "cpu" and len(self._rows) * images[:1].nbytes >= KEPT_ON_DISK
+        self._images = images if self.on_disk else _tensor(images if rows is None else images[rows]).to(device)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, indices: Tensor) -> Tensor:
         """The images with these indices as uint8, shape (n, C, H, W)."""
-        if self._memory is not None:
-            return self._memory[indices]
-        assert self._file is not None
-        return _tensor(self._file[self._rows[indices.numpy()]])
+        if isinstance(self._images, Tensor):
+            return self._images[indices]
+        return _tensor(self._images[self._rows[indices.numpy()]])
 
 
 class ImageData:
