@@ -119,7 +119,7 @@ class Search(JudgedSettings):
             self.limits_in(number).check(first.ranges, **whose)
         torch_device(self.device)
         self.evaluator_of(first).close()  # nothing is trained: what does not fit is said at once
-        dataset = load_dataset(self.dataset)
+        dataset = load_dataset(self.problem.data)
         dataset.split(self.train_size)
         _ = dataset.test  # what is wrong with it is said now, not when all is done
         if self.store is not None:
@@ -195,7 +195,7 @@ class Search(JudgedSettings):
         """What the configuration's files hold: a resumed run must find the same."""
         return {
             "teacher": self.problem.identity,
-            "dataset": load_dataset(self.dataset).fingerprint,
+            "dataset": load_dataset(self.problem.data).fingerprint,
             "constraints": str(self.limits),
             "start": self.start.architecture.fingerprint,
             "policies": " ".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in self.policies.values()),

@@ -82,9 +82,13 @@ def test_unknown_teacher(teacher):
 def test_a_teacher_of_another_network_or_other_images_is_refused(toy_problem, teacher, toy_data, toy_teacher):
     path = teachers_folder() / teacher.name / "model.json"
     description = json.loads(path.read_text())
-    path.write_text(json.dumps({**description, "facts": {**description["facts"], "data_fingerprint": "other"}}))
-    with pytest.raises(InputError, match="was trained on other images"):
-        ready_teacher(toy_problem, device=CPU)
+    for fingerprint, why in (
+        ("2-other", "was trained on other images"),
+        ("5e1f", "was trained before the identity of a data set covered its test images and their shape; move it away"),
+    ):
+        path.write_text(json.dumps({**description, "facts": {**description["facts"], "data_fingerprint": fingerprint}}))
+        with pytest.raises(InputError, match=why):
+            ready_teacher(toy_problem, device=CPU)
     other = Problem("conv4", toy_data)
     (teachers_folder() / teacher.name).rename(teachers_folder() / other.name)
     with pytest.raises(InputError, match="is another network than conv4"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,13 @@ class Preprocessing(nn.Module):
         return (pixels - self.mean) / self.std
 
 
+class Batches(Protocol):
+    """Images by their indices."""
+
+    def __getitem__(self, indices: Tensor, /) -> Tensor:
+        """The images with these indices, shape (n, C, H, W)."""
+
+
 @dataclass(frozen=True)
 class View:
     """One augmented view of a training set: how each image is cropped and whether it is mirrored.
@@ -81,8 +88,13 @@ class View:
         """The same view with its numbers on a device."""
         return View(*(None if part is None else part.to(device) for part in (self.offsets, self.flips)))
 
-    def apply(self, images: Tensor, indices: Tensor) -> Tensor:
-        """The images with these indices as this view shows them, shape (n, C, H, W); cropped edges are black."""
+    def apply(self, images: Batches, indices: Tensor) -> Tensor:
+        """The images with these indices as this view shows them, shape (n, C, H, W); cropped edges are black.
+
+        Args:
+            images: What gives images by their indices: a tensor of shape (N, C, H, W), or images in a file.
+            indices: Of those wanted, shape (n,).
+        """
         batch = images[indices]
         if self.flips is not None:
             flips = self.flips[indices]

@@ -42,6 +42,18 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         raise
 
 
+def write_folder(path: Path, write: Callable[[Path], object]) -> None:
+    """Have `write` fill a new folder beside `path`, then move it there in one step; there must be none yet."""
+    part = part_of(path)
+    part.mkdir(parents=True)
+    try:
+        write(part)
+        part.rename(path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
 PART = ".n2n-part-"
 """Names of half-written files and folders begin like this."""
 

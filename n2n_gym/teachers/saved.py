@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from n2n_gym.data import load_dataset
+from n2n_gym.data import FINGERPRINT, load_dataset
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import Checkpoint, describe_checkpoint, load_checkpoint, save_checkpoint
@@ -59,7 +59,7 @@ def ready_teacher(problem: Problem, *, device: torch.device, on_epoch: Callable[
     """
     imported = is_imported(problem.teacher)
     name = problem.name
-    if imported and teacher_facts(problem.teacher)["data_fingerprint"] == load_dataset(problem.dataset).fingerprint:
+    if imported and teacher_facts(problem.teacher)["data_fingerprint"] == load_dataset(problem.data).fingerprint:
         name = problem.teacher
     folder = teachers_folder() / name
     if not folder.exists():
@@ -71,7 +71,11 @@ def ready_teacher(problem: Problem, *, device: torch.device, on_epoch: Callable[
     teacher = load_teacher(name)
     if teacher.checkpoint.network.architecture != problem.architecture:
         raise InputError(f"the teacher in {folder} is another network than {problem.teacher}; move it away to train a new one")
-    if teacher.checkpoint.facts.get("data_fingerprint") != load_dataset(problem.dataset).fingerprint:
+    trained_on = str(teacher.checkpoint.facts.get("data_fingerprint"))
+    if not trained_on.startswith(FINGERPRINT):
+        why = "was trained before the identity of a data set covered its test images and their shape"
+        raise InputError(f"the teacher in {folder} {why}; move it away to train it again")
+    if trained_on != load_dataset(problem.data).fingerprint:
         raise InputError(f"the teacher in {folder} was trained on other images; move it away to train a new one")
     return teacher
 
