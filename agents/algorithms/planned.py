@@ -26,6 +26,9 @@ from n2n_gym.stages.base import Stage
 
 Plans = npt.NDArray[np.int64]
 
+TRIES = 20
+"""Children of which evolution looks for a feasible one, before it takes what it has."""
+
 
 class PlanPolicy(BasePolicy):
     """Plays one whole episode's actions by heart: the best that were found.
@@ -112,10 +115,16 @@ class PlannedSearch(EpisodicAlgorithm):
                 self.policy.plan.copy_(torch.as_tensor(plan))
 
     def uniform(self, count: int) -> Plans:
-        """Episodes of actions drawn uniformly among those with an effect, shape (count, decisions)."""
+        """Episodes of actions drawn uniformly among those of use, shape (count, decisions)."""
         draws = self.rng.random((count, *self.masks.shape))
-        result: Plans = np.where(self.masks, draws, -1.0).argmax(2)
-        return result
+        return np.array([self._drawn(each) for each in draws])
+
+    def _drawn(self, draws: npt.NDArray[np.float64]) -> list[int]:
+        """The episode of the largest draws among actions that are of use, decision by decision."""
+        plan: list[int] = []
+        for row in draws:
+            plan.append(int(np.where(self.stage.mask(plan), row, -1.0).argmax()))
+        return plan
 
     def _update(self, callback: BaseCallback) -> bool:
         plans = self.propose(self.n_envs)
@@ -186,7 +195,7 @@ class PlannedSearch(EpisodicAlgorithm):
 
 
 class RandomSearch(PlannedSearch):
-    """Actions drawn uniformly among those with an effect."""
+    """Actions drawn uniformly among those of use."""
 
     def propose(self, count: int) -> Plans:
         return self.uniform(count)
@@ -231,6 +240,15 @@ class RegularizedEvolution(PlannedSearch):
         self.population = list(zip(tensors["plans"].numpy(), tensors["returns"].tolist(), strict=True))
 
     def _child(self) -> npt.NDArray[np.int64]:
+        """The best of a sample with one decision changed; where masks look ahead, so that a feasible student comes of it."""
+        child = self._changed()
+        for _ in range(TRIES if self.stage.lookahead else 0):
+            if self.stage.feasible(child.tolist()):
+                break
+            child = self._changed()
+        return child
+
+    def _changed(self) -> npt.NDArray[np.int64]:
         """The best of a sample with one decision changed, if there is one to make."""
         rivals = self.rng.choice(len(self.population), min(self.sample_size, len(self.population)), replace=False)
         parent, _ = self.population[max(rivals, key=lambda i: self.population[i][1])]

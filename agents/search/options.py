@@ -135,7 +135,7 @@ class Search(JudgedSettings):
 
     def stage(self, number: int, start: Student) -> Stage:
         """The decisions of stage 1 or 2, from a student on."""
-        return (RemovalStage if number == 1 else ShrinkStage)(start)
+        return (RemovalStage if number == 1 else ShrinkStage)(start, lookahead=self.lookahead)
 
     @property
     def stages_alike(self) -> bool:

@@ -25,8 +25,8 @@ class ShrinkSettings(Settings):
     def stage(self) -> Stage:
         """The decisions."""
         if self.architecture is None and self.uses_table:
-            return ShrinkStage(table_in(self, ShrinkStage.name).start)
-        return stage_by_name(ShrinkStage.name, self.problem.architecture, self.architecture)
+            return ShrinkStage(table_in(self, ShrinkStage.name).start, lookahead=self.lookahead)
+        return stage_by_name(ShrinkStage.name, self.problem.architecture, self.architecture, lookahead=self.lookahead)
 
 
 @takes(ShrinkSettings)

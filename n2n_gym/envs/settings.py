@@ -29,6 +29,8 @@ class JudgedSettings(EvaluationSettings, ABC):
     """How limits tighten: hard (-1 for a student that exceeds one, from the start), or relaxed[:UPDATES[:POWER]]: at policy
     update t its reward R becomes e (R + 1) - 1, by default with e = (1 - t/15)^4."""
     latency_batch_size: int = 1
+    lookahead: bool = True
+    """Whether action masks rule out what can only end with a degenerate student; without, only what has no effect."""
 
     @property
     @abstractmethod
@@ -121,7 +123,7 @@ class Settings(JudgedSettings):
     @cached_property
     def stage(self) -> Stage:
         """What is decided: which of the teacher's layers to remove."""
-        return RemovalStage(Student(self.problem.architecture))
+        return RemovalStage(Student(self.problem.architecture), lookahead=self.lookahead)
 
     def make_evaluator(self, stage: Stage) -> Evaluator:
         """The evaluator that these settings describe, for the students of a stage."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from n2n_gym.architecture import Architecture
@@ -14,22 +13,24 @@ from n2n_gym.student import Student
 
 __all__ = ["STAGES", "RemovalStage", "ShrinkStage", "Stage", "stage_by_name"]
 
-STAGES: Registry[Callable[[Student], Stage]] = Registry("stage")
+STAGES: Registry[type[Stage]] = Registry("stage")
 """Stages by name, each made from what its episodes start from."""
 STAGES.register(RemovalStage.name, RemovalStage)
 STAGES.register(ShrinkStage.name, ShrinkStage)
 
 
-def stage_by_name(name: str, teacher: Architecture, start: str | None = None) -> Stage:
+def stage_by_name(name: str, teacher: Architecture, start: str | None = None, *, lookahead: bool = True) -> Stage:
     """The decisions of one of `STAGES`.
 
     Args:
         name: `removal` or `shrink`.
         teacher: The teacher.
         start: File of the student that episodes start from; by default the teacher itself.
+        lookahead: As of `Stage`.
 
     Raises:
         InputError: If the name is unknown, the file is no student's of this teacher, or the stage cannot start from it.
     """
     kind, _ = STAGES.look_up(name)
-    return kind(Student(teacher) if start is None else Student.load(Path(start).expanduser(), teacher))
+    student = Student(teacher) if start is None else Student.load(Path(start).expanduser(), teacher)
+    return kind(student, lookahead=lookahead)

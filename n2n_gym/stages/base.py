@@ -23,9 +23,11 @@ class Stage(ABC):
 
     Args:
         start: What an episode starts from.
+        lookahead: Whether `mask` rules out what can only fail; without, only what has no effect.
 
     Attributes:
-        start: It.
+        start: What an episode starts from.
+        lookahead: As above.
         rows: One row of features per decision, shape (decisions, columns), float32.
         layers: The layers of `base` that each decision is about.
         variables: What of those layers is decided.
@@ -37,6 +39,7 @@ class Stage(ABC):
     """
 
     start: Student
+    lookahead: bool
     rows: Rows
     layers: tuple[tuple[int, ...], ...]
     variables: tuple[Variable, ...]
@@ -47,7 +50,7 @@ class Stage(ABC):
     keep: ClassVar[int]
 
     @abstractmethod
-    def __init__(self, start: Student) -> None: ...
+    def __init__(self, start: Student, *, lookahead: bool = True) -> None: ...
 
     @abstractmethod
     def student(self, actions: Actions) -> Student:
@@ -113,10 +116,15 @@ class Stage(ABC):
             effect. After the last decision, the same as before it.
         """
         begun = tuple(map(int, taken[: self.decisions - 1]))
-        useful = np.zeros(self.actions, dtype=np.bool_)
-        useful[list(self._lookahead.actions(begun))] = True
-        return useful if useful.any() else self.masks[len(begun)].copy()
+        effective: Mask = self.masks[len(begun)].copy()
+        if self.lookahead and (useful := self._ahead.actions(begun)):
+            effective[[action for action in range(self.actions) if action not in useful]] = False
+        return effective
+
+    def feasible(self, actions: Actions) -> bool:
+        """Whether a whole episode ends with a feasible student: arithmetic, nothing is trained."""
+        return self.student(actions).architecture.verdict(self.teacher).feasible
 
     @cached_property
-    def _lookahead(self) -> Lookahead:
+    def _ahead(self) -> Lookahead:
         return Lookahead(self)

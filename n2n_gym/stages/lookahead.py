@@ -53,7 +53,7 @@ class Lookahead:
         start = len(begun)
         guesses = dict.fromkeys((*begun, *whole[start:]) for whole in (*earlier, self._smallest, *self._stage.endings))
         next_ones = ((*begun, *middle, *self._smallest[start + len(middle) :]) for middle in self._middles(start))
-        return next((whole for whole in itertools.chain(guesses, next_ones) if self._feasible(whole)), None)
+        return next((whole for whole in itertools.chain(guesses, next_ones) if self._stage.feasible(whole)), None)
 
     def _middles(self, start: int) -> Iterable[Episode]:
         """Every way to make as many of the next decisions as `MOST_ENDS` allows."""
@@ -85,6 +85,3 @@ class Lookahead:
         """A student's size, the smaller the better; one that cannot be built is worse than any."""
         student = self._stage.student(whole).architecture
         return (not student.shapes, max(student.fc_inputs, self._stage.teacher.fc_inputs), student.parameters)
-
-    def _feasible(self, whole: Episode) -> bool:
-        return self._stage.student(whole).architecture.verdict(self._stage.teacher).feasible

@@ -19,6 +19,7 @@ class RemovalStage(Stage):
 
     Args:
         start: The teacher itself.
+        lookahead: As of `Stage`.
 
     Raises:
         InputError: If it is a student that was edited already.
@@ -28,11 +29,12 @@ class RemovalStage(Stage):
     shows_previous_action: ClassVar[bool] = False
     keep: ClassVar[int] = KEEP
 
-    def __init__(self, start: Student) -> None:
+    def __init__(self, start: Student, *, lookahead: bool = True) -> None:
         if start.edited:
             raise InputError("layers are removed from the teacher itself, not from a student")
         decisions = removal_decisions(start.teacher)
         self.start = start
+        self.lookahead = lookahead
         self.layers = tuple((decision.layer,) for decision in decisions)
         self.variables = (Variable.LAYER,) * len(decisions)
         self.rows = decision_rows(start.teacher, [d.layer for d in decisions], self.variables)

@@ -29,6 +29,7 @@ class ShrinkStage(Stage):
 
     Args:
         start: What stage 1 left.
+        lookahead: As of `Stage`.
 
     Raises:
         InputError: If it has nothing that can shrink.
@@ -38,11 +39,12 @@ class ShrinkStage(Stage):
     shows_previous_action: ClassVar[bool] = True
     keep: ClassVar[int] = len(FACTORS) - 1
 
-    def __init__(self, start: Student) -> None:
+    def __init__(self, start: Student, *, lookahead: bool = True) -> None:
         decisions = shrink_decisions(start.architecture)
         if not decisions:
             raise InputError("nothing is left to shrink: the network has no convolution and no hidden linear layer")
         self.start = start
+        self.lookahead = lookahead
         self._decisions = decisions
         self.layers = tuple(decision.layers for decision in decisions)
         self.variables = tuple(decision.variable for decision in decisions)
