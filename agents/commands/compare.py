@@ -32,7 +32,7 @@ def _compare(words: list[str]) -> None:
 
     found = compare(options.a, options.b, device=str(torch_device(options.device)))
     console = Console()
-    console.print(comparison_table(found["a"], found["b"], found["speed"], ("a", "b")))
+    console.print(comparison_table(found, "a", "b"))
     if options.out is not None:
         path = Path(options.out).expanduser()
         write_json(path, found)

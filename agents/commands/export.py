@@ -17,8 +17,8 @@ class Export:
     network: tyro.conf.Positional[str]
     """A run's folder (its student), a saved network's folder, or one of n2n teacher list."""
     to: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """python (the default: student.py and student.safetensors, plain PyTorch), onnx (needs the extra export) or torch (a program
-    of torch.export); may be given again."""
+    """python (the default: student.py and student.safetensors, plain PyTorch), onnx (needs the extra export) or torch (a
+    program of torch.export); may be given again."""
     out: str | None = None
     """The files' folder; by default export in the run's folder, or the network's."""
     without_preprocessing: bool = False

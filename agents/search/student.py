@@ -109,7 +109,9 @@ def load_student(run: str | Path) -> Classifier:
     return Classifier(checkpoint.preprocessing, checkpoint.network).eval()
 
 
-def export(network: str | Path, to: str = "python", out: str | Path | None = None, *, preprocessing: bool = True) -> list[Path]:
+def export(
+    network: str | Path, to: str = "python", out: str | Path | None = None, *, preprocessing: bool = True
+) -> list[Path]:
     """Write a trained network as files that run where this package is not; kept only if they give the same logits there.
 
     Args:

@@ -72,7 +72,7 @@ def check_images(images: Tensor, channels: int) -> None:
         return
     if not images.is_floating_point():
         raise InputError(f"images must be uint8, or floats from 0 to 1, not {images.dtype}: convert them by .to(torch.uint8)")
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or not images.numel():
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or not images.numel():
         return
     least, most = (float(value) for value in torch.aminmax(images.detach()))
     if not (least >= 0 and most <= 1):  # NaN is neither

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ import torch
 from torch import Tensor
 
 from n2n_gym.models.build import Network
+from n2n_gym.models.export.forms import ONNX_PACKAGES, onnx_bytes
 from n2n_gym.registry import Registry
 from n2n_gym.system.device import alone
 from n2n_gym.system.machine import cores
@@ -69,42 +68,44 @@ Pass = Callable[[], object]
 """One forward pass, which returns when it is over."""
 
 
-def _torch(network: Network, images: Tensor, setting: Setting) -> Pass:
-    place = torch.device(setting.device)
-    network = network.to(place).to(memory_format=torch.channels_last)
-    batch = images.to(place).contiguous(memory_format=torch.channels_last)
-
-    def run() -> None:
-        network(batch)
-        if place.type == "cuda":
-            torch.cuda.synchronize(place)
-
-    return run
+Engine = Callable[[Tensor, Setting], Pass]
+"""What runs one network: it is given a batch of images, as the network reads them, and how they are to be run."""
 
 
-def _onnxruntime(network: Network, images: Tensor, setting: Setting) -> Pass:
+def _torch(network: Network) -> Engine:
+    def prepare(images: Tensor, setting: Setting) -> Pass:
+        place = torch.device(setting.device)
+        ours = network.to(place).to(memory_format=torch.channels_last)
+        batch = images.to(place).contiguous(memory_format=torch.channels_last)
+
+        def run() -> None:
+            ours(batch)
+            if place.type == "cuda":
+                torch.cuda.synchronize(place)
+
+        return run
+
+    return prepare
+
+
+def _onnxruntime(network: Network) -> Engine:
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = setting.threads
-    # its threads would go on looking for work while the others have their turn
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0" if setting.threads > 1 else "1")
-    session = onnxruntime.InferenceSession(_onnx(network), options, providers=["CPUExecutionProvider"])
-    batch: np.ndarray = images.numpy()
-    return lambda: session.run(None, {"images": batch})
+    model = onnx_bytes(network)
+
+    def prepare(images: Tensor, setting: Setting) -> Pass:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = setting.threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # its threads rest while others have a turn
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        batch: np.ndarray = images.numpy()
+        return lambda: session.run(None, {"images": batch})
+
+    return prepare
 
 
-def _onnx(network: Network) -> bytes:
-    from n2n_gym.models.export.forms import FORMS, Exported
-
-    images = torch.zeros(2, *network.architecture.input_shape)
-    with tempfile.TemporaryDirectory() as folder:
-        FORMS["onnx"].write(Exported(network.cpu(), None, (images, images), {}), Path(folder))
-        return (Path(folder) / "student.onnx").read_bytes()
-
-
-ENGINES: Registry[Callable[[Network, Tensor, Setting], Pass]] = Registry("engine")
-"""What runs a network, by name: it is given the network, a batch of images as the network reads them, and how."""
+ENGINES: Registry[Callable[[Network], Engine]] = Registry("engine")
+"""What networks are run by, by name; each is made for one network."""
 ENGINES.register("torch", _torch)
 ENGINES.register("onnxruntime", _onnxruntime)
 
@@ -115,7 +116,7 @@ def settings(device: str = "cpu") -> list[Setting]:
     Args:
         device: A GPU is timed besides the CPU, in torch.
     """
-    installed = [name for name in ENGINES if name == "torch" or all(map(find_spec, ("onnx", "onnxscript", name)))]
+    installed = [name for name in ENGINES if name == "torch" or all(map(find_spec, ONNX_PACKAGES))]
     threads = dict.fromkeys((1, cores()))
     found = [Setting(name, "cpu", *pair) for name in installed for pair in itertools.product(threads, BATCHES)]
     return found if device == "cpu" else [*found, *(Setting("torch", device, 1, batch) for batch in BATCHES)]
@@ -126,20 +127,26 @@ def compare_speed(networks: Mapping[str, Network], device: str = "cpu") -> list[
     """Time forward passes of networks in every setting, in turn.
 
     Args:
-        networks: By name, in evaluation mode.
+        networks: By name; they are left in evaluation mode, on the device that was timed last.
         device: A GPU is timed besides the CPU.
 
     Returns:
         For each of `settings`, as JSON data: its fields, and under each network's name the `Timing` in milliseconds.
     """
     generator = torch.Generator().manual_seed(0)
+    todo = settings(device)
+    engines = {
+        (engine, name): ENGINES[engine](network.eval())
+        for engine in dict.fromkeys(setting.engine for setting in todo)
+        for name, network in networks.items()
+    }
     rows = []
-    for setting in settings(device):
+    for setting in todo:
         with _threads(setting.threads):
             passes = {}
             for name, network in networks.items():
                 images = torch.randn(setting.batch, *network.architecture.input_shape, generator=generator)
-                passes[name] = ENGINES[setting.engine](network.eval(), images, setting)
+                passes[name] = engines[setting.engine, name](images, setting)
             times = _in_turn(passes)
         rows.append({**asdict(setting), **{name: asdict(Timing.of(seconds)) for name, seconds in times.items()}})
     return rows

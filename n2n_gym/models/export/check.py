@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,8 @@ def check_export(exported: Exported, folder: Path, form: str, runner: str) -> fl
     expected = [exported.module(images).numpy() for images in exported.examples]
     names = [f"batch{len(images)}" for images in exported.examples]
     images, logits = folder / "images.npz", folder / "logits.npz"
-    np.savez(images, **dict(zip(names, (batch.numpy() for batch in exported.examples), strict=True)))
+    batches: dict[str, Any] = {name: batch.numpy() for name, batch in zip(names, exported.examples, strict=True)}
+    np.savez(images, **batches)
     path = json.dumps([entry for entry in sys.path if entry])
     program = _PROGRAM.format(runner=runner)
     command = [sys.executable, "-I", "-S", "-c", program, str(folder), path]

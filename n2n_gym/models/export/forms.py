@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import tempfile
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from safetensors.torch import save_file
@@ -22,6 +24,8 @@ from n2n_gym.models.checkpoint import Checkpoint, Classifier
 from n2n_gym.models.export.source import WEIGHTS, student_source, student_weights
 from n2n_gym.models.preprocessing import Preprocessing
 from n2n_gym.registry import Registry
+
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 BATCHES = (1, 2, 5)
 """Images in the batches that an export is checked with; the second is what graphs are traced with."""
@@ -50,7 +54,8 @@ class Exported:
         channels = network.architecture.input_shape[0]
         generator = torch.Generator().manual_seed(0)
         images = [
-            torch.randint(0, 256, (count, channels, *inside.image), dtype=torch.uint8, generator=generator) for count in BATCHES
+            torch.randint(0, 256, (count, channels, *inside.image), dtype=torch.uint8, generator=generator)
+            for count in BATCHES
         ]
         if preprocessing:
             return cls(network, inside, tuple(images), checkpoint.facts)
@@ -67,7 +72,7 @@ class Exported:
         return torch.export.export(self.module, (self.examples[1],), dynamic_shapes=({0: batch},), strict=False)
 
 
-class Form(Protocol):
+class Form(ABC):
     """A form to export in.
 
     Attributes:
@@ -75,8 +80,9 @@ class Form(Protocol):
             `folder` is where the files are.
     """
 
-    runner: str
+    runner: ClassVar[str]
 
+    @abstractmethod
     def write(self, exported: Exported, folder: Path) -> None:
         """Write the form's files into an empty folder.
 
@@ -85,7 +91,7 @@ class Form(Protocol):
         """
 
 
-class PythonForm:
+class PythonForm(Form):
     """`student.py`, plain PyTorch to read and to change, and `student.safetensors`."""
 
     runner: ClassVar[str] = """
@@ -104,7 +110,7 @@ def run(images):
         save_file(student_weights(exported.network), folder / WEIGHTS)
 
 
-class OnnxForm:
+class OnnxForm(Form):
     """`student.onnx`, one file for ONNX Runtime and whatever else reads ONNX; input `images`, output `logits`."""
 
     runner: ClassVar[str] = """
@@ -115,7 +121,7 @@ def run(images):
 """
 
     def write(self, exported: Exported, folder: Path) -> None:
-        if missing := [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]:
+        if missing := [name for name in ONNX_PACKAGES if find_spec(name) is None]:
             raise InputError(f"export to onnx needs {' and '.join(missing)}: pip install 'n2n-gym[export]'")
         with _quiet():
             torch.onnx.export(
@@ -129,7 +135,7 @@ def run(images):
             )
 
 
-class TorchForm:
+class TorchForm(Form):
     """`student.pt2`, a program of `torch.export`: `torch.export.load(path).module()(images)`."""
 
     runner: ClassVar[str] = """
@@ -150,6 +156,18 @@ FORMS: Registry[Form] = Registry("export form")
 FORMS.register("python", PythonForm())
 FORMS.register("onnx", OnnxForm())
 FORMS.register("torch", TorchForm())
+
+
+def onnx_bytes(network: Network) -> bytes:
+    """A network, without preprocessing, as ONNX: input `images`, output `logits`.
+
+    Raises:
+        InputError: If what it needs is not installed.
+    """
+    images = torch.zeros(2, *network.architecture.input_shape)
+    with tempfile.TemporaryDirectory() as folder:
+        OnnxForm().write(Exported(network.cpu().eval(), None, (images, images), {}), Path(folder))
+        return (Path(folder) / "student.onnx").read_bytes()
 
 
 @contextlib.contextmanager

@@ -117,14 +117,23 @@ def _dense(module: nn.Module) -> nn.Linear | None:
 
 
 def _about(architecture: Architecture, facts: dict[str, Any]) -> str:
-    lines = [f"A trained image classifier: {architecture.parameters:,} parameters, {architecture.macs:,} multiply-accumulates."]
+    lines = [
+        f"A trained image classifier: {architecture.parameters:,} parameters, {architecture.macs:,} multiply-accumulates."
+    ]
     measured = {"validation": facts.get("val_accuracy"), "test": facts.get("test_accuracy")}
     said = ", ".join(f"{value:.2%} of the {name} images" for name, value in measured.items() if value is not None)
     if said:
         lines += ["", f"It classifies {said} correctly."]
     if names := facts.get("class_names"):
         lines += ["", f"Classes: {', '.join(f'{index} {name}' for index, name in enumerate(names))}."]
-    lines += ["", f"It needs PyTorch and the file {WEIGHTS}:", "", "    from student import load", "", "    logits = load()(images)"]
+    lines += [
+        "",
+        f"It needs PyTorch and the file {WEIGHTS}:",
+        "",
+        "    from student import load",
+        "",
+        "    logits = load()(images)",
+    ]
     return "\n".join(lines).replace("\\", "\\\\").replace('"""', "'''")
 
 
