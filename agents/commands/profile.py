@@ -78,7 +78,8 @@ def _print_profile(console: Console, found: dict[str, Any]) -> None:
     title = f"{found['name']}: {found['accuracy']:.2%} of {found['images']:,} validation images"
     table = Table(title=title, caption=f"{FOOTNOTE}; batch statistics {found['statistics']}", box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("layer", "shape", "param.", "MACs", "time", "removed: lost", "saved", "halved: lost", "saved"):
-        table.add_column(heading, justify="left" if heading == "layer" else "right", overflow="fold")
+        first = heading == "layer"
+        table.add_column(heading, justify="left" if first else "right", no_wrap=first, overflow="fold")
     for row in found["layers"]:
         place = row["place"] or {}
         where = f" ({Path(place['file']).name}:{place['line']})" if place.get("file") else ""

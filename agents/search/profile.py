@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -121,6 +122,7 @@ class _Worth:
 
     def __init__(self, network: Network, data: ImageData, images: int, renewed: int) -> None:
         self._network = network
+        self._weights = copy.deepcopy(network).cpu()  # there students take them over
         self._teacher = network.architecture
         data.validation_images, data.validation_labels = data.validation_images[:images], data.validation_labels[:images]
         self._data = data
@@ -164,8 +166,7 @@ class _Worth:
         if verdict not in (Verdict.FEASIBLE, Verdict.NOT_SMALLER):  # an activation has no parameters to save
             return {"reason": str(verdict)}
         network = Network(student.architecture, torch.Generator().manual_seed(0)).eval()
-        taken = inherit(network, student, self._network.cpu())
-        self._network.to(self._data.device)
+        taken = inherit(network, student, self._weights)
         network.to(self._data.device)
         self._renew(network)
         return {
@@ -279,9 +280,9 @@ def _estimate(problem: Problem, network: Network, recipe_name: str, place: torch
         "seconds": sum(each.values()) * students / processes + logits_seconds,
         "final_seconds_at_most": defaults.finalists * final * fmean(epochs) / processes,
         "assumes": (
-            f"{students} students a stage, as many as n2n compress tries, {processes} at a time, none of them twice; each takes "
-            f"as long as {DRAWN} random ones would by recipe {recipe.name} ({recipe.epochs} epochs on {all_images:,} images, one "
-            f"thread), of which one epoch on {len(data.train_images):,} was timed; {defaults.finalists} finalists, "
+            f"{students} students a stage, as many as n2n compress tries, {processes} at a time, none of them twice; each as "
+            f"slow as {DRAWN} random ones by recipe {recipe.name} ({recipe.epochs} epochs on {all_images:,} images, one "
+            f"thread), of which an epoch on {len(data.train_images):,} was timed; {defaults.finalists} finalists, "
             f"{final} epochs at most"
         ),
     }
