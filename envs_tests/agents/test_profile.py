@@ -2,12 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from agents.commands.main import main
 from agents.search import profile as profiling
 from agents.search.profile import profile
+from envs_tests.conftest import toy_arrays
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.layers import batch_norm, conv, linear, max_pool, relu
@@ -26,9 +28,11 @@ NORMALISED = Architecture.chain(
 
 
 @pytest.fixture
-def problem(tmp_path, toy_data):
+def problem(tmp_path):
+    """Of images that are hard enough for a layer to matter."""
     write_json(tmp_path / "mine.json", NORMALISED.to_json())
-    return Problem(str(tmp_path / "mine.json"), toy_data)
+    np.savez(tmp_path / "hard.npz", **toy_arrays(images=600, brightness=20))
+    return Problem(str(tmp_path / "mine.json"), str(tmp_path / "hard.npz"))
 
 
 def accuracy_of(found, student, problem):
@@ -51,7 +55,8 @@ def test_each_row_is_that_change_alone(problem):
     assert row["removed"]["lost"] == pytest.approx(found["accuracy"] - accuracy_of(found, without, problem))
     assert row["removed"]["parameters"] == NORMALISED.parameters - without.architecture.parameters
     assert row["removed"]["inherited"] == 1
-    outputs = [layers == (3,) and variable.name == "OUTPUTS" for layers, variable in zip(shrink.layers, shrink.variables)]
+    pairs = zip(shrink.layers, shrink.variables, strict=True)
+    outputs = [layers == (3,) and variable.name == "OUTPUTS" for layers, variable in pairs]
     halved = shrink.student([4 if this else shrink.keep for this in outputs])
     assert halved.architecture.nodes[3].layer.outputs == 10
     assert row["halved"]["lost"] == pytest.approx(found["accuracy"] - accuracy_of(found, halved, problem))
@@ -80,7 +85,7 @@ def test_the_estimate_says_what_it_assumes(problem, monkeypatch):
     a_student = sum(search["seconds_a_student"].values())
     assert 500 * a_student / 4 <= search["seconds"] < 500 * a_student / 4 + 10
     assert "500 students a stage" in search["assumes"]
-    assert "recipe fast (2 epochs on 108 images" in search["assumes"]
+    assert "recipe fast (2 epochs on 540 images" in search["assumes"]
 
 
 def test_numbers_out_of_range(problem):
@@ -98,7 +103,7 @@ def test_from_the_command_line(problem, tmp_path, capsys):
     for text in (
         "3 conv",
         "20x8x8",
-        "batch statistics renewed on 108",
+        "statistics renewed on 540",
         "decisions: removal 8 (5 free)",
         "a search would take",
     ):
