@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from agents.algorithms.reinforce import ActorCritic, Reinforce
     from agents.search.compress import compress
     from agents.search.options import Search
-    from agents.search.student import load_student
+    from agents.search.student import export, load_student
 
 __all__ = [
     "ActorCritic",
@@ -20,6 +20,7 @@ __all__ = [
     "Reinforce",
     "Search",
     "compress",
+    "export",
     "load_student",
 ]
 
@@ -31,6 +32,7 @@ _HOMES = {
     "Reinforce": "agents.algorithms.reinforce",
     "Search": "agents.search.options",
     "compress": "agents.search.compress",
+    "export": "agents.search.student",
     "load_student": "agents.search.student",
 }
 

@@ -28,6 +28,8 @@ def _compress(words: list[str]) -> None:
 
 
 def _print_result(console: Console, result: dict[str, Any], folder: Path) -> None:
+    from agents.search.comparison import comparison_table
+
     table = Table(title=f"{result['teacher']['name']}, seed {result['seed']}")
     for heading in ("", "test accuracy", "parameters", "MACs", "ratio", "reward"):
         table.add_column(heading, justify="right" if heading else "left")
@@ -38,6 +40,8 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path) -> Non
             accuracy = "" if part["test_accuracy"] is None else f"{part['test_accuracy']:.2%}"
             table.add_row(title, accuracy, f"{part['parameters']:,}", f"{part['macs']:,}", ratio, reward)
     console.print(table)
+    if "speed" in result:
+        console.print(comparison_table(result, "teacher", "student", ("file_bytes", "activation_bytes")))
     search = result["search"]
     console.print(
         f"{search['evaluations']} students: {search['trained']} trained, {search['from_store']} from the store, "

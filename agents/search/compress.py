@@ -6,12 +6,13 @@ from dataclasses import fields
 from typing import Any
 
 from stable_baselines3.common.logger import Logger
-from torch import get_num_threads
+from torch import Generator, get_num_threads
 
 from agents.algorithms.embedding import ArchitectureCompression
 from agents.algorithms.registry import algorithm
 from agents.algorithms.sb3 import BatchedVecEnv, PolicyUpdates
 from agents.display import Display, shown_teacher
+from agents.search.comparison import sizes
 from agents.search.finals import Finals, by_final_limits
 from agents.search.options import Search
 from agents.search.recorder import Recorder
@@ -23,13 +24,15 @@ from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.errors import InputError, check_arguments
 from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.evaluators.store import StoredEvaluator
+from n2n_gym.models.build import Network
+from n2n_gym.models.speed import compare_speed
 from n2n_gym.settings import values_of
 from n2n_gym.stages import Stage
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
 from n2n_gym.system.files import write_json
 from n2n_gym.system.versions import library_versions
-from n2n_gym.teachers.saved import Teacher
+from n2n_gym.teachers.saved import Teacher, teachers_folder
 
 NEVER = 10**9
 """Updates between two tables of Stable-Baselines3's logger: the run folder records what there is to say."""
@@ -166,25 +169,30 @@ class _Run:
         return best.candidate(start)  # maybe what stage 2 started from, or another one of stage 1
 
     def _finish(self, teacher: Teacher, found: dict[int, Student]) -> dict[str, Any]:
-        parts: dict[str, dict[str, Any] | None] = {"student": None}
+        parts: dict[str, Any] = {"student": None}
         if found:
             student, reports = Finals(self.search, self.folder.path, self.history, teacher, self.display).run(found)
             parts |= reports
             student.save(self.folder.path / "student.json")
             draw_architectures(self.folder.path / "architectures.png", student)
+            parts["speed"] = self._speed(student)
         draw_curves(self.folder.path / "curves.png", self.history, teacher.name)
         result = self._result(teacher, parts)
         write_json(self.folder.path / RESULT, result)
         return result
 
-    def _result(self, teacher: Teacher, parts: dict[str, dict[str, Any] | None]) -> dict[str, Any]:
-        architecture = self.search.problem.architecture
+    def _speed(self, student: Student) -> list[dict[str, Any]]:
+        """How fast the student and its teacher are here."""
+        generator = Generator()  # weights make no difference to a clock
+        networks = {"teacher": Network(student.teacher, generator), "student": Network(student.architecture, generator)}
+        return compare_speed(networks, str(torch_device(self.search.device)))
+
+    def _result(self, teacher: Teacher, parts: dict[str, Any]) -> dict[str, Any]:
         return {
             "teacher": {
                 "name": teacher.name,
                 "dataset": self.search.dataset,
-                "parameters": architecture.parameters,
-                "macs": architecture.macs,
+                **sizes(self.search.problem.architecture, teachers_folder() / teacher.name),
                 "val_accuracy": teacher.validation_accuracy,
                 "test_accuracy": teacher.test_accuracy,
             },

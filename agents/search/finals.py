@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.display import Display
+from agents.search.comparison import sizes
 from agents.search.options import Search
 from agents.search.run_folder import FINALISTS, Episode
 from agents.search.student import FinalTraining
@@ -174,7 +175,7 @@ class Finals:
         violated = self._search.limits.violated(evaluation)
         if violated and name == "student":
             self._display.say(f"the student does not keep {'; '.join(map(str, violated))}: try more --iterations")
-        return self._searched(candidate) | {
+        return self._searched(candidate, self._folder / name) | {
             "val_accuracy": facts["val_accuracy"],
             "test_accuracy": facts["test_accuracy"],
             "reward": self._rewarded(evaluation),
@@ -194,13 +195,12 @@ class Finals:
         else:
             self._final.test(self._place(candidate), self._folder / name)
 
-    def _searched(self, candidate: Student) -> dict[str, Any]:
-        """What the result says of a network without a final training."""
+    def _searched(self, candidate: Student, saved: Path | None = None) -> dict[str, Any]:
+        """What the result says of a network without a final training; `saved` is where one with it is kept."""
         architecture = candidate.architecture
         seen = next((e for e in self._history if e.fingerprint == architecture.fingerprint[:16]), None)
         return {
-            "parameters": architecture.parameters,
-            "macs": architecture.macs,
+            **sizes(architecture, saved),
             "ratio": candidate.teacher.parameters / architecture.parameters,
             "val_accuracy": None,
             "test_accuracy": None,

@@ -1,4 +1,4 @@
-"""The found student: its final training, and loading it for use."""
+"""The found student: its final training, loading it for use, and taking it elsewhere."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
-from n2n_gym.models.checkpoint import Classifier, load_checkpoint, save_checkpoint
+from n2n_gym.models.checkpoint import DESCRIPTION, Classifier, load_checkpoint, save_checkpoint
 from n2n_gym.problem import Problem
 from n2n_gym.system.device import torch_device
-from n2n_gym.teachers.saved import Teacher
+from n2n_gym.teachers.saved import Teacher, teacher_names, teachers_folder
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
 from n2n_gym.training.loop import train
@@ -72,18 +72,63 @@ def test_saved(trained: Path, folder: Path, data: ImageData) -> None:
     save_checkpoint(folder, network, checkpoint.preprocessing, facts)
 
 
+def network_folder(network: str | Path) -> Path:
+    """The folder of a saved network.
+
+    Args:
+        network: A run's folder, which stands for the student that it found; the folder of any saved network; or a teacher's
+            name, one of `n2n teacher list`.
+
+    Raises:
+        InputError: If there is none.
+    """
+    path = Path(network).expanduser()
+    found = next((each for each in (path / "student", path) if (each / DESCRIPTION).is_file()), None)
+    if found is None and str(network) in teacher_names():
+        found = teachers_folder() / str(network)
+    if found is None:
+        where = "holds no saved network, and no finished run" if path.is_dir() else "is not there, and no teacher is called so"
+        raise InputError(f"{network} {where}; give a run's folder, a saved network's, or one of n2n teacher list")
+    return found
+
+
 def load_student(run: str | Path) -> Classifier:
     """The student that a run found, trained and ready to use.
 
     Args:
-        run: The run's folder, or the folder of any saved network.
+        run: The run's folder, the folder of any saved network, or a teacher's name.
 
     Returns:
-        A module in evaluation mode: images in, uint8 (N, C, H, W) or floats in [0, 1]; logits out, (N, classes).
+        A module in evaluation mode: images in, uint8 (N, C, H, W) or floats in [0, 1]; logits out, (N, classes). Other images
+        are refused.
 
     Raises:
         InputError: If there is none, or it is damaged.
     """
-    path = Path(run)
-    checkpoint = load_checkpoint(path / "student" if (path / "student").is_dir() else path)
+    checkpoint = load_checkpoint(network_folder(run))
     return Classifier(checkpoint.preprocessing, checkpoint.network).eval()
+
+
+def export(
+    network: str | Path, to: str = "python", out: str | Path | None = None, *, preprocessing: bool = True
+) -> list[Path]:
+    """Write a trained network as files that run where this package is not; kept only if they give the same logits there.
+
+    Args:
+        network: A run's folder, the folder of any saved network, or a teacher's name.
+        to: `python` (`student.py` and `student.safetensors`, plain PyTorch), `onnx` or `torch` (a program of `torch.export`).
+        out: The files' folder; by default `export` in the run's or the network's own.
+        preprocessing: Whether scaling and normalising the images is part of it.
+
+    Returns:
+        The files.
+
+    Raises:
+        InputError: If there is no such network or form, or the network cannot be had in it.
+    """
+    from n2n_gym.models.export import export_checkpoint  # torch.export and ONNX take long to import
+
+    found = network_folder(network)
+    folder = found.parent if Path(network).expanduser() == found.parent else found
+    place = folder / "export" if out is None else Path(out).expanduser()
+    return export_checkpoint(load_checkpoint(found), to, place, preprocessing=preprocessing)

@@ -118,7 +118,7 @@ def test_stopped_while_a_student_is_trained(settings, tmp_path, monkeypatch, at)
     train_student = DistillationEvaluator.train_student
 
     def counting(self, student):
-        trained.append(student.fingerprint)
+        trained.append(student.architecture.fingerprint)
         if len(trained) == at:
             trained.pop()
             raise Killed

@@ -39,7 +39,11 @@ class Checkpoint:
 
 
 class Classifier(nn.Module):
-    """A network with its preprocessing: takes uint8 images (N, C, H, W), or floats in [0, 1]; puts out logits."""
+    """A network with its preprocessing: takes uint8 images (N, C, H, W), or floats in [0, 1]; puts out logits.
+
+    Raises:
+        InputError: In `forward`, if it is given other images.
+    """
 
     def __init__(self, preprocessing: Preprocessing, network: Network) -> None:
         super().__init__()
@@ -47,8 +51,33 @@ class Classifier(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
+        check_images(images, self.network.architecture.input_shape[0])
         logits: Tensor = self.network(self.preprocessing(images))
         return logits
+
+
+def check_images(images: Tensor, channels: int) -> None:
+    """Refuse images that a network would answer wrongly, in silence.
+
+    Where the network is traced, nothing is looked at: nothing of this enters the graph.
+
+    Raises:
+        InputError: If they are not uint8 or floats from 0 to 1, or not of shape (N, channels, height, width).
+    """
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return
+    if images.dim() != 4 or images.shape[1] != channels:
+        raise InputError(f"images must have the shape (N, {channels}, height, width), not {tuple(images.shape)}")
+    if images.dtype == torch.uint8 or not images.numel():
+        return
+    if not images.is_floating_point():
+        raise InputError(f"images must be uint8, or floats from 0 to 1, not {images.dtype}: convert them by .to(torch.uint8)")
+    least, most = (float(value) for value in torch.aminmax(images.detach()))
+    if not (least >= 0 and most <= 1):  # NaN is neither
+        raise InputError(
+            f"images of {images.dtype} must lie from 0 to 1, these lie from {least:g} to {most:g}: "
+            "divide pixels by 255, and leave normalising to the network"
+        )
 
 
 def save_checkpoint(folder: Path, network: Network, preprocessing: Preprocessing, facts: dict[str, Any]) -> None:

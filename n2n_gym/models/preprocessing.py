@@ -21,26 +21,35 @@ class Preprocessing(nn.Module):
         mean: One number per channel.
         std: One number per channel.
         side: Height and width of the network's input.
+        image: Height and width that the images have; `side` by default. Others are read as well.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], side: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        side: tuple[int, int],
+        image: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
         self.side = side
+        self.image = image or side
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Preprocessing:
         """The preprocessing that `to_json` wrote."""
-        height, width = data["side"]
-        return cls(tuple(data["mean"]), tuple(data["std"]), (height, width))
+        side, image = (tuple(data.get(name, data["side"])) for name in ("side", "image"))
+        return cls(tuple(data["mean"]), tuple(data["std"]), side, image)
 
     def to_json(self) -> dict[str, Any]:
         """The preprocessing as JSON data."""
-        return {"mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist(), "side": list(self.side)}
+        numbers = {"mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist(), "side": list(self.side)}
+        return numbers if self.image == self.side else {**numbers, "image": list(self.image)}
 
     def forward(self, images: Tensor) -> Tensor:
         pixels = images.float() / 255 if images.dtype == torch.uint8 else images.float()

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any
 
+import torch
 from safetensors.torch import save
 from torch import nn
 

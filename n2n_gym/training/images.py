@@ -83,7 +83,7 @@ class ImageData:
         self.spec = dataset.spec
         self.device = device
         mean, std = normalisation or (dataset.spec.mean, dataset.spec.std)
-        self.preprocessing = Preprocessing(mean, std, input_shape[1:]).to(device)
+        self.preprocessing = Preprocessing(mean, std, input_shape[1:], dataset.spec.input_shape[1:]).to(device)
         train, validation = dataset.split(train_size)
         images, labels = dataset.train
         self.train_images = Pixels(images, train, device=device)

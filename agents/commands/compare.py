@@ -1,0 +1,42 @@
+"""`n2n compare`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+
+from agents.commands.parsing import Command, parse
+from n2n_gym.settings import DeviceSettings
+
+
+@dataclass(frozen=True)
+class Compare(DeviceSettings):
+    """Two trained networks side by side: accuracies, sizes, and forward passes timed in turn."""
+
+    a: tyro.conf.Positional[str]
+    """A run's folder (its student), a saved network's folder, or one of n2n teacher list."""
+    b: tyro.conf.Positional[str]
+    """Another one."""
+    out: str | None = None
+    """A JSON file to write the comparison to."""
+
+
+def _compare(words: list[str]) -> None:
+    options = parse(Compare, "compare", words)
+    from agents.search.comparison import compare, comparison_table
+    from n2n_gym.system.device import torch_device
+    from n2n_gym.system.files import write_json
+
+    found = compare(options.a, options.b, device=str(torch_device(options.device)))
+    console = Console()
+    console.print(comparison_table(found, "a", "b"))
+    if options.out is not None:
+        path = Path(options.out).expanduser()
+        write_json(path, found)
+        console.print(str(path), highlight=False, soft_wrap=True)
+
+
+COMMANDS = {"compare": Command(_compare, "two trained networks side by side: accuracy, size, speed")}

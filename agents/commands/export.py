@@ -1,0 +1,42 @@
+"""`n2n export`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import tyro
+from rich.console import Console
+
+from agents.commands.parsing import Command, parse
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a trained network as files that run without this package; each is loaded so, and its logits compared, first."""
+
+    network: tyro.conf.Positional[str]
+    """A run's folder (its student), a saved network's folder, or one of n2n teacher list."""
+    to: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """python (the default: student.py and student.safetensors, plain PyTorch), onnx (needs the extra export) or torch (a
+    program of torch.export); may be given again."""
+    out: str | None = None
+    """The files' folder; by default export in the run's folder, or the network's."""
+    without_preprocessing: bool = False
+    """Leave scaling and normalising the images to the caller: the export reads floats as the network does."""
+
+
+def _export(words: list[str]) -> None:
+    options = parse(Export, "export", words)
+    from agents.search.student import export
+    from n2n_gym.models.export import FORMS
+
+    forms = options.to or ("python",)
+    for form in forms:
+        FORMS.look_up(form)  # before any is written
+    console = Console()
+    for form in forms:
+        for path in export(options.network, form, options.out, preprocessing=not options.without_preprocessing):
+            console.print(f"{path}  {path.stat().st_size:,} bytes", highlight=False, soft_wrap=True)
+
+
+COMMANDS = {"export": Command(_export, "write a trained network as plain PyTorch, ONNX or a torch.export program")}

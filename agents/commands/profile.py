@@ -1,0 +1,130 @@
+"""`n2n teacher profile`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from agents.commands.parsing import Command, parse
+from n2n_gym.problem import Problem, ProblemSettings
+from n2n_gym.settings import DeviceSettings, RecipeSettings
+
+FOOTNOTE = "lost: points of accuracy without any training; saved: parameters; * some weights are new, their shape has changed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherProfile(RecipeSettings, DeviceSettings, ProblemSettings):
+    """What each layer of a teacher is worth, before any search: its cost, and the accuracy lost when it alone is changed."""
+
+    teacher: tyro.conf.Positional[str] = field()  # without the default that it has elsewhere
+    """One of n2n teacher list, which knows its data; or what --teacher takes elsewhere, with the options of its data."""
+    recipe: str = "fast"
+    images: int = 1_000
+    """Validation images that accuracies are measured on, at most."""
+    renewed: int = 1_000
+    """Training images on which batch normalisation's statistics are measured anew after a change; 0 leaves the teacher's."""
+    out: str | None = None
+    """Folder of profile.json and profile.png; by default profiles/NAME."""
+
+
+def _profile(words: list[str]) -> None:
+    options = parse(TeacherProfile, "teacher profile", words)
+    from agents.display import ProgressDisplay
+    from agents.search.profile import profile
+    from agents.search.profile_picture import draw_profile
+    from n2n_gym.system.files import write_json
+
+    console = Console()
+    problem = _saved_problem(options.teacher) or options.problem
+    found = profile(
+        problem,
+        images=options.images,
+        renewed=options.renewed,
+        recipe=options.recipe,
+        device=options.device,
+        display=ProgressDisplay(console),
+    )
+    folder = Path(options.out or f"profiles/{found['name']}").expanduser()
+    write_json(folder / "profile.json", found)
+    draw_profile(folder / "profile.png", found)
+    _print_profile(console, found)
+    for name in ("profile.png", "profile.json"):
+        console.print(str(folder / name), highlight=False, soft_wrap=True)
+
+
+def _saved_problem(name: str) -> Problem | None:
+    """Teacher and data of a teacher that was trained here, by its whole name; None for another name."""
+    from n2n_gym.teachers.saved import teacher_facts, teacher_names
+
+    if name not in teacher_names():
+        return None
+    facts = teacher_facts(name)
+    if not {"teacher", "dataset", "width", "train_size"} <= set(facts):
+        return None
+    sizes = (None, facts["train_size"])
+    problems = (Problem(facts["teacher"], facts["dataset"], facts["width"], size) for size in sizes)
+    return next((problem for problem in problems if problem.name == name), None)
+
+
+def _print_profile(console: Console, found: dict[str, Any]) -> None:
+    from agents.search.profile_picture import layer_name
+
+    title = f"{found['name']}: {found['accuracy']:.2%} of {found['images']:,} validation images"
+    table = Table(title=title, caption=f"{FOOTNOTE}; batch statistics {found['statistics']}", box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("layer", "shape", "param.", "MACs", "time", "removed: lost", "saved", "halved: lost", "saved"):
+        first = heading == "layer"
+        table.add_column(heading, justify="left" if first else "right", no_wrap=first, overflow="fold")
+    for row in found["layers"]:
+        place = row["place"] or {}
+        where = f" ({Path(place['file']).name}:{place['line']})" if place.get("file") else ""
+        table.add_row(
+            f"{layer_name(row)}{where}",
+            "x".join(map(str, row["shape"])),
+            _short(row["parameters"]),
+            _short(row["macs"]),
+            f"{row['time_share']:.0%}",
+            *_cells(row["removed"]),
+            *_cells(row["halved"]),
+        )
+    console.print(table)
+    decisions = ", ".join(f"{name} {of['all']} ({of['free']} free)" for name, of in found["decisions"].items())
+    console.print(f"decisions: {decisions}", highlight=False, soft_wrap=True)
+    search = found["search"]
+    console.print(
+        f"a search would take about {_duration(search['seconds'])} here, final trainings up to "
+        f"{_duration(search['final_seconds_at_most'])} more: {search['assumes']}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _cells(change: dict[str, Any] | None) -> tuple[str, str]:
+    if change is None:
+        return "", ""
+    if "reason" in change:
+        return change["reason"].partition(":")[0], ""
+    fresh = "*" if change["inherited"] < 1 else ""
+    return f"{100 * change['lost']:.1f}{fresh}", _short(change["parameters"])
+
+
+def _short(number: int) -> str:
+    """A number with three digits at most, and what it counts in."""
+    for power, unit in ((9, "G"), (6, "M"), (3, "K")):
+        if abs(number) >= 10**power:
+            return f"{number / 10**power:.3g}{unit}"
+    return str(number)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6_000 else f"{seconds / 3_600:.1f} h"
+
+
+COMMANDS = {"teacher profile": Command(_profile, "what each layer of a teacher is worth, and what a search would cost")}

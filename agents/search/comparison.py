@@ -1,0 +1,92 @@
+"""Two networks side by side: what they are, what they take, how fast they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from agents.search.student import network_folder
+from n2n_gym.architecture import Architecture
+from n2n_gym.models.checkpoint import WEIGHTS, load_checkpoint
+from n2n_gym.models.speed import compare_speed
+from n2n_gym.system.machine import machine
+from n2n_gym.system.versions import library_versions
+
+
+def sizes(architecture: Architecture, folder: Path | None = None) -> dict[str, int]:
+    """A network's sizes: parameters, MACs, bytes of its file, and of the feature maps that one image's pass holds at most.
+
+    Args:
+        architecture: What it is.
+        folder: Where it is saved; without, its file's size is that of its weights and statistics in float32.
+    """
+    return {
+        "parameters": architecture.parameters,
+        "macs": architecture.macs,
+        "file_bytes": architecture.model_bytes if folder is None else (folder / WEIGHTS).stat().st_size,
+        "activation_bytes": architecture.activation_bytes,
+    }
+
+
+def compare(a: str | Path, b: str | Path, *, device: str = "cpu") -> dict[str, Any]:
+    """Two trained networks side by side.
+
+    Args:
+        a: A run's folder, the folder of any saved network, or a teacher's name.
+        b: Another one.
+        device: A GPU is timed besides the CPU.
+
+    Returns:
+        JSON data: under `a` and `b` names, accuracies and `sizes`; under `speed` what `compare_speed` returns.
+
+    Raises:
+        InputError: If there is no such network, or it is damaged.
+    """
+    networks, found = {}, {}
+    for key, text in (("a", a), ("b", b)):
+        folder = network_folder(text)
+        checkpoint = load_checkpoint(folder)
+        networks[key] = checkpoint.network
+        accuracies = {name: checkpoint.facts[name] for name in ("val_accuracy", "test_accuracy")}
+        found[key] = {"name": str(text), **accuracies, **sizes(checkpoint.network.architecture, folder)}
+    return {**found, "speed": compare_speed(networks, device), "machine": machine(), "versions": library_versions()}
+
+
+QUANTITIES = {
+    "val_accuracy": ("val accuracy", "{:.2%}"),
+    "test_accuracy": ("test accuracy", "{:.2%}"),
+    "parameters": ("parameters", "{:,}"),
+    "macs": ("MACs", "{:,}"),
+    "file_bytes": ("file, bytes", "{:,}"),
+    "activation_bytes": ("peak of activations, bytes", "{:,}"),
+}
+"""What is compared besides the speed: its words, and how it is written."""
+
+
+def comparison_table(found: Mapping[str, Any], a: str, b: str, quantities: Sequence[str] = tuple(QUANTITIES)) -> Table:
+    """Sizes and times of two networks as a table: medians of forward passes in milliseconds, quartiles in brackets.
+
+    Args:
+        found: What is known of both under their keys, and under `speed` what `compare_speed` returned.
+        a: The one's key.
+        b: The other's.
+        quantities: Which of `QUANTITIES` are shown.
+    """
+    names = [found[key].get("name", key) for key in (a, b)]
+    table = Table(title="forward passes in ms: median (quartiles)")
+    for heading in ("", *names, "ratio"):
+        table.add_column(heading, justify="right" if heading else "left", overflow="fold")
+    for quantity in quantities:
+        title, form = QUANTITIES[quantity]
+        first, second = found[a][quantity], found[b][quantity]
+        cells = ["" if value is None else form.format(value) for value in (first, second)]
+        table.add_row(title, *cells, "" if form.endswith("%}") else f"{first / second:.1f}x")
+    for row in found["speed"]:
+        where = f"{row['threads']} thread{'s' * (row['threads'] > 1)}" if row["device"] == "cpu" else row["device"]
+        first, second = row[a], row[b]
+        cells = [f"{each['median']:.3g} ({each['lower']:.3g} to {each['upper']:.3g})" for each in (first, second)]
+        table.add_row(f"{row['engine']}, {where}, batch {row['batch']}", *cells, f"{first['median'] / second['median']:.1f}x")
+    return table

@@ -1,0 +1,80 @@
+"""Two saved networks side by side, and taking one elsewhere."""
+
+import json
+
+import pytest
+
+import agents
+from agents.commands.main import main
+from agents.search.comparison import compare
+from agents.search.student import network_folder
+from n2n_gym.architecture import Architecture
+from n2n_gym.errors import InputError
+from n2n_gym.system.files import read_json
+from n2n_gym.teachers.saved import teachers_folder
+
+
+@pytest.fixture
+def run(settings):
+    """A finished run's result."""
+    return agents.compress(**settings)
+
+
+def test_a_network_is_a_run_a_folder_or_a_teacher(run, settings, tmp_path):
+    student = tmp_path / "run" / "student"
+    assert network_folder(settings["out"]) == network_folder(student) == student
+    assert network_folder(tmp_path / "run" / "stage1") == tmp_path / "run" / "stage1"
+    name = run["teacher"]["name"]
+    assert network_folder(name) == teachers_folder() / name
+    with pytest.raises(InputError, match="nowhere is not there, and no teacher is called so; give a run's folder"):
+        network_folder("nowhere")
+    with pytest.raises(InputError, match="holds no saved network, and no finished run"):
+        network_folder(tmp_path)
+
+
+def test_the_result_has_sizes_and_speed(run, settings, tmp_path):
+    [student, teacher] = [run[name] for name in ("student", "teacher")]
+    described = read_json(tmp_path / "run" / "student" / "model.json", "")
+    architecture = Architecture.from_json(described["architecture"])
+    assert student["activation_bytes"] == architecture.activation_bytes
+    assert student["file_bytes"] == (tmp_path / "run" / "student" / "weights.safetensors").stat().st_size
+    assert student["file_bytes"] < teacher["file_bytes"]
+    assert {row["batch"] for row in run["speed"]} == {1, 64}
+    assert all(row[name]["median"] > 0 for row in run["speed"] for name in ("teacher", "student"))
+
+
+def test_without_final_training_there_is_speed_all_the_same(settings):
+    result = agents.compress(**settings, finalists=0)
+    assert result["student"]["file_bytes"] == 4 * result["student"]["parameters"]
+    assert result["speed"]
+
+
+def test_compare_from_the_command_line(run, settings, tmp_path, capsys):
+    out = tmp_path / "comparison.json"
+    name = run["teacher"]["name"]
+    assert main(["compare", name, settings["out"], "--device", "cpu", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    for text in ("parameters", "MACs", "test accuracy", "batch 64", str(out)):
+        assert text in printed
+    found = json.loads(out.read_text())
+    assert found["a"]["name"] == name
+    assert found["b"]["parameters"] == run["student"]["parameters"]
+    assert found["b"]["test_accuracy"] == run["student"]["test_accuracy"]
+    assert found["speed"][0].keys() == {"engine", "device", "threads", "batch", "a", "b"}
+    same = compare(settings["out"], tmp_path / "run" / "student")
+    assert {**same["a"], "name": ""} == {**same["b"], "name": ""}
+
+
+def test_export_from_the_command_line(run, settings, tmp_path, capsys):
+    assert main(["export", settings["out"]]) == 0
+    printed = capsys.readouterr().out
+    for name in ("student.py", "student.safetensors"):
+        assert (tmp_path / "run" / "export" / name).exists()
+        assert str(tmp_path / "run" / "export" / name) in printed
+    assert agents.compress(resume=settings["out"]) == run  # the run's folder is still one
+
+
+def test_an_unknown_form_is_refused_before_any_is_written(run, settings, tmp_path, capsys):
+    assert main(["export", settings["out"], "--to", "python", "--to", "onx"]) == 2
+    assert "unknown export form 'onx'. Did you mean 'onnx'? Known: python, onnx, torch" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "export").exists()

@@ -1,0 +1,115 @@
+"""What each layer is worth: against the same by hand."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from agents.commands.main import main
+from agents.search import profile as profiling
+from agents.search.profile import profile
+from envs_tests.conftest import toy_arrays
+from n2n_gym.architecture import Architecture
+from n2n_gym.errors import InputError
+from n2n_gym.layers import batch_norm, conv, linear, max_pool, relu
+from n2n_gym.models.build import Network
+from n2n_gym.models.inherit import inherit
+from n2n_gym.problem import Problem
+from n2n_gym.stages import RemovalStage, ShrinkStage
+from n2n_gym.student import Student
+from n2n_gym.system.files import write_json
+from n2n_gym.teachers.saved import load_teacher
+from n2n_gym.training.images import ImageData
+
+NORMALISED = Architecture.chain(
+    [conv(20), batch_norm(), relu(), conv(20), batch_norm(), relu(), max_pool(), linear(3)], (1, 8, 8), 3
+)
+
+
+@pytest.fixture
+def problem(tmp_path):
+    """Of images that are hard enough for a layer to matter."""
+    write_json(tmp_path / "mine.json", NORMALISED.to_json())
+    np.savez(tmp_path / "hard.npz", **toy_arrays(images=600, brightness=20))
+    return Problem(str(tmp_path / "mine.json"), str(tmp_path / "hard.npz"))
+
+
+def accuracy_of(found, student, problem):
+    teacher = load_teacher(found["name"]).checkpoint.network
+    network = Network(student.architecture, torch.Generator().manual_seed(0)).eval()
+    inherit(network, student, teacher)
+    return ImageData.of(problem, torch.device("cpu")).validation_score(network).accuracy
+
+
+def test_each_row_is_that_change_alone(problem):
+    found = profile(problem, renewed=0, device="cpu")
+    assert found["statistics"] == "the teacher's"
+    assert [row["kind"] for row in found["layers"]] == [node.layer.kind for node in NORMALISED.nodes]
+    assert sum(row["parameters"] for row in found["layers"]) == found["parameters"] == NORMALISED.parameters
+    assert sum(row["macs"] for row in found["layers"]) == NORMALISED.macs
+    assert sum(row["time_share"] for row in found["layers"]) == pytest.approx(1)
+    removal, shrink = RemovalStage(Student(NORMALISED)), ShrinkStage(Student(NORMALISED))
+    without = removal.student([int(layers == (3,)) for layers in removal.layers])
+    row = found["layers"][3]
+    assert row["removed"]["lost"] == pytest.approx(found["accuracy"] - accuracy_of(found, without, problem))
+    assert row["removed"]["parameters"] == NORMALISED.parameters - without.architecture.parameters
+    assert row["removed"]["inherited"] == 1
+    pairs = zip(shrink.layers, shrink.variables, strict=True)
+    outputs = [layers == (3,) and variable.name == "OUTPUTS" for layers, variable in pairs]
+    halved = shrink.student([4 if this else shrink.keep for this in outputs])
+    assert halved.architecture.nodes[3].layer.outputs == 10
+    assert row["halved"]["lost"] == pytest.approx(found["accuracy"] - accuracy_of(found, halved, problem))
+    assert found["layers"][0]["removed"] is None  # protected
+    assert found["layers"][1]["halved"] is None
+    assert found["layers"][6]["removed"] is None  # the last pool
+
+
+def test_statistics_are_renewed_only_when_they_are_to_be(problem):
+    kept, renewed = (profile(problem, renewed=count, device="cpu") for count in (0, 50))
+    assert renewed["statistics"] == "renewed on 50 training images"
+    assert kept["accuracy"] == renewed["accuracy"]
+    losses = [[row["removed"]["lost"] for row in found["layers"] if row["removed"]] for found in (kept, renewed)]
+    assert losses[0] != losses[1]
+    again = profile(problem, renewed=50, device="cpu")
+    assert [row["removed"] for row in again["layers"]] == [row["removed"] for row in renewed["layers"]]
+
+
+def test_the_estimate_says_what_it_assumes(problem, monkeypatch):
+    monkeypatch.setattr(profiling, "cores", lambda: 4)
+    found = profile(problem, images=5, device="cpu")
+    assert found["images"] == 5
+    assert found["decisions"] == {"removal": {"all": 8, "free": 5}, "shrink": {"all": 6, "free": 6}}
+    search = found["search"]
+    assert set(search["seconds_a_student"]) == {"removal", "shrink"}
+    a_student = sum(search["seconds_a_student"].values())
+    assert 500 * a_student / 4 <= search["seconds"] < 500 * a_student / 4 + 10
+    assert "500 students a stage" in search["assumes"]
+    assert "recipe fast (2 epochs on 540 images" in search["assumes"]
+
+
+def test_numbers_out_of_range(problem):
+    with pytest.raises(InputError, match="images must be at least 1"):
+        profile(problem, images=0)
+    with pytest.raises(InputError, match="renewed must be 0 or more"):
+        profile(problem, renewed=-1)
+
+
+def test_from_the_command_line(problem, tmp_path, capsys):
+    out = tmp_path / "profile"
+    words = ["teacher", "profile", problem.teacher, "--dataset", problem.dataset, "--device", "cpu", "--out", str(out)]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    for text in (
+        "3 conv",
+        "20x8x8",
+        "statistics renewed on 540",
+        "decisions: removal 8 (5 free)",
+        "a search would take",
+    ):
+        assert text in printed
+    found = json.loads((out / "profile.json").read_text())
+    assert (out / "profile.png").stat().st_size > 10_000
+    assert main(["teacher", "profile", found["name"], "--device", "cpu", "--out", str(out)]) == 0
+    again = json.loads((out / "profile.json").read_text())
+    assert [row["removed"] for row in again["layers"]] == [row["removed"] for row in found["layers"]]
