@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,14 @@ class Pixels:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def first(self, count: int) -> Pixels:
+        """So many of them, from the first on."""
+        some = copy.copy(self)
+        some._rows = self._rows[:count]
+        if isinstance(self._images, Tensor):
+            some._images = self._images[:count]
+        return some
 
     def __getitem__(self, indices: Tensor) -> Tensor:
         """The images with these indices as uint8, shape (n, C, H, W)."""
