@@ -14,8 +14,8 @@ from n2n_gym.settings import values_of
 
 
 @dataclass(frozen=True)
-class ProblemSettings(DataSettings):
-    """What is compressed, as arguments and options."""
+class TeacherSettings:
+    """Which teacher on which images, as arguments and options."""
 
     teacher: str = "conv4"
     """Network of the zoo (conv4, vgg11, vgg13, vgg16, vgg19, resnet18, resnet34, resnet50, resnet101, resnet152), an
@@ -27,6 +27,11 @@ class ProblemSettings(DataSettings):
     """Factor on the filters of a network of the zoo."""
     train_size: int | None = None
     """Number of images that teacher and students are trained on; all by default."""
+
+
+@dataclass(frozen=True)
+class ProblemSettings(DataSettings, TeacherSettings):
+    """What is compressed, as arguments and options; the teacher's come first."""
 
     @cached_property
     def problem(self) -> Problem:
