@@ -27,7 +27,7 @@ def fails(capsys, *words):
     ("words", "message"),
     [
         (["compres"], "unknown command 'compres'. Did you mean 'compress'?"),
-        (["teacher"], "Known: compress, reproduce, teacher train, teacher list, teacher show"),
+        (["teacher"], "Known: compress, reproduce, teacher train, teacher import, teacher list, teacher show"),
         (["compress", "--widht", "0.5"], "unknown option '--widht'. Did you mean '--width'?"),
         (["compress", "--nonsense=3"], "Known: --teacher, --dataset"),
         (["compress", "--teacher", "resnet17"], "unknown teacher 'resnet17'. Did you mean 'resnet1"),
