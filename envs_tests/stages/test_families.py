@@ -14,7 +14,7 @@ from envs_tests.models.test_inherit import sizes, trained
 from n2n_gym.architecture import REMOVE, apply_removals, removal_decisions, remove, shrink_decisions, student_ranges
 from n2n_gym.layers import Verdict
 from n2n_gym.models.build import Network
-from n2n_gym.models.inherit import inherit
+from n2n_gym.models.inherit import Kept, inherit
 from n2n_gym.stages.removal import RemovalStage
 from n2n_gym.stages.shrink import ShrinkStage
 from n2n_gym.student import Student
@@ -215,3 +215,41 @@ def test_dropout_draws_from_its_own_generator_and_only_in_training():
     assert not torch.equal(drawn[0], drawn[1])
     assert torch.equal(first.eval()(images), first(images))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES.keys() - {"shufflenet_v2"}))
+def test_whatever_is_shrunk_inherits_everything(name):
+    """Of channels that are dealt into halves it is not always known which ones are read."""
+    teacher = trained(FAMILIES[name]())
+    stage = ShrinkStage(Student(teacher.architecture))
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        student = stage.student(rng.integers(3, 10, stage.decisions).tolist())
+        if student.architecture.verdict().feasible:
+            made = Network(student.architecture)
+            assert inherit(made, student, teacher) == sizes(made)
+
+
+MOVED = {"shufflenet_v1", "shufflenet_v2", "convnext", "resnet_a"}
+"""Of these, what a channel meets depends on how many there are: shuffles, norms over channels, zeros beside channels."""
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES.keys() - MOVED))
+def test_a_narrow_student_computes_what_the_teacher_does_without_the_other_channels(name):
+    teacher = trained(FAMILIES[name]())
+    stage = ShrinkStage(Student(teacher.architecture))
+    rng = np.random.default_rng(2)
+    widths = [variable.name == "OUTPUTS" for variable in stage.variables]
+    student = stage.student([int(rng.integers(3, 9)) if width else stage.keep for width in widths])
+    made = Network(student.architecture).eval()
+    assert inherit(made, student, teacher) == sizes(made)
+    for layer, kept in zip(teacher.layers, Kept(student, teacher).outputs, strict=True):
+        layer.register_forward_hook(functools.partial(only, kept))
+    images = torch.rand(3, *teacher.architecture.input_shape)
+    torch.testing.assert_close(made(images), teacher(images), rtol=1e-4, atol=1e-4)
+
+
+def only(kept, _module, _inputs, output):
+    mask = torch.zeros(output.shape[1])
+    mask[kept] = 1
+    return output * mask[:, None, None]
