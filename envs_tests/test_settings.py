@@ -11,7 +11,7 @@ import agents
 import n2n_gym  # noqa: F401  registers the environments
 from agents.commands.reproduce import Reproduce
 from agents.commands.table import TableBuild, TableCheck
-from agents.commands.teacher import TeacherTrain
+from agents.commands.teacher import TeacherImport, TeacherTrain
 from agents.search.options import Search
 from envs_tests.agents.conftest import rows
 from envs_tests.conftest import DEEPER_TOY, TOY, FormulaEvaluator
@@ -61,7 +61,9 @@ def test_pages_are_whole(env, settings):
         assert re.search(rf"\b{name}\b", page)
 
 
-@pytest.mark.parametrize("options", [Settings, ShrinkSettings, Search, TableBuild, TableCheck, TeacherTrain, Reproduce])
+@pytest.mark.parametrize(
+    "options", [Settings, ShrinkSettings, Search, TableBuild, TableCheck, TeacherTrain, TeacherImport, Reproduce]
+)
 def test_every_option_is_explained(options):
     meanings = explained(options)
     for field in dataclasses.fields(options):

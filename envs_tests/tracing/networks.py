@@ -125,7 +125,37 @@ class Rows(nn.Module):
         return self.two(self.drop(F.relu(self.bn(self.one(x)))))
 
 
+class Indexed(Residual):
+    """What nothing reads is of no account."""
+
+    def forward(self, x):
+        topmost = super().forward(x).topk(1)
+        pooled, _ = F.max_pool2d(x, 2, return_indices=True)
+        return super().forward(pooled) if topmost is not None else x
+
+
+class Scaled(nn.Module):
+    """A learned scale that is brought into shape where it is used."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 12, 3, padding=1), nn.Linear(12, 3)
+        self.scale = nn.Parameter(torch.linspace(0.5, 2, 12))
+
+    def forward(self, x):
+        return self.head((F.relu(self.conv(x)) * self.scale.reshape(1, -1, 1, 1)).mean((2, 3)))
+
+
 # What cannot be imported
+
+
+class Standardised(nn.Conv2d):
+    """Weights that are computed anew from weights, each time."""
+
+    def forward(self, x):
+        rows = self.weight.reshape(1, self.out_channels, -1)
+        weight = F.batch_norm(rows, None, None, training=True).reshape_as(self.weight)
+        return F.conv2d(x, weight, self.bias).mean((2, 3))
 
 
 class UNet(nn.Module):

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from agents.commands.main import main
 from agents.search.compress import compress
+from agents.search.options import Search
 from agents.search.student import load_student
 from envs_tests.agents.test_cli import fails
 from envs_tests.tracing.networks import Residual
@@ -125,6 +126,7 @@ def test_a_live_module_is_kept_under_its_weights(module, toy_data):
         for _ in range(made.unwrapped.stage.decisions):
             *_, info = made.step(int(made.unwrapped.action_masks().argmax()))
         assert info["parameters"]
+    assert Search(teacher=module, dataset=toy_data).teacher == name
     module.head.bias.data += 1
     teachers.keep(module, toy_data)
     assert len(teacher_names()) == 2

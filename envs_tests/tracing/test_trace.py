@@ -12,14 +12,17 @@ from envs_tests.tracing.networks import (
     Dictionary,
     EarlyExit,
     Gated,
+    Indexed,
     InPlace,
     Mixing,
     Random,
     Residual,
     ResNet20,
     Rows,
+    Scaled,
     Shared,
     Shuffled,
+    Standardised,
     TwoInputs,
     UNet,
 )
@@ -28,7 +31,7 @@ from n2n_gym.models.build import Network
 from n2n_gym.networks.zoo import network
 from n2n_gym.tracing import trace
 
-SMALL = (Residual, Gated, Shuffled, InPlace, Rows)
+SMALL = (Residual, Indexed, Gated, Shuffled, InPlace, Rows, Scaled)
 PUBLISHED = ("squeezenet1_1", "mobilenet_v2", "mnasnet0_5", "shufflenet_v2_x0_5", "regnet_y_400mf", "efficientnet_b0")
 
 
@@ -167,6 +170,7 @@ def test_shared_weights_are_refused_with_both_places():
         (Mixing(), "mixes the images of a batch"),
         (Residual(channels=3), "cannot run on images of 1 x 8 x 8"),
         (Residual().double(), "stem.weight is float64"),
+        (Standardised(1, 3, 3), "batch_norm at .*: it computes with weights alone"),
         (nn.Identity(), "has no weights"),
         (nn.Sequential(nn.LazyConv2d(3, 3)), "has no shape yet"),
         (Residual, "a class: call it"),

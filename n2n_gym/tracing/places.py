@@ -52,8 +52,8 @@ class Place:
         return asdict(self)
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}" if self.file else "an unknown line"
-        return f"{self.module} ({where})" if self.module else where
+        where = f"{self.file}:{self.line}" if self.file else ""
+        return (f"{self.module} ({where})" if where else self.module) if self.module else where or "an unknown line"
 
 
 def _users(frames: list[tuple[str, int]]) -> tuple[str, int]:

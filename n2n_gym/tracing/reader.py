@@ -86,8 +86,12 @@ class Reader:
         self._rewritten: dict[int, int] = {}  # an output that was changed in place, and what it is since
         self._shuffled: dict[tuple[int, int], int] = {}
         self._owners: dict[str, Place] = {}
+        needed = _needed(program.exported.graph)
         for node in program.exported.graph.nodes:
-            self._look_at(node)
+            if node in needed:
+                self._look_at(node)
+        if self.output == IMAGE and not self.refusals:
+            self.refusals.append(Refusal("the output", "no layer that was read leads to it", Place("")))
 
     def _look_at(self, node: fx.Node) -> None:
         if node.op == "placeholder":
@@ -132,7 +136,11 @@ class Reader:
         if brief not in (*NOTHING, *VIEWS) and str(node.target) not in self._kinds:
             raise _StopError(brief, remedy(str(node.target)))  # also where what it reads could not be read: said all at once
         source = node.args[0] if node.args else None
-        if isinstance(source, fx.Node) and source in self._values:
+        if isinstance(source, fx.Node) and source in self._weights:
+            if brief in NOTHING or _in_order(node, brief):
+                self._weights[node] = self._weights[source]  # another shape of the same weights
+                return None
+        elif isinstance(source, fx.Node) and source in self._values:
             known = self._known(source)
             if brief in NOTHING and _dtype(node) == _dtype(source):
                 return known
@@ -151,6 +159,9 @@ class Reader:
             raise _StopError(brief, remedy(name))
         arguments = _arguments(node)
         sources = {key: self._sources(value) for key, value in arguments.items()}
+        if not any(sources.values()):
+            reason = "it computes with weights alone; let the module keep what comes out as its weights"
+            raise _StopError(brief, reason)
         if any(value.order is None for values in sources.values() for value in values):
             raise _StopError(brief, "a view or a permutation before it orders numbers as no layer can read them")
         outputs = node.meta["val"]
@@ -161,6 +172,8 @@ class Reader:
             reading = self._kinds[name].read(Call(name, {key: self._told(value) for key, value in arguments.items()}, part))
         except Unreadable as error:
             raise _StopError(brief, str(error)) from None
+        if not all(sources[key] for key in reading.inputs):
+            raise _StopError(brief, "it reads weights where a layer reads what was computed from the image")
         inputs = [value for key in reading.inputs for value in sources[key]]
         if reading.layer is None:
             return inputs[0]
@@ -238,6 +251,16 @@ class Reader:
         return Operand(shape, channels_last=value.order is Order.CHANNELS_LAST)
 
 
+def _needed(graph: fx.Graph) -> set[fx.Node]:
+    """What the output depends on, and what is changed in place."""
+    needed: set[fx.Node] = set()
+    for node in reversed(graph.nodes):
+        changes = isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+        if node.op in ("output", "placeholder") or changes or not needed.isdisjoint(node.users):
+            needed.add(node)
+    return needed
+
+
 def _viewed(node: fx.Node, value: Value) -> Value | None:
     """A value after a view; None if numbers are left out, or it is not image by image."""
     arguments = _arguments(node)
@@ -251,6 +274,17 @@ def _viewed(node: fx.Node, value: Value) -> Value | None:
     seen = value.viewed(view)
     whole = seen is not None and seen.places.numel() >= value.places.numel()
     return seen if whole else None
+
+
+def _in_order(node: fx.Node, brief: str) -> bool:
+    """Whether a view of weights shows all of their numbers as they lie."""
+    if brief not in VIEWS:
+        return False
+    (first, source), *others = _arguments(node).items()
+    places = torch.arange(source.meta["val"].numel()).view(source.meta["val"].shape)
+    target: Any = node.target
+    seen = target(**{first: places}, **{name: _example(given) for name, given in others})
+    return torch.equal(seen.flatten(), places.flatten())
 
 
 def _arguments(node: fx.Node) -> dict[str, Any]:

@@ -26,7 +26,7 @@ REMEDIES = {
     "gru": "recurrent layers are not supported",
     "to": "let the network compute in float32 throughout",
 }
-"""What to do about an operator, by the beginning of its name."""
+"""What to do about an operator, by its name or the first words of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def short(operator: str) -> str:
 def remedy(operator: str) -> str:
     """What to do about an operator that no kind of layer stands for."""
     name = short(operator).rstrip("_")
-    found = [advice for start, advice in REMEDIES.items() if name.startswith(start)]
+    found = [advice for start, advice in REMEDIES.items() if name == start or name.startswith(f"{start}_")]
     return found[0] if found else "no kind of layer computes this; write it with supported ones"
 
 
