@@ -218,11 +218,11 @@ def test_a_folder_that_changes_while_it_is_read_is_not_kept(plain_folder, kept, 
     read = folder.picture
 
     def meddling(*given, **more):
-        (plain_folder / "yes" / "014.png").unlink(missing_ok=True)
+        shutil.copy(plain_folder / "yes" / "014.png", plain_folder / "yes" / "new.png")
         return read(*given, **more)
 
     monkeypatch.setattr(folder, "picture", meddling)
-    with pytest.raises(InputError, match="yes/014.png|changed while they were read"):
+    with pytest.raises(InputError, match="changed while they were read"):
         dataset_spec(str(plain_folder))
     assert kept() == []
 
