@@ -40,7 +40,7 @@ class Block:
 
 
 def longest_path(nodes: Sequence[Node]) -> tuple[int, ...]:
-    """Indices of the layers on the longest way from image to output.
+    """Indices of the layers on the longest way from image to output; it leads through what is gated, not through its gate.
 
     Of ways with as many layers, the one with larger windows and more filters, then the one whose layers are written last in
     the alphabet: whichever operand of a sum was written first makes no difference.
@@ -56,9 +56,10 @@ def longest_path(nodes: Sequence[Node]) -> tuple[int, ...]:
         return layers
 
     for node in nodes:
-        ends = [(0, 0) if i == IMAGE else lengths[i] for i in node.inputs]
+        ways = node.inputs[:1] if node.layer.gates else node.inputs
+        ends = [(0, 0) if i == IMAGE else lengths[i] for i in ways]
         longest = max(ends)
-        rivals = list(dict.fromkeys(i for i, end in zip(node.inputs, ends, strict=True) if end == longest))
+        rivals = list(dict.fromkeys(i for i, end in zip(ways, ends, strict=True) if end == longest))
         before.append(rivals[0] if len(rivals) == 1 else max(rivals, key=way))
         kernel, _, _, outputs = node.layer.observed
         lengths.append((longest[0] + 1, longest[1] + max(kernel, 1) ** 2 * outputs))

@@ -198,6 +198,16 @@ class Architecture:
         return node.layer.frames and source != IMAGE and self.nodes[source].layer.kind == "add"
 
     @cached_property
+    def readers(self) -> tuple[frozenset[int], ...]:
+        """For each layer, which layers read its output."""
+        found: list[set[int]] = [set() for _ in self.nodes]
+        for index, node in enumerate(self.nodes):
+            for i in node.inputs:
+                if i != IMAGE:
+                    found[i].add(index)
+        return tuple(map(frozenset, found))
+
+    @cached_property
     def widths(self) -> tuple[int, ...]:
         """Channels of each layer's output, also of an architecture that cannot be built."""
         widths: list[int] = []

@@ -8,9 +8,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from n2n_gym.architecture.blocks import IMAGE, Node
-from n2n_gym.architecture.channels import makers_of_classes
+from n2n_gym.architecture.channels import makers_of_classes, makers_of_parts
 from n2n_gym.architecture.graph import Architecture
-from n2n_gym.layers import Channels
+from n2n_gym.layers import Channels, Layer
 
 KEEP, REMOVE = 0, 1
 """The two actions of layer removal."""
@@ -28,21 +28,27 @@ class RemovalDecision:
 def removal_decisions(architecture: Architecture) -> tuple[RemovalDecision, ...]:
     """Stage 1's decisions in order: every layer on the main path but the frames of blocks.
 
-    Sums, concatenations and the activation behind a sum frame a block and are no decisions; neither are shortcuts.
-    Protected are the first layer, strided convolutions, the last pool and the last linear layer, which tie the
-    student to its images, its resolutions and its classes, whatever else makes the classes, and in a block what changes a
-    feature map's height or width. ResNet-18 has 45 decisions, ResNet-34 has 85.
+    Sums, concatenations, parts and the activation behind a sum frame a block and are no decisions; neither are shortcuts, nor
+    the layers of a gate: that a map is scaled by its gate is one decision, the gate goes with it. Protected are the first
+    layer, strided convolutions, the last pool and the last linear layer, which tie the student to its images, its resolutions
+    and its classes, whatever else makes the classes or gives channels that are divided into parts, and in a block what changes
+    a feature map's height or width. ResNet-18 has 45 decisions, ResNet-34 has 85.
     """
     path = architecture.main_path
     layers = {index: architecture.nodes[index].layer for index in path}
     pools = [index for index in path if layers[index].pools]
     linears = [index for index in path if layers[index].flattens]
-    protected = {path[0], *pools[-1:], *linears[-1:], *makers_of_classes(architecture), *_resizers(architecture)}
+    makers = makers_of_classes(architecture) | makers_of_parts(architecture)
+    protected = {path[0], *pools[-1:], *linears[-1:], *makers, *_resizers(architecture)}
     return tuple(
         RemovalDecision(index, index in protected or layer.strided)
         for index, layer in layers.items()
-        if not layer.joins and not architecture.is_block_activation(index)
+        if not _frames(layer) and not architecture.is_block_activation(index)
     )
+
+
+def _frames(layer: Layer) -> bool:
+    return layer.channels is Channels.PART or (layer.joins and not layer.gates)
 
 
 def _resizers(architecture: Architecture) -> set[int]:
@@ -69,7 +75,9 @@ def cut(architecture: Architecture, layers: Collection[int]) -> Cut:
     """The architecture without these layers; what followed each reads what came before it.
 
     Where a branch of a sum no longer has the channels that the sum needs, the last layer left in it that has channels of its
-    own gives them; a branch that had such layers, and has none left, goes as a whole.
+    own gives them; a branch that had such layers, and has none left, goes as a whole. So does a branch of a concatenation of
+    which nothing is left but channels that the others bring, too. A gate gives what it scales its channels; it goes where
+    nothing is left of the layers whose output it scaled.
 
     Two things that compute nothing go too: a sum of which only the shortcut is left, and a rectifier directly
     behind a rectifier. So students that compute the same are more often equal, and equal ones are trained once.
@@ -77,9 +85,9 @@ def cut(architecture: Architecture, layers: Collection[int]) -> Cut:
     left = _Left(architecture)
     for index, node in enumerate(architecture.nodes):
         inputs = tuple(left.places[i] for i in node.inputs)
-        if node.layer.channels is Channels.TIED:
-            inputs = left.fitted(index, inputs)
-            gone = len(set(inputs)) == 1
+        if node.layer.joins:
+            inputs = left.joined(index, inputs)
+            gone = len(inputs) == 1
         else:
             gone = inputs[0] != IMAGE and node.layer.absorbed_by(left.nodes[inputs[0]].layer)
         if gone or index in layers:
@@ -109,25 +117,73 @@ class _Left:
 
     def append(self, origin: int, node: Node) -> None:
         self.places[origin] = len(self.nodes)
-        self.nodes.append(node)
+        self.nodes.append(Node(node.layer.reading(self._channels_of(node.inputs[0])), node.inputs))
         self.origins.append(origin)
-        self.channels.append(self._output_channels(node))
+        self.channels.append(self._output_channels(self.nodes[-1]))
 
-    def fitted(self, join: int, inputs: tuple[int, ...]) -> tuple[int, ...]:
+    def joined(self, join: int, inputs: tuple[int, ...]) -> tuple[int, ...]:
+        """Those inputs of a sum, a gate or a concatenation that are left, made to fit."""
+        before = self._before.nodes[join]
+        if before.layer.channels is Channels.STACKED:
+            return self._stacked(join, inputs)
+        if before.layer.gates:
+            return self._gated(join, inputs)
+        inputs = self._fitted(join, inputs)
+        return inputs[:1] if len(set(inputs)) == 1 < len(set(before.inputs)) else inputs
+
+    def _stacked(self, join: int, inputs: tuple[int, ...]) -> tuple[int, ...]:
+        """The inputs of a concatenation without those that only repeat others."""
+        kept = list(inputs)
+        for i, end, branch in zip(inputs, self._before.nodes[join].inputs, self._blocks[join].branches, strict=True):
+            emptied = givers(self._before.nodes, end, branch) and not self._givers(i, branch)
+            if emptied and len(kept) > 1:
+                others = list(kept)
+                others.remove(i)
+                if _stems(self.nodes, i) <= frozenset().union(*(_stems(self.nodes, other) for other in others)):
+                    kept = others
+        return tuple(kept)
+
+    def _gated(self, join: int, inputs: tuple[int, ...]) -> tuple[int, ...]:
+        """A map and its gate, if there is still something to scale and the gate has, or can be given, the map's channels."""
+        features, gate = inputs
+        entry = self._entry(join)
+        if features == gate or (entry is not None and features == self.places[entry]):
+            return (features,)
+        needed = self._channels_of(features)
+        if self._channels_of(gate) != needed:
+            giving = self._givers(gate, self._blocks[join].branches[1])
+            if not giving:
+                return (features,)
+            self._give(giving, needed)
+        return inputs
+
+    def _entry(self, join: int) -> int | None:
+        """What the layers read whose output a gate scales; None if they are none but those that others read, too."""
+        nodes = self._before.nodes
+        within = {join, *self._blocks[join].branches[1]}
+        entry = index = nodes[join].inputs[0]
+        while index != IMAGE and not _frames(nodes[index].layer) and not nodes[index].layer.gates:
+            if not self._before.readers[index] <= within:
+                break
+            within.add(index)
+            index = nodes[index].inputs[0]
+        return None if index == entry else index
+
+    def _fitted(self, join: int, inputs: tuple[int, ...]) -> tuple[int, ...]:
         """The inputs of a sum, made to have the same channels."""
         sizes = [self._channels_of(i) for i in inputs]
         if len(set(sizes)) == 1:
             return inputs
         branches = self._blocks[join].branches
-        givers = [self._givers(i, branch) for i, branch in zip(inputs, branches, strict=True)]
+        left = [self._givers(i, branch) for i, branch in zip(inputs, branches, strict=True)]
         gave = [
-            bool(_givers(self._before.nodes, i, branch))
+            bool(givers(self._before.nodes, i, branch))
             for i, branch in zip(self._before.nodes[join].inputs, branches, strict=True)
         ]
-        shortcuts = {size for size, has, had in zip(sizes, givers, gave, strict=True) if not has and not had}
+        shortcuts = {size for size, has, had in zip(sizes, left, gave, strict=True) if not has and not had}
         needed = shortcuts.pop() if len(shortcuts) == 1 else self._before.widths[join]
         kept = []
-        for source, size, has, had in zip(inputs, sizes, givers, gave, strict=True):
+        for source, size, has, had in zip(inputs, sizes, left, gave, strict=True):
             if size != needed and has:
                 self._give(has, needed)
             if size == needed or has or not had:
@@ -154,16 +210,18 @@ class _Left:
         return node.layer.output_channels([self._channels_of(i) for i in node.inputs])
 
     def _givers(self, place: int, branch: frozenset[int]) -> list[int]:
-        return _givers(self.nodes, place, frozenset(i for i, origin in enumerate(self.origins) if origin in branch))
+        return givers(self.nodes, place, frozenset(i for i, origin in enumerate(self.origins) if origin in branch))
 
-    def _give(self, givers: Sequence[int], channels: int) -> None:
-        for index in givers:
+    def _give(self, giving: Sequence[int], channels: int) -> None:
+        for index in giving:
             self.nodes[index] = Node(self.nodes[index].layer.giving(channels), self.nodes[index].inputs)
-        for index in range(min(givers), len(self.nodes)):
+        for index in range(min(giving), len(self.nodes)):
+            node = self.nodes[index]
+            self.nodes[index] = Node(node.layer.reading(self._channels_of(node.inputs[0])), node.inputs)
             self.channels[index] = self._output_channels(self.nodes[index])
 
 
-def _givers(nodes: Sequence[Node], index: int, branch: frozenset[int]) -> list[int]:
+def givers(nodes: Sequence[Node], index: int, branch: frozenset[int]) -> list[int]:
     """The layers of a branch that give an output its channels; none if something outside of it does, or a concatenation."""
     found: list[int] = []
     waiting = [index]
@@ -176,6 +234,23 @@ def _givers(nodes: Sequence[Node], index: int, branch: frozenset[int]) -> list[i
         else:
             waiting += nodes[index].inputs
     return found
+
+
+def _stems(nodes: Sequence[Node], index: int) -> frozenset[int]:
+    """Where an output's channels come from: layers with channels of their own, parts, or `IMAGE`."""
+    found: set[int] = set()
+    seen: set[int] = set()
+    waiting = [index]
+    while waiting:
+        index = waiting.pop()
+        if index in seen:
+            continue
+        seen.add(index)
+        if index == IMAGE or nodes[index].layer.channels in (Channels.FREE, Channels.PART):
+            found.add(index)
+        else:
+            waiting += nodes[index].inputs
+    return frozenset(found)
 
 
 def remove(architecture: Architecture, layers: Collection[int]) -> Architecture:

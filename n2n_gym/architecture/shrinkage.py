@@ -20,12 +20,13 @@ class ShrinkDecision:
     """One free configuration variable, and the layers that share it, the leading one first.
 
     A `KERNEL` with `keeps_size` lies on a branch of a block: its kernel stays odd and its padding follows, because
-    the branches must meet in the same height and width.
+    the branches must meet in the same height and width. Outputs stay a `multiple`, where channels are divided into groups.
     """
 
     variable: Variable
     layers: tuple[int, ...]
     keeps_size: bool = False
+    multiple: int = 1
 
 
 @lru_cache(maxsize=64)
@@ -33,7 +34,7 @@ def shrink_decisions(architecture: Architecture) -> tuple[ShrinkDecision, ...]:
     """Stage 2's decisions in order: the free variables of each convolution and hidden linear layer.
 
     Free are kernels larger than 1, paddings larger than 0 and outputs. Variables that must agree are one decision,
-    led by the first layer that has it: the outputs of all layers that meet in a sum; on a branch of a block, kernel
+    led by the first layer that has it: the outputs of all layers that meet in a sum or a gate; on a branch of a block, kernel
     and padding. The number of classes is no variable.
     """
     in_block = frozenset().union(*(block.members for block in architecture.blocks))
@@ -43,7 +44,8 @@ def shrink_decisions(architecture: Architecture) -> tuple[ShrinkDecision, ...]:
         for variable in node.layer.variables:
             if variable is Variable.OUTPUTS:
                 if index in groups:
-                    decisions.append(ShrinkDecision(variable, groups[index]))
+                    group = groups[index]
+                    decisions.append(ShrinkDecision(variable, group.layers, multiple=group.multiple))
             elif index not in in_block or variable is Variable.KERNEL:
                 decisions.append(ShrinkDecision(variable, (index,), keeps_size=index in in_block))
     return tuple(decisions)
@@ -61,7 +63,9 @@ def shrink(architecture: Architecture, factors: Mapping[ShrinkDecision, float]) 
     layers = [node.layer for node in architecture.nodes]
     for decision, factor in factors.items():
         for index in decision.layers:
-            layers[index] = layers[index].shrunk(decision.variable, round(10 * factor), keeps_size=decision.keeps_size)
+            layers[index] = layers[index].shrunk(
+                decision.variable, round(10 * factor), keeps_size=decision.keeps_size, multiple=decision.multiple
+            )
     nodes = tuple(replace(node, layer=layer) for node, layer in zip(architecture.nodes, layers, strict=True))
     return Architecture(nodes, architecture.input_shape, architecture.classes)
 

@@ -10,10 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from enum import Enum, IntEnum
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from n2n_gym.errors import unknown
+from n2n_gym.layers.reading import Call, Reading, Unreadable
 from n2n_gym.layers.verdict import Verdict
+from n2n_gym.layers.window import as_pair
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 Shape = tuple[int, int, int]
 
 FLOAT_BYTES = 4
+
+MIN_FILTERS = 10
+"""Shrinking leaves a layer at least this many filters, or as many as it had (the authors' code's limit)."""
 
 MOST_CODES = 64
 """Type codes lie from 1 to this, whatever kinds there are: a new kind changes no observation space."""
@@ -42,6 +48,8 @@ class Channels(Enum):
     SAME = "as many as it reads"
     TIED = "as many as each of its inputs, which must agree"
     STACKED = "those of all its inputs together"
+    SHUFFLED = "as many as it reads, in another order"
+    PART = "a part of those that it reads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,7 @@ class Layer(ABC):
         channels: Where its output channels come from.
         joins: Whether it reads several branches, and so ends a block.
         pools: Whether it does nothing but make feature maps smaller.
+        gates: Whether it scales its first input by its second: the main path leads through what is scaled.
         frames: Whether it belongs to a block's frame, and is not decided on, where it directly follows the block's sum.
         flattens: Whether its neurons read whole feature maps.
         torch_names: The operators of torch that it stands for; no two kinds may claim the same.
@@ -66,6 +75,7 @@ class Layer(ABC):
     channels: ClassVar[Channels] = Channels.SAME
     joins: ClassVar[bool] = False
     pools: ClassVar[bool] = False
+    gates: ClassVar[bool] = False
     frames: ClassVar[bool] = False
     flattens: ClassVar[bool] = False
     torch_names: ClassVar[tuple[str, ...]] = ()
@@ -100,6 +110,24 @@ class Layer(ABC):
         """The smallest shape that so many output channels can have, however it is padded."""
         return (channels, 1, 1)
 
+    @property
+    def input_parts(self) -> int:
+        """Into how many equal parts the channels that it reads must divide."""
+        return 1
+
+    @property
+    def output_parts(self) -> int:
+        """Into how many equal parts the channels that it puts out must divide."""
+        return 1
+
+    def arrangement(self, inputs: Sequence[int]) -> Sequence[int]:
+        """For each channel that it puts out, which of those that it reads it is, for kinds that only move channels.
+
+        Args:
+            inputs: How many channels each input has; they are numbered one input after the other.
+        """
+        return range(sum(inputs))
+
     # What an episode may do to it
 
     @property
@@ -116,19 +144,24 @@ class Layer(ABC):
         """What a variable is; None if the kind has none such."""
         return None
 
-    def shrunk(self, variable: Variable, tenths: int, *, keeps_size: bool = False) -> Self:
+    def shrunk(self, variable: Variable, tenths: int, *, keeps_size: bool = False, multiple: int = 1) -> Self:
         """The layer with a variable multiplied by so many tenths, rounded half up.
 
         Args:
             variable: One of `variables`.
             tenths: 1 to 10.
             keeps_size: Whether the feature map must keep its height and width.
+            multiple: Of what the outputs must be a multiple.
         """
         raise ValueError(f"{self.kind} layer: it has no {variable.name.lower()}")
 
     def giving(self, channels: int) -> Self:
         """The layer with so many output channels; only for those whose channels are `FREE`."""
         raise ValueError(f"{self.kind} layer: its number of channels is not its own")
+
+    def reading(self, channels: int) -> Self:
+        """The layer as it reads so many channels once a layer before it is gone: groups that do not divide them change."""
+        return self
 
     def absorbed_by(self, before: Layer) -> bool:
         """Whether it computes nothing when it directly follows that layer, and so goes with what stood between them."""
@@ -162,6 +195,15 @@ class Layer(ABC):
         """
         return {}
 
+    @classmethod
+    def read(cls, call: Call) -> Reading:
+        """The layer that stands for a call of one of `torch_names`.
+
+        Raises:
+            Unreadable: If the kind cannot express the call, in words.
+        """
+        raise Unreadable(f"{call.name} is not read as {cls.kind}")
+
     def to_json(self) -> dict[str, Any]:
         """The layer as JSON data: its kind, and each number that is not its field's default."""
         numbers = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
@@ -178,6 +220,25 @@ class Layer(ABC):
             value = getattr(self, name)
             if type(value) is not int or value < bound:
                 raise ValueError(f"{self.kind} layer: {name} must be a whole number of at least {bound}, not {value!r}")
+
+    def _check_pair(self, **least: int) -> None:
+        """Refuse numbers for height and width that are not whole or below their least value; write them in one form."""
+        for name, bound in least.items():
+            value = as_pair(getattr(self, name))
+            numbers = value if type(value) is tuple else (value,)
+            if not all(type(number) is int and number >= bound for number in numbers):
+                raise ValueError(
+                    f"{self.kind} layer: {name} must be a whole number of at least {bound}, or two of them, not {value!r}"
+                )
+            object.__setattr__(self, name, value)
+
+    def _check_real(self, name: str, *, least: float = -inf, most: float = inf) -> None:
+        """Refuse what is no finite number between two bounds; write whole numbers as floats."""
+        value = getattr(self, name)
+        if type(value) not in (int, float) or not isfinite(value) or not least <= value <= most:
+            bounds = "".join(f", {word} {bound:g}" for word, bound in (("least", least), ("most", most)) if isfinite(bound))
+            raise ValueError(f"{self.kind} layer: {name} must be a finite number{bounds}, not {value!r}")
+        object.__setattr__(self, name, float(value))
 
     def _check_flag(self, name: str) -> None:
         if type(getattr(self, name)) is not bool:
@@ -233,3 +294,16 @@ def layer_from_json(data: Mapping[str, Any]) -> Layer:
 def scaled(value: int, tenths: int) -> int:
     """A number times so many tenths, rounded half up, in whole-number arithmetic: 3 x 5 tenths is 2 on every machine."""
     return (value * tenths + 5) // 10
+
+
+def fewer(outputs: int, tenths: int, multiple: int = 1) -> int:
+    """Outputs times so many tenths: to the nearest multiple, and at least `MIN_FILTERS`, or as many as there were.
+
+    Args:
+        outputs: How many there were, a multiple.
+        tenths: 1 to 10.
+        multiple: Of what the outputs must be a multiple.
+    """
+    least = min(MIN_FILTERS, outputs)
+    groups = max((2 * scaled(outputs, tenths) + multiple) // (2 * multiple), -(-least // multiple))
+    return min(groups * multiple, outputs)

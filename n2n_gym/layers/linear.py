@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from n2n_gym.layers.base import Channels, Layer, Shape, Variable, register, scaled
-from n2n_gym.layers.conv import MIN_FILTERS
+from n2n_gym.layers.base import Channels, Layer, Shape, Variable, fewer, register
+from n2n_gym.layers.conv import Conv
+from n2n_gym.layers.reading import Call, Reading, Unreadable
 from n2n_gym.layers.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ class Linear(Layer):
     def value(self, variable: Variable) -> int | None:
         return self.outputs if variable is Variable.OUTPUTS else None
 
-    def shrunk(self, variable: Variable, tenths: int, *, keeps_size: bool = False) -> Self:
-        return replace(self, outputs=max(min(MIN_FILTERS, self.outputs), scaled(self.outputs, tenths)))
+    def shrunk(self, variable: Variable, tenths: int, *, keeps_size: bool = False, multiple: int = 1) -> Self:
+        return replace(self, outputs=fewer(self.outputs, tenths, multiple))
 
     def giving(self, channels: int) -> Self:
         return replace(self, outputs=channels)
@@ -82,6 +83,18 @@ class Linear(Layer):
             by_channel = weights["1.weight"][outputs].unflatten(1, (there[0], -1))
             taken["1.weight"] = by_channel[:, inputs].flatten(1)
         return taken
+
+    @classmethod
+    def read(cls, call: Call) -> Reading:
+        """Over the last axis of what has its channels there, it is a 1 x 1 convolution."""
+        source, bias = call.value("input"), call.arguments["bias"] is not None
+        outputs = call.arguments["weight"].shape[0]
+        if source.channels_last:
+            weights = call.weights(weight="weight", bias="bias")
+            return Reading(Conv(1, 1, bias=bias, outputs=outputs), ("input",), weights)
+        if len(source.shape) != 2:
+            raise Unreadable("a linear layer over the last axis of something that is no row of numbers")
+        return Reading(cls(outputs, bias), ("input",), call.weights(weight="1.weight", bias="1.bias"))
 
 
 def linear(outputs: int) -> Linear:

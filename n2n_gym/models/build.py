@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from n2n_gym.architecture import IMAGE, Architecture
+from n2n_gym.layers.modules import ChannelScale, OwnDropout
 
 
 class Network(nn.Module):
@@ -49,10 +50,12 @@ class Network(nn.Module):
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Give all layers the weights that torch gives new ones, drawn from a generator in the order in which torch draws.
 
+    Dropout gets a generator of its own, seeded from this one after all weights are drawn.
+
     Whatever weights and statistics the layers had, be it on the device `meta`, are replaced by new ones on the generator's.
 
     Args:
-        network: Convolutions, linear layers, batch normalisation, and what has no weights, in any nesting.
+        network: Layers as the kinds of layer make them, in any nesting.
         generator: Where weights are drawn from.
 
     Raises:
@@ -68,7 +71,11 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
             if layer.bias is not None:
                 bound = 1 / math.sqrt(layer.weight[0].numel())
                 nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
-        elif isinstance(layer, nn.BatchNorm2d):
+        elif isinstance(layer, nn.BatchNorm2d | nn.LayerNorm | nn.PReLU | ChannelScale):
             layer.reset_parameters()  # draws nothing
         elif layer._parameters or layer._buffers:
             raise TypeError(f"no initial weights are known for {type(layer).__name__}")
+    for layer in network.modules():
+        if isinstance(layer, OwnDropout):
+            seed = torch.randint(2**62, (), generator=generator, device=generator.device)
+            layer.generator = torch.Generator().manual_seed(int(seed))

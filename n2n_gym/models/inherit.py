@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from n2n_gym.architecture import IMAGE, Architecture
-from n2n_gym.architecture.channels import channel_spaces
+from n2n_gym.architecture.channels import channel_spaces, output_multiples
 from n2n_gym.layers import Channels
 from n2n_gym.models.build import Network
 from n2n_gym.student import Student
@@ -20,7 +19,7 @@ def inherit(network: Network, student: Student, teacher: Network) -> int:
     """Give a student's network the weights that its layers had in the teacher, as far as they fit; the others stay fresh.
 
     Of a layer that was shrunk the channels with the largest weights are kept, by their L1 norm, the same ones in all layers
-    that meet in a sum; kernels are cropped at the centre.
+    that meet in a sum, and as many of each group where they are divided into groups; kernels are cropped at the centre.
 
     Args:
         network: The student's, freshly initialised.
@@ -61,57 +60,98 @@ class _Kept:
         self._origins = student.origins
         self._teacher = teacher.architecture
         self._spaces = channel_spaces(self._teacher)  # of each of the teacher's layers
-        best = _by_importance(self._student, self._origins, self._spaces, teacher)
+        best = _Best(self._student, self._origins, self._spaces, teacher)
         self._space: list[int] = []  # of each of the student's layers, in the teacher
         self.outputs: list[Tensor | None] = []
         for index, (node, origin) in enumerate(zip(self._student.nodes, self._origins, strict=True)):
-            width = self._student.widths[index]
             match node.layer.channels:
                 case Channels.FREE:
-                    order = best[self._spaces[origin]]
                     self._space.append(self._spaces[origin])
-                    self.outputs.append(order[:width].sort().values if width <= len(order) else None)
-                case Channels.STACKED:
-                    self._space.append(self._spaces[origin])
-                    self.outputs.append(self._stacked(index))
-                case _:
+                    self.outputs.append(best.channels(self._spaces[origin], self._student.widths[index]))
+                case Channels.SAME | Channels.TIED:
                     source = node.inputs[0]
                     self._space.append(IMAGE if source == IMAGE else self._space[source])
                     self.outputs.append(self._read(index, 0) if source == IMAGE else self.outputs[source])
+                case _:
+                    self._space.append(self._spaces[origin])
+                    self.outputs.append(self._moved(index))
 
     def inputs(self, index: int) -> Tensor | None:
         """Which of the channels that the teacher's layer reads a layer of the student reads."""
         return self._read(index, 0)
 
-    def _read(self, index: int, branch: int) -> Tensor | None:
-        source = self._student.nodes[index].inputs[branch]
-        before = self._teacher.nodes[self._origins[index]].inputs[branch]
-        width = self._teacher.input_shape[0] if before == IMAGE else self._teacher.widths[before]
+    def _read(self, index: int, place: int) -> Tensor | None:
+        source = self._student.nodes[index].inputs[place]
+        before = self._before(index)[place]
+        if before is None:
+            return None
+        teachers = self._teacher.nodes[self._origins[index]].inputs[before]
+        width = self._width(teachers)
         if source == IMAGE:
-            return torch.arange(width) if before == IMAGE else None
-        if self._space[source] == self._spaces[before]:
+            return torch.arange(width) if teachers == IMAGE else None
+        if self._space[source] == self._spaces[teachers]:
             return self.outputs[source]
         # what stood between them is gone: channel by channel, if there are as many
         return torch.arange(width) if self._student.widths[source] == width else None
 
-    def _stacked(self, index: int) -> Tensor | None:
-        parts, offset = [], 0
-        for branch, before in enumerate(self._teacher.nodes[self._origins[index]].inputs):
-            part = self._read(index, branch)
-            if part is None:
+    def _before(self, index: int) -> list[int | None]:
+        """Which of the teacher's layer's inputs each input of a layer was, by its place; some of them may have gone."""
+        inputs = self._student.nodes[index].inputs
+        teachers = [self._spaces[i] for i in self._teacher.nodes[self._origins[index]].inputs]
+        if len(teachers) == len(inputs):
+            return list(range(len(inputs)))
+        found: list[int | None] = []
+        start = 0
+        for source in inputs:
+            space = IMAGE if source == IMAGE else self._space[source]
+            known = teachers.index(space, start) if space in teachers[start:] else None
+            found.append(known)
+            start = start if known is None else known + 1
+        return found
+
+    def _moved(self, index: int) -> Tensor | None:
+        """Of a layer that only moves channels: where what it puts out lies among what the teacher's layer puts out."""
+        teachers = self._teacher.nodes[self._origins[index]]
+        widths = [self._width(i) for i in teachers.inputs]
+        parts = []
+        for place, before in enumerate(self._before(index)):
+            part = self._read(index, place)
+            if part is None or before is None:
                 return None
-            parts.append(part + offset)
-            offset += self._teacher.input_shape[0] if before == IMAGE else self._teacher.widths[before]
-        return torch.cat(parts)
+            parts.append(part + sum(widths[:before]))
+        arrangement = self._student.nodes[index].layer.arrangement([len(part) for part in parts])
+        teachers_own = torch.tensor(teachers.layer.arrangement(widths))
+        found = torch.full((sum(widths),), -1)
+        found[teachers_own] = torch.arange(len(teachers_own))
+        places: Tensor = found[torch.cat(parts)[list(arrangement)]]
+        return None if bool((places < 0).any()) else places
+
+    def _width(self, index: int) -> int:
+        """Channels of the output of one of the teacher's layers."""
+        return self._teacher.input_shape[0] if index == IMAGE else self._teacher.widths[index]
 
 
-def _by_importance(
-    student: Architecture, origins: tuple[int, ...], spaces: Mapping[int, int], teacher: Network
-) -> dict[int, Tensor]:
-    """The channels of each of the teacher's spaces, those with the largest weights in the student's layers first."""
-    norms: dict[int, list[Tensor]] = defaultdict(list)
-    for node, origin in zip(student.nodes, origins, strict=True):
-        if node.layer.channels is Channels.FREE:
-            weight = next(value for name, value in teacher.layers[origin].state_dict().items() if name.endswith("weight"))
-            norms[spaces[origin]].append(weight.abs().flatten(1).sum(1).cpu())
-    return {space: torch.stack(found).sum(0).argsort(descending=True, stable=True) for space, found in norms.items()}
+class _Best:
+    """The channels of each of the teacher's spaces with the largest weights in a student's layers."""
+
+    def __init__(self, student: Architecture, origins: tuple[int, ...], spaces: Mapping[int, int], teacher: Network) -> None:
+        self._norms: dict[int, Tensor] = {}
+        self._multiples: dict[int, int] = {}
+        multiples = output_multiples(teacher.architecture)
+        for node, origin in zip(student.nodes, origins, strict=True):
+            if node.layer.channels is Channels.FREE:
+                space, names = spaces[origin], teacher.layers[origin].state_dict()
+                none = torch.zeros(teacher.architecture.widths[origin])
+                norms = (value.abs().flatten(1).sum(1).cpu() for name, value in names.items() if name.endswith("weight"))
+                self._norms[space] = self._norms.get(space, none) + next(norms, none)
+                self._multiples[space] = multiples[origin]
+
+    def channels(self, space: int, width: int) -> Tensor | None:
+        """So many channels of a space, from each of the groups that they are divided into as many; None if there are fewer."""
+        norms = self._norms[space]
+        if width > len(norms):
+            return None
+        groups = self._multiples[space] if width % self._multiples[space] == 0 else 1
+        order = norms.reshape(groups, -1).argsort(descending=True, stable=True)[:, : width // groups]
+        firsts = torch.arange(groups)[:, None] * (len(norms) // groups)
+        return (order + firsts).flatten().sort().values
