@@ -51,7 +51,9 @@ def _value(module: nn.Module, parameter: inspect.Parameter) -> Any:
         value = getattr(module, parameter.name)
     except AttributeError:
         kind = type(module).__name__
-        raise InputError(f"no code can be written for {kind}: it does not keep its argument {parameter.name}") from None
+        raise InputError(
+            f"no code can be written for {kind}: it does not keep its argument {parameter.name} as an attribute"
+        ) from None
     if isinstance(parameter.default, bool) and (value is None or isinstance(value, Tensor)):
         return value is not None  # whether there is a bias
     one_number = type(parameter.default) is int or parameter.name in SIDES

@@ -107,7 +107,7 @@ def named_layers(network: Network) -> list[NamedLayer]:
             counts[kind] += 1
             name = f"{kind}{counts[kind]}"
         else:
-            key = (kind, repr(module))
+            key = (kind, constructor(module))  # not its repr, which need not say all numbers
             number = sum(other == kind for other, _ in shared) + 1
             name = shared.setdefault(key, kind if number == 1 else f"{kind}_{number}")
         found.append(NamedLayer(name, module if core is None else core, core is not None))
