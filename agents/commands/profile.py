@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ FOOTNOTE = "lost: points of accuracy without any training; saved: parameters; * 
 class TeacherProfile(RecipeSettings, DeviceSettings, ProblemSettings):
     """What each layer of a teacher is worth, before any search: its cost, and the accuracy lost when it alone is changed."""
 
-    teacher: tyro.conf.Positional[str]
+    teacher: tyro.conf.Positional[str] = field()  # without the default that it has elsewhere
     """One of n2n teacher list, which knows its data; or what --teacher takes elsewhere, with the options of its data."""
     recipe: str = "fast"
     images: int = 1_000

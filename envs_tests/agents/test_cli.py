@@ -27,7 +27,7 @@ def fails(capsys, *words):
     ("words", "message"),
     [
         (["compres"], "unknown command 'compres'. Did you mean 'compress'?"),
-        (["teacher"], "Known: compress, reproduce, teacher train, teacher list, teacher show"),
+        (["teacher"], "Known: compress, export, compare, reproduce, teacher train, teacher list, teacher show"),
         (["compress", "--widht", "0.5"], "unknown option '--widht'. Did you mean '--width'?"),
         (["compress", "--nonsense=3"], "Known: --teacher, --dataset"),
         (["compress", "--teacher", "resnet17"], "unknown teacher 'resnet17'. Did you mean 'resnet1"),
@@ -73,7 +73,7 @@ def fails(capsys, *words):
         (["reproduce", "table1", "--scale", "cpus"], "unknown scale 'cpus'. Did you mean 'cpu'?"),
         (["--verison"], "unknown command '--verison'"),
         (["teacher", "show", "none"], "unknown saved teacher 'none'"),
-        (["teacher", "profile"], "the following arguments are required"),
+        (["teacher", "profile"], "see n2n teacher profile --help"),
         (["teacher", "profile", "resnet17"], "unknown teacher 'resnet17'. Did you mean 'resnet1"),
         (["teacher", "profile", "conv4", "--images", "0"], "images must be at least 1"),
         (["export", "nowhere"], "nowhere is not there, and no teacher is called so; give a run's folder"),
