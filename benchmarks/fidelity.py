@@ -43,6 +43,7 @@ def main(
     seeds: int = 3,
     convergence: bool = True,
     device: str = "auto",
+    workers: int | None = None,
     out: Path | None = None,
 ) -> None:
     """Measure.
@@ -53,11 +54,12 @@ def main(
         seeds: Trainings of each by each search recipe.
         convergence: Whether they are trained to convergence, too.
         device: Where.
+        workers: Processes that train by search recipes; by default one per core.
         out: The JSON file.
     """
     report = Report(f"fidelity-{problem.name}", ("rho", "low", "high", "noise"), out)
     drawn = random_students(problem.architecture, students)
-    rewards = {name: short_trainings(problem, drawn, name, seeds, device) for name in SEARCH_RECIPES}
+    rewards = {name: short_trainings(problem, drawn, name, seeds, device, workers) for name in SEARCH_RECIPES}
     if convergence:
         rewards["convergence"] = long_trainings(problem, drawn, device)
     for name, values in rewards.items():
@@ -75,11 +77,13 @@ def main(
     report.finish()
 
 
-def short_trainings(problem: Problem, students: list[Student], recipe: str, seeds: int, device: str) -> Rewards:
+def short_trainings(
+    problem: Problem, students: list[Student], recipe: str, seeds: int, device: str, workers: int | None
+) -> Rewards:
     """Rewards of shape (seeds, students)."""
     rewards = []
     for seed in track(range(seeds), f"recipe {recipe}"):
-        with make_evaluator(problem, recipe=recipe, seed=seed, device=device, workers=None) as evaluator:
+        with make_evaluator(problem, recipe=recipe, seed=seed, device=device, workers=workers) as evaluator:
             rewards.append([paper_reward(evaluation) for evaluation in evaluator.evaluate(students)])
     return np.array(rewards)
 

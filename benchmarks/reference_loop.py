@@ -75,7 +75,7 @@ class ReferenceLoop:
         epochs: int = 5,
         seed: int = 0,
     ) -> None:
-        dataset = load_dataset(problem.dataset)
+        dataset = load_dataset(problem.data)
         train, validation = dataset.split(problem.train_size)
         images, labels = dataset.train
         side = problem.architecture.input_shape[1:]

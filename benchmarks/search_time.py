@@ -152,6 +152,7 @@ def main(
     iterations: int = 30,
     seeds: int = 3,
     device: str = "auto",
+    workers: int | None = None,
     out: Path | None = None,
 ) -> None:
     """Measure.
@@ -161,6 +162,7 @@ def main(
         iterations: Policy updates of each search.
         seeds: Searches of each kind.
         device: Where.
+        workers: Processes that train the defaults' students; by default one per core.
         out: The JSON file.
     """
     if iterations < WINDOW:
@@ -171,7 +173,7 @@ def main(
     batch_size = search_recipe("paper", problem.data, problem.train_size).batch_size
     kinds = {
         "published loop": lambda seed: searched_by_published_loop(problem, batch_size, device, iterations, seed),
-        "defaults": lambda seed: searched_by_defaults(problem, device, iterations, seed),
+        "defaults": lambda seed: searched_by_defaults(problem, device, workers, iterations, seed),
     }
     done: dict[str, list[Progress]] = {kind: [] for kind in kinds}
     for seed in range(seeds):
@@ -181,7 +183,7 @@ def main(
     stage = RemovalStage(Student(problem.architecture))
     with (
         TemporaryDirectory() as folder,
-        make_evaluator(problem, seed=JUDGE, device=device, workers=None, store=Path(folder) / "store.sqlite") as judge,
+        make_evaluator(problem, seed=JUDGE, device=device, workers=workers, store=Path(folder) / "store.sqlite") as judge,
     ):
         curves = {kind: [Search.of(progress, stage, judge) for progress in each] for kind, each in done.items()}
     published = curves["published loop"]
@@ -209,11 +211,11 @@ def searched_by_published_loop(problem: Problem, batch_size: int, device: str, i
     return search(problem, ReferenceEvaluator(problem, batch_size, device), iterations, seed)
 
 
-def searched_by_defaults(problem: Problem, device: str, iterations: int, seed: int) -> Progress:
+def searched_by_defaults(problem: Problem, device: str, workers: int | None, iterations: int, seed: int) -> Progress:
     """A search as `n2n compress` does it."""
     with TemporaryDirectory() as folder:
         store, recipe = Path(folder) / "store.sqlite", Options().recipe
-        with make_evaluator(problem, recipe=recipe, seed=seed, device=device, workers=None, store=store) as evaluator:
+        with make_evaluator(problem, recipe=recipe, seed=seed, device=device, workers=workers, store=store) as evaluator:
             evaluator.context()  # the teacher is there before the clock starts
             return search(problem, evaluator, iterations, seed)
 

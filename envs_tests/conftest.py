@@ -55,6 +55,15 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arithmetic: Path) 
     return folder
 
 
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory: pytest.TempPathFactory, arithmetic: Path) -> Path:
+    """A home for all tests of a file that only use its teachers, so that each teacher is trained once."""
+    folder = tmp_path_factory.mktemp("home")
+    if arithmetic.exists():
+        shutil.copy(arithmetic, folder)
+    return folder
+
+
 @pytest.fixture
 def real_dataset(own_home: Path) -> Any:
     """Puts a real data set into the test's home, or skips where the machine has none."""

@@ -12,14 +12,22 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 TINY = {
     "env_steps": "--seconds 0.01 --repeats 1",
     "evaluator_throughput": "--cases conv4-digits --students 2 --repeats 1 --workers 0 --warm-seconds 0 --step-images 0",
-    "fidelity": "--train-size 100 --width 0.25 --students 5 --seeds 2",
-    "large_space": "--teacher conv4 --width 0.25 --train-size 100 --seeds 2 --evaluations 5 --agents reinforce random",
-    "memory": "--train-size 100 --width 0.25 --students 6 --every 2 --workers 0",
-    "scaling": "--workers 0 1 --batches 1 2 --images 100 200 --depths resnet18 --students 1 --repeats 1 --warm-seconds 0",
-    "search_time": "--train-size 100 --width 0.25 --iterations 10 --seeds 1",
+    "feasibility": "--networks conv4 resnet18 --episodes 2",
+    "fidelity": "--train-size 50 --width 0.1 --students 4 --seeds 2 --workers 0",
+    "large_space": (
+        "--teacher conv4 --width 0.1 --train-size 50 --seeds 2 --evaluations 5 --again 1 --workers 0 --agents reinforce random"
+    ),
+    "memory": "--train-size 50 --width 0.1 --students 6 --every 2 --workers 0",
+    "scaling": "--workers 0 1 --batches 1 --images 100 --depths resnet18 --students 1 --repeats 1 --warm-seconds 0",
+    "search_time": "--train-size 50 --width 0.1 --iterations 10 --seeds 1 --workers 0",
 }
 
 NO_PROGRAMS = {"reference_loop", "report", "students"}
+
+
+@pytest.fixture(autouse=True)
+def _teachers_are_trained_once(own_home, shared_home, monkeypatch):
+    monkeypatch.setenv("N2N_HOME", str(shared_home))
 
 
 def test_every_benchmark_is_tested():

@@ -17,7 +17,7 @@ FLOORS = {
         {"student", "evaluation", "networks"},
         {"data", "limits", "rewards", "stages"},
         {"problem", "models"},
-        {"training"},
+        {"tracing", "training"},
         {"teachers"},
         {"evaluators"},
         {"tables"},

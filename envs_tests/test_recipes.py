@@ -1,8 +1,8 @@
 import pytest
 
-from n2n_gym.data import DATASETS
+from n2n_gym.data import DATASETS, OWN, DatasetSpec
 from n2n_gym.errors import InputError
-from n2n_gym.training.recipes import search_recipe
+from n2n_gym.training.recipes import search_recipe, teacher_recipe
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,13 @@ def test_fast_is_named_as_such_and_shorter():
 def test_unknown_recipe():
     with pytest.raises(InputError, match="Did you mean 'paper'"):
         search_recipe("papr", DATASETS["digits"])
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs", "batch_size"), [(30, 60, 16), (1_000, 60, 20), (3_200, 60, 64), (20_000, 19, 64), (200_000, 12, 64)]
+)
+def test_teachers_of_own_data_are_trained_by_its_size(images, epochs, batch_size):
+    spec = DatasetSpec("mine.npz", (3, 32, 32), 5, (0.5,) * 3, (0.2,) * 3, teacher=OWN, images=images)
+    recipe = teacher_recipe(spec)
+    assert (recipe.name, recipe.epochs, recipe.batch_size) == ("own", epochs, batch_size)
+    assert 0 < recipe.milestones[0] < recipe.milestones[1] < epochs

@@ -60,6 +60,6 @@ def test_the_registries_hold_what_is_dispatched():
     assert ALGORITHMS.look_up("evolution")[0] is ALGORITHMS["evolution"]
     assert isinstance(source_of("resnet18"), ZooSource)
     assert isinstance(source_of("mine.json"), ArchitectureFile)
-    assert set(SOURCES) == {"zoo", "file"}
+    assert set(SOURCES) == {"zoo", "file", "imported"}
     with pytest.raises(InputError, match=r"unknown teacher 'resnet1'\. Did you mean .* an architecture's \.json file"):
         source_of("resnet1")

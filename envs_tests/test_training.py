@@ -156,3 +156,18 @@ def test_bfloat16_trains_as_well_and_leaves_float32(toy_problem, data, monkeypat
     student.layers[0].register_forward_hook(lambda layer, _inputs, output: seen.append((layer.training, output.dtype)))
     assert train(student, data, LABELS, seed=0, bf16=True, bf16_validation=True).score.accuracy > 0.8
     assert set(seen) == {(True, torch.bfloat16), (False, torch.bfloat16)}
+
+
+def test_images_in_a_file_train_as_those_in_memory(toy_problem, data, monkeypatch):
+    monkeypatch.setattr("n2n_gym.training.images.KEPT_ON_DISK", 1)
+    on_disk = ImageData(load_dataset(toy_problem.dataset), (1, 8, 8), train_size=None, device=CPU)
+    assert on_disk.train_images.on_disk
+    assert not data.train_images.on_disk
+    order = torch.randperm(len(data.train_images))
+    assert torch.equal(on_disk.train_images[order], data.train_images[order])
+    results = []
+    for images in (data, on_disk):
+        student = network(toy_problem)
+        outcome = train(student, images, LABELS, seed=0)
+        results.append((outcome.score, images.test_score(student)))
+    assert results[0] == results[1]

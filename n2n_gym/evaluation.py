@@ -81,7 +81,7 @@ class Evaluation:
     @classmethod
     def failed(cls, student: Architecture, teacher: Architecture, reason: str, seconds: float = 0.0) -> Evaluation:
         """The evaluation of a student that is degenerate or whose training failed."""
-        return cls.of(student, teacher, accuracy=0.0, teacher_accuracy=0.0, reason=reason, seconds=seconds)
+        return cls.of(student, teacher, accuracy=0.0, teacher_accuracy=0.0, reason=str(reason), seconds=seconds)
 
     @property
     def compression(self) -> float:

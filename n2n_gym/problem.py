@@ -5,27 +5,33 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from n2n_gym.architecture import Architecture
-from n2n_gym.data import DATASETS, DatasetSpec, check_train_size, dataset_spec
+from n2n_gym.data import DatasetSpec, DataSettings, check_train_size, dataset_spec
+from n2n_gym.networks.imported import Normalisation
 from n2n_gym.networks.sources import source_of
 from n2n_gym.settings import values_of
 
 
 @dataclass(frozen=True)
-class ProblemSettings:
-    """What is compressed, as arguments and options."""
+class TeacherSettings:
+    """Which teacher on which images, as arguments and options."""
 
     teacher: str = "conv4"
-    """Network of the zoo (conv4, vgg11, vgg13, vgg16, vgg19, resnet18, resnet34, resnet50, resnet101, resnet152), or an
-    architecture's .json file."""
+    """Network of the zoo (conv4, vgg11, vgg13, vgg16, vgg19, resnet18, resnet34, resnet50, resnet101, resnet152), an
+    architecture's .json file, or the name of an imported teacher; in Python, a trained torch module, too."""
     dataset: str = "digits"
-    """digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech256, or your own .npz file."""
+    """digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech256, or your own: a folder of images with one for each
+    class, a .npz file, or what was added under a name (n2n_gym.data.add)."""
     width: float = 1.0
     """Factor on the filters of a network of the zoo."""
     train_size: int | None = None
     """Number of images that teacher and students are trained on; all by default."""
+
+
+@dataclass(frozen=True)
+class ProblemSettings(DataSettings, TeacherSettings):
+    """What is compressed, as arguments and options; the teacher's come first."""
 
     @cached_property
     def problem(self) -> Problem:
@@ -47,12 +53,12 @@ class Problem(ProblemSettings):
 
     def __post_init__(self) -> None:
         check_train_size(self.train_size, self.dataset)
-        _ = self.architecture
+        _ = self.architecture, self.normalisation  # kept: another machine may lack the files
 
     @cached_property
     def data(self) -> DatasetSpec:
         """What is known of the data set."""
-        return dataset_spec(self.dataset)
+        return dataset_spec(self.dataset, self)
 
     @cached_property
     def architecture(self) -> Architecture:
@@ -60,11 +66,20 @@ class Problem(ProblemSettings):
         return source_of(self.teacher).architecture(self.teacher, self.data.input_shape, self.data.classes, self.width)
 
     @cached_property
+    def normalisation(self) -> Normalisation:
+        """Mean and deviation that the images of the teacher and of its students go through."""
+        return source_of(self.teacher).normalisation(self.teacher) or (self.data.mean, self.data.std)
+
+    @cached_property
+    def identity(self) -> str:
+        """What the teacher is: its architecture, and the weights that it has already."""
+        weights = source_of(self.teacher).weights(self.teacher)
+        return f"{self.architecture.fingerprint} {weights}".rstrip()
+
+    @cached_property
     def name(self) -> str:
         """The teacher's name among the saved ones: network, width, data set and number of images."""
-        teacher, dataset = source_of(self.teacher).label(self.teacher, self.architecture), self.dataset
-        if dataset not in DATASETS:
-            dataset = f"{Path(dataset).stem}-{self.data.digest[:8]}"
+        teacher, dataset = source_of(self.teacher).label(self.teacher, self.architecture), self.data.label
         width = "" if self.width == 1 else f"-w{self.width:g}"
         size = "" if self.train_size is None else f"-n{self.train_size}"
         return re.sub(r"^\.|[^\w.-]", "_", f"{teacher}{width}-{dataset}{size}")

@@ -27,7 +27,7 @@ from n2n_gym.stages.base import Stage
 Plans = npt.NDArray[np.int64]
 
 TRIES = 20
-"""Children of which evolution looks for a feasible one, before it takes what it has."""
+"""Draws in search of a feasible student, before another way is taken."""
 
 
 class PlanPolicy(BasePolicy):
@@ -115,15 +115,34 @@ class PlannedSearch(EpisodicAlgorithm):
                 self.policy.plan.copy_(torch.as_tensor(plan))
 
     def uniform(self, count: int) -> Plans:
-        """Episodes of actions drawn uniformly among those of use, shape (count, decisions)."""
-        draws = self.rng.random((count, *self.masks.shape))
-        return np.array([self._drawn(each) for each in draws])
+        """Episodes drawn uniformly among those that have an effect, shape (count, decisions).
 
-    def _drawn(self, draws: npt.NDArray[np.float64]) -> list[int]:
-        """The episode of the largest draws among actions that are of use, decision by decision."""
+        Where masks look ahead, among those of feasible students; where these are rare, decision by decision.
+        """
+        plans: Plans = np.where(self.masks, self.rng.random((count, *self.masks.shape)), -1.0).argmax(2)
+        if self.stage.lookahead:
+            for plan in plans:
+                for _ in range(TRIES):
+                    if self.stage.feasible(plan.tolist()):
+                        break
+                    plan[:] = np.where(self.masks, self.rng.random(self.masks.shape), -1.0).argmax(1)
+                else:
+                    plan[:] = self._guided()
+        return plans
+
+    def _guided(self) -> list[int]:
+        """An episode drawn decision by decision among what can still become a feasible student.
+
+        It has a share of its own of decisions that leave things as they are: with the same for all, their students would all
+        be nearly as large as they may be.
+        """
+        share = self.rng.random()
         plan: list[int] = []
-        for row in draws:
-            plan.append(int(np.where(self.stage.mask(plan), row, -1.0).argmax()))
+        for _ in range(len(self.masks)):
+            useful = np.flatnonzero(self.stage.mask(plan))
+            others = useful[useful != self.stage.keep]
+            keeps = len(others) < len(useful) and (not len(others) or self.rng.random() < share)
+            plan.append(self.stage.keep if keeps else int(self.rng.choice(others)))
         return plan
 
     def _update(self, callback: BaseCallback) -> bool:

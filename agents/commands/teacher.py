@@ -1,8 +1,9 @@
-"""`n2n teacher`: train teachers, and look at those that are kept."""
+"""`n2n teacher`: train teachers, import them, and look at those that are kept."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import tyro
 from rich.console import Console
@@ -10,8 +11,9 @@ from rich.table import Table
 
 from agents.commands.parsing import Command, parse
 from n2n_gym.errors import InputError
+from n2n_gym.networks.imported import ImportSettings
 from n2n_gym.problem import ProblemSettings
-from n2n_gym.settings import DeviceSettings
+from n2n_gym.settings import DeviceSettings, values_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,39 @@ def _teacher_train(words: list[str]) -> None:
     _print_teacher(console, teacher.name)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TeacherImport(ImportSettings):
+    """Import a network that you trained; it is kept as it is, and found by its name as --teacher.
+
+    It is traced, rebuilt and compared: what comes out computes the same, or each operator that stands in the way is named.
+    """
+
+    source: tyro.conf.Positional[str]
+    """path/to/file.py:callable or package.module:callable, which takes nothing and gives a torch module: your code is run for
+    it. Or torchvision:NAME, or timm:NAME."""
+    name: str
+    """What it will be called."""
+    weights: str | None = None
+    """Its weights: a .safetensors file, or a state_dict that torch.save wrote; by default those that the module has."""
+
+
+def _teacher_import(words: list[str]) -> None:
+    options = parse(TeacherImport, "teacher import", words)
+    from n2n_gym.teachers.imported import add_found, check_name
+    from n2n_gym.teachers.modules import find_module
+    from n2n_gym.teachers.weights import load_weights
+
+    console = Console()
+    check_name(options.name)
+    found = find_module(options.source, options.classes)
+    if options.weights is not None:
+        load_weights(found.module, Path(options.weights).expanduser())
+    elif found.fresh:
+        console.print(f"{options.source} has random weights; give those that were trained with --weights", highlight=False)
+    settings = ImportSettings(**values_of(options, ImportSettings))
+    _print_teacher(console, add_found(found, settings, name=options.name, source=options.source, weights=options.weights))
+
+
 @dataclass(frozen=True)
 class TeacherList:
     """List the teachers that are kept."""
@@ -36,7 +71,8 @@ class TeacherList:
 
 def _teacher_list(words: list[str]) -> None:
     parse(TeacherList, "teacher list", words)
-    from n2n_gym.teachers.saved import teacher_facts, teacher_names, teachers_folder
+    from n2n_gym.system.files import teachers_folder
+    from n2n_gym.teachers.saved import teacher_facts, teacher_names
 
     console = Console()
     table = Table(title=f"teachers in {teachers_folder()}")
@@ -48,7 +84,8 @@ def _teacher_list(words: list[str]) -> None:
         except InputError:
             table.add_row(name, "damaged")
             continue
-        accuracies = (f"{facts[split]:.2%}" for split in ("val_accuracy", "test_accuracy"))
+        measured = (facts[split] for split in ("val_accuracy", "test_accuracy"))
+        accuracies = ("" if accuracy is None else f"{accuracy:.2%}" for accuracy in measured)
         table.add_row(name, f"{facts['parameters']:,}", f"{facts['macs']:,}", *accuracies)
     console.print(table)
 
@@ -63,21 +100,24 @@ class TeacherShow:
 
 def _teacher_show(words: list[str]) -> None:
     options = parse(TeacherShow, "teacher show", words)
-    from n2n_gym.teachers.saved import load_teacher
+    from n2n_gym.teachers.saved import load_saved
 
-    load_teacher(options.name)
+    load_saved(options.name)
     _print_teacher(Console(), options.name)
 
 
 def _print_teacher(console: Console, name: str) -> None:
-    from n2n_gym.teachers.saved import teacher_facts, teachers_folder
+    from n2n_gym.system.files import teachers_folder
+    from n2n_gym.teachers.saved import teacher_facts
 
-    console.print_json(data=teacher_facts(name))
+    facts = teacher_facts(name)
+    console.print_json(data={key: value for key, value in facts.items() if key != "places"})
     console.print(str(teachers_folder() / name), highlight=False, soft_wrap=True)
 
 
 COMMANDS = {
     "teacher train": Command(_teacher_train, "train a teacher and keep it"),
+    "teacher import": Command(_teacher_import, "import a network that you trained"),
     "teacher list": Command(_teacher_list, "list the teachers that are kept"),
     "teacher show": Command(_teacher_show, "show what is known of a teacher"),
 }

@@ -30,9 +30,9 @@ from n2n_gym.settings import values_of
 from n2n_gym.stages import Stage
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
-from n2n_gym.system.files import write_json
+from n2n_gym.system.files import teachers_folder, write_json
 from n2n_gym.system.versions import library_versions
-from n2n_gym.teachers.saved import Teacher, teachers_folder
+from n2n_gym.teachers.saved import Teacher
 
 NEVER = 10**9
 """Updates between two tables of Stable-Baselines3's logger: the run folder records what there is to say."""

@@ -75,6 +75,7 @@ class Search(JudgedSettings):
     """Folder of a run to go on with, with the options it was started with."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("constraint", "policy"):  # in Python one may be given by itself, and limits as objects
             given: Any = getattr(self, name)
             given = (given,) if isinstance(given, str | Path | Constraint) else given
@@ -118,7 +119,7 @@ class Search(JudgedSettings):
             self.limits_in(number).check(first.ranges, **whose)
         torch_device(self.device)
         self.evaluator_of(first).close()  # nothing is trained: what does not fit is said at once
-        dataset = load_dataset(self.dataset)
+        dataset = load_dataset(self.problem.data)
         dataset.split(self.train_size)
         _ = dataset.test  # what is wrong with it is said now, not when all is done
         if self.store is not None:
@@ -193,8 +194,8 @@ class Search(JudgedSettings):
     def identity(self) -> dict[str, str]:
         """What the configuration's files hold: a resumed run must find the same."""
         return {
-            "teacher": self.problem.architecture.fingerprint,
-            "dataset": load_dataset(self.dataset).fingerprint,
+            "teacher": self.problem.identity,
+            "dataset": load_dataset(self.problem.data).fingerprint,
             "constraints": str(self.limits),
             "start": self.start.architecture.fingerprint,
             "policies": " ".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in self.policies.values()),

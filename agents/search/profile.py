@@ -124,7 +124,7 @@ class _Worth:
         self._network = network
         self._weights = copy.deepcopy(network).cpu()  # there students take them over
         self._teacher = network.architecture
-        data.validation_images, data.validation_labels = data.validation_images[:images], data.validation_labels[:images]
+        data.validation_images, data.validation_labels = data.validation_images.first(images), data.validation_labels[:images]
         self._data = data
         self.images = len(data.validation_images)
         normalised = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
@@ -243,8 +243,8 @@ def _estimate(problem: Problem, network: Network, recipe_name: str, place: torch
     data = ImageData.of(problem, place)
     recipe = search_recipe(recipe_name, problem.data, problem.train_size)
     all_images, all_validation = len(data.train_images), len(data.validation_images)
-    data.train_images, data.train_labels = data.train_images[:TIMED], data.train_labels[:TIMED]
-    data.validation_images, data.validation_labels = data.validation_images[:TIMED], data.validation_labels[:TIMED]
+    data.train_images, data.train_labels = data.train_images.first(TIMED), data.train_labels[:TIMED]
+    data.validation_images, data.validation_labels = data.validation_images.first(TIMED), data.validation_labels[:TIMED]
     logits = TeacherLogits(network, data)
     begun = time.perf_counter()
     logits.of(0, augment=recipe.augment)

@@ -11,10 +11,11 @@ import torch
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
-from n2n_gym.models.checkpoint import DESCRIPTION, Classifier, load_checkpoint, save_checkpoint
+from n2n_gym.models.checkpoint import Classifier, load_checkpoint, save_checkpoint
 from n2n_gym.problem import Problem
 from n2n_gym.system.device import torch_device
-from n2n_gym.teachers.saved import Teacher, teacher_names, teachers_folder
+from n2n_gym.system.files import DESCRIPTION, teachers_folder
+from n2n_gym.teachers.saved import Teacher, teacher_names
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
 from n2n_gym.training.loop import train

@@ -30,7 +30,9 @@ def make_envs() -> Any:
 
     def make(stage: str, count: int = 5, teacher: str = "conv4") -> BatchedVecEnv:
         evaluator = FormulaEvaluator(network(teacher, (1, 8, 8)))
-        return BatchedVecEnv(gym.make_vec(STAGES[stage], num_envs=count, teacher=teacher, evaluator=evaluator))
+        return BatchedVecEnv(
+            gym.make_vec(STAGES[stage], num_envs=count, teacher=teacher, evaluator=evaluator, lookahead=False)
+        )
 
     return make
 

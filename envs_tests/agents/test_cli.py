@@ -11,7 +11,7 @@ from rich.console import Console
 from agents.commands.main import COMMANDS, main
 from agents.display import ProgressDisplay
 from envs_tests.conftest import toy_arrays
-from n2n_gym.teachers.saved import teachers_folder
+from n2n_gym.system.files import teachers_folder
 
 
 def fails(capsys, *words):
@@ -27,7 +27,10 @@ def fails(capsys, *words):
     ("words", "message"),
     [
         (["compres"], "unknown command 'compres'. Did you mean 'compress'?"),
-        (["teacher"], "Known: compress, export, compare, reproduce, teacher train, teacher list, teacher show"),
+        (
+            ["teacher"],
+            "Known: compress, export, compare, reproduce, teacher train, teacher import, teacher list, teacher show",
+        ),
         (["compress", "--widht", "0.5"], "unknown option '--widht'. Did you mean '--width'?"),
         (["compress", "--nonsense=3"], "Known: --teacher, --dataset"),
         (["compress", "--teacher", "resnet17"], "unknown teacher 'resnet17'. Did you mean 'resnet1"),
@@ -125,7 +128,7 @@ def test_teacher_commands(capsys, toy_teacher, toy_data):
     assert main(words) == 0
     printed = capsys.readouterr().out
     facts = json.loads(printed[printed.index("{") : printed.rindex("}") + 1])
-    assert facts["recipe"]["epochs"] == 50
+    assert facts["recipe"]["name"] == "own"
     assert main(["teacher", "list"]) == 0
     assert facts["name"][:12] in capsys.readouterr().out
     assert main(["teacher", "show", facts["name"]]) == 0

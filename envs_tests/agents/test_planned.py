@@ -21,9 +21,9 @@ SMALL = {
 }
 
 
-def vector(env_id="N2N/LayerRemoval-v0", count=5):
-    evaluator = FormulaEvaluator(network("conv4", (1, 8, 8)))
-    return BatchedVecEnv(gym.make_vec(env_id, num_envs=count, evaluator=evaluator))
+def vector(env_id="N2N/LayerRemoval-v0", count=5, teacher="conv4", lookahead=False):
+    evaluator = FormulaEvaluator(network(teacher, (1, 8, 8)))
+    return BatchedVecEnv(gym.make_vec(env_id, num_envs=count, teacher=teacher, evaluator=evaluator, lookahead=lookahead))
 
 
 def seen_returns(agent):
@@ -173,3 +173,21 @@ def test_the_embedding_starts_from_students_that_keep_the_limits():
     infos = [{**facts, "violated": "parameters<=9" if value > 0.5 else ""} for value in np.linspace(0.1, 0.8, 8)]
     agent.observe(plans, np.linspace(0.1, 0.8, 8).tolist(), infos)
     assert agent._starts(4)[:2] == [4, 3]
+
+
+@pytest.mark.parametrize("algorithm", [RandomSearch, RegularizedEvolution])
+def test_where_masks_look_ahead_no_student_is_degenerate(algorithm):
+    for lookahead in (False, True):
+        agent = algorithm(vector(lookahead=lookahead), **SMALL[algorithm], seed=0, stats_window_size=100)
+        agent.learn(4 * 5 * agent.stage.decisions)
+        assert (min(seen_returns(agent)) > 0) is lookahead
+
+
+def test_random_search_finds_feasible_students_where_they_are_rare():
+    """Of ResNet-50's students whose layers are removed at random, 49 of 50 are not smaller than it."""
+    agent = RandomSearch(vector(teacher="resnet50", count=3, lookahead=True), seed=0)
+    assert all(agent.stage.feasible(plan) for plan in agent.uniform(3).tolist())
+    assert not all(
+        agent.stage.feasible(plan)
+        for plan in np.where(agent.masks, np.random.default_rng(0).random((20, *agent.masks.shape)), -1).argmax(2).tolist()
+    )

@@ -22,6 +22,11 @@ from n2n_gym.problem import Problem
 from n2n_gym.training.images import ImageData
 
 
+@pytest.fixture(autouse=True)
+def _teachers_are_trained_once(own_home, shared_home, monkeypatch):
+    monkeypatch.setenv("N2N_HOME", str(shared_home))
+
+
 class KilledError(BaseException):
     """Stops the program where a kill would."""
 

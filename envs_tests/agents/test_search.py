@@ -15,6 +15,7 @@ import torch
 
 import agents
 from agents.algorithms.reinforce import Reinforce
+from agents.commands.main import main
 from agents.display import Display
 from agents.search.compress import compress
 from agents.search.options import Search
@@ -186,8 +187,7 @@ def test_killed_by_the_system(settings, tmp_path, stage):
     process.wait()
     assert wanted.exists(), process.stderr.read().decode()
     assert not (out / "result.json").exists()
-    resumed = subprocess.run([*command, "--resume", str(out)], capture_output=True, text=True)
-    assert resumed.returncode == 0, resumed.stderr
+    assert main(["compress", "--resume", str(out)]) == 0
     result = json.loads((out / "result.json").read_text())
     straight = compress(**settings, command=result["command"])
     assert result["command"].endswith(f"--out {out}")

@@ -1,20 +1,21 @@
 """One class runs over every evaluator: the contract of `Evaluator`."""
 
-import copy
-import pickle
 from contextlib import ExitStack
 
 import pytest
 
-from n2n_gym.architecture import REMOVE, apply_removals, apply_shrinkages, remove
+from envs_tests.conftest import FormulaEvaluator
+from n2n_gym.architecture import REMOVE, Architecture, apply_removals, apply_shrinkages, remove
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.evaluators.store import StoredEvaluator
-from n2n_gym.layers import Verdict
+from n2n_gym.layers import conv, linear
 from n2n_gym.problem import Problem
+from n2n_gym.stages import RemovalStage
 from n2n_gym.student import Student
 from n2n_gym.tables.build import build_table
 from n2n_gym.tables.evaluator import TableEvaluator
+from n2n_gym.testing.evaluator import EvaluatorSuite
 
 
 @pytest.fixture(scope="module")
@@ -96,53 +97,29 @@ def students(module_problem, request):
     return [Student(each) for each in made]
 
 
-class TestContract:
-    def test_answers_in_order_with_the_students_own_numbers(self, evaluator, students):
-        evaluations = evaluator.evaluate(students)
-        assert [e.parameters for e in evaluations] == [s.architecture.parameters for s in students]
-        assert [e.macs for e in evaluations] == [s.architecture.macs for s in students]
-        assert {e.teacher_parameters for e in evaluations} == {evaluator.teacher.parameters}
+class TestContract(EvaluatorSuite):
+    """Of every evaluator of the package."""
 
-    def test_degenerate_students_have_the_verdict_as_reason(self, evaluator, students):
-        evaluations = evaluator.evaluate(students)
-        assert [e.reason for e in evaluations] == ["", Verdict.NOT_SMALLER, "", "", "", ""]
-        assert evaluations[1].accuracy == 0
 
-    def test_equal_students_get_equal_evaluations(self, evaluator, students):
-        evaluations = evaluator.evaluate(students)
-        assert evaluations[0] == evaluations[4]
-        assert len({e.accuracy for e in evaluations if not e.reason}) > 1
+class Inheriting(FormulaEvaluator):
+    """One whose students start from their teacher's weights."""
 
-    def test_order_and_company_change_nothing(self, evaluator, students):
-        together = [e.accuracy for e in evaluator.evaluate(students)]
-        alone = [evaluator.evaluate([student])[0].accuracy for student in reversed(students)]
-        assert together == alone[::-1]
-        assert len(set(together)) > 2
+    @property
+    def inherits(self):
+        return True
 
-    def test_nothing_in_nothing_out(self, evaluator):
-        assert evaluator.evaluate([]) == []
 
-    def test_context_is_stable(self, evaluator):
-        assert evaluator.context() == evaluator.context()
-
-    def test_evaluates_again_after_close(self, evaluator, students):
-        before = [e.accuracy for e in evaluator.evaluate(students[:1])]
-        evaluator.close()
-        assert [e.accuracy for e in evaluator.evaluate(students[:1])] == before
-
-    def test_copies_are_evaluators_of_their_own(self, evaluator, students):
-        """Taken before the first student and after it; neither a copy nor the original minds what the other does."""
-        fresh = pickle.dumps(evaluator)
-        before = [e.accuracy for e in evaluator.evaluate(students[:2])]
-        copied, pickled = copy.deepcopy(evaluator), pickle.dumps(evaluator)
-        with pickle.loads(pickled) as second:
-            assert second.context() == evaluator.context()
-            assert [e.accuracy for e in second.evaluate(students[:2])] == before
-        assert [e.accuracy for e in evaluator.evaluate(students[:2])] == before
-        evaluator.close()
-        with copied, pickle.loads(fresh) as third:
-            assert [e.accuracy for e in copied.evaluate(students[:2])] == before
-            assert [e.accuracy for e in third.evaluate(students[:2])] == before
+def test_origins_matter_to_an_evaluator_whose_students_inherit(tmp_path):
+    teacher = Architecture.chain([conv(4), conv(4), conv(4), linear(3)], (4, 8, 8), 3)
+    stage = RemovalStage(Student(teacher))
+    twins = [stage.student(actions) for actions in ([0, 1, 0, 0], [0, 0, 1, 0])]
+    assert twins[0].architecture == twins[1].architecture
+    for kind, trained in ((FormulaEvaluator, 1), (Inheriting, 2)):
+        inner = kind(teacher)
+        with StoredEvaluator(inner, tmp_path / f"{trained}.sqlite") as evaluator:
+            evaluator.evaluate([*twins, twins[0]])
+            assert [len(call) for call in inner.calls] == [trained]
+            assert len(evaluator.store) == trained
 
 
 def test_all_evaluators_agree_to_the_bit(module_problem, monkeypatch, tmp_path, students):

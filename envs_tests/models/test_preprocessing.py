@@ -21,7 +21,7 @@ def test_small_images_are_enlarged():
 
 
 def test_json_both_ways():
-    preprocessing = Preprocessing.of(DATASETS["cifar10"], (3, 40, 32))
+    preprocessing = Preprocessing((0.5, 0.5, 0.5), (1.0, 1.0, 1.0), (40, 32))
     again = Preprocessing.from_json(preprocessing.to_json())
     assert again.to_json() == preprocessing.to_json()
     assert again.side == (40, 32)

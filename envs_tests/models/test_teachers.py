@@ -7,7 +7,8 @@ import torch
 from n2n_gym.errors import InputError
 from n2n_gym.models.checkpoint import Classifier, load_checkpoint, save_checkpoint
 from n2n_gym.problem import Problem
-from n2n_gym.teachers.saved import load_teacher, ready_teacher, teacher_facts, teacher_names, teachers_folder
+from n2n_gym.system.files import teachers_folder
+from n2n_gym.teachers.saved import load_teacher, ready_teacher, teacher_facts, teacher_names
 from n2n_gym.training.recipes import teacher_recipe
 
 CPU = torch.device("cpu")
@@ -81,9 +82,13 @@ def test_unknown_teacher(teacher):
 def test_a_teacher_of_another_network_or_other_images_is_refused(toy_problem, teacher, toy_data, toy_teacher):
     path = teachers_folder() / teacher.name / "model.json"
     description = json.loads(path.read_text())
-    path.write_text(json.dumps({**description, "facts": {**description["facts"], "data_fingerprint": "other"}}))
-    with pytest.raises(InputError, match="was trained on other images"):
-        ready_teacher(toy_problem, device=CPU)
+    for fingerprint, why in (
+        ("2-other", "was trained on other images"),
+        ("5e1f", "was trained before the identity of a data set covered its test images and their shape; move it away"),
+    ):
+        path.write_text(json.dumps({**description, "facts": {**description["facts"], "data_fingerprint": fingerprint}}))
+        with pytest.raises(InputError, match=why):
+            ready_teacher(toy_problem, device=CPU)
     other = Problem("conv4", toy_data)
     (teachers_folder() / teacher.name).rename(teachers_folder() / other.name)
     with pytest.raises(InputError, match="is another network than conv4"):

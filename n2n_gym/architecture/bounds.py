@@ -90,13 +90,16 @@ def _may_go(base: Architecture, removable: set[int]) -> dict[int, tuple[bool, ..
 
 
 def _given(least: Architecture, narrowest: list[int], index: int) -> int:
-    """The fewest channels that a layer may have to give a sum, as the last one left in its branch."""
+    """The fewest channels that a layer may have to give a sum or a concatenation, as the last one left in its branch."""
     given = [least.nodes[index].layer.output_channels([])]
     for block in least.blocks:
-        if index in block.members and least.nodes[block.join].layer.channels is Channels.TIED:
-            given.append(least.widths[block.join])
-            entries = {
-                i for member in block.members for i in least.nodes[member].inputs if i not in block.members and i < index
-            }
-            given += [least.input_shape[0] if i == IMAGE else narrowest[i] for i in entries]
+        if index not in block.members:
+            continue
+        if least.nodes[block.join].layer.channels is Channels.STACKED:
+            ends = zip(least.nodes[block.join].inputs, block.branches, strict=True)
+            given += [least.widths[end] for end, branch in ends if index in branch]
+            continue
+        given.append(least.widths[block.join])
+        entries = {i for member in block.members for i in least.nodes[member].inputs if i not in block.members and i < index}
+        given += [least.input_shape[0] if i == IMAGE else narrowest[i] for i in entries]
     return min(given)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -74,10 +74,10 @@ class Cut(NamedTuple):
 def cut(architecture: Architecture, layers: Collection[int]) -> Cut:
     """The architecture without these layers; what followed each reads what came before it.
 
-    Where a branch of a sum no longer has the channels that the sum needs, the last layer left in it that has channels of its
-    own gives them; a branch that had such layers, and has none left, goes as a whole. So does a branch of a concatenation of
-    which nothing is left but channels that the others bring, too. A gate gives what it scales its channels; it goes where
-    nothing is left of the layers whose output it scaled.
+    Where a branch of a sum no longer has the channels that the sum needs, or one of a concatenation those that it had, the
+    last layer left in it that has channels of its own gives them. The branch of a sum that had such layers, and has none left,
+    goes as a whole; so does that of a concatenation if what is left of it are channels that the others bring, too. A gate gets
+    the channels of what it scales; it goes where nothing is left of the layers whose output that was.
 
     Two things that compute nothing go too: a sum of which only the shortcut is left, and a rectifier directly
     behind a rectifier. So students that compute the same are more often equal, and equal ones are trained once.
@@ -113,6 +113,7 @@ class _Left:
         self.nodes: list[Node] = []
         self.origins: list[int] = []
         self.channels: list[int] = []
+        self._stems: list[int] = []  # which layers each one's channels come from, as the bits of a number
         self.places = {IMAGE: IMAGE}
 
     def append(self, origin: int, node: Node) -> None:
@@ -120,6 +121,8 @@ class _Left:
         self.nodes.append(Node(node.layer.reading(self._channels_of(node.inputs[0])), node.inputs))
         self.origins.append(origin)
         self.channels.append(self._output_channels(self.nodes[-1]))
+        own = node.layer.channels in (Channels.FREE, Channels.PART)
+        self._stems.append(1 << len(self.nodes) if own else self._stems_of(node.inputs))
 
     def joined(self, join: int, inputs: tuple[int, ...]) -> tuple[int, ...]:
         """Those inputs of a sum, a gate or a concatenation that are left, made to fit."""
@@ -132,16 +135,22 @@ class _Left:
         return inputs[:1] if len(set(inputs)) == 1 < len(set(before.inputs)) else inputs
 
     def _stacked(self, join: int, inputs: tuple[int, ...]) -> tuple[int, ...]:
-        """The inputs of a concatenation without those that only repeat others."""
-        kept = list(inputs)
-        for i, end, branch in zip(inputs, self._before.nodes[join].inputs, self._blocks[join].branches, strict=True):
-            emptied = givers(self._before.nodes, end, branch) and not self._givers(i, branch)
-            if emptied and len(kept) > 1:
-                others = list(kept)
-                others.remove(i)
-                if _stems(self.nodes, i) <= frozenset().union(*(_stems(self.nodes, other) for other in others)):
-                    kept = others
-        return tuple(kept)
+        """The inputs of a concatenation without those that only repeat others, the rest as wide as before if they can."""
+        ends, branches = self._before.nodes[join].inputs, self._blocks[join].branches
+        if all(self.origins[i] == end if i != IMAGE else end == IMAGE for i, end in zip(inputs, ends, strict=True)):
+            return inputs  # each branch still ends as it did
+        left = [self._givers(i, branch) for i, branch in zip(inputs, branches, strict=True)]
+        kept = list(range(len(inputs)))
+        for place, (end, branch) in enumerate(zip(ends, branches, strict=True)):
+            gave = givers(self._before.nodes, end, branch)
+            others = [other for other in kept if other != place]
+            if not gave or not others or not {self.origins[i] for i in left[place]}.isdisjoint(gave):
+                continue
+            if not self._stems_of([inputs[place]]) & ~self._stems_of([inputs[other] for other in others]):
+                kept = others
+            elif left[place] and all(set(left[place]).isdisjoint(left[other]) for other in others):
+                self._give(left[place], self._before.widths[end])
+        return tuple(inputs[place] for place in kept)
 
     def _gated(self, join: int, inputs: tuple[int, ...]) -> tuple[int, ...]:
         """A map and its gate, if there is still something to scale and the gate has, or can be given, the map's channels."""
@@ -209,8 +218,14 @@ class _Left:
     def _output_channels(self, node: Node) -> int:
         return node.layer.output_channels([self._channels_of(i) for i in node.inputs])
 
+    def _stems_of(self, places: Iterable[int]) -> int:
+        stems = 0
+        for place in places:
+            stems |= 1 if place == IMAGE else self._stems[place]
+        return stems
+
     def _givers(self, place: int, branch: frozenset[int]) -> list[int]:
-        return givers(self.nodes, place, frozenset(i for i, origin in enumerate(self.origins) if origin in branch))
+        return _givers(self.nodes, place, lambda index: index != IMAGE and self.origins[index] in branch)
 
     def _give(self, giving: Sequence[int], channels: int) -> None:
         for index in giving:
@@ -222,35 +237,22 @@ class _Left:
 
 
 def givers(nodes: Sequence[Node], index: int, branch: frozenset[int]) -> list[int]:
-    """The layers of a branch that give an output its channels; none if something outside of it does, or a concatenation."""
+    """The layers of a branch that give an output its channels; none if others do, or parts or several of them."""
+    return _givers(nodes, index, branch.__contains__)
+
+
+def _givers(nodes: Sequence[Node], index: int, within: Callable[[int], bool]) -> list[int]:
     found: list[int] = []
     waiting = [index]
     while waiting:
         index = waiting.pop()
-        if index not in branch or nodes[index].layer.channels is Channels.STACKED:
+        if not within(index) or nodes[index].layer.channels in (Channels.STACKED, Channels.PART):
             return []
         if nodes[index].layer.channels is Channels.FREE:
             found.append(index)
         else:
             waiting += nodes[index].inputs
     return found
-
-
-def _stems(nodes: Sequence[Node], index: int) -> frozenset[int]:
-    """Where an output's channels come from: layers with channels of their own, parts, or `IMAGE`."""
-    found: set[int] = set()
-    seen: set[int] = set()
-    waiting = [index]
-    while waiting:
-        index = waiting.pop()
-        if index in seen:
-            continue
-        seen.add(index)
-        if index == IMAGE or nodes[index].layer.channels in (Channels.FREE, Channels.PART):
-            found.add(index)
-        else:
-            waiting += nodes[index].inputs
-    return frozenset(found)
 
 
 def remove(architecture: Architecture, layers: Collection[int]) -> Architecture:

@@ -1,8 +1,27 @@
 """Image data sets with train, validation and test splits (section 4.1); plain numpy."""
 
-from n2n_gym.data.by_name import DATASETS, dataset_spec, load_dataset
-from n2n_gym.data.dataset import Dataset, check_train_size
-from n2n_gym.data.npz import Images, Labels
-from n2n_gym.data.spec import DatasetSpec
+from n2n_gym.data.added import add, added_names, remove
+from n2n_gym.data.by_name import dataset_spec, load_dataset
+from n2n_gym.data.dataset import FINGERPRINT, Dataset, check_train_size
+from n2n_gym.data.known import DATASETS
+from n2n_gym.data.npz import Images, Labels, Rows
+from n2n_gym.data.settings import DataSettings
+from n2n_gym.data.spec import OWN, DatasetSpec
 
-__all__ = ["DATASETS", "Dataset", "DatasetSpec", "Images", "Labels", "check_train_size", "dataset_spec", "load_dataset"]
+__all__ = [
+    "DATASETS",
+    "FINGERPRINT",
+    "OWN",
+    "DataSettings",
+    "Dataset",
+    "DatasetSpec",
+    "Images",
+    "Labels",
+    "Rows",
+    "add",
+    "added_names",
+    "check_train_size",
+    "dataset_spec",
+    "load_dataset",
+    "remove",
+]

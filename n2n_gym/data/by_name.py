@@ -1,87 +1,103 @@
-"""The data sets by name.
+"""Data sets by what the user calls them.
 
-`digits` ships with the package, the others are kept in `$N2N_HOME/datasets` and fetched by torchvision on first use, and a
-user's own file is named by its path.
+`digits` ships with the package, others known by name are kept in `$N2N_HOME/datasets` and fetched by torchvision on first use;
+a user's own are a folder of images or a file, named by its path, or added under a name.
 """
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+from n2n_gym.data.added import added_names, added_spec
 from n2n_gym.data.dataset import Dataset
-from n2n_gym.data.downloads import CALTECH_SIDE, fetch
-from n2n_gym.data.npz import ARRAYS
-from n2n_gym.data.own import own_spec
+from n2n_gym.data.downloads import fetch
+from n2n_gym.data.folder import folder_spec
+from n2n_gym.data.known import DATASETS
+from n2n_gym.data.own import npz_spec
+from n2n_gym.data.settings import DataSettings
 from n2n_gym.data.spec import DatasetSpec
+from n2n_gym.data.splits import read_validation
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.system.files import home
 
-_HALF = (0.5, 0.5, 0.5)  # what the paper subtracts
-_ONE = (1.0, 1.0, 1.0)
+PLAIN = DataSettings()
 
 
-def _cifar(name: str, classes: int) -> DatasetSpec:
-    shape = (3, 32, 32)
-    return DatasetSpec(
-        name, shape, classes, _HALF, _ONE, crop_padding=4, flip=True, teacher="cifar", batch_size=200, images=50_000
-    )
+def dataset_spec(name: str, settings: DataSettings = PLAIN) -> DatasetSpec:
+    """What is known of a data set by name or path; nothing is downloaded, a user's own images are converted once.
 
-
-DATASETS = {
-    spec.name: spec
-    for spec in (
-        DatasetSpec("digits", (1, 8, 8), 10, (0.3055,), (0.3759,), validation_share=0.25, teacher="digits", images=1_437),
-        DatasetSpec("mnist", (1, 28, 28), 10, (0.1307,), (0.3081,)),
-        DatasetSpec("fashion-mnist", (1, 28, 28), 10, (0.2860,), (0.3530,)),
-        _cifar("cifar10", 10),
-        _cifar("cifar100", 100),
-        DatasetSpec("svhn", (3, 32, 32), 10, _HALF, _ONE, teacher="cifar", batch_size=200, images=73_257),
-        DatasetSpec(
-            "caltech256",
-            (3, CALTECH_SIDE, CALTECH_SIDE),
-            257,
-            _HALF,
-            _ONE,
-            crop_padding=CALTECH_SIDE // 8,  # the paper crops, too, and does not say how far; this is CIFAR's share
-            flip=True,
-            teacher="caltech",
-            batch_size=200,
-            images=30_607,
-        ),
-    )
-}
-"""The data sets known by name. Caltech-256 has 257 categories: the paper's 30,607 images include the clutter category."""
-
-
-def dataset_spec(name: str) -> DatasetSpec:
-    """What is known of a data set by name or path; nothing is downloaded.
+    Args:
+        name: One of `DATASETS`, the name of an added one, or the path of a folder of images or a `.npz` file.
+        settings: How it is read.
 
     Raises:
-        InputError: If the name is unknown, or the user's file is missing or malformed.
+        InputError: If the name is unknown, the user's images are missing or malformed, or a setting does not fit.
     """
-    if name in DATASETS:
-        return DATASETS[name]
-    if name.endswith(".npz"):
-        path = Path(name).expanduser().resolve()
-        if not path.is_file():
-            raise InputError(f"no data set at {path}; expected a .npz file with {', '.join(ARRAYS)}")
-        return own_spec(str(path), path.stat().st_mtime_ns)
-    raise unknown("data set", name, [*DATASETS, "or the path of your own .npz file"])
+    return _read_so(_found(name, settings.image_size), settings)
 
 
-def load_dataset(name: str) -> Dataset:
-    """The data set of that name or path; one known by name is fetched first if it is not there.
+def load_dataset(which: str | DatasetSpec) -> Dataset:
+    """A data set; one known by name is fetched first if it is not there.
+
+    Args:
+        which: What is known of it, or its name or path.
 
     Raises:
         InputError: If there is no such data set, it cannot be had, or its file is malformed.
     """
-    spec = dataset_spec(name)
-    if name == "digits":
+    spec = dataset_spec(which) if isinstance(which, str) else which
+    if spec.store:
+        return Dataset(spec, Path(spec.store))
+    if spec.name == "digits":
         return Dataset(spec, Path(str(files("n2n_gym") / "data" / "digits.npz")))
-    if name not in DATASETS:
-        return Dataset(spec, Path(spec.name))
-    path = home() / "datasets" / f"{name}.npz"
+    path = home() / "datasets" / f"{spec.name}.npz"
     if not path.exists():
-        fetch(name, path)
+        fetch(spec.name, path)
     return Dataset(spec, path)
+
+
+def _found(name: str, image_size: int | None) -> DatasetSpec:
+    path = Path(name).expanduser().resolve()
+    named = name in DATASETS or name in added_names()
+    if not named and not name.endswith(".npz") and path.is_dir():
+        return folder_spec(path, image_size)
+    if image_size is not None:
+        raise InputError(f"image-size is for a folder of images, which {name} is not; leave it out")
+    if name in DATASETS:
+        return DATASETS[name]
+    if named:
+        return added_spec(name)
+    if name.endswith(".npz"):
+        return npz_spec(path)
+    raise unknown("data set", name, [*DATASETS, *added_names(), "or the path of your own folder of images or .npz file"])
+
+
+def _read_so(spec: DatasetSpec, settings: DataSettings) -> DatasetSpec:
+    """A data set that is read as settings say."""
+    choices: dict[str, Any] = {}
+    if settings.validation is not None:
+        file = Path(settings.validation).expanduser().resolve()
+        choices["validation"] = sha256(read_validation(file)).hexdigest()
+        if spec.validation_given:
+            raise InputError(f"{spec.name} brings validation images of its own; leave validation out")
+        if spec.test_held_out:
+            raise InputError(
+                f"{spec.name} has no test images; give some with validation, or those held out may be known to the teacher"
+            )
+        spec = replace(spec, validation=str(file), validation_given=True)
+    if settings.flip and not spec.flip:
+        choices["flip"] = True
+        spec = replace(spec, flip=True)
+    if (padding := settings.crop_padding) not in (None, spec.crop_padding):
+        if not 0 <= padding < min(spec.input_shape[1:]):
+            raise InputError(f"crop-padding must be 0 or more pixels and less than an image's side, not {padding}")
+        choices["crop_padding"] = padding
+        spec = replace(spec, crop_padding=padding)
+    if not choices:
+        return spec
+    return replace(spec, digest=sha256(json.dumps([spec.identity, choices]).encode()).hexdigest())

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from n2n_gym.data.npz import Images, Labels, check_labels, digest, read_arrays
+from n2n_gym.data.kept import NAMES
+from n2n_gym.data.npz import Images, Labels, Rows, check_labels, digest, read_arrays
 from n2n_gym.data.spec import DatasetSpec
+from n2n_gym.data.splits import drawn_split, given_split, validation_rows
 from n2n_gym.errors import InputError
+
+FINGERPRINT = "2-"
+"""How fingerprints begin that cover all of a data set; before, they covered its training images alone."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,7 @@ class Dataset:
 
     Attributes:
         spec: What is known of it without its images.
-        path: Its `.npz` file.
+        path: Its `.npz` file, or the folder of its arrays.
     """
 
     spec: DatasetSpec
@@ -36,7 +42,18 @@ class Dataset:
         """The test images and their labels, which no search may see."""
         return self._read("test")
 
-    def split(self, train_size: int | None = None) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    @cached_property
+    def parts(self) -> tuple[Rows, Rows]:
+        """Rows of all training images that are for training, in the order in which fewer are taken, and for validation."""
+        labels = self.train[1]
+        if self.spec.validation:
+            names = json.loads((self.path / NAMES).read_text()) if (self.path / NAMES).exists() else []
+            return given_split(labels, validation_rows(Path(self.spec.validation), names, len(labels)))
+        if self.spec.validation_given:
+            return given_split(labels, read_arrays(self.path, ("validation",))["validation"].astype(np.intp))
+        return drawn_split(labels, self.spec.validation_share)
+
+    def split(self, train_size: int | None = None) -> tuple[Rows, Rows]:
         """Indices of the training and of the validation images: disjoint, stratified by class, always the same.
 
         Args:
@@ -46,20 +63,21 @@ class Dataset:
         Raises:
             InputError: If there are not that many training images, or fewer than three.
         """
-        order = stratified_order(self.train[1])
-        held_out = max(1, round(len(order) * self.spec.validation_share))
-        available = len(order) - held_out
-        if available < 2:
-            raise InputError(
-                f"{self.path} has {len(order)} training images; at least 3 are needed, one of them for validation"
-            )
-        check_train_size(train_size, self.spec.name, available)
-        return order[held_out : held_out + (train_size or available)], order[:held_out]
+        train, validation = self.parts
+        if len(train) < 2:
+            images = len(train) + len(validation)
+            raise InputError(f"{self.path} has {images} training images; at least 3 are needed, one of them for validation")
+        check_train_size(train_size, self.spec.name, len(train))
+        return train[:train_size], validation
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the training images and labels."""
-        return digest(*self.train)
+        """A hash of its images and labels, their shape, which are for what, and how they are shown in training."""
+        content = self.spec.content
+        if not content:
+            (x_train, y_train), (x_test, y_test) = self.train, self.test
+            content = digest({"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test})
+        return FINGERPRINT + sha256(f"{content} {self.spec.digest}".encode()).hexdigest()
 
     def _read(self, split: str) -> tuple[Images, Labels]:
         arrays = read_arrays(self.path, (f"x_{split}", f"y_{split}"))
@@ -79,16 +97,6 @@ class Dataset:
                 f"found {labels.min()} ... {labels.max()}"
             )
         return images.astype(np.uint8, copy=False), labels.astype(np.int64, copy=False)
-
-
-def stratified_order(labels: Labels) -> npt.NDArray[np.intp]:
-    """A fixed random order of all images such that every stretch of it holds the classes in proportion."""
-    rng = np.random.default_rng(0)
-    rank = np.empty(len(labels))
-    for label in np.unique(labels):
-        of_class = rng.permutation(np.flatnonzero(labels == label))
-        rank[of_class] = (np.arange(len(of_class)) + rng.random()) / len(of_class)
-    return np.argsort(rank, kind="stable")
 
 
 def check_train_size(train_size: int | None, name: str, available: int | None = None) -> None:

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from n2n_gym.data.dataset import stratified_order
+from n2n_gym.data.known import CALTECH_SIDE
 from n2n_gym.data.npz import ARRAYS, Arrays
+from n2n_gym.data.splits import stratified_order
 from n2n_gym.errors import InputError
 from n2n_gym.system.files import write_whole
-
-CALTECH_SIDE = 224
 
 
 def fetch(name: str, path: Path) -> None:

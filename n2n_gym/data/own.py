@@ -1,55 +1,113 @@
-"""A user's own file: what can be known of it is read off its training images."""
+"""A user's own `.npz` file: what is wrong with it is said, what it leaves out is made up for."""
 
 from __future__ import annotations
 
-from functools import cache
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from n2n_gym.data.dataset import Dataset
-from n2n_gym.data.npz import ARRAYS, check_labels, digest, read_arrays
+from n2n_gym.data.kept import Part, Parts, keep, kept_folder, kept_spec
+from n2n_gym.data.npz import ARRAYS, check_labels, read_arrays
 from n2n_gym.data.spec import DatasetSpec
 from n2n_gym.errors import InputError
 
+MOST_CHANNELS = 4
+"""More channels than this in the last place are looked at twice: they may be columns."""
 
-@cache
-def own_spec(path: str, _modified: int) -> DatasetSpec:
-    """The specification of a file; one that was read before is not read again until it is modified.
+
+def npz_spec(path: Path) -> DatasetSpec:
+    """What is known of a file; it is converted first unless it was and has not been modified.
 
     Raises:
         InputError: If it is malformed.
     """
-    arrays = read_arrays(Path(path), ARRAYS)
-    images, labels = arrays["x_train"], arrays["y_train"]
+    if not path.is_file():
+        raise InputError(f"no data set at {path}; expected a .npz file with {', '.join(ARRAYS)}")
+    stat = path.stat()
+    folder = kept_folder(sha256(f"{path} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:32])
+    return kept_spec(keep(folder, partial(_parts, path)), str(path))
+
+
+def _parts(path: Path) -> Parts:
+    optional = ("x_test", "y_test", "x_val", "y_val", "class_names")
+    arrays = read_arrays(path, ("x_train", "y_train"), optional)
+    for images, labels in (("x_test", "y_test"), ("x_val", "y_val")):
+        if (images in arrays) != (labels in arrays):
+            there, missing = (images, labels) if images in arrays else (labels, images)
+            raise InputError(f"{path} has {there} but lacks {missing}; a data set has {', '.join(ARRAYS)}")
+    parts = {split: _part(path, arrays, split) for split in ("train", "val", "test") if f"x_{split}" in arrays}
+    shape = arrays["x_train"].shape[1:]
+    classes = int(arrays["y_train"].max()) + 1
+    for split, part in parts.items():
+        if (other := arrays[f"x_{split}"].shape[1:]) != shape:
+            wanted = ", ".join(map(str, ("N", *shape)))
+            raise InputError(f"{path}: x_{split} must be uint8 of shape ({wanted}) like x_train, not {other}")
+        least, most = part.labels.min(), part.labels.max()
+        if least < 0 or most >= classes:
+            raise InputError(f"{path}: labels in y_{split} must lie in 0 ... {classes - 1}, found {least} ... {most}")
+    height, width, channels = shape
+    names = _names(path, arrays, classes)
+    return Parts(str(path), (height, width, channels), names, parts["train"], parts.get("val"), parts.get("test"))
+
+
+def _part(path: Path, arrays: dict[str, npt.NDArray[Any]], split: str) -> Part:
+    images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
+    _check_images(path, f"x_{split}", images)
+    check_labels(path, f"y_{split}", images, labels)
+    if split == "train":
+        most = int(labels.max())
+        if labels.min() < 0 or most >= len(labels):
+            raise InputError(f"{path}: labels in y_train must count from 0, found {labels.min()} ... {most}")
+        absent = np.setdiff1d(np.arange(most + 1), labels)
+        if len(absent):
+            raise InputError(f"{path}: labels in y_train must be 0 to {most} with images of each; none has label {absent[0]}")
+    return Part(images, labels.astype(np.int64))
+
+
+def _check_images(path: Path, name: str, images: npt.NDArray[Any]) -> None:
     if 0 in images.shape:
-        raise InputError(f"{path}: x_train holds no images: its shape is {images.shape}")
-    if images.ndim != 4 or images.dtype != np.uint8:
-        raise InputError(f"{path}: x_train must be uint8 of shape (N, H, W, C), not {images.dtype} of shape {images.shape}")
-    check_labels(Path(path), "y_train", images, labels)
-    if labels.min() < 0 or labels.max() >= len(labels):
-        raise InputError(f"{path}: labels in y_train must count from 0, found {labels.min()} ... {labels.max()}")
-    absent = np.setdiff1d(np.arange(int(labels.max()) + 1), labels)
-    if len(absent):
+        raise InputError(f"{path}: {name} holds no images: its shape is {images.shape}")
+    remedies = []
+    if images.ndim == 3:
+        remedies.append(f"{name} = {name}[..., None]")
+    elif images.ndim == 4 and _channels_first(*images.shape[1:]):
+        remedies.append(f"{name} = {name}.transpose(0, 2, 3, 1)")
+    if np.issubdtype(images.dtype, np.floating):
+        remedies.append(_to_pixels(name, float(images.min()), float(images.max())))
+    elif images.dtype != np.uint8:
+        remedies.append(f'{name} = {name}.astype("uint8"), if its values lie in 0 ... 255')
+    if remedies or images.ndim != 4:
+        remedy = f"; write {', then '.join(remedies)}" if remedies else ""
         raise InputError(
-            f"{path}: labels in y_train must be 0 to {labels.max()} with images of each; none has label {absent[0]}"
+            f"{path}: {name} must be uint8 of shape (N, H, W, C), not {images.dtype} of shape {images.shape}{remedy}"
         )
-    _, height, width, channels = images.shape
-    counts = [
-        np.bincount(images[..., channel].ravel(), minlength=256) / images[..., channel].size for channel in range(channels)
-    ]
-    values = np.arange(256) / 255
-    mean = [float(share @ values) for share in counts]
-    std = [max(float(share @ (values - m) ** 2) ** 0.5, 1e-3) for share, m in zip(counts, mean, strict=True)]
-    spec = DatasetSpec(
-        path,
-        (channels, height, width),
-        int(labels.max()) + 1,
-        tuple(mean),
-        tuple(std),
-        images=len(images),
-        digest=digest(images, labels.astype(np.int64)),
+
+
+def _channels_first(first: int, second: int, third: int) -> bool:
+    """Whether sizes are those of channels, rows and columns rather than of rows, columns and channels."""
+    return third > MOST_CHANNELS and (first <= MOST_CHANNELS or (second == third and first != second))
+
+
+def _to_pixels(name: str, least: float, most: float) -> str:
+    """How floating-point images become uint8."""
+    if least >= 0 and most <= 1:
+        return f'{name} = (255 * {name}).round().astype("uint8")'
+    if least >= 0 and most <= 255:
+        return f'{name} = {name}.round().astype("uint8")'
+    return (
+        f"{name} without its normalisation, which is done in training: its values lie in {least:.3g} ... {most:.3g}, "
+        f"pixels in 0 ... 255"
     )
-    dataset = Dataset(spec, Path(path))
-    _ = dataset.train, dataset.test  # every fault is said before anything is trained
-    return spec
+
+
+def _names(path: Path, arrays: dict[str, npt.NDArray[Any]], classes: int) -> tuple[str, ...]:
+    if "class_names" not in arrays:
+        return ()
+    names = tuple(map(str, arrays["class_names"].ravel()))
+    if len(names) != classes:
+        raise InputError(f"{path}: class_names has {len(names)} names for {classes} classes; give one for each label")
+    return names

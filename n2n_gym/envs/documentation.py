@@ -9,14 +9,17 @@ from inspect import Parameter
 from typing import Any, TypeVar
 
 from n2n_gym.envs.settings import Settings
+from n2n_gym.layers import KINDS, MOST_CODES
 from n2n_gym.settings import explained
 
 Env = TypeVar("Env")
 
-COLUMNS = """\
+_TYPES = ", ".join(f"{kind.code} {name}" for name, kind in sorted(KINDS.items(), key=lambda item: item[1].code))
+
+COLUMNS = f"""\
 | column | meaning | at most |
 |---|---|---|
-| 0 type | 1 convolution, 2 batch normalisation, 3 ReLU, 4 max pool, 5 global average pool, 6 linear | 8 |
+| 0 type | {_TYPES} | {MOST_CODES} |
 | 1 kernel | side of the window, pixels | 64 |
 | 2 stride | step of the window, pixels | 64 |
 | 3 padding | zeros around the image, pixels | 64 |
@@ -28,8 +31,13 @@ COLUMNS = """\
 REWARDS = """\
 0 until the last decision, then R = C (2 - C) A / A_teacher, where C = 1 - student's parameters / teacher's and A is
 the accuracy on validation images that nothing was trained on. A degenerate student gets -1: no trainable layer left,
-shapes that do not fit in a residual block, a feature map smaller than its kernel, a linear layer with more than
-50,000 inputs, a student that is not smaller than the teacher, a training that failed. Discount with 1.
+shapes that do not fit in a residual block, a feature map smaller than its kernel, a linear layer that reads more than
+50,000 numbers and more than four times as many as any of the teacher's, a student that is not smaller than the teacher, a
+training that failed. Discount with 1.
+
+Where shapes, sizes and classes alone decide, `action_masks()` never offers what can only fail: after the actions taken so
+far, an action that is offered can still lead to a student that is not degenerate. Masks are advice: who ignores them may end
+with -1. `lookahead=False` has masks rule out only what has no effect.
 
 `constraints` limit what a student may cost or must achieve. One that exceeds a limit gets -1 (`relaxation="hard"`), or
 epsilon_t (R + 1) - 1 (`relaxation="relaxed"`), where epsilon_t = (1 - t / 15)^4 tightens with t, the number of policy

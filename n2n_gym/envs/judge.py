@@ -42,6 +42,11 @@ class Judge:
         if settings.uses_table:
             _ = self.evaluator  # nothing is trained: what does not fit is said at once
 
+    @property
+    def teacher(self) -> str:
+        """The teacher's name."""
+        return self._settings.teacher
+
     @cached_property
     def evaluator(self) -> Evaluator:
         """Made when the first episode ends, so that making an environment costs nothing."""

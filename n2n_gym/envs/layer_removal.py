@@ -29,8 +29,11 @@ class LayerRemovalEnv(CompressionEnv):
     | 0 | kept |
     | 1 | removed; what follows then reads what came before |
 
-    The first layer, strided convolutions, the last pool and the last linear layer are protected: removing one has no
-    effect. `action_masks()` marks such actions as False.
+    The first layer, strided convolutions, the last pool, the last linear layer and what else makes the classes are protected,
+    and in a block what changes a feature map's size: removing one has no effect. `action_masks()` is 0 for such actions.
+
+    Where a branch of a residual block no longer has the channels that the sum needs, the last convolution left in it gives
+    them; a branch with none left goes as a whole where it does not fit.
 
     ## Observation Space
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from gymnasium.envs.registration import EnvSpec, WrapperSpec, registry
@@ -27,6 +27,18 @@ class CompressionSpec(EnvSpec):
     def __deepcopy__(self, memo: dict[int, Any]) -> EnvSpec:
         given = {field.name: copy.deepcopy(getattr(self, field.name), memo) for field in fields(self) if field.init}
         return EnvSpec(**{**given, "additional_wrappers": given["additional_wrappers"][:-1]})
+
+
+class PlainSpec:
+    """An environment's `spec`: what it was made of, as plain text also where a live module was given as the teacher."""
+
+    def __get__(self, env: Any, owner: type[Any]) -> Any:
+        return None if env is None else vars(env).get("spec")
+
+    def __set__(self, env: Any, spec: EnvSpec | None) -> None:
+        if spec is not None and "teacher" in spec.kwargs:
+            spec = replace(spec, kwargs={**spec.kwargs, "teacher": env.judge.teacher})
+        vars(env)["spec"] = spec
 
 
 def register(env_id: str, module: str, name: str) -> None:

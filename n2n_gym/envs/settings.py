@@ -114,6 +114,7 @@ class Settings(JudgedSettings):
         return cls(**given)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.check_names()
 
     @cached_property

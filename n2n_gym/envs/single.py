@@ -16,6 +16,7 @@ from n2n_gym.envs.info import Finished, Info, unfinished
 from n2n_gym.envs.judge import Judge
 from n2n_gym.envs.masks import ActionMask, Masks
 from n2n_gym.envs.observation import Observation, space_of
+from n2n_gym.envs.registration import PlainSpec
 from n2n_gym.envs.render import RENDER_MODES, Renderer
 from n2n_gym.envs.settings import Settings
 from n2n_gym.stages.base import Stage
@@ -32,6 +33,7 @@ class CompressionEnv(gym.Env[Observation, np.int64], ABC):
         finished: The last episode that was finished; kept through `reset`.
     """
 
+    spec = PlainSpec()
     metadata: ClassVar[dict[str, Any]] = {"render_modes": RENDER_MODES, "render_fps": 4}  # type: ignore[misc]
 
     def __init__(self, stage: Stage, settings: Settings, render_mode: Literal["ansi", "rgb_array"] | None) -> None:

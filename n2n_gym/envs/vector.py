@@ -18,6 +18,7 @@ from n2n_gym.envs.info import UNDECIDED, Columns, Finished, Info, Taken
 from n2n_gym.envs.judge import Judge
 from n2n_gym.envs.masks import ActionMask, Masks
 from n2n_gym.envs.observation import Observation, space_of
+from n2n_gym.envs.registration import PlainSpec
 from n2n_gym.envs.render import RENDER_MODES, Renderer
 from n2n_gym.envs.settings import Settings
 from n2n_gym.errors import InputError
@@ -56,6 +57,7 @@ class CompressionVectorEnv(VectorEnv[Observation, Taken, Numbers]):
         InputError: If `num_envs` or `max_episode_steps` is less than 1, a mode is unknown, or then.
     """
 
+    spec = PlainSpec()
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
         "autoreset_mode": AutoresetMode.NEXT_STEP,
         "render_modes": RENDER_MODES,

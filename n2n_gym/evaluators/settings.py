@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.problem import ProblemSettings
@@ -33,3 +34,10 @@ class EvaluationSettings(WorkerSettings, TrainingSettings, ProblemSettings):
     """SQLite file of evaluated students to look students up in and keep them in."""
     latency_batch_size: int | None = None
     """Images in the forward pass that latency_ms is measured on; it is measured if a limit needs it."""
+
+    def __post_init__(self) -> None:
+        given: Any = self.teacher
+        if not isinstance(given, str):  # in Python a module may be given itself: it is kept, and settings stay plain text
+            from n2n_gym.teachers import keep
+
+            object.__setattr__(self, "teacher", keep(given, self.dataset))

@@ -58,6 +58,7 @@ class Dropout(Layer):
 
     @classmethod
     def read(cls, call: Call) -> Reading:
-        call.value("input")
+        source = "input" if "input" in call.arguments else "self"  # torch calls it otherwise where it works in place
+        call.value(source)
         scope = "channels" if "feature" in call.name else "numbers"
-        return Reading(cls(call.arguments["p"], scope) if call.arguments["p"] else None, ("input",))
+        return Reading(cls(call.arguments["p"], scope) if call.arguments["p"] else None, (source,))

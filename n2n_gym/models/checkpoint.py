@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,8 @@ from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
 from n2n_gym.models.preprocessing import Preprocessing
-from n2n_gym.system.files import part_of, read_json, write_json
+from n2n_gym.system.files import DESCRIPTION, read_json, write_folder, write_json
 
-DESCRIPTION = "model.json"
 WEIGHTS = "weights.safetensors"
 
 
@@ -84,9 +82,8 @@ def check_images(images: Tensor, channels: int) -> None:
 
 def save_checkpoint(folder: Path, network: Network, preprocessing: Preprocessing, facts: dict[str, Any]) -> None:
     """Write a network's folder in one step; there must be none yet."""
-    part = part_of(folder)
-    part.mkdir(parents=True)
-    try:
+
+    def write(part: Path) -> None:
         state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
         save_file(state, part / WEIGHTS)
         description = {
@@ -96,10 +93,8 @@ def save_checkpoint(folder: Path, network: Network, preprocessing: Preprocessing
             "facts": facts,
         }
         write_json(part / DESCRIPTION, description)
-        part.rename(folder)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+
+    write_folder(folder, write)
 
 
 def describe_checkpoint(folder: Path) -> dict[str, Any]:

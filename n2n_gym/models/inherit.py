@@ -34,10 +34,11 @@ def inherit(network: Network, student: Student, teacher: Network) -> int:
     """
     if student.teacher != teacher.architecture:
         raise ValueError("the student is another teacher's: it has nothing to inherit here")
-    kept = _Kept(student, teacher)
+    kept = Kept(student, teacher)
     taken = 0
     for index, (node, origin) in enumerate(zip(student.architecture.nodes, student.origins, strict=True)):
-        inputs, outputs = kept.inputs(index), kept.outputs[index]
+        inputs = kept.inputs(index)
+        outputs = inputs if node.layer.channels is Channels.SAME else kept.outputs[index]
         if inputs is None or outputs is None or node.layer.joins:
             continue
         there, here = teacher.architecture.input_shapes(origin)[0], student.architecture.input_shapes(index)[0]
@@ -48,7 +49,7 @@ def inherit(network: Network, student: Student, teacher: Network) -> int:
     return taken
 
 
-class _Kept:
+class Kept:
     """Which of the teacher's channels each of a student's layers puts out.
 
     Attributes:
@@ -138,6 +139,8 @@ class _Best:
         self._norms: dict[int, Tensor] = {}
         self._multiples: dict[int, int] = {}
         multiples = output_multiples(teacher.architecture)
+        nodes = teacher.architecture.nodes
+        self._halved = {spaces[i] for node in nodes if node.layer.channels is Channels.PART for i in node.inputs}
         for node, origin in zip(student.nodes, origins, strict=True):
             if node.layer.channels is Channels.FREE:
                 space, names = spaces[origin], teacher.layers[origin].state_dict()
@@ -147,11 +150,17 @@ class _Best:
                 self._multiples[space] = multiples[origin]
 
     def channels(self, space: int, width: int) -> Tensor | None:
-        """So many channels of a space, from each of the groups that they are divided into as many; None if there are fewer."""
+        """So many channels of a space, from each of the groups that they are divided into as many; None if there are fewer.
+
+        Of what is divided into parts that may meet again, the same ones of each.
+        """
         norms = self._norms[space]
         if width > len(norms):
             return None
         groups = self._multiples[space] if width % self._multiples[space] == 0 else 1
-        order = norms.reshape(groups, -1).argsort(descending=True, stable=True)[:, : width // groups]
+        by_group = norms.reshape(groups, -1)
+        if space in self._halved:
+            by_group = by_group.sum(0).expand(groups, -1)
+        order = by_group.argsort(descending=True, stable=True)[:, : width // groups]
         firsts = torch.arange(groups)[:, None] * (len(norms) // groups)
         return (order + firsts).flatten().sort().values

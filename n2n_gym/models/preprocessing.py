@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from n2n_gym.data import DatasetSpec
-from n2n_gym.layers import Shape
 
 
 class Preprocessing(nn.Module):
@@ -42,11 +41,6 @@ class Preprocessing(nn.Module):
         self.image = image or side
 
     @classmethod
-    def of(cls, dataset: DatasetSpec, input_shape: Shape) -> Preprocessing:
-        """The preprocessing of a data set for a network with this input shape."""
-        return cls(dataset.mean, dataset.std, input_shape[1:], dataset.input_shape[1:])
-
-    @classmethod
     def from_json(cls, data: dict[str, Any]) -> Preprocessing:
         """The preprocessing that `to_json` wrote."""
         side, image = (tuple(data.get(name, data["side"])) for name in ("side", "image"))
@@ -62,6 +56,13 @@ class Preprocessing(nn.Module):
         if pixels.shape[2:] != self.side:
             pixels = F.interpolate(pixels, self.side, mode="bilinear", antialias=True)
         return (pixels - self.mean) / self.std
+
+
+class Batches(Protocol):
+    """Images by their indices."""
+
+    def __getitem__(self, indices: Tensor, /) -> Tensor:
+        """The images with these indices, shape (n, C, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,13 @@ class View:
         """The same view with its numbers on a device."""
         return View(*(None if part is None else part.to(device) for part in (self.offsets, self.flips)))
 
-    def apply(self, images: Tensor, indices: Tensor) -> Tensor:
-        """The images with these indices as this view shows them, shape (n, C, H, W); cropped edges are black."""
+    def apply(self, images: Batches, indices: Tensor) -> Tensor:
+        """The images with these indices as this view shows them, shape (n, C, H, W); cropped edges are black.
+
+        Args:
+            images: What gives images by their indices: a tensor of shape (N, C, H, W), or images in a file.
+            indices: Of those wanted, shape (n,).
+        """
         batch = images[indices]
         if self.flips is not None:
             flips = self.flips[indices]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -9,19 +10,26 @@ from n2n_gym.architecture import Architecture, Variable
 from n2n_gym.architecture.features import decision_rows
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.layers import Shape
+from n2n_gym.networks.imported import (
+    Normalisation,
+    description,
+    imported_architecture,
+    imported_names,
+    imported_normalisation,
+    is_imported,
+)
 from n2n_gym.networks.zoo import ZOO, network
 from n2n_gym.registry import Registry
 from n2n_gym.system.files import read_json
 
 
 class TeacherSource(ABC):
-    """A kind of teacher.
+    """A kind of teacher."""
 
-    Attributes:
-        spelling: How its teachers are named, for messages.
-    """
-
-    spelling: str
+    @property
+    @abstractmethod
+    def spellings(self) -> tuple[str, ...]:
+        """How its teachers are named, for messages."""
 
     @abstractmethod
     def knows(self, teacher: str) -> bool:
@@ -45,11 +53,21 @@ class TeacherSource(ABC):
         """What the teacher is called in the names of files."""
         return teacher
 
+    def weights(self, teacher: str) -> str:
+        """A hash of the weights that it has already; empty for one that is trained here."""
+        return ""
+
+    def normalisation(self, teacher: str) -> Normalisation | None:
+        """What its images go through; None if that is the data set's."""
+        return None
+
 
 class ZooSource(TeacherSource):
     """Networks of the zoo."""
 
-    spelling = ", ".join(ZOO)
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        return tuple(ZOO)
 
     def knows(self, teacher: str) -> bool:
         return teacher in ZOO
@@ -61,7 +79,9 @@ class ZooSource(TeacherSource):
 class ArchitectureFile(TeacherSource):
     """Architectures of the user's own, in `.json` files."""
 
-    spelling = "an architecture's .json file"
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        return ("an architecture's .json file",)
 
     def knows(self, teacher: str) -> bool:
         return teacher.endswith(".json")
@@ -89,9 +109,33 @@ class ArchitectureFile(TeacherSource):
         return f"{Path(teacher).stem}-{architecture.fingerprint[:8]}"
 
 
+class ImportedSource(TeacherSource):
+    """Networks that were trained elsewhere, with their weights, by the names that they were given."""
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        return (*imported_names(), "an imported teacher (n2n teacher import)")
+
+    def knows(self, teacher: str) -> bool:
+        return is_imported(teacher)
+
+    def architecture(self, teacher: str, input_shape: Shape, classes: int, width: float) -> Architecture:
+        return imported_architecture(teacher, input_shape, classes, width)
+
+    def label(self, teacher: str, architecture: Architecture) -> str:
+        return f"{teacher}-{self.weights(teacher)[:8]}"
+
+    def weights(self, teacher: str) -> str:
+        return str(description(teacher)["weights_sha256"])
+
+    def normalisation(self, teacher: str) -> Normalisation | None:
+        return imported_normalisation(teacher)
+
+
 SOURCES: Registry[TeacherSource] = Registry("teacher source")
 SOURCES.register("zoo", ZooSource())
 SOURCES.register("file", ArchitectureFile())
+SOURCES.register("imported", ImportedSource())
 
 
 def source_of(teacher: str) -> TeacherSource:
@@ -105,5 +149,4 @@ def source_of(teacher: str) -> TeacherSource:
             if source.knows(teacher):
                 return source
         SOURCES.load_offered()  # only then: it reads what is installed
-    others = [source.spelling for name, source in SOURCES.items() if name != "zoo"]
-    raise unknown("teacher", teacher, [*ZOO, *others])
+    raise unknown("teacher", teacher, itertools.chain.from_iterable(source.spellings for source in SOURCES.values()))

@@ -101,6 +101,12 @@ class Stage(ABC):
         """The actions that have an effect at a position, whatever was decided before."""
         return self._effective[position]
 
+    def chains(self, position: int) -> tuple[tuple[int, ...], ...]:
+        """The effective actions at a position, those in one chain such that an episode which is feasible with one of them is
+        feasible with all that come after it.
+        """
+        return tuple((action,) for action in self.effective(position))
+
     @cached_property
     def _effective(self) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(np.flatnonzero(mask).tolist()) for mask in self.masks)

@@ -45,8 +45,14 @@ class Lookahead:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
             earlier = self._known.get(taken[:-1], {}).values()
-            found = ((action, self._ending((*taken, action), earlier)) for action in self._stage.effective(len(taken)))
-            self._known[taken] = {action: whole for action, whole in found if whole is not None}
+            found: dict[int, Episode] = {}
+            for chain in self._stage.chains(len(taken)):
+                ending: Episode | None = None
+                for action in chain:
+                    ending = (*taken, action, *ending[len(taken) + 1 :]) if ending else self._ending((*taken, action), earlier)
+                    if ending is not None:
+                        found[action] = ending
+            self._known[taken] = found
         return self._known[taken]
 
     def _ending(self, begun: Episode, earlier: Iterable[Episode]) -> Episode | None:

@@ -57,6 +57,21 @@ class ShrinkStage(Stage):
     def student(self, actions: Actions) -> Student:
         return self.start.shrunk(actions)
 
+    def chains(self, position: int) -> tuple[tuple[int, ...], ...]:
+        return self._chains[position]
+
+    @cached_property
+    def _chains(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        """Fewer filters only make a student smaller; kernels and paddings that are rounded alike are the same."""
+        found = []
+        for decision in self._decisions:
+            alike: dict[int | None, list[int]] = {}
+            for action, factor in reversed([*enumerate(FACTORS)]):
+                value = _value(shrink(self.base, {decision: factor}), decision)
+                alike.setdefault(None if decision.variable is Variable.OUTPUTS else value, []).append(action)
+            found.append(tuple(map(tuple, alike.values())))
+        return tuple(found)
+
     def actions_of(self, student: Architecture) -> tuple[int, ...] | None:
         if len(student.nodes) != len(self.base.nodes):
             return None

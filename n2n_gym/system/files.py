@@ -21,6 +21,15 @@ def home() -> Path:
     return Path(os.environ.get("N2N_HOME") or platformdirs.user_cache_dir("n2n_gym", appauthor=False)).expanduser()
 
 
+DESCRIPTION = "model.json"
+"""In a saved network's folder: all that there is to say besides the weights."""
+
+
+def teachers_folder() -> Path:
+    """Where teachers are kept, a folder each."""
+    return home() / "teachers"
+
+
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Have `write` make a file beside `path`, then move it there in one step; missing folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,6 +39,18 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
+        raise
+
+
+def write_folder(path: Path, write: Callable[[Path], object]) -> None:
+    """Have `write` fill a new folder beside `path`, then move it there in one step; there must be none yet."""
+    part = part_of(path)
+    part.mkdir(parents=True)
+    try:
+        write(part)
+        part.rename(path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
         raise
 
 

@@ -86,7 +86,7 @@ def build_table(
     if failed := sum(each.reason in MACHINE_FAILURES for done in evaluations for each in done):
         raise InputError(f"{failed} trainings failed for want of memory or time, not by the students' fault; build again")
     checkpoint = teacher.checkpoint
-    dataset = load_dataset(problem.dataset)
+    dataset = load_dataset(problem.data)
     data = {
         "name": out.stem,
         "problem": asdict(problem),

@@ -1,9 +1,10 @@
-"""Teachers: trained once by the paper's recipes, kept in `$N2N_HOME/teachers`, found again by name."""
+"""Teachers: trained once by the paper's recipes, or imported; kept in `$N2N_HOME/teachers`, found again by name."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from n2n_gym.data import load_dataset
+from n2n_gym.data import FINGERPRINT, load_dataset
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.models.build import Network
-from n2n_gym.models.checkpoint import DESCRIPTION, Checkpoint, describe_checkpoint, load_checkpoint, save_checkpoint
+from n2n_gym.models.checkpoint import Checkpoint, describe_checkpoint, load_checkpoint, save_checkpoint
+from n2n_gym.networks.imported import IMPORTED, is_imported
 from n2n_gym.problem import Problem
-from n2n_gym.system.files import home, sweep
+from n2n_gym.system.files import DESCRIPTION, sweep, teachers_folder
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.loop import train
 from n2n_gym.training.recipes import teacher_recipe
@@ -41,13 +43,11 @@ class Teacher:
     test_accuracy: float
 
 
-def teachers_folder() -> Path:
-    """Where teachers are kept."""
-    return home() / "teachers"
-
-
 def ready_teacher(problem: Problem, *, device: torch.device, on_epoch: Callable[[int, float], None] | None = None) -> Teacher:
     """The problem's teacher; it is trained first if it was not yet, as the paper trains on its data set (appendix 10.2).
+
+    An imported teacher is never trained: on images other than those that it was measured on when it was imported, it is
+    measured, once, and kept a second time with these accuracies.
 
     Args:
         problem: Network, data set and number of images.
@@ -57,17 +57,25 @@ def ready_teacher(problem: Problem, *, device: torch.device, on_epoch: Callable[
     Raises:
         InputError: If the data set cannot be had, or the saved teacher is damaged or of another network or other data.
     """
-    folder = teachers_folder() / problem.name
+    imported = is_imported(problem.teacher)
+    name = problem.name
+    if imported and teacher_facts(problem.teacher)["data_fingerprint"] == load_dataset(problem.data).fingerprint:
+        name = problem.teacher
+    folder = teachers_folder() / name
     if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / f".{problem.name}.lock"):  # of several processes that want it, one trains
-            if not folder.exists():
-                sweep(folder.parent, folder.name)
+        with making(name):  # of several processes that want it, one trains
+            if not folder.exists() and imported:
+                _measure_teacher(folder, problem, device)
+            elif not folder.exists():
                 _train_teacher(folder, problem, device, on_epoch)
-    teacher = load_teacher(problem.name)
+    teacher = load_teacher(name)
     if teacher.checkpoint.network.architecture != problem.architecture:
         raise InputError(f"the teacher in {folder} is another network than {problem.teacher}; move it away to train a new one")
-    if teacher.checkpoint.facts.get("data_fingerprint") != load_dataset(problem.dataset).fingerprint:
+    trained_on = str(teacher.checkpoint.facts.get("data_fingerprint"))
+    if not trained_on.startswith(FINGERPRINT):
+        why = "was trained before the identity of a data set covered its test images and their shape"
+        raise InputError(f"the teacher in {folder} {why}; move it away to train it again")
+    if trained_on != load_dataset(problem.data).fingerprint:
         raise InputError(f"the teacher in {folder} was trained on other images; move it away to train a new one")
     return teacher
 
@@ -78,12 +86,22 @@ def load_teacher(name: str) -> Teacher:
     Raises:
         InputError: If there is none of that name, or it is damaged.
     """
+    checkpoint = load_saved(name)
+    facts = checkpoint.facts
+    if facts["val_accuracy"] is None:
+        raise InputError(f"the teacher {name} was imported without a data set, so its accuracy is not known; give it with one")
+    return Teacher(name, checkpoint, facts["val_accuracy"], facts["test_accuracy"])
+
+
+def load_saved(name: str) -> Checkpoint:
+    """A saved teacher as it was kept, whether it was measured or not.
+
+    Raises:
+        InputError: If there is none of that name, or it is damaged.
+    """
     if name not in teacher_names():
         raise unknown("saved teacher", name, teacher_names() or ["none yet; train one with n2n teacher train"])
-    folder = teachers_folder() / name
-    checkpoint = load_checkpoint(folder)
-    facts = checkpoint.facts
-    return Teacher(name, checkpoint, facts["val_accuracy"], facts["test_accuracy"])
+    return load_checkpoint(teachers_folder() / name)
 
 
 def teacher_names() -> list[str]:
@@ -92,10 +110,39 @@ def teacher_names() -> list[str]:
     return sorted(path.parent.name for path in folder.glob(f"*/{DESCRIPTION}") if not path.parent.name.startswith("."))
 
 
+@contextmanager
+def making(name: str) -> Iterator[None]:
+    """While a teacher's folder is made: no other process makes it, and what a killed one left is swept up."""
+    folder = teachers_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f".{name}.lock"):
+        sweep(folder, name)
+        yield
+
+
 def teacher_facts(name: str) -> dict[str, Any]:
-    """What was recorded when a saved teacher was trained, without reading its weights."""
+    """What was recorded when a saved teacher was trained or imported, without reading its weights."""
     facts: dict[str, Any] = describe_checkpoint(teachers_folder() / name)["facts"]
     return facts
+
+
+def measured(network: Network, data: ImageData) -> dict[str, Any]:
+    """Facts of a network that was not trained here: on which images it was measured, and how well it classifies them."""
+    network = network.to(data.device)
+    return {
+        "data_fingerprint": data.dataset.fingerprint,
+        "val_accuracy": data.validation_score(network).accuracy,
+        "test_accuracy": data.test_score(network).accuracy,
+    }
+
+
+def _measure_teacher(folder: Path, problem: Problem, device: torch.device) -> None:
+    checkpoint = load_saved(problem.teacher)
+    data = ImageData.of(problem, device)
+    facts = checkpoint.facts | measured(checkpoint.network, data)
+    own = {"name": folder.name, "dataset": problem.dataset, "train_size": len(data.train_images)}
+    origin = {**facts.pop(IMPORTED), "name": problem.teacher}
+    save_checkpoint(folder, checkpoint.network, checkpoint.preprocessing, {**facts, **own, "measured": origin})
 
 
 def _train_teacher(

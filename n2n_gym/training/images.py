@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from n2n_gym.data import Dataset, Images, Labels, load_dataset
+from n2n_gym.data import Dataset, Images, Rows, load_dataset
 from n2n_gym.layers import Shape
 from n2n_gym.models.preprocessing import Preprocessing, View
+from n2n_gym.networks.imported import Normalisation
 from n2n_gym.problem import Problem
 
 
@@ -26,6 +29,46 @@ class Score:
     class_accuracy: tuple[float, ...] = ()
 
 
+KEPT_ON_DISK = 2**28
+"""From so many bytes on, images are read from their file batch by batch when a CPU trains on them: processes share its pages,
+which are given up when memory is short."""
+
+
+class Pixels:
+    """Images in the memory of a device, or in a file that is mapped into memory.
+
+    Args:
+        images: All images of a data set's split, shape (N, H, W, C).
+        rows: Which of them; all by default.
+        device: Where batches are wanted.
+
+    Attributes:
+        on_disk: Whether they are read from their file when they are needed.
+    """
+
+    def __init__(self, images: Images, rows: Rows | None = None, *, device: torch.device) -> None:
+        self._rows = np.arange(len(images)) if rows is None else rows
+        self.on_disk = device.type == "cpu" and len(self._rows) * images[:1].nbytes >= KEPT_ON_DISK
+        self._images = images if self.on_disk else _tensor(images if rows is None else images[rows]).to(device)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def first(self, count: int) -> Pixels:
+        """So many of them, from the first on."""
+        some = copy.copy(self)
+        some._rows = self._rows[:count]
+        if isinstance(self._images, Tensor):
+            some._images = self._images[:count]
+        return some
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """The images with these indices as uint8, shape (n, C, H, W)."""
+        if isinstance(self._images, Tensor):
+            return self._images[indices]
+        return _tensor(self._images[self._rows[indices.numpy()]])
+
+
 class ImageData:
     """A data set's images and labels on a device, ready for one kind of network.
 
@@ -33,17 +76,29 @@ class ImageData:
         dataset: Where they come from.
         input_shape: What the network reads.
         train_size: How many training images are used; all by default.
-        device: Where they are kept, as uint8.
+        device: Where they are kept, as uint8, unless they are very large.
+        normalisation: Mean and deviation that they go through; the data set's by default.
     """
 
-    def __init__(self, dataset: Dataset, input_shape: Shape, *, train_size: int | None, device: torch.device) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        input_shape: Shape,
+        *,
+        train_size: int | None,
+        device: torch.device,
+        normalisation: Normalisation | None = None,
+    ) -> None:
         self.spec = dataset.spec
         self.device = device
-        self.preprocessing = Preprocessing.of(dataset.spec, input_shape).to(device)
+        mean, std = normalisation or (dataset.spec.mean, dataset.spec.std)
+        self.preprocessing = Preprocessing(mean, std, input_shape[1:], dataset.spec.input_shape[1:]).to(device)
         train, validation = dataset.split(train_size)
         images, labels = dataset.train
-        self.train_images, self.train_labels = _tensors(images[train], labels[train], device)
-        self.validation_images, self.validation_labels = _tensors(images[validation], labels[validation], device)
+        self.train_images = Pixels(images, train, device=device)
+        self.train_labels = torch.from_numpy(labels[train]).to(device)
+        self.validation_images = Pixels(images, validation, device=device)
+        self.validation_labels = torch.from_numpy(labels[validation]).to(device)
         self.dataset = dataset
 
     @property
@@ -54,8 +109,13 @@ class ImageData:
     @classmethod
     def of(cls, problem: Problem, device: torch.device) -> ImageData:
         """The images as a problem's teacher and its students read them."""
-        shape = problem.architecture.input_shape
-        return cls(load_dataset(problem.dataset), shape, train_size=problem.train_size, device=device)
+        return cls(
+            load_dataset(problem.data),
+            problem.architecture.input_shape,
+            train_size=problem.train_size,
+            device=device,
+            normalisation=problem.normalisation,
+        )
 
     def view(self, epoch: int, *, augment: bool) -> View:
         """How the training images look in that epoch; without augmentation, always as they are."""
@@ -75,21 +135,22 @@ class ImageData:
 
     def test_score(self, network: nn.Module) -> Score:
         """What share of the test images the network classifies correctly; for final reports only."""
-        return self._score(network, *_tensors(*self.dataset.test, self.device))
+        images, labels = self.dataset.test
+        return self._score(network, Pixels(images, device=self.device), torch.from_numpy(labels).to(self.device))
 
     @torch.no_grad()
-    def _score(self, network: nn.Module, images: Tensor, labels: Tensor, bf16: bool = False) -> Score:
+    def _score(self, network: nn.Module, images: Pixels, labels: Tensor, bf16: bool = False) -> Score:
         network.eval()
         correct = torch.zeros(self.spec.classes, dtype=torch.int64, device=self.device)
-        size = self.evaluation_batch
-        for batch, truth in zip(images.split(size), labels.split(size), strict=True):
+        for indices in torch.arange(len(images), device=self.device).split(self.evaluation_batch):
+            truth = labels[indices]
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-                right = network(self._prepared(batch)).argmax(1) == truth
+                right = network(self._prepared(images[indices])).argmax(1) == truth
             correct += torch.bincount(truth[right], minlength=self.spec.classes)
         images_of_class = torch.bincount(labels, minlength=self.spec.classes).clamp(min=1)
         return Score(int(correct.sum()) / len(labels), tuple((correct / images_of_class).tolist()))
 
 
-def _tensors(images: Images, labels: Labels, device: torch.device) -> tuple[Tensor, Tensor]:
-    pixels = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
-    return pixels.to(device), torch.from_numpy(labels).to(device)
+def _tensor(images: Images) -> Tensor:
+    """Images of shape (N, H, W, C) as a tensor of its own, shape (N, C, H, W)."""
+    return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())

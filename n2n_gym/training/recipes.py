@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from n2n_gym.data import DatasetSpec
-from n2n_gym.errors import unknown
+from n2n_gym.data import OWN, DatasetSpec
+from n2n_gym.errors import by_name, unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +99,33 @@ _TEACHERS = {
 }
 
 
+OWN_STEPS = 6_000
+OWN_EPOCHS = (12, 60)
+
+
+def own_recipe(dataset: DatasetSpec) -> Recipe:
+    """A recipe for teachers of a user's data, of which nothing is known but how many images there are.
+
+    About 6,000 steps of Adam, but at least 12 and at most 60 epochs; the learning rate of 0.001 is divided by 10 after 60% and
+    after 85% of them. Batches of 64, or fewer images where there are less than 3,200, so that an epoch has 50 steps.
+    docs/settings.md compares it to the paper's.
+    """
+    batch_size = min(64, max(SMALLEST_BATCH, dataset.images // 50))
+    least, most = OWN_EPOCHS
+    epochs = min(most, max(least, round(OWN_STEPS * batch_size / dataset.images)))
+    return Recipe(
+        name="own",
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=1e-3,
+        milestones=(round(0.6 * epochs), round(0.85 * epochs)),
+        hard=1.0,
+    )
+
+
 def teacher_recipe(dataset: DatasetSpec) -> Recipe:
-    """The recipe that the paper trains this data set's teachers by (appendix 10.2); a short one for digits."""
-    return _TEACHERS[dataset.teacher]
+    """The recipe by which this data set's teachers are trained: the paper's (appendix 10.2), or a shorter one."""
+    return own_recipe(dataset) if dataset.teacher == OWN else by_name("teacher recipe", dataset.teacher, _TEACHERS)
 
 
 def final_recipe(dataset: DatasetSpec, *, distillation_weight: float = 1.0) -> Recipe:

@@ -70,7 +70,11 @@ def broken(change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a: a.pop("y_test"), "lacks y_test"),
+        (lambda a: a.pop("y_test"), "has x_test but lacks y_test"),
+        (lambda a: a.pop("x_train"), "lacks x_train"),
+        (lambda a: a.update(y_train=np.eye(3)[a["y_train"]]), r"y_train must be integers .* write y_train.argmax\(1\)"),
+        (lambda a: a.update(class_names=np.array(["a", "b"])), "class_names has 2 names for 3 classes"),
+        (lambda a: a.update(x_val=a["x_test"]), "has x_val but lacks y_val"),
         (lambda a: a.update(x_train=a["x_train"][..., 0]), r"x_train must be uint8 of shape \(N, H, W, C\)"),
         (lambda a: a.update(x_train=a["x_train"].astype(float)), "not float64"),
         (lambda a: a.update(x_test=a["x_test"][:, :4]), r"x_test must be uint8 of shape \(N, 8, 8, 1\)"),
@@ -87,6 +91,87 @@ def test_a_malformed_file_is_said_in_one_line(tmp_path, change, message):
     with pytest.raises(InputError, match=message) as caught:
         dataset_spec(str(path))
     assert "\n" not in str(caught.value)
+
+
+def rgb(images, height=8, width=8):
+    return np.random.default_rng(0).integers(0, 256, (images, height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("change", "remedies"),
+    [
+        (lambda x: x.transpose(0, 3, 1, 2), ["x_train.transpose(0, 2, 3, 1)"]),
+        (lambda x: x / 255, ['(255 * x_train).round().astype("uint8")']),
+        (lambda x: x.astype(np.float32), ['x_train.round().astype("uint8")']),
+        (lambda x: x.transpose(0, 3, 1, 2) / 255, ["transpose(0, 2, 3, 1), then x_train = (255 * x_train)"]),
+        (lambda x: (x / 255 - 0.5) / 0.25, ["without its normalisation", "its values lie in -2 ... 2"]),
+        (lambda x: x[..., 0], ["x_train[..., None]"]),
+        (lambda x: x.astype(np.int64), ['x_train.astype("uint8"), if its values lie in 0 ... 255']),
+        (lambda x: np.concatenate([x] * 3, 3).transpose(0, 3, 1, 2), ["x_train.transpose(0, 2, 3, 1)"]),
+    ],
+)
+def test_arrays_of_another_form_are_refused_with_the_remedy(tmp_path, change, remedies):
+    path = tmp_path / "mine.npz"
+    arrays = toy_arrays() | {"x_train": rgb(120), "x_test": rgb(60)}
+    np.savez(path, **arrays | {"x_train": change(arrays["x_train"])})
+    with pytest.raises(InputError, match="x_train must be uint8 of shape") as caught:
+        dataset_spec(str(path))
+    for remedy in remedies:
+        assert remedy in str(caught.value)
+    namespace = {"x_train": change(arrays["x_train"])}
+    if "; write x_train = " in str(caught.value):  # the remedy is Python that mends it
+        for line in str(caught.value).split("; write ")[1].split(", if ")[0].split(", then "):
+            exec(line, namespace)
+        shape = namespace["x_train"].shape[1:]
+        np.savez(path, **arrays | {"x_train": namespace["x_train"], "x_test": np.zeros((60, *shape), np.uint8)})
+        assert dataset_spec(str(path)).input_shape == (shape[2], *shape[:2])
+
+
+@pytest.mark.parametrize("shape", [(3, 8), (8, 3), (1, 40), (8, 8)])
+def test_odd_shapes_are_no_mistakes(tmp_path, shape):
+    path = tmp_path / "mine.npz"
+    np.savez(path, **toy_arrays() | {"x_train": rgb(120, *shape), "x_test": rgb(60, *shape)})
+    assert dataset_spec(str(path)).input_shape == (3, *shape)
+
+
+def test_without_test_images_a_share_of_a_file_is_held_out(tmp_path, caplog):
+    arrays = toy_arrays()
+    path = tmp_path / "mine.npz"
+    np.savez(path, x_train=arrays["x_train"], y_train=arrays["y_train"])
+    dataset = load_dataset(str(path))
+    assert dataset.spec.test_held_out
+    assert "mine.npz has no test images" in caplog.text
+    assert (len(dataset.train[0]), len(dataset.test[0])) == (96, 24)
+    images = np.concatenate([dataset.train[0], dataset.test[0]])
+    assert sorted(map(bytes, images)) == sorted(map(bytes, arrays["x_train"]))
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_images_are_mapped_into_memory(tmp_path, own_home, save):
+    save(tmp_path / "mine.npz", **toy_arrays())
+    assert isinstance(load_dataset(str(tmp_path / "mine.npz")).train[0], np.memmap)
+    images = rgb(20, 32, 32)
+    (own_home / "datasets").mkdir(exist_ok=True)
+    arrays = {"x_train": images, "y_train": np.arange(20) % 10, "x_test": images[:10], "y_test": np.arange(10)}
+    save(own_home / "datasets" / "cifar10.npz", **arrays)
+    known = load_dataset("cifar10")
+    assert isinstance(known.train[0], np.memmap) == (save is np.savez)
+    np.testing.assert_array_equal(known.train[0], images)
+    np.testing.assert_array_equal(known.test[0], images[:10])
+
+
+@pytest.mark.parametrize("change", ["x_train", "y_train", "x_test", "y_test"])
+def test_what_a_known_data_set_holds_is_what_it_is_known_by(own_home, change):
+    prints = set()
+    for changed in (False, True):
+        arrays = {"x_train": rgb(20, 32, 32), "y_train": np.arange(20) % 10}
+        arrays |= {"x_test": rgb(10, 32, 32), "y_test": np.arange(10)}
+        if changed:
+            arrays[change] = arrays[change][::-1]
+        (own_home / "datasets").mkdir(exist_ok=True)
+        np.savez(own_home / "datasets" / "cifar10.npz", **arrays)
+        prints.add(load_dataset("cifar10").fingerprint)
+    assert len(prints) == 2
 
 
 @pytest.mark.parametrize("keep", [0, 10, 500, -40])
@@ -121,8 +206,8 @@ def test_odd_files(tmp_path):
     with pytest.raises(InputError, match="labels in y_train must count from 0"):
         dataset_spec(str(tmp_path / "far.npz"))
     np.savez(tmp_path / "two.npz", **{name: values[:2] for name, values in toy_arrays().items()})
-    with pytest.raises(InputError, match="at least 3 are needed"):
-        load_dataset(str(tmp_path / "two.npz")).split()
+    with pytest.raises(InputError, match=r"2 of 2 classes \(label 0, label 1\) have too few training images; each needs 2"):
+        dataset_spec(str(tmp_path / "two.npz"))
 
 
 def test_unknown_and_missing(tmp_path, monkeypatch):

@@ -1,0 +1,271 @@
+import multiprocessing
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from envs_tests.data.conftest import pixels, write_class
+from n2n_gym.data import DataSettings, dataset_spec, folder, load_dataset
+from n2n_gym.data.folder import SUFFIXES
+from n2n_gym.errors import InputError
+from n2n_gym.problem import Problem
+
+
+def test_splits_of_a_folder(cats_and_dogs):
+    spec = dataset_spec(str(cats_and_dogs))
+    assert (spec.input_shape, spec.classes, spec.class_names) == ((3, 8, 8), 2, ("cat", "dog"))
+    assert (spec.images, spec.validation_given, spec.test_held_out) == (28, True, False)
+    dataset = load_dataset(spec)
+    assert isinstance(dataset.train[0], np.memmap)
+    assert dataset.test[1].tolist() == [0] * 5 + [1] * 5
+    train, validation = dataset.split()
+    assert sorted([*train, *validation]) == list(range(28))
+    for row, (split, name) in {0: ("train", "cat"), 10: ("train", "dog"), 20: ("val", "cat"), 27: ("val", "dog")}.items():
+        assert dataset.train[1][row] == ("cat", "dog").index(name)
+        assert (row in validation) == (split == "val")
+    with Image.open(cats_and_dogs / "val" / "dog" / "003.png") as image:
+        np.testing.assert_array_equal(dataset.train[0][27], np.asarray(image))
+    assert spec.mean == pytest.approx(dataset.train[0].mean((0, 1, 2)) / 255)
+    assert spec.std == pytest.approx((dataset.train[0] / 255).std((0, 1, 2)))
+
+
+def test_classes_and_images_are_those_of_torchvision(plain_folder):
+    from torchvision.datasets import ImageFolder
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    assert set(SUFFIXES) == set(IMG_EXTENSIONS)
+    (plain_folder / "yes" / "deeper").mkdir()
+    shutil.copy(plain_folder / "yes" / "000.png", plain_folder / "yes" / "deeper" / "A.PNG")
+    (plain_folder / "yes" / "notes.txt").write_text("no image")
+    theirs = ImageFolder(str(plain_folder), loader=lambda path: np.asarray(Image.open(path)))
+    ours = load_dataset(str(plain_folder))
+    images = np.concatenate([ours.train[0], ours.test[0]])[..., 0]
+    labels = np.concatenate([ours.train[1], ours.test[1]])
+    expected = sorted((image.tobytes(), label) for image, label in theirs)
+    assert sorted((image.tobytes(), label) for image, label in zip(images, labels.tolist(), strict=True)) == expected
+    assert list(ours.spec.class_names) == theirs.classes
+
+
+def test_without_test_images_a_stratified_share_is_held_out_and_said(plain_folder, caplog):
+    dataset = load_dataset(str(plain_folder))
+    assert dataset.spec.test_held_out
+    assert "has no test images: a share of the training images is held out for testing" in caplog.text
+    assert np.bincount(dataset.test[1]).tolist() == [3, 3]
+    assert np.bincount(dataset.train[1]).tolist() == [12, 12]
+    assert dataset.spec.input_shape == (1, 8, 8)
+    seen = {image.tobytes() for split in (dataset.train, dataset.test) for image in split[0]}
+    assert len(seen) == 30
+
+
+def test_converted_once_until_something_changes(plain_folder, kept, monkeypatch):
+    first = dataset_spec(str(plain_folder))
+    assert len(kept()) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr("n2n_gym.data.folder._parts", lambda *_: pytest.fail("converted again"))
+        assert dataset_spec(str(plain_folder)) == first
+    file = plain_folder / "yes" / "003.png"
+    Image.fromarray(pixels(8, 1, 77)).save(file)
+    os.utime(file, ns=(1, 10**15))
+    changed = dataset_spec(str(plain_folder))
+    assert changed.digest != first.digest
+    assert len(kept()) == 2
+    file.rename(plain_folder / "no" / "a.png")  # another class
+    assert dataset_spec(str(plain_folder)).digest not in (first.digest, changed.digest)
+
+
+def test_what_it_is_known_by_is_what_it_holds(plain_folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(plain_folder, copy, copy_function=shutil.copy)  # other times
+    ours, theirs = dataset_spec(str(plain_folder)), dataset_spec(str(copy))
+    assert ours.store != theirs.store
+    assert ours.identity == theirs.identity
+    assert load_dataset(ours).fingerprint == load_dataset(theirs).fingerprint
+
+
+def test_corrected_test_labels_change_what_it_is_known_by(cats_and_dogs):
+    before = load_dataset(str(cats_and_dogs))
+    (cats_and_dogs / "test" / "cat" / "000.png").rename(cats_and_dogs / "test" / "dog" / "z.png")
+    after = load_dataset(str(cats_and_dogs))
+    assert before.spec.identity != after.spec.identity
+    assert before.fingerprint != after.fingerprint
+    np.testing.assert_array_equal(before.train[0], after.train[0])
+
+
+def test_image_size(plain_folder):
+    wide = np.zeros((20, 40), np.uint8)
+    wide[:, 10:30] = 200  # the middle
+    Image.fromarray(wide).save(plain_folder / "yes" / "wide.png")
+    with pytest.raises(InputError, match=r"have 2 sizes, such as 8 x 8 \(no/000.png\) and 40 x 20 \(yes/wide.png\)"):
+        dataset_spec(str(plain_folder))
+    dataset = load_dataset(dataset_spec(str(plain_folder), DataSettings(image_size=10)))
+    assert dataset.spec.input_shape == (1, 10, 10)
+    images = np.concatenate([dataset.train[0], dataset.test[0]])
+    assert any((image == 200).all() for image in images)
+    with pytest.raises(InputError, match="image-size must be at least 1 pixel, not 0"):
+        dataset_spec(str(plain_folder), DataSettings(image_size=0))
+
+
+def test_pictures_of_many_kinds(tmp_path, caplog):
+    root = tmp_path / "many"
+    write_class(root / "a", 5)
+    write_class(root / "b", 5, channels=1, seed=9)
+    Image.fromarray(np.full((8, 8, 4), 255, np.uint8)).save(root / "a" / "opaque.png")
+    Image.fromarray(pixels(8, 3, 3)).convert("P").save(root / "a" / "palette.png")
+    dataset = load_dataset(str(root))
+    assert dataset.spec.input_shape == (3, 8, 8)
+    assert "5 of the 12 images" in caplog.text
+    assert "are grey: they are kept as RGB" in caplog.text
+    grey = dataset.train[0][dataset.train[1] == 1]
+    assert (grey[..., 0] == grey[..., 2]).all()
+    assert any((image == 255).all() for split in (dataset.train, dataset.test) for image in split[0])
+
+
+def seen_through(path):
+    Image.fromarray(np.full((8, 8, 4), 128, np.uint8)).save(path)
+
+
+def of_sixteen_bits(path):
+    Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("write", "why"),
+    [
+        (lambda path: path.write_bytes(b"no picture"), "no readable image; mend or remove it"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "mend or remove it"),
+        (lambda path: path.write_bytes(b""), "no readable image"),
+        (seen_through, "transparent in places; put a background behind it"),
+        (of_sixteen_bits, "more than 8 bits a channel; scale the values"),
+    ],
+)
+def test_images_that_cannot_be_used_are_named_and_counted(cats_and_dogs, kept, write, why):
+    for i in range(7):
+        write(cats_and_dogs / "train" / "cat" / f"{i:03d}.png")
+    with pytest.raises(InputError, match=rf"7 of the 38 images in .* cannot be used: train/cat/000.png \(.*{why}") as caught:
+        dataset_spec(str(cats_and_dogs))
+    assert "004.png" in str(caught.value)
+    assert "005.png" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert kept() == []
+
+
+def foreign_class(root):
+    write_class(root / "test" / "cow", 2)
+
+
+def validation_twice(root):
+    write_class(root / "valid" / "cat", 2)
+
+
+def something_beside(root):
+    write_class(root / "extra" / "cat", 2)
+
+
+def no_dog_to_validate(root):
+    shutil.rmtree(root / "val" / "dog")
+
+
+def one_class(root):
+    for split in ("train", "val", "test"):
+        shutil.rmtree(root / split / "dog")
+
+
+def no_folders(root):
+    for each in root.iterdir():
+        shutil.rmtree(each)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda root: (root / "test" / "owl").mkdir(), r"test: 1 class folders hold no images \(owl\)"),
+        (no_folders, "holds no folders; give each class a folder"),
+        (foreign_class, "test holds classes that train does not: cow"),
+        (validation_twice, "holds validation images twice: val, valid"),
+        (something_beside, "holds train/ with classes in it, and beside it extra"),
+        (no_dog_to_validate, r"1 of 2 classes \(dog\) have no validation image"),
+        (one_class, "has only one class"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_said_in_one_line(cats_and_dogs, kept, change, message):
+    change(cats_and_dogs)
+    with pytest.raises(InputError, match=message) as caught:
+        dataset_spec(str(cats_and_dogs))
+    assert "\n" not in str(caught.value)
+    assert kept() == []
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_very_few_images(tmp_path, kept, images):
+    for name in ("a", "b"):
+        write_class(tmp_path / "few" / name, images)
+    with pytest.raises(InputError, match="too few to hold some out for testing"):
+        dataset_spec(str(tmp_path / "few"))
+    assert kept() == []
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    for name in ("train", "bus"):
+        write_class(tmp_path / "vehicles" / name, 5)
+    assert dataset_spec(str(tmp_path / "vehicles")).class_names == ("bus", "train")
+
+
+def test_a_folder_that_changes_while_it_is_read_is_not_kept(plain_folder, kept, monkeypatch):
+    read = folder.picture
+
+    def meddling(*given, **more):
+        (plain_folder / "yes" / "014.png").unlink(missing_ok=True)
+        return read(*given, **more)
+
+    monkeypatch.setattr(folder, "picture", meddling)
+    with pytest.raises(InputError, match="yes/014.png|changed while they were read"):
+        dataset_spec(str(plain_folder))
+    assert kept() == []
+
+
+def spec_of(path, home, ready, found):
+    os.environ["N2N_HOME"] = str(home)
+    read = folder._parts
+    conversions = []
+
+    def slow(*given):
+        conversions.append(given)
+        time.sleep(0.5)
+        return read(*given)
+
+    folder._parts = slow
+    ready.wait()
+    _ = dataset_spec(str(path))
+    found.put(len(conversions))
+
+
+def test_two_processes_that_want_it_convert_it_once(plain_folder, own_home, kept):
+    context = multiprocessing.get_context("spawn")
+    ready, found = context.Barrier(2), context.Queue()
+    processes = [context.Process(target=spec_of, args=(plain_folder, own_home, ready, found)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    assert sorted(found.get(timeout=60) for _ in processes) == [0, 1]
+    for process in processes:
+        process.join()
+    assert len(kept()) == 1
+
+
+def test_a_damaged_cache_is_said(plain_folder):
+    spec = dataset_spec(str(plain_folder))
+    (Path(spec.store) / "dataset.json").write_text("{}")
+    with pytest.raises(InputError, match="is damaged; remove .* to have the images converted again"):
+        dataset_spec(str(plain_folder))
+
+
+def test_a_problem_of_a_folder(cats_and_dogs):
+    problem = Problem("conv4", str(cats_and_dogs))
+    assert problem.architecture.input_shape == (3, 8, 8)
+    assert problem.name == f"conv4-animals-{problem.data.digest[:8]}"
+    mirrored = Problem("conv4", str(cats_and_dogs), flip=True)
+    assert mirrored.name != problem.name
+    assert Problem("conv4", str(cats_and_dogs), crop_padding=0).name == problem.name

@@ -1,0 +1,88 @@
+"""One image in whatever form it comes, as uint8 pixels of shape (H, W, C)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from n2n_gym.data.npz import Images
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+GREY = ("L", "1", "LA")
+"""PIL's modes of grey pictures."""
+DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
+"""PIL's modes of pictures with more than 8 bits a channel."""
+
+
+class UnfitImageError(ValueError):
+    """An image that cannot be kept as it is; the message says why and what to do."""
+
+
+def check_depth(image: Image) -> None:
+    """Refuse a picture with more than 8 bits a channel: PIL would cut its values off.
+
+    Raises:
+        UnfitImageError: If it is one.
+    """
+    if image.mode in DEEP:
+        raise UnfitImageError("more than 8 bits a channel; scale the values to 0 ... 255 and save them with 8 bits")
+
+
+def picture(image: Image, size: int | None = None, *, channels: int | None = None) -> Images:
+    """A picture's pixels.
+
+    Args:
+        image: The picture.
+        size: Height and width that the largest square in its middle is brought to; None leaves the picture as it is.
+        channels: 1 or 3; by default 1 if the picture is grey.
+
+    Raises:
+        UnfitImageError: If it has more than 8 bits a channel, or can be seen through.
+    """
+    from PIL import Image as Pictures
+
+    check_depth(image)
+    if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+        raise UnfitImageError("transparent in places; put a background behind it and save it without transparency")
+    grey = image.mode in GREY if channels is None else channels == 1
+    image = image.convert("L" if grey else "RGB")
+    if size is not None and image.size != (size, size):
+        side = min(image.size)
+        left, top = ((each - side) // 2 for each in image.size)
+        image = image.crop((left, top, left + side, top + side)).resize((size, size), Pictures.Resampling.BILINEAR)
+    pixels = np.asarray(image, np.uint8)
+    return pixels[..., None] if grey else pixels
+
+
+def pixels_of(image: Any) -> Images:
+    """The pixels of an image from a data set in Python.
+
+    Args:
+        image: A PIL image; a tensor of shape (C, H, W) or (H, W), or an array of shape (H, W, C) or (H, W), either uint8 or
+            floating-point in [0, 1].
+
+    Raises:
+        UnfitImageError: If it is anything else.
+    """
+    if hasattr(image, "convert"):
+        return picture(image)
+    tensor = hasattr(image, "detach")
+    values = image.detach().cpu().numpy() if tensor else np.asarray(image)
+    if values.ndim == 3 and tensor:
+        values = values.transpose(1, 2, 0)
+    if values.ndim == 2:
+        values = values[..., None]
+    if values.ndim != 3 or 0 in values.shape:
+        raise UnfitImageError(f"not a PIL image, a tensor (C, H, W) or an array (H, W, C), but of shape {values.shape}")
+    if np.issubdtype(values.dtype, np.floating):
+        if not (values.min() >= 0 and values.max() <= 1):
+            raise UnfitImageError(
+                f"floats from {values.min():.3g} to {values.max():.3g}, not in [0, 1]; leave Normalize out of its transform"
+            )
+        return np.asarray((values * 255).round(), np.uint8)
+    if values.dtype != np.uint8:
+        raise UnfitImageError(f"{values.dtype}, neither uint8 nor floats in [0, 1]")
+    return values

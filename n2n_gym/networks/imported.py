@@ -1,0 +1,90 @@
+"""Imported teachers: what is asked of one, and finding it again by name. Nothing here reads weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from n2n_gym.architecture import Architecture
+from n2n_gym.errors import InputError
+from n2n_gym.layers import Shape
+from n2n_gym.settings import DeviceSettings
+from n2n_gym.system.files import DESCRIPTION, read_json, teachers_folder
+
+IMPORTED = "imported"
+"""The fact that an imported teacher has and no other: where it comes from."""
+
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and deviation of pixels scaled to [0, 1], one number per channel each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportSettings(DeviceSettings):
+    """What an imported network was trained on."""
+
+    dataset: str | None = None
+    """Data set that it was trained for; its accuracy is measured there."""
+    mean: tuple[float, ...] | None = None
+    """Subtracted from pixels scaled to [0, 1], one number per channel; by default what SOURCE says, or the data set's."""
+    std: tuple[float, ...] | None = None
+    """What the result is divided by, one number per channel; by default as for mean."""
+    classes: int | None = None
+    """How many classes it tells apart; by default as many as it puts out."""
+    image_size: tuple[int, ...] | None = None
+    """Side of its images in pixels, or height and width; by default the data set's, or what SOURCE says."""
+
+
+def imported_names() -> list[str]:
+    """Names of all imported teachers, in alphabetical order."""
+    folder = teachers_folder()
+    names = sorted(path.parent.name for path in folder.glob(f"*/{DESCRIPTION}") if not path.parent.name.startswith("."))
+    return [name for name in names if is_imported(name)]
+
+
+def is_imported(name: str) -> bool:
+    """Whether there is an imported teacher of that name."""
+    if not name or Path(name).name != name:
+        return False
+    path = teachers_folder() / name / DESCRIPTION
+    try:
+        return path.is_file() and IMPORTED in read_json(path, "saved network").get("facts", {})
+    except (InputError, TypeError):
+        return False  # damaged: whoever loads it by its name is told
+
+
+def description(name: str) -> dict[str, Any]:
+    """What is written of an imported teacher."""
+    return read_json(teachers_folder() / name / DESCRIPTION, "saved network")
+
+
+def imported_architecture(name: str, input_shape: Shape, classes: int, width: float) -> Architecture:
+    """An imported teacher's architecture.
+
+    Args:
+        name: Its name.
+        input_shape: Channels, height and width of the data set's images; they are made as large as the teacher's.
+        classes: The data set's.
+        width: Must be 1.
+
+    Raises:
+        InputError: If it does not fit the data set, or is damaged.
+    """
+    if width != 1:
+        raise InputError(f"width is for networks of the zoo; {name} was trained as it is, so leave width at 1")
+    try:
+        found = Architecture.from_json(description(name)["architecture"])
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{teachers_folder() / name / DESCRIPTION} is not a saved network: {error}") from None
+    if (found.input_shape[0], found.classes) != (input_shape[0], classes):
+        raise InputError(
+            f"the teacher {name} takes {found.input_shape[0]} channel(s) and tells {found.classes} classes apart; "
+            f"the data set has {input_shape[0]} and {classes}"
+        )
+    return found
+
+
+def imported_normalisation(name: str) -> Normalisation:
+    """What an imported teacher's images go through, and so its students'."""
+    preprocessing = description(name)["preprocessing"]
+    return tuple(preprocessing["mean"]), tuple(preprocessing["std"])
