@@ -12,7 +12,30 @@ from torch import nn
 from envs_tests.conftest import DEEPER_TOY
 from n2n_gym.architecture import Architecture, Node
 from n2n_gym.errors import InputError
-from n2n_gym.layers import add, avg_pool, batch_norm, concat, conv, linear, max_pool, relu
+from n2n_gym.layers import (
+    Crop,
+    Dropout,
+    HardSwish,
+    LayerNorm,
+    Part,
+    PRelu,
+    Scale,
+    Shuffle,
+    Sigmoid,
+    Silu,
+    Widen,
+    WindowMean,
+    add,
+    avg_pool,
+    batch_norm,
+    concat,
+    conv,
+    depthwise,
+    linear,
+    max_pool,
+    multiply,
+    relu,
+)
 from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import Checkpoint, Classifier
 from n2n_gym.models.export import FORMS, export_checkpoint, forms
@@ -45,6 +68,54 @@ BRANCHES = Architecture(
     3,
 )
 """Three branches side by side, one of them what they all read, and a sum of three."""
+
+GATED = Architecture(
+    (
+        Node(conv(12), (-1,)),
+        Node(depthwise(), (0,)),
+        Node(Silu(), (1,)),
+        Node(avg_pool(), (2,)),
+        Node(conv(4, kernel=1, bias=True), (3,)),
+        Node(Silu(), (4,)),
+        Node(conv(12, kernel=1, bias=True), (5,)),
+        Node(Sigmoid(), (6,)),
+        Node(multiply(), (2, 7)),
+        Node(conv(12, kernel=1), (8,)),
+        Node(batch_norm(), (9,)),
+        Node(add(), (10, 0)),
+        Node(avg_pool(), (11,)),
+        Node(linear(8), (12,)),
+        Node(HardSwish(), (13,)),
+        Node(Dropout(0.2), (14,)),
+        Node(linear(3), (15,)),
+    ),
+    (1, 8, 8),
+    3,
+)
+"""An inverted residual block with squeeze-and-excitation, and a head with dropout."""
+
+SHUFFLED = Architecture(
+    (
+        Node(conv(8), (-1,)),
+        Node(Part(2, 0), (0,)),
+        Node(Part(2, 1), (0,)),
+        Node(conv(4), (2,)),
+        Node(PRelu(), (3,)),
+        Node(concat(), (1, 4)),
+        Node(Shuffle(2), (5,)),
+        Node(LayerNorm(1e-6), (6,)),
+        Node(Scale(), (7,)),
+        Node(add(), (8, 6)),
+        Node(Crop("height", step=2), (9,)),
+        Node(Crop("width", step=2), (10,)),
+        Node(Widen(12, 2), (11,)),
+        Node(WindowMean(2, 2), (12,)),
+        Node(linear(3), (13,)),
+    ),
+    (1, 8, 8),
+    3,
+)
+"""Channels in parts, shuffled, normalised and scaled, and the shortcut that picks pixels and adds channels of zeros."""
 
 IMAGE_READ_TWICE = Architecture(
     (Node(conv(4), (-1,)), Node(relu(), (0,)), Node(concat(), (1, -1)), Node(linear(3), (2,))), (1, 8, 8), 3
@@ -99,6 +170,8 @@ def random_students(teacher, count):
         TWO_LINEARS,
         LINEAR_BEFORE_A_NORM,
         BRANCHES,
+        GATED,
+        SHUFFLED,
         IMAGE_READ_TWICE,
         *random_students(network("resnet18", (1, 16, 16), width=0.2), 3),
     ],

@@ -1,4 +1,7 @@
-"""Torch modules that torch does not have; imported when a layer is built, and only then."""
+"""Torch modules that torch does not have; imported when a layer is built, and only then.
+
+Each keeps its constructor's arguments as attributes of the same names: exported code makes it again from them.
+"""
 
 from __future__ import annotations
 
@@ -56,6 +59,7 @@ class ChannelNorm(nn.LayerNorm):
 
     def __init__(self, channels: int, eps: float, scale: bool, shift: bool) -> None:
         super().__init__(channels, eps, elementwise_affine=scale, bias=shift)
+        self.channels, self.scale, self.shift = channels, scale, shift
 
     def forward(self, images: Tensor) -> Tensor:
         pixels: Tensor = super().forward(images.permute(0, 2, 3, 1))
@@ -74,6 +78,7 @@ class ChannelScale(nn.Module):
 
     def __init__(self, numbers: int, trained: bool) -> None:
         super().__init__()
+        self.numbers, self.trained = numbers, trained
         weight = torch.empty(numbers)
         if trained:
             self.weight = nn.Parameter(weight)
@@ -132,10 +137,11 @@ class PixelRange(nn.Module):
 
     def __init__(self, rows: bool, start: int, stop: int | None, step: int) -> None:
         super().__init__()
-        self.rows, self.picked = rows, slice(start, stop, step)
+        self.rows, self.start, self.stop, self.step = rows, start, stop, step
 
     def forward(self, images: Tensor) -> Tensor:
-        return images[:, :, self.picked] if self.rows else images[..., self.picked]
+        picked = slice(self.start, self.stop, self.step)
+        return images[:, :, picked] if self.rows else images[..., picked]
 
 
 class ChannelPad(nn.Module):

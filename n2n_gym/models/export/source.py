@@ -13,16 +13,22 @@ import numpy as np
 from torch import Tensor, nn
 
 from n2n_gym.architecture import IMAGE, Architecture
-from n2n_gym.layers.activation import Activation
-from n2n_gym.layers.modules import Concatenation, Sum
+from n2n_gym.layers import Activation, Affine, Dropout
+from n2n_gym.layers.modules import Concatenation, Product, Sum
 from n2n_gym.models.build import Network
 from n2n_gym.models.export.constructors import constructor, own_code
 from n2n_gym.models.preprocessing import Preprocessing
 
 WEIGHTS = "student.safetensors"
 
-OPERATORS = (Sum, Concatenation)
+OPERATORS = (Sum, Product, Concatenation)
 """Modules of ours that are written as an operator, or a function of torch's."""
+
+NUMBERWISE = (Activation, Affine, Dropout)
+"""Layers that treat each number by itself: they read flat numbers as well as feature maps."""
+
+VARIABLES = {"add": "shortcut", "multiply": "gate"}
+"""What a variable is called that a layer of this kind reads besides the main path."""
 
 LONGEST = 90
 """Characters of an expression; what is longer goes on in the next line."""
@@ -248,6 +254,8 @@ class _Forward:
         match layer.module:
             case Sum():
                 return " + ".join(operands)
+            case Product():
+                return " * ".join(operands)
             case Concatenation():
                 return f"torch.cat([{', '.join(operands)}], dim=1)"
         if not layer.flattens:
@@ -257,15 +265,15 @@ class _Forward:
         return f"self.{layer.name}({operand})" + ("" if self._flat(index) else "[:, :, None, None]")
 
     def _flat(self, value: int) -> bool:
-        """Whether a value is held with shape (N, features): only linear layers and activations read it."""
+        """Whether a value is held with shape (N, features): linear layers read it, and what treats each number by itself."""
         if value == IMAGE or not self._may_be_flat(value):
             return False
-        passes = isinstance(self._nodes[value].layer, Activation)
+        passes = isinstance(self._nodes[value].layer, NUMBERWISE)
         return self._layers[value].flattens or (passes and self._flat(self._nodes[value].inputs[0]))
 
     def _may_be_flat(self, value: int) -> bool:
         for reader in self._readers[value]:
-            passes = isinstance(self._nodes[reader].layer, Activation) and self._may_be_flat(reader)
+            passes = isinstance(self._nodes[reader].layer, NUMBERWISE) and self._may_be_flat(reader)
             if not (self._layers[reader].flattens or passes):
                 return False
         return True
@@ -274,7 +282,7 @@ class _Forward:
         """A variable that holds nothing now, called after what the value is for."""
         while not self._nodes[reader := max(self._readers[value])].layer.joins and self._readers[reader]:
             value = reader
-        word = "shortcut" if self._nodes[reader].layer.kind == "add" else "branch"
+        word = VARIABLES.get(self._nodes[reader].layer.kind, "branch")
         taken = set(self._held.values())
         numbered = (f"{word}{number}" for number in itertools.count(2))
         return next(name for name in itertools.chain([word], numbered) if name not in taken)
