@@ -146,7 +146,7 @@ def shufflenet_v2():
     b = Builder()
     x = b(IMAGE, conv(12, stride=2), batch_norm(), relu())
     reads = 12
-    for outputs, units in ((48, 3), (64, 2)):
+    for outputs, units in ((48, 4), (64, 2)):
         half = outputs // 2
         left = b(x, depthwise(3, stride=2), batch_norm(), conv(half, 1), batch_norm(), relu())
         right = b(x, conv(half, 1), batch_norm(), relu(), depthwise(3, stride=2), batch_norm())

@@ -1,6 +1,9 @@
 """Every kind of layer keeps what is promised of it; what a kind cannot express is said in words."""
 
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from n2n_gym.layers import (
     KINDS,
@@ -30,6 +33,8 @@ from n2n_gym.layers import (
     Silu,
     Tanh,
     Unreadable,
+    Variable,
+    Verdict,
     Widen,
     WindowMean,
     add,
@@ -38,7 +43,8 @@ from n2n_gym.layers import (
     depthwise,
     multiply,
 )
-from n2n_gym.testing.layer import Case, LayerSuite, torch_call
+from n2n_gym.layers.window import sides
+from n2n_gym.testing.layer import Case, LayerSuite, agree, torch_call
 
 MAP = (12, 9, 8)
 X = Operand((3, *MAP))
@@ -377,3 +383,38 @@ def test_what_cannot_be_expressed_is_said(call, reason):
     kind = next(kind for kind in KINDS.values() if call.name in kind.torch_names)
     with pytest.raises(Unreadable, match=reason):
         kind.read(call)
+
+
+def pairs(least, most):
+    return st.tuples(st.integers(least, most), st.integers(least, most))
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@given(pairs(1, 12), pairs(1, 5), pairs(1, 4), pairs(0, 2), pairs(1, 3), st.booleans())
+def test_windows_of_any_numbers(pixels, kernel, stride, padding, dilation, ceil_mode):
+    """A layer either says that the map is too small, where torch refuses it too, or torch agrees."""
+    margins = tuple(min(p, k // 2) for p, k in zip(padding, kernel, strict=True))
+    layers = (
+        conv(4, kernel, stride=stride, padding=padding, dilation=dilation, groups=2),
+        depthwise(kernel, stride=stride, padding=padding, dilation=dilation),
+        MaxPool(kernel, stride, margins, ceil_mode, dilation),
+        WindowMean(kernel, stride, margins, ceil_mode),
+    )
+    for layer in layers:
+        read = ((2, *pixels),)
+        if layer.output_shape(read) is Verdict.SPATIAL_COLLAPSE:
+            with pytest.raises(RuntimeError):
+                layer.module(read)(torch.zeros(1, *read[0]))
+        else:
+            agree(layer, read)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(pairs(1, 7), pairs(0, 3), pairs(1, 2), st.integers(1, 10), st.booleans())
+def test_kernels_of_any_numbers_shrink(kernel, padding, dilation, tenths, keeps_size):
+    layer = conv(3, kernel, padding=padding, dilation=dilation)
+    before, after = layer, layer.shrunk(Variable.KERNEL, tenths, keeps_size=keeps_size)
+    assert max(sides(after.kernel)) <= max(sides(before.kernel))
+    assert tenths < 10 or after == before
+    shapes = [each.output_shape([(2, 20, 21)]) for each in (before, after)]
+    assert not keeps_size or shapes[0] == shapes[1]

@@ -69,7 +69,7 @@ class Filters(Layer):
             return replace(self, kernel=as_pair(kernels))
         # the kernel stays odd, its padding follows
         sizes = zip(sides(self.kernel), kernels, paddings, sides(self.dilation), strict=True)
-        steps = [min((before - after + 1) // 2, padding // dilation) for before, after, padding, dilation in sizes]
+        steps = [min((k - fewer + 1) // 2, (k - 1) // 2, p // dilation) for k, fewer, p, dilation in sizes]
         return replace(
             self,
             kernel=as_pair([kernel - 2 * step for kernel, step in zip(sides(self.kernel), steps, strict=True)]),

@@ -25,7 +25,7 @@ def as_pair(number: Any) -> Any:
 
 
 def steps(side: int, *, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool = False) -> int:
-    """How many places a window finds along one side of a feature map; 0 if it is larger than the map.
+    """How many places a window finds along one side of a feature map; 0 if it does not fit the map.
 
     Args:
         side: The map's, in pixels.
@@ -36,12 +36,10 @@ def steps(side: int, *, kernel: int, stride: int, padding: int, dilation: int, c
         ceil_mode: Whether a last window may stick out, if it begins before the padding behind the map does.
     """
     room = side + 2 * padding - (dilation * (kernel - 1) + 1)
-    if room < 0:
-        return 0
-    if ceil_mode:
-        found = -(-room // stride) + 1
-        return found - 1 if (found - 1) * stride >= side + padding else found
-    return room // stride + 1
+    found = (-(-room // stride) if ceil_mode else room // stride) + 1
+    if ceil_mode and (found - 1) * stride >= side + padding:
+        found -= 1
+    return max(found, 0)
 
 
 def window_output(
