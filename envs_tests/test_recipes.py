@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from n2n_gym.data import DATASETS, OWN, DatasetSpec
@@ -42,5 +44,6 @@ def test_unknown_recipe():
 def test_teachers_of_own_data_are_trained_by_its_size(images, epochs, batch_size):
     spec = DatasetSpec("mine.npz", (3, 32, 32), 5, (0.5,) * 3, (0.2,) * 3, teacher=OWN, images=images)
     recipe = teacher_recipe(spec)
+    assert teacher_recipe(replace(spec, images=10**6), images) == recipe
     assert (recipe.name, recipe.epochs, recipe.batch_size) == ("own", epochs, batch_size)
     assert 0 < recipe.milestones[0] < recipe.milestones[1] < epochs

@@ -108,7 +108,7 @@ def test_what_a_killed_process_left_is_swept_up(toy_problem):
 
 def test_a_diverged_teacher_is_not_kept(toy_problem, monkeypatch):
     recipe = replace(teacher_recipe(toy_problem.data), learning_rate=1e18)
-    monkeypatch.setattr("n2n_gym.teachers.saved.teacher_recipe", lambda data: recipe)
+    monkeypatch.setattr("n2n_gym.teachers.saved.teacher_recipe", lambda *_: recipe)
     with pytest.raises(InputError, match="training diverged"):
         ready_teacher(toy_problem, device=CPU)
     assert teacher_names() == []

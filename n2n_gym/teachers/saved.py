@@ -151,7 +151,7 @@ def _train_teacher(
     device: torch.device,
     on_epoch: Callable[[int, float], None] | None,
 ) -> None:
-    recipe = teacher_recipe(problem.data)
+    recipe = teacher_recipe(problem.data, problem.train_size)
     if on_epoch is None:
         _log.warning("training the teacher %s, once, for %d epochs; it will be kept in %s", folder.name, recipe.epochs, folder)
     architecture = problem.architecture

@@ -103,16 +103,19 @@ OWN_STEPS = 6_000
 OWN_EPOCHS = (12, 60)
 
 
-def own_recipe(dataset: DatasetSpec) -> Recipe:
+def own_recipe(images: int) -> Recipe:
     """A recipe for teachers of a user's data, of which nothing is known but how many images there are.
 
     About 6,000 steps of Adam, but at least 12 and at most 60 epochs; the learning rate of 0.001 is divided by 10 after 60% and
     after 85% of them. Batches of 64, or fewer images where there are less than 3,200, so that an epoch has 50 steps.
     docs/settings.md compares it to the paper's.
+
+    Args:
+        images: How many it is trained on.
     """
-    batch_size = min(64, max(SMALLEST_BATCH, dataset.images // 50))
+    batch_size = min(64, max(SMALLEST_BATCH, images // 50))
     least, most = OWN_EPOCHS
-    epochs = min(most, max(least, round(OWN_STEPS * batch_size / dataset.images)))
+    epochs = min(most, max(least, round(OWN_STEPS * batch_size / images)))
     return Recipe(
         name="own",
         epochs=epochs,
@@ -123,9 +126,14 @@ def own_recipe(dataset: DatasetSpec) -> Recipe:
     )
 
 
-def teacher_recipe(dataset: DatasetSpec) -> Recipe:
-    """The recipe by which this data set's teachers are trained: the paper's (appendix 10.2), or a shorter one."""
-    return own_recipe(dataset) if dataset.teacher == OWN else by_name("teacher recipe", dataset.teacher, _TEACHERS)
+def teacher_recipe(dataset: DatasetSpec, train_size: int | None = None) -> Recipe:
+    """The recipe by which teachers are trained on so many images of a data set (all by default).
+
+    The paper's (appendix 10.2), whatever the number; a shorter one for digits; `own_recipe` for a user's data.
+    """
+    if dataset.teacher == OWN:
+        return own_recipe(train_size or dataset.images)
+    return by_name("teacher recipe", dataset.teacher, _TEACHERS)
 
 
 def final_recipe(dataset: DatasetSpec, *, distillation_weight: float = 1.0) -> Recipe:
