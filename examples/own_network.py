@@ -1,0 +1,111 @@
+"""Compress a network of your own: your code, your training, your images in folders, your normalisation.
+
+python examples/own_network.py [folder]
+
+Stands in for your own: a depthwise-separable network, and Fashion-MNIST written as PNGs, a class a folder.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional
+
+import n2n_gym.teachers
+from agents import compress, export
+from n2n_gym.data import load_dataset
+
+MEAN, STD = 0.25, 0.3
+
+
+def separable(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """A depthwise convolution, then a pointwise one."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, inputs, 3, stride, 1, groups=inputs, bias=False),
+        nn.BatchNorm2d(inputs),
+        nn.ReLU(),
+        nn.Conv2d(inputs, outputs, 1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
+
+
+class MyNet(nn.Module):
+    """For grey images of 28 x 28 pixels and ten classes."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        self.stage1 = nn.Sequential(separable(width, 2 * width, 2), separable(2 * width, 2 * width))
+        self.stage2 = nn.Sequential(separable(2 * width, 4 * width, 2), separable(4 * width, 4 * width))
+        self.classifier = nn.Linear(4 * width, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = self.stage2(self.stage1(self.stem(images)))
+        return self.classifier(x.mean((2, 3)))
+
+
+def write_pictures(folder: Path, dataset: str, count: int) -> None:
+    """Fashion-MNIST as PNGs: FOLDER/train/CLASS/NUMBER.png and FOLDER/test/...."""
+    source = load_dataset(dataset)
+    for split, (images, labels), number in (("train", source.train, count), ("test", source.test, count // 6)):
+        for i in range(min(number, len(images))):
+            place = folder / split / f"class{labels[i]}"
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(images[i, :, :, 0]).save(place / f"{i:05d}.png")
+
+
+def train(network: nn.Module, images: np.ndarray, labels: np.ndarray, epochs: int) -> None:
+    """Your training."""
+    pixels = (torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).float() / 255 - MEAN) / STD
+    targets = torch.from_numpy(labels)
+    steps = epochs * -(-len(pixels) // 128)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
+    for _ in range(epochs):
+        for chosen in torch.randperm(len(pixels)).split(128):
+            loss = functional.cross_entropy(network(pixels[chosen]), targets[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+
+
+def main(
+    folder: str = "runs/own-network",
+    dataset: str = "fashion-mnist",
+    pictures: int = 30_000,
+    epochs: int = 4,
+    width: int = 64,
+    iterations: int = 12,
+    finalists: int = 2,
+    workers: int | None = None,
+) -> None:
+    out = Path(folder)
+    write_pictures(out / "pictures", dataset, pictures)
+    torch.manual_seed(0)
+    network = MyNet(width)
+    source = load_dataset(dataset)
+    train(network, source.train[0][:pictures], source.train[1][:pictures], epochs)
+    name = n2n_gym.teachers.add(network, name=out.name, dataset=str(out / "pictures"), mean=(MEAN,), std=(STD,))
+    result = compress(
+        teacher=name,
+        dataset=str(out / "pictures"),
+        iterations=iterations,
+        finalists=finalists,
+        workers=workers,
+        out=str(out / "run"),
+    )
+    files = [path.name for form in ("python", "torch") for path in export(out / "run", form)]
+    teacher, student = result["teacher"], result["student"]
+    print(
+        f"{student['ratio']:.1f} times smaller; {student['test_accuracy']:.2%} of the test images right, the teacher "
+        f"{teacher['test_accuracy']:.2%}; exported: {', '.join(files)}"
+    )
+
+
+if __name__ == "__main__":  # worker processes import this file again
+    main(*sys.argv[1:2])
