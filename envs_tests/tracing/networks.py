@@ -99,7 +99,7 @@ class Shuffled(nn.Module):
 
 
 class InPlace(nn.Module):
-    """What is added again after it was rectified in place is the rectified map."""
+    """What is added again after it was rectified in place, through another view of it, is the rectified map."""
 
     def __init__(self):
         super().__init__()
@@ -107,7 +107,8 @@ class InPlace(nn.Module):
 
     def forward(self, x):
         x = self.one(x)
-        y = self.two(F.relu_(x))
+        F.relu_(x.flatten(1))
+        y = self.two(x)
         return self.head((x + y).mean((2, 3)))
 
 
