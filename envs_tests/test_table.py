@@ -60,7 +60,7 @@ def test_a_space_knows_where_every_episode_ends(stage):
     space = Space(stage)
     rng = np.random.default_rng(0)
     shape = (stage.actions,) * stage.decisions
-    assert len({student.fingerprint for student in space.students}) == len(space.students)
+    assert len({student.architecture.fingerprint for student in space.students}) == len(space.students)
     for actions in rng.integers(stage.actions, size=(300, stage.decisions)):
         row = space.row_of[np.ravel_multi_index(tuple(actions), shape)]
         assert space.students[row].architecture == stage.student(actions.tolist()).architecture
@@ -119,12 +119,11 @@ def test_seconds_are_a_searchs(problem, monkeypatch):
 
     clock = SimpleNamespace(monotonic=lambda: 3600.0 * len(hours))
     with make_evaluator(problem, device="cpu", thorough=True) as evaluator:
-        [student] = [apply_removals(DEEPER_TOY, [0, 0, 1, 0, 0, 0])]
         _ = evaluator.trained_teacher, evaluator.data
         monkeypatch.setattr(distillation, "time", clock)
         for name in ("validation_score", "test_score"):
             monkeypatch.setattr(ImageData, name, slow(getattr(ImageData, name)))
-        [trained] = evaluator.evaluate([student])
+        [trained] = evaluator.evaluate([Student(apply_removals(DEEPER_TOY, [0, 0, 1, 0, 0, 0]))])
     assert len(hours) == len(trained.epoch_accuracy) + 1 == 6
     assert trained.seconds == 3600  # a search's one look
 
@@ -307,7 +306,7 @@ def test_failures_of_the_machine_are_not_written_down(folder, problem, monkeypat
     from n2n_gym.evaluators.distillation import DistillationEvaluator
 
     def fail(self, student):
-        return Evaluation.failed(student, self.teacher, OUT_OF_MEMORY)
+        return Evaluation.failed(student.architecture, self.teacher, OUT_OF_MEMORY)
 
     monkeypatch.setattr(DistillationEvaluator, "train_student", fail)
     with pytest.raises(InputError, match="trainings failed for want of memory or time"):

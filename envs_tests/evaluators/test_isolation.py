@@ -19,6 +19,7 @@ from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.evaluators.latency import LatencyEvaluator
 from n2n_gym.layers import conv, linear, max_pool, relu
 from n2n_gym.problem import Problem
+from n2n_gym.student import Student
 from n2n_gym.system.device import one_thread
 from n2n_gym.system.files import write_json
 from n2n_gym.teachers.saved import ready_teacher
@@ -26,7 +27,7 @@ from n2n_gym.training.precision import compare_precisions
 from n2n_gym.training.recipes import final_recipe
 
 TEACHER = Architecture.chain([conv(40, bias=True), relu(), max_pool(), linear(3)], (1, 8, 8), 3)
-STUDENTS = [apply_shrinkages(TEACHER, [9, 9, filters]) for filters in range(2, 9)]
+STUDENTS = [Student(apply_shrinkages(TEACHER, [9, 9, filters])) for filters in range(2, 9)]
 ASKED = 6
 """Students that each of the threads asks for."""
 
@@ -64,7 +65,7 @@ def answers(problem, first):
     """What an evaluator of its own says of some of the students, asked for one after the other."""
     evaluator = LatencyEvaluator(DistillationEvaluator(problem, device="cpu"), device="cpu")
     students = [STUDENTS[(first + i) % len(STUDENTS)] for i in range(ASKED)]
-    return {s.fingerprint: (e.accuracy, e.class_accuracy) for s in students for e in evaluator.evaluate([s])}
+    return {s.lineage: (e.accuracy, e.class_accuracy) for s in students for e in evaluator.evaluate([s])}
 
 
 def test_threads_that_train_and_one_that_disturbs_change_nothing(problem):
@@ -85,7 +86,7 @@ def test_torch_draws_for_others_as_if_nothing_was_trained(problem, tmp_path):
         bf16 = compare_precisions(torch.device("cpu"))
         teacher = ready_teacher(problem, device=torch.device("cpu"))
         recipe = replace(final_recipe(problem.data), epochs=1)
-        FinalTraining(problem, teacher, recipe, seed=0, device="cpu").run(STUDENTS[0], tmp_path / "final")
+        FinalTraining(problem, teacher, recipe, seed=0, device="cpu").run(STUDENTS[0].architecture, tmp_path / "final")
         load_student(tmp_path / "final")
     assert bf16
     assert torch.equal(torch.get_rng_state(), state)
