@@ -8,23 +8,27 @@ Students are not trained: the evaluator says the same of each. What is measured 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import tyro
+from gymnasium.spaces import flatdim
 from report import Report
 from students import random_episodes
 
 from agents.benchmark.tasks import Task
 from n2n_gym.architecture import Architecture
+from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.networks.zoo import network
+from n2n_gym.student import Student
 from n2n_gym.tables import MEAN, Table, table_names
 from n2n_gym.tables.evaluator import TableEvaluator
 
@@ -44,19 +48,19 @@ class Indifferent(Evaluator):
     def context(self) -> dict[str, str]:
         return {}
 
-    def stream(self, students: Sequence[Architecture]) -> Iterator[tuple[int, Evaluation]]:
+    def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
         for index, student in enumerate(students):
-            yield index, Evaluation.of(student, self.teacher, accuracy=0.9, teacher_accuracy=0.95)
+            yield index, Evaluation.of(student.architecture, self.teacher, accuracy=0.9, teacher_accuracy=0.95)
 
 
-def settings(teacher: str) -> dict[str, object]:
+def settings(teacher: str) -> dict[str, Any]:
     return {"teacher": teacher, "dataset": "cifar10", "evaluator": Indifferent(network(teacher))}
 
 
 def single_rate(env: gym.Env, seconds: float, *, terminal: bool) -> float:
     """Steps per second; `terminal=False` leaves the steps that end episodes, and resets, out of count and time."""
     rng = np.random.default_rng(0)
-    actions = rng.integers(0, env.action_space.n, 4096)
+    actions = rng.integers(0, flatdim(env.action_space), 4096)
     steps, spent = 0, 0.0
     end = time.perf_counter() + seconds
     env.reset(seed=0)
@@ -83,7 +87,7 @@ def single_rate(env: gym.Env, seconds: float, *, terminal: bool) -> float:
 def vector_rate(envs: gym.vector.VectorEnv, length: int, seconds: float) -> float:
     """Steps of single environments per second, without those that end episodes."""
     rng = np.random.default_rng(0)
-    actions = rng.integers(0, envs.single_action_space.n, (256, envs.num_envs))
+    actions = rng.integers(0, flatdim(envs.single_action_space), (256, envs.num_envs))
     steps, spent = 0, 0.0
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
@@ -97,15 +101,15 @@ def vector_rate(envs: gym.vector.VectorEnv, length: int, seconds: float) -> floa
     return steps / spent
 
 
-def whole_rate(envs: gym.vector.VectorEnv, seconds: float) -> float:
+def whole_rate(envs: CompressionVectorEnv, seconds: float) -> float:
     """Transitions of single environments per second, with rewards looked up in a table, episodes' ends and restarts."""
-    length = envs.unwrapped.stage.decisions
+    length = envs.stage.decisions
     rng = np.random.default_rng(0)
     envs.reset(seed=0)
     transitions, spent = 0, 0.0
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
-        actions = rng.integers(0, envs.single_action_space.n, (length + 1, envs.num_envs))
+        actions = rng.integers(0, flatdim(envs.single_action_space), (length + 1, envs.num_envs))
         start = time.perf_counter()
         for each in actions:  # the last ones are ignored: that step starts the next episodes
             envs.step(each)
@@ -137,15 +141,13 @@ def main(seconds: float = 1.0, repeats: int = 5, out: Path | None = None) -> Non
         out: The JSON file.
     """
     report = Report("env_steps", ("steps_per_second", "times_cartpole", "times_single", "episode_ms", "ms_per_decision"), out)
-    cartpole = gym.make("CartPole-v1").unwrapped
-    makers: dict[str, Callable[[], gym.Env]] = {"CartPole-v1": lambda: cartpole}
+    environments: dict[str, gym.Env] = {"CartPole-v1": gym.make("CartPole-v1").unwrapped}
     for stage in ("LayerRemoval", "LayerShrink"):
-        env = gym.make(f"N2N/{stage}-v0", **settings("resnet18")).unwrapped
-        makers[f"{stage}, resnet18"] = lambda env=env: env
-    rates: dict[str, list[float]] = {name: [] for name in makers}
+        environments[f"{stage}, resnet18"] = gym.make(f"N2N/{stage}-v0", **settings("resnet18")).unwrapped
+    rates: dict[str, list[float]] = {name: [] for name in environments}
     for _ in range(repeats):  # in turn, so that a slow moment of the machine meets all of them
-        for name, make in makers.items():
-            rates[name].append(single_rate(make(), seconds, terminal=name.startswith("CartPole")))
+        for name, env in environments.items():
+            rates[name].append(single_rate(env, seconds, terminal=name.startswith("CartPole")))
     for name, values in rates.items():
         report.add(name, steps_per_second=values, times_cartpole=_ratios(values, rates["CartPole-v1"]))
     singles = rates["LayerRemoval, resnet18"]
@@ -190,7 +192,7 @@ def _depths(report: Report, repeats: int) -> None:
     """Episodes of students that are not degenerate, by the depth of their teacher."""
     lengths, milliseconds = [], []
     for teacher in DEPTHS:
-        env = gym.make("N2N/LayerRemoval-v0", **settings(teacher)).unwrapped
+        env: Any = gym.make("N2N/LayerRemoval-v0", **settings(teacher)).unwrapped
         episodes = random_episodes(env.stage, repeats * 3, share=0.1)
         times = [episode_seconds(env, actions) for actions in episodes]
         whole = [1000 * seconds for _, seconds in times]
@@ -233,7 +235,7 @@ def look_ups(name: str, seconds: float) -> float:
     return found / (time.perf_counter() - start)
 
 
-def _no_student(_actions: Sequence[int]) -> Architecture:
+def _no_student(_actions: Sequence[int]) -> Student:
     raise AssertionError("a table needs no student")
 
 

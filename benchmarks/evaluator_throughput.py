@@ -26,10 +26,10 @@ from students import random_students, warm_up
 from torch import nn
 
 from agents.interval import Interval
-from n2n_gym.architecture import Architecture
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.models.build import Network
 from n2n_gym.problem import Problem
+from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
 from n2n_gym.system.machine import cores
 from n2n_gym.teachers.saved import ready_teacher
@@ -128,7 +128,7 @@ def measure(
         warm_up(evaluator, processes, warm_seconds)
         context = evaluator.context()
         for i, batch in enumerate(batches):
-            runs: list[tuple[str, Callable[[Sequence[Architecture]], list[float]]]] = [
+            runs: list[tuple[str, Callable[[Sequence[Student]], list[float]]]] = [
                 *((label, loop.evaluate) for label, loop in loops.items()),
                 ("evaluator", lambda students: [e.accuracy for e in evaluator.evaluate(students)]),
             ]
@@ -148,7 +148,7 @@ def measure(
         # the published loop's teacher looks at every batch, the evaluator's was done before
         looks = held_out * (recipe.epochs + 1 if loop else 1)
         taught = problem.architecture.macs * 2 * images if loop else 0
-        work = [(sum(s.macs for s in batch) * (6 * images + 2 * looks) + taught) / 1e9 for batch in batches]
+        work = [(sum(s.architecture.macs for s in batch) * (6 * images + 2 * looks) + taught) / 1e9 for batch in batches]
         rates = [w / t for w, t in zip(work, times, strict=True)]
         report.add(
             f"{name}: {label}",
@@ -156,7 +156,7 @@ def measure(
             images_per_second=[images * count / t for t in times],
             times_published=[a / b for a, b in zip(seconds[published], times, strict=True)],
             times_same_batch=[a / b for a, b in zip(seconds[same_batch], times, strict=True)],
-            test_share=tests.get(label, "-"),  # type: ignore[arg-type]
+            test_share=tests.get(label, "-"),
             gflops_per_second=rates,
             share_of_peak=[rate / fastest for rate in rates],
             accuracy=[float(np.mean(each)) for each in accuracy[label]],

@@ -19,10 +19,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from n2n_gym.architecture import Architecture
 from n2n_gym.data import DatasetSpec, load_dataset
 from n2n_gym.models.build import Network
 from n2n_gym.problem import Problem
+from n2n_gym.student import Student
 
 
 class Pictures(Dataset[tuple[torch.Tensor, int]]):
@@ -47,7 +47,8 @@ def _transform(spec: DatasetSpec, side: tuple[int, int], *, augment: bool) -> Ca
     if augment and spec.flip:
         steps.append(transforms.RandomHorizontalFlip())
     steps += [transforms.Resize(side), transforms.ToTensor(), transforms.Normalize(spec.mean, spec.std)]
-    return transforms.Compose(steps)
+    composed: Callable[[Any], Any] = transforms.Compose(steps)
+    return composed
 
 
 class ReferenceLoop:
@@ -89,39 +90,39 @@ class ReferenceLoop:
         self.test_loader = DataLoader(held_out, batch_size, num_workers=1)
         self.test_seconds = 0.0
 
-    def evaluate(self, architectures: Sequence[Architecture]) -> list[float]:
+    def evaluate(self, students: Sequence[Student]) -> list[float]:
         """Held-out accuracies of a rollout batch's students."""
-        students = [Network(architecture).to(self.device) for architecture in architectures]
-        optimizers = [torch.optim.Adam(s.parameters(), lr=5e-4, weight_decay=5e-4) for s in students]
+        networks = [Network(student.architecture).to(self.device) for student in students]
+        optimizers = [torch.optim.Adam(n.parameters(), lr=5e-4, weight_decay=5e-4) for n in networks]
         for _ in range(self.epochs):
-            for student in students:
-                student.train()
+            for network in networks:
+                network.train()
             for images, _ in self.train_loader:
                 images = images.to(self.device)
                 with torch.no_grad():
                     targets = self.teacher(images)
-                for student, optimizer in zip(students, optimizers, strict=True):
+                for network, optimizer in zip(networks, optimizers, strict=True):
                     optimizer.zero_grad()
-                    F.mse_loss(student(images), targets).backward()
+                    F.mse_loss(network(images), targets).backward()
                     optimizer.step()
-            self._test(students)
-        return self._test(students)
+            self._test(networks)
+        return self._test(networks)
 
-    def _test(self, students: Sequence[nn.Module]) -> list[float]:
+    def _test(self, networks: Sequence[nn.Module]) -> list[float]:
         start = time.perf_counter()
-        accuracies = self._accuracies(students)
+        accuracies = self._accuracies(networks)
         self.test_seconds += time.perf_counter() - start
         return accuracies
 
     @torch.no_grad()
-    def _accuracies(self, students: Sequence[nn.Module]) -> list[float]:
-        correct = [0] * len(students)
+    def _accuracies(self, networks: Sequence[nn.Module]) -> list[float]:
+        correct = [0] * len(networks)
         total = 0
-        for student in students:
-            student.eval()
+        for network in networks:
+            network.eval()
         for images, labels in self.test_loader:
             images, labels = images.to(self.device), labels.to(self.device)
             total += len(labels)
-            for i, student in enumerate(students):
-                correct[i] += int((student(images).argmax(1) == labels).sum())
+            for i, network in enumerate(networks):
+                correct[i] += int((network(images).argmax(1) == labels).sum())
         return [count / total for count in correct]

@@ -71,16 +71,17 @@ class ReferenceEvaluator(Evaluator):
     def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
         known = self.trained.validation_accuracy
         with torch.random.fork_rng(devices=[]):  # the search's own draws are as in the other search
-            accuracies = self.loop.evaluate([student.architecture for student in students])
+            accuracies = self.loop.evaluate(students)
         for index, accuracy in enumerate(accuracies):
             yield index, Evaluation.of(students[index].architecture, self.teacher, accuracy=accuracy, teacher_accuracy=known)
 
-    def evaluate(self, students: Sequence[Architecture]) -> list[Evaluation]:
-        feasible = [i for i, student in enumerate(students) if student.verdict(self.teacher).feasible]
+    def evaluate(self, students: Sequence[Student]) -> list[Evaluation]:
+        verdicts = [student.architecture.verdict(self.teacher) for student in students]
+        feasible = [i for i, verdict in enumerate(verdicts) if verdict.feasible]
         done = dict(self.stream([students[i] for i in feasible])) if feasible else {}
         answers = {feasible[position]: evaluation for position, evaluation in done.items()}
         return [
-            answers[i] if i in answers else Evaluation.failed(student, self.teacher, student.verdict(self.teacher))
+            answers[i] if i in answers else Evaluation.failed(student.architecture, self.teacher, verdicts[i])
             for i, student in enumerate(students)
         ]
 
