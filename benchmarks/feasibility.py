@@ -8,7 +8,6 @@ Nothing is trained: shapes, sizes and verdict are arithmetic.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -65,4 +64,4 @@ def _episode(stage: RemovalStage, rng: np.random.Generator) -> list[int]:
 
 
 if __name__ == "__main__":
-    sys.exit(tyro.cli(main))
+    tyro.cli(main)

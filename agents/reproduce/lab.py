@@ -198,7 +198,7 @@ class Lab:
         """
         folder = self.folder / "runs" / name
         self.display.say(name)
-        search = replace(self.search, out=str(folder), **self.problem(teacher, dataset) | settings)
+        search = replace(self.search, speed=False, out=str(folder), **self.problem(teacher, dataset) | settings)
         result = compress(search, display=self.display, command=f"n2n reproduce, run {name}")
         with RunFolder(folder, read_start(folder)) as opened:
             return Run(folder, result, opened.read_history())

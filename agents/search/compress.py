@@ -175,7 +175,8 @@ class _Run:
             parts |= reports
             student.save(self.folder.path / "student.json")
             draw_architectures(self.folder.path / "architectures.png", student)
-            parts["speed"] = self._speed(student)
+            if self.search.speed:
+                parts["speed"] = self._speed(student)
         draw_curves(self.folder.path / "curves.png", self.history, teacher.name)
         result = self._result(teacher, parts)
         write_json(self.folder.path / RESULT, result)

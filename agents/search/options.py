@@ -65,6 +65,8 @@ class Search(JudgedSettings):
     where the paper has a sum)."""
     seed: int = 0
     """Of policies, students' trainings and final training; with a table, a student's accuracy is the mean of its trainings."""
+    speed: bool = True
+    """Time the student beside its teacher at the end, in torch and, where it is installed, in ONNX Runtime."""
     evaluator: str = "distillation"
     workers: int | str | None = None
     store: str | None = None
@@ -231,4 +233,4 @@ class Search(JudgedSettings):
             raise InputError(f"{path} was made by another version: its configuration does not fit") from None
 
 
-_FREE = ("workers", "timeout", "store", "out", "resume")
+_FREE = ("workers", "timeout", "speed", "store", "out", "resume")

@@ -19,8 +19,8 @@ POLICIES = {"removal": "BidirectionalLstmPolicy", "shrinkage": "AutoregressiveLs
 
 @pytest.fixture(autouse=True)
 def quick_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs end with a comparison of speed: here a few passes do."""
-    for name, value in (("WARM_UP", 0), ("FEWEST", 2), ("MOST", 2)):
+    """Runs end with a comparison of speed: here a few passes in torch do (`models/test_speed.py` has all engines)."""
+    for name, value in (("WARM_UP", 0), ("FEWEST", 2), ("MOST", 2), ("ONNX_PACKAGES", ("not_installed",))):
         monkeypatch.setattr(speed, name, value)
 
 

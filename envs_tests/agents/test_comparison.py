@@ -49,6 +49,10 @@ def test_without_final_training_there_is_speed_all_the_same(settings):
     assert result["speed"]
 
 
+def test_the_clock_may_be_left_out(settings):
+    assert "speed" not in agents.compress(**settings, speed=False)
+
+
 def test_compare_from_the_command_line(run, settings, tmp_path, capsys):
     out = tmp_path / "comparison.json"
     name = run["teacher"]["name"]

@@ -107,7 +107,7 @@ def test_a_target_that_was_killed_goes_on_to_the_same_end(tmp_path, monkeypatch)
     assert not (tmp_path / "killed" / "figure9.md").exists()
     resumed = reproduce("figure9", scale="tiny", out=str(tmp_path / "killed"), device="cpu", workers=0)
     assert resumed.rows == straight.rows
-    again = [student.fingerprint for student in trained]
+    again = [student.lineage for student in trained]
     assert sorted(again)[:14] != again[:14]  # distinct students were trained
     assert len(set(again)) >= len(again) - 1  # all but the one it died in are trained once
 

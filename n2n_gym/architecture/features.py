@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from n2n_gym.architecture.graph import Architecture
+from n2n_gym.errors import InputError
 from n2n_gym.layers import MOST_CODES, Variable
 
 COLUMNS = {
@@ -62,7 +63,9 @@ def decision_rows(architecture: Architecture, layers: Sequence[int], variables: 
         row[:DECISION] = (layer.code, *layer.observed, *skip, variable)
     if (rows > HIGH).any():
         worst = list(COLUMNS)[int(np.argmax((rows > HIGH).any(axis=0)))]
-        raise ValueError(f"a layer's {worst} exceeds {COLUMNS[worst]:.0f}, the most that an observation can show")
+        raise InputError(
+            f"a layer's {worst} exceeds {COLUMNS[worst]:.0f}, the most that an observation can show; take a narrower network"
+        )
     return rows
 
 
