@@ -9,7 +9,7 @@ import pytest
 FAULTS = """
 import resource
 import torch
-from n2n_gym.memory import keep_freed_memory
+from n2n_gym.system.memory import keep_freed_memory
 
 torch.set_num_threads(1)
 if {kept}:

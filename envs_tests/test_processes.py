@@ -10,7 +10,7 @@ from pathlib import Path
 PARENT = """
 import multiprocessing, os, time
 from concurrent.futures import ProcessPoolExecutor
-from n2n_gym.processes import begin_worker
+from n2n_gym.system.processes import begin_worker
 
 if __name__ == "__main__":
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=begin_worker) as pool:

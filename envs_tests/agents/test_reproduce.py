@@ -10,21 +10,34 @@ import torch
 
 from agents.display import Display
 from agents.interval import Interval
-from agents.reproduce import TARGETS, reproduce
+from agents.reproduce import TARGETS, baselines, reproduce
 from agents.reproduce.baselines import _reward, best_pruned, distilled
 from agents.reproduce.lab import Lab, Run
 from agents.reproduce.paper import TABLE_1, TABLE_2, TABLE_3, TABLE_5
 from agents.reproduce.pruning import Limits
+from agents.search import finals
 from agents.search.run_folder import Episode
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.models.checkpoint import load_checkpoint
 from n2n_gym.problem import Problem
 from n2n_gym.training.images import ImageData
+from n2n_gym.training.recipes import final_recipe
 
 
 @pytest.fixture(autouse=True)
 def _teachers_are_trained_once(own_home, shared_home, monkeypatch):
     monkeypatch.setenv("N2N_HOME", str(shared_home))
+
+
+@pytest.fixture(autouse=True)
+def _final_trainings_are_short(monkeypatch):
+    """What they lead to is compared with what is read again, not with what convergence would give."""
+
+    def short(*args, **kwargs):
+        return replace(final_recipe(*args, **kwargs), epochs=3)
+
+    for module in (baselines, finals):
+        monkeypatch.setattr(module, "final_recipe", short)
 
 
 class KilledError(BaseException):
