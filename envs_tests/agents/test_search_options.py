@@ -16,6 +16,7 @@ from n2n_gym.errors import InputError
 from n2n_gym.layers import conv, linear, max_pool, relu
 from n2n_gym.limits import Constraint, Relaxation
 from n2n_gym.stages.shrink import ShrinkStage
+from n2n_gym.student import Student
 from n2n_gym.system.files import write_json
 
 
