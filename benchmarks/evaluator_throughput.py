@@ -35,7 +35,7 @@ from n2n_gym.system.machine import cores
 from n2n_gym.teachers.saved import ready_teacher
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.loop import train
-from n2n_gym.training.precision import bf16_is_faster, has_bf16
+from n2n_gym.training.precision import has_bf16
 from n2n_gym.training.recipes import search_recipe
 
 
@@ -178,7 +178,7 @@ def training_share(report: Report, device: torch.device, repeats: int, images: i
     """
     problem = Problem("resnet18", "cifar10", 0.5, images)
     data = ImageData.of(problem, device)
-    bf16 = bf16_is_faster(device)
+    bf16 = has_bf16(device)
     recipe = replace(search_recipe("paper", problem.data), epochs=repeats + 1, soft=0.0, hard=1.0)
     moments: list[float] = []
     network = Network(problem.architecture).to(device)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,6 @@ from n2n_gym.layers import conv, linear, max_pool, relu
 from n2n_gym.problem import Problem
 from n2n_gym.student import Student
 from n2n_gym.system.files import home, write_json
-from n2n_gym.training.precision import bf16_is_faster
 
 REAL_HOME = home()
 # The tests' networks are too small to share out, and the test runner uses the cores itself.
@@ -34,34 +32,19 @@ DEEPER_TOY = Architecture.chain([conv(12), relu(), conv(12), relu(), max_pool(),
 """One more convolution, which stage 1 can remove."""
 
 
-@pytest.fixture(scope="session")
-def arithmetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What this machine found about bfloat16, measured once for all tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("N2N_HOME", str(tmp_path_factory.mktemp("machine")))
-        bf16_is_faster(torch.device("cpu"))
-        return home() / "precision.json"
-
-
 @pytest.fixture(autouse=True)
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arithmetic: Path) -> Path:
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Teachers and stores of one test never meet another's."""
     folder = tmp_path / "home"
-    if arithmetic.exists():
-        folder.mkdir()
-        shutil.copy(arithmetic, folder)
     monkeypatch.setenv("N2N_HOME", str(folder))
     monkeypatch.setenv("SB3_LOGDIR", str(tmp_path / "logs"))
     return folder
 
 
 @pytest.fixture(scope="module")
-def shared_home(tmp_path_factory: pytest.TempPathFactory, arithmetic: Path) -> Path:
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home for all tests of a file that only use its teachers, so that each teacher is trained once."""
-    folder = tmp_path_factory.mktemp("home")
-    if arithmetic.exists():
-        shutil.copy(arithmetic, folder)
-    return folder
+    return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture

@@ -1,24 +1,22 @@
 """When a network is trained in bfloat16."""
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 
+from n2n_gym.models.build import Network
 from n2n_gym.networks import zoo
-from n2n_gym.system.files import home, read_json
+from n2n_gym.problem import Problem
+from n2n_gym.system.files import home
 from n2n_gym.training import precision
-from n2n_gym.training.precision import bf16_is_faster, compare_precisions, pays_in_bf16
+from n2n_gym.training.images import ImageData
+from n2n_gym.training.loop import train
+from n2n_gym.training.precision import has_bf16, pays_in_bf16
+from n2n_gym.training.recipes import Recipe
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def capable(monkeypatch):
-    """A machine that computes in bfloat16 and has not been looked at; what its check says can be set."""
-    (home() / "precision.json").unlink(missing_ok=True)
-    verdict, asked = {"bf16": True}, []
-    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
-    monkeypatch.setattr(precision, "compare_precisions", lambda device: asked.append(device) or dict(verdict))
-    return verdict, asked
 
 
 def test_bfloat16_is_for_networks_large_enough():
@@ -27,53 +25,28 @@ def test_bfloat16_is_for_networks_large_enough():
 
 
 @pytest.mark.parametrize("answer", [True, False])
-def test_the_machine_is_asked_once(capable, answer):
-    verdict, asked = capable
-    verdict["bf16"] = answer
-    assert [bf16_is_faster(CPU) for _ in range(3)] == [answer] * 3
-    assert asked == [CPU]
-    verdict["bf16"] = not answer
-    assert bf16_is_faster(CPU) is answer
+def test_the_processors_instructions_decide_and_nothing_else(answer, monkeypatch):
+    """How fast it is here and now does not: it would differ from one moment to the next, and results with it."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: answer)
+    monkeypatch.setattr("time.perf_counter", lambda: pytest.fail("a clock was read"))
+    assert has_bf16(CPU) is answer
+    assert not list(home().glob("*"))
 
 
-def test_another_version_of_torch_is_asked_again(capable, monkeypatch):
-    verdict, asked = capable
-    assert bf16_is_faster(CPU)
-    monkeypatch.setattr(torch, "__version__", "99.0")
-    verdict["bf16"] = False
-    assert not bf16_is_faster(CPU)
-    assert len(asked) == 2
-    assert len(read_json(home() / "precision.json", "record")) == 2
+def test_a_torch_that_does_not_say(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
+    assert not has_bf16(CPU)
 
 
-def test_a_damaged_record_is_made_again(capable):
-    _, asked = capable
-    home().mkdir(exist_ok=True)
-    (home() / "precision.json").write_text("{")
-    assert bf16_is_faster(CPU)
-    assert len(asked) == 1
-
-
-def test_a_machine_without_bfloat16_is_not_asked(capable, monkeypatch):
-    monkeypatch.setattr(precision, "has_bf16", lambda device: False)
-    assert not bf16_is_faster(CPU)
-    assert not capable[1]
-
-
-def test_the_check_trains_in_both(monkeypatch):
-    monkeypatch.setattr(precision, "STEPS", 4)
-    found = compare_precisions(CPU)
-    assert found["float32"]["loss"] == pytest.approx(found["bfloat16"]["loss"], rel=0.05)
-    assert found["float32"]["loss"] != found["bfloat16"]["loss"]
-    assert found["float32"]["loss"] < 2.3  # the loss of guessing among 10 classes: something was learned
-    faster = found["float32"]["seconds"] >= precision.FASTER * found["bfloat16"]["seconds"]
-    assert found["bf16"] == faster
-
-
-@pytest.mark.parametrize(("name", "value"), [("FASTER", float("inf")), ("CLOSE", -1.0)])
-def test_bfloat16_must_be_faster_and_as_good(monkeypatch, name, value):
-    monkeypatch.setattr(precision, "STEPS", 2)
-    monkeypatch.setattr(precision, "FASTER", 0.0)
-    assert compare_precisions(CPU)["bf16"]
-    monkeypatch.setattr(precision, name, value)
-    assert not compare_precisions(CPU)["bf16"]
+def test_a_network_learns_in_both(toy_data, toy_teacher, monkeypatch):
+    monkeypatch.setattr(precision, "BF16_MACS", 1)
+    data = ImageData.of(Problem(toy_teacher, toy_data), CPU)
+    recipe = Recipe(name="test", epochs=8, batch_size=20, learning_rate=5e-3, hard=1.0, augment=False)
+    weights, accuracies = [], []
+    for bf16 in (False, True):
+        network = Network(Problem(toy_teacher, toy_data).architecture, torch.Generator().manual_seed(0))
+        accuracies.append(train(network, data, replace(recipe), seed=0, bf16=bf16).score.accuracy)
+        weights.append(torch.cat([p.detach().flatten() for p in network.parameters()]))
+    assert min(accuracies) > 0.6  # guessing gets a third
+    assert math.isclose(*map(float, map(torch.norm, weights)), rel_tol=0.05)
+    assert not torch.equal(*weights)

@@ -11,6 +11,9 @@ from rich.table import Table
 
 from agents.commands.parsing import Command, parse
 
+MOST_CLASSES = 20
+"""Of so many the table is still a help; result.json has all."""
+
 
 def _compress(words: list[str]) -> None:
     from agents.search.options import Search
@@ -28,7 +31,7 @@ def _compress(words: list[str]) -> None:
 
 
 def _print_result(console: Console, result: dict[str, Any], folder: Path) -> None:
-    from agents.search.comparison import comparison_table
+    from agents.search.comparison import class_table, comparison_table
 
     table = Table(title=f"{result['teacher']['name']}, seed {result['seed']}")
     for heading in ("", "test accuracy", "parameters", "MACs", "ratio", "reward"):
@@ -40,6 +43,9 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path) -> Non
             accuracy = "" if part["test_accuracy"] is None else f"{part['test_accuracy']:.2%}"
             table.add_row(title, accuracy, f"{part['parameters']:,}", f"{part['macs']:,}", ratio, reward)
     console.print(table)
+    classes = result.get("data", {}).get("classes", [])
+    if len(classes) <= MOST_CLASSES and any(row["student"] is not None for row in classes):
+        console.print(class_table(classes))
     if "speed" in result:
         console.print(comparison_table(result, "teacher", "student", ("file_bytes", "activation_bytes")))
     search = result["search"]

@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from agents.search.student import network_folder
 from n2n_gym.architecture import Architecture
+from n2n_gym.data import DatasetSpec
 from n2n_gym.models.checkpoint import WEIGHTS, load_checkpoint
 from n2n_gym.models.speed import compare_speed
 from n2n_gym.system.machine import machine
 from n2n_gym.system.versions import library_versions
+from n2n_gym.teachers.saved import Teacher
 
 
 def sizes(architecture: Architecture, folder: Path | None = None) -> dict[str, int]:
@@ -29,6 +32,35 @@ def sizes(architecture: Architecture, folder: Path | None = None) -> dict[str, i
         "file_bytes": architecture.model_bytes if folder is None else (folder / WEIGHTS).stat().st_size,
         "activation_bytes": architecture.activation_bytes,
     }
+
+
+def class_accuracies(data: DatasetSpec, teacher: Teacher, student: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """What share of each class's validation images teacher and student classify correctly, with the class's name.
+
+    Args:
+        data: Whose classes they are.
+        teacher: The teacher.
+        student: What the run's result says of the student.
+    """
+    names = data.class_names or tuple(map(str, range(data.classes)))
+    columns = {
+        "teacher": teacher.checkpoint.facts.get("val_class_accuracy"),  # unknown of one that an older version saved
+        "student": (student or {}).get("val_class_accuracy"),
+    }
+    return [
+        {"name": name, **{whose: shares[label] if shares else None for whose, shares in columns.items()}}
+        for label, name in enumerate(names)
+    ]
+
+
+def class_table(classes: Sequence[Mapping[str, Any]]) -> Table:
+    """What `class_accuracies` found, as a table."""
+    table = Table(title="validation accuracy")
+    for heading in ("class", "teacher", "student"):
+        table.add_column(heading, justify="left" if heading == "class" else "right", overflow="fold")
+    for row in classes:
+        table.add_row(escape(row["name"]), *("" if row[who] is None else f"{row[who]:.2%}" for who in ("teacher", "student")))
+    return table
 
 
 def compare(a: str | Path, b: str | Path, *, device: str = "cpu") -> dict[str, Any]:

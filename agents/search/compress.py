@@ -12,7 +12,7 @@ from agents.algorithms.embedding import ArchitectureCompression
 from agents.algorithms.registry import algorithm
 from agents.algorithms.sb3 import BatchedVecEnv, PolicyUpdates
 from agents.display import Display, shown_teacher
-from agents.search.comparison import sizes
+from agents.search.comparison import class_accuracies, sizes
 from agents.search.finals import Finals, by_final_limits
 from agents.search.options import Search
 from agents.search.recorder import Recorder
@@ -26,6 +26,7 @@ from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.evaluators.store import StoredEvaluator
 from n2n_gym.models.build import Network
 from n2n_gym.models.speed import compare_speed
+from n2n_gym.networks.imported import is_imported
 from n2n_gym.settings import values_of
 from n2n_gym.stages import Stage
 from n2n_gym.student import Student
@@ -33,6 +34,8 @@ from n2n_gym.system.device import torch_device
 from n2n_gym.system.files import teachers_folder, write_json
 from n2n_gym.system.versions import library_versions
 from n2n_gym.teachers.saved import Teacher
+
+UNKNOWN = "drawn from the training images; whether the teacher was trained on them is not known"
 
 NEVER = 10**9
 """Updates between two tables of Stable-Baselines3's logger: the run folder records what there is to say."""
@@ -80,6 +83,11 @@ class _Run:
 
     def go(self) -> dict[str, Any]:
         teacher = shown_teacher(self.search.problem, self.search.device, self.display)
+        if self._validation == UNKNOWN:
+            self.display.say(
+                "whether the teacher was trained on the validation images is not known: they were drawn from the training "
+                "images; --validation names those that it never saw"
+            )
         start = self.search.start
         found: dict[int, Student] = {}
         for stage in (1, 2):
@@ -188,6 +196,13 @@ class _Run:
         networks = {"teacher": Network(student.teacher, generator), "student": Network(student.architecture, generator)}
         return compare_speed(networks, str(torch_device(self.search.device)))
 
+    @property
+    def _validation(self) -> str:
+        """Where the validation images come from, and whether the teacher may have seen them."""
+        if self.search.problem.data.validation_given:
+            return "given"
+        return UNKNOWN if is_imported(self.search.problem.teacher) else "held out from training"
+
     def _result(self, teacher: Teacher, parts: dict[str, Any]) -> dict[str, Any]:
         return {
             "teacher": {
@@ -198,6 +213,11 @@ class _Run:
                 "test_accuracy": teacher.test_accuracy,
             },
             **parts,
+            "data": {
+                "validation": self._validation,
+                "test": "held out from training" if self.search.problem.data.test_held_out else "given",
+                "classes": class_accuracies(self.search.problem.data, teacher, parts["student"]),
+            },
             "search": {
                 "evaluations": len(self.history),
                 "trained": sum(not e.from_store and e.seconds > 0 for e in self.history),

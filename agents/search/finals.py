@@ -177,6 +177,7 @@ class Finals:
             self._display.say(f"the student does not keep {'; '.join(map(str, violated))}: try more --iterations")
         return self._searched(candidate, self._folder / name) | {
             "val_accuracy": facts["val_accuracy"],
+            "val_class_accuracy": facts["val_class_accuracy"],
             "test_accuracy": facts["test_accuracy"],
             "reward": self._rewarded(evaluation),
             "epochs": facts["epochs"],
@@ -203,6 +204,7 @@ class Finals:
             **sizes(architecture, saved),
             "ratio": candidate.teacher.parameters / architecture.parameters,
             "val_accuracy": None,
+            "val_class_accuracy": None,
             "test_accuracy": None,
             "reward": None,
             "search_reward": seen.reward if seen else None,

@@ -54,6 +54,7 @@ class FinalTraining:
             "val_accuracy": outcome.score.accuracy,
             "val_class_accuracy": list(outcome.score.class_accuracy),
             "test_accuracy": None,
+            **self._data.spec.facts,
             "epochs": outcome.epochs,
             "recipe": self._recipe.to_json(),
         }

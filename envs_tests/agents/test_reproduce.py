@@ -15,7 +15,7 @@ from agents.reproduce.baselines import _reward, best_pruned, distilled
 from agents.reproduce.lab import Lab, Run
 from agents.reproduce.paper import TABLE_1, TABLE_2, TABLE_3, TABLE_5
 from agents.reproduce.pruning import Limits
-from agents.search import finals
+from agents.search import compress, finals
 from agents.search.run_folder import Episode
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.models.checkpoint import load_checkpoint
@@ -38,6 +38,13 @@ def _final_trainings_are_short(monkeypatch):
 
     for module in (baselines, finals):
         monkeypatch.setattr(module, "final_recipe", short)
+
+
+@pytest.fixture(autouse=True)
+def _runs_draw_nothing(monkeypatch):
+    """A run's own pictures are another file's tests; the documents' are drawn."""
+    for name in ("draw_curves", "draw_architectures"):
+        monkeypatch.setattr(compress, name, lambda *_: None)
 
 
 class KilledError(BaseException):

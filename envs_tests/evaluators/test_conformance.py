@@ -44,7 +44,7 @@ def table(module_problem):
 @pytest.fixture(scope="module")
 def ray_cluster():
     ray = pytest.importorskip("ray")
-    ray.init("local", num_cpus=2, include_dashboard=False)
+    ray.init("local", num_cpus=1, include_dashboard=False)
     yield
     ray.shutdown()
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from agents.commands.main import main
 from agents.search.compress import compress
 from agents.search.options import Search
-from agents.search.student import load_student
+from agents.search.student import export, load_student
 from envs_tests.agents.test_cli import fails
 from envs_tests.tracing.networks import Residual
 from n2n_gym import teachers
@@ -109,6 +109,43 @@ def test_compressed_by_name(module, toy_data, tmp_path):
     assert result["teacher"]["name"] == "mine"
     assert result["student"]["parameters"] < result["teacher"]["parameters"]
     assert load_student(tmp_path / "run").preprocessing.to_json()["mean"] == [0.25]
+
+
+def test_a_run_says_how_each_class_fares_and_what_is_not_known_of_its_images(module, toy_data, tmp_path, capsys):
+    named = tmp_path / "named.npz"
+    np.savez(named, **np.load(toy_data), class_names=np.array(["top", "[middle]", "bottom"]))
+    teachers.add(module, name="mine", dataset=str(named), mean=(0.25,), std=(0.5,), device="cpu")
+    arguments = (
+        "--teacher",
+        "mine",
+        "--iterations",
+        "1",
+        "--rollouts",
+        "2",
+        "--finalists",
+        "1",
+        "--workers",
+        "0",
+        "--no-speed",
+    )
+    main(["compress", *arguments, "--dataset", str(named), "--out", str(tmp_path / "run")])
+    printed = capsys.readouterr().out
+    assert "whether the teacher was trained on the validation images is not known" in " ".join(printed.split())
+    assert [line.split()[1] for line in printed.splitlines() if line.startswith("│") and "middle" in line] == ["[middle]"]
+    data = json.loads((tmp_path / "run" / "result.json").read_text())["data"]
+    assert [each["name"] for each in data["classes"]] == ["top", "[middle]", "bottom"]
+    assert [each["teacher"] for each in data["classes"]] == facts("mine")["val_class_accuracy"]
+    assert all(0 <= each["student"] <= 1 for each in data["classes"])
+    assert "not known" in data["validation"]
+    assert data["test"] == "given"
+    [source] = [path for path in export(tmp_path / "run", "python") if path.suffix == ".py"]
+    assert "0 top, 1 [middle], 2 bottom" in source.read_text()
+    arrays = dict(np.load(named))
+    given = {"x_val": arrays["x_test"], "y_val": arrays["y_test"]}
+    np.savez(named, **arrays | given)
+    main(["compress", *arguments, "--dataset", str(named), "--out", str(tmp_path / "given")])
+    assert "not known" not in capsys.readouterr().out
+    assert json.loads((tmp_path / "given" / "result.json").read_text())["data"]["validation"] == "given"
 
 
 def test_a_live_module_is_kept_under_its_weights(module, toy_data):

@@ -1,11 +1,15 @@
 import copy
 import inspect
+from dataclasses import replace
+from functools import cache
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torchvision import models
 
+from envs_tests.models.test_build import judge
 from envs_tests.tracing.networks import (
     Attention,
     Auxiliary,
@@ -27,8 +31,12 @@ from envs_tests.tracing.networks import (
     UNet,
 )
 from n2n_gym.errors import InputError
+from n2n_gym.layers import Verdict
 from n2n_gym.models.build import Network
+from n2n_gym.models.inherit import inherit
 from n2n_gym.networks.zoo import network
+from n2n_gym.stages import RemovalStage, ShrinkStage
+from n2n_gym.student import Student
 from n2n_gym.tracing import trace
 
 SMALL = (Residual, Indexed, Gated, Shuffled, InPlace, Rows, Scaled)
@@ -69,10 +77,15 @@ def test_option_a_shortcuts():
     assert_equal(module, trace(module, (3, 32, 32)))
 
 
+@cache
+def published(name):
+    module = trained(models.get_model(name, weights=None, num_classes=7))
+    return module, trace(module, (3, 64, 64), name=name)
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_networks(name):
-    module = trained(models.get_model(name, weights=None, num_classes=7))
-    traced = trace(module, (3, 64, 64), name=name)
+    module, traced = published(name)
     assert traced.architecture.classes == 7
     assert_equal(module, traced)
 
@@ -198,3 +211,26 @@ def test_what_is_read_wrongly_is_refused(monkeypatch):
     monkeypatch.setattr(Relu, "read", classmethod(lambda cls, call: Reading(None)))
     with pytest.raises(InputError, match="puts out other logits"):
         trace(Residual(), (1, 8, 8))
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_students_of_published_networks(name):
+    """Layers removed, and what is left shrunk, as the masks have it: torch agrees with every number of each student."""
+    module, traced = published(name)
+    teacher = traced.architecture
+    rng = np.random.default_rng(0)
+    removal = RemovalStage(Student(teacher))
+    removed = removal.student(masked_episode(removal, rng))
+    shrink = ShrinkStage(removed)
+    for student in (removed, shrink.student(masked_episode(shrink, rng))):
+        assert judge(student.architecture, teacher) is Verdict.FEASIBLE
+    unedited = Network(teacher, torch.Generator().manual_seed(1))
+    assert inherit(unedited, Student(teacher), traced.network) == sum(map(torch.numel, traced.network.state_dict().values()))
+    assert_equal(module, replace(traced, network=unedited.eval()))
+
+
+def masked_episode(stage, rng):
+    taken = []
+    for _ in range(stage.decisions):
+        taken.append(int(rng.choice(np.flatnonzero(stage.mask(taken)))))
+    return taken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from n2n_gym.layers import Shape
 
@@ -60,6 +61,15 @@ class DatasetSpec:
     def identity(self) -> str:
         """What it is known by wherever its files lie."""
         return self.digest or self.name
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a saved network says of the images that it was measured on."""
+        return {
+            "class_names": list(self.class_names),
+            "validation_given": self.validation_given,
+            "test_held_out": self.test_held_out,
+        }
 
     @property
     def label(self) -> str:

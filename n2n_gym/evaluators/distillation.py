@@ -25,7 +25,7 @@ from n2n_gym.teachers.saved import Teacher, ready_teacher
 from n2n_gym.training.images import ImageData, Score
 from n2n_gym.training.logits import TeacherLogits
 from n2n_gym.training.loop import train
-from n2n_gym.training.precision import bf16_is_faster, pays_in_bf16
+from n2n_gym.training.precision import has_bf16, pays_in_bf16
 from n2n_gym.training.recipes import Recipe, search_recipe
 
 
@@ -72,7 +72,7 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
     @cached_property
     def bf16(self) -> bool:
         """Whether larger students are trained in bfloat16."""
-        return bf16_is_faster(self._device)
+        return has_bf16(self._device)
 
     @property
     def teacher(self) -> Architecture:

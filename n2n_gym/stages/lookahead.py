@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 Episode = tuple[int, ...]
 
 MOST_ENDS = 64
-"""So many ways to make the next decisions are tried where no episode is known that goes on."""
+"""So many ways to make the next decisions are tried where no episode is known whose student can be built."""
+
+NEAREST = 8
+"""Of so many next decisions each is changed, one after the other, where the student is only too large."""
 
 MOST_KNOWN = 100_000
 """Beginnings of episodes that are remembered."""
@@ -28,8 +31,8 @@ class Lookahead:
 
     Shapes, sizes and verdict of a student are arithmetic, so nothing is trained. What was found for a beginning mostly holds
     one decision later, too: then one student is looked at for each other action. Where it does not, the end of the episode
-    with the smallest student is tried, after every way to make the next few decisions: an action that fits none of these is
-    taken to lead nowhere.
+    with the smallest student is tried, with the next few decisions made so that it is still smaller; and where that cannot be
+    built, after every way to make them. An action that fits none of these is taken to lead nowhere.
 
     Args:
         stage: Whose decisions they are.
@@ -57,9 +60,19 @@ class Lookahead:
 
     def _ending(self, begun: Episode, earlier: Iterable[Episode]) -> Episode | None:
         start = len(begun)
+        for whole in earlier:
+            if whole[:start] == begun:
+                return whole  # seen to be feasible one decision ago
         guesses = dict.fromkeys((*begun, *whole[start:]) for whole in (*earlier, self._smallest, *self._stage.endings))
-        next_ones = ((*begun, *middle, *self._smallest[start + len(middle) :]) for middle in self._middles(start))
-        return next((whole for whole in itertools.chain(guesses, next_ones) if self._stage.feasible(whole)), None)
+        found = next((whole for whole in guesses if self._stage.feasible(whole)), None)
+        if found is not None:
+            return found
+        nearest = range(start, min(start + NEAREST, self._stage.decisions))
+        smallest = self._descended((*begun, *self._smallest[start:]), nearest, passes=1)
+        if self._stage.student(smallest).architecture.shapes:
+            return smallest if self._stage.feasible(smallest) else None
+        ends = ((*begun, *middle, *self._smallest[start + len(middle) :]) for middle in self._middles(start))
+        return next((whole for whole in ends if self._stage.feasible(whole)), None)
 
     def _middles(self, start: int) -> Iterable[Episode]:
         """Every way to make as many of the next decisions as `MOST_ENDS` allows."""
@@ -74,11 +87,15 @@ class Lookahead:
     @cached_property
     def _smallest(self) -> Episode:
         """The episode with the smallest student that changing one decision after the other leads to."""
-        best = min(self._stage.endings, key=self._size)
+        smallest = min(self._stage.endings, key=self._size)
+        return self._descended(smallest, range(self._stage.decisions), passes=MOST_PASSES)
+
+    def _descended(self, best: Episode, positions: Iterable[int], passes: int) -> Episode:
+        """The episode with the smallest student that changing one of some decisions after the other leads to."""
         size = self._size(best)
-        for _ in range(MOST_PASSES):
+        for _ in range(passes):
             before = best
-            for position in range(self._stage.decisions):
+            for position in positions:
                 for action in self._stage.effective(position):
                     rival = (*best[:position], action, *best[position + 1 :])
                     if rival != best and (smaller := self._size(rival)) < size:
@@ -88,6 +105,6 @@ class Lookahead:
         return best
 
     def _size(self, whole: Episode) -> tuple[bool, int, int]:
-        """A student's size, the smaller the better; one that cannot be built is worse than any."""
+        """Whether a student cannot be built, and its size: the smaller the better."""
         student = self._stage.student(whole).architecture
         return (not student.shapes, max(student.fc_inputs, self._stage.teacher.fc_inputs), student.parameters)

@@ -129,9 +129,12 @@ def teacher_facts(name: str) -> dict[str, Any]:
 def measured(network: Network, data: ImageData) -> dict[str, Any]:
     """Facts of a network that was not trained here: on which images it was measured, and how well it classifies them."""
     network = network.to(data.device)
+    validation = data.validation_score(network)
     return {
         "data_fingerprint": data.dataset.fingerprint,
-        "val_accuracy": data.validation_score(network).accuracy,
+        **data.spec.facts,
+        "val_accuracy": validation.accuracy,
+        "val_class_accuracy": list(validation.class_accuracy),
         "test_accuracy": data.test_score(network).accuracy,
     }
 
@@ -167,12 +170,11 @@ def _train_teacher(
         "width": problem.width,
         "data_fingerprint": data.dataset.fingerprint,
         "train_size": len(data.train_images),
-        "class_names": list(data.spec.class_names),
-        "validation_given": data.spec.validation_given,
-        "test_held_out": data.spec.test_held_out,
+        **data.spec.facts,
         "parameters": architecture.parameters,
         "macs": architecture.macs,
         "val_accuracy": outcome.score.accuracy,
+        "val_class_accuracy": list(outcome.score.class_accuracy),
         "test_accuracy": data.test_score(network).accuracy,
         "recipe": recipe.to_json(),
     }

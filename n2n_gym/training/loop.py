@@ -15,7 +15,7 @@ from n2n_gym.models.build import Network
 from n2n_gym.system.device import alone
 from n2n_gym.training.images import ImageData, Score
 from n2n_gym.training.logits import TeacherLogits
-from n2n_gym.training.precision import bf16_is_faster, pays_in_bf16
+from n2n_gym.training.precision import has_bf16, pays_in_bf16
 from n2n_gym.training.recipes import Recipe
 
 DIVERGED = "training diverged: the loss is not finite"
@@ -77,7 +77,7 @@ def train(
         recipe: How.
         seed: Of the order of the images.
         teacher: Source of the soft labels; needed if the recipe's `soft` is not 0.
-        bf16: Whether to compute in bfloat16 what `pays_in_bf16`; by default where `bf16_is_faster`.
+        bf16: Whether to compute in bfloat16 what `pays_in_bf16`; by default where `has_bf16`.
         bf16_validation: Whether such a network is validated in bfloat16, too: twice as fast, and for students of a search good
             enough (of 16, none's accuracy differed by more than 0.12 points, their mean by less than 0.01).
         on_epoch: Told the epochs done (from 1) and the validation accuracy, NaN if the recipe has no `patience`.
@@ -86,7 +86,7 @@ def train(
         Validation accuracy and, if the loss left the finite numbers and no earlier epoch's weights were kept, the failure.
     """
     network.to(memory_format=torch.channels_last)
-    bf16 = (bf16_is_faster(data.device) if bf16 is None else bf16) and pays_in_bf16(network.architecture)
+    bf16 = (has_bf16(data.device) if bf16 is None else bf16) and pays_in_bf16(network.architecture)
     bf16_validation = bf16_validation and bf16
     optimizer = _optimizer(network, recipe)
     generator = torch.Generator().manual_seed(seed)

@@ -1,0 +1,185 @@
+"""The teacher of the CIFAR-10 result: a ResNet-18 of half the width, trained with plain PyTorch on 45,000 images.
+
+    python benchmarks/cifar10_teacher.py [--epochs 40] [--out runs/cifar10-teacher]
+
+Stopped at any moment, the same command goes on after the last whole epoch. At the end the weights are written as float16 to
+OUT/teacher.safetensors and the figures to OUT/teacher.json; `n2n teacher import` takes them with this file's `resnet`:
+
+    n2n teacher import benchmarks/cifar10_teacher.py:resnet --name cifar10-teacher \
+        --weights benchmarks/results/cifar10-teacher.safetensors --dataset cifar10
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from report import Report
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from n2n_gym.data import load_dataset
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
+BATCH, PEAK, WEIGHT_DECAY, SMOOTHING, PADDING = 256, 0.4, 5e-4, 0.1, 4
+LOWEST_RATE_AT = 0.2
+"""Share of the steps in which the learning rate rises; in the others it falls to nothing."""
+
+
+class Block(nn.Module):
+    """Two convolutions and a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Sequential()
+        if stride > 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.relu(self.bn1(self.conv1(x)))
+        return functional.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+class ResNet18(nn.Module):
+    """For images of 32 x 32 pixels."""
+
+    def __init__(self, width: int = 64, classes: int = 10) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, width, 3, 1, 1, bias=False)
+        self.bn = nn.BatchNorm2d(width)
+        sizes = [width, width, 2 * width, 4 * width, 8 * width]
+        self.blocks = nn.Sequential(
+            *(
+                Block(sizes[stage] if block == 0 else sizes[stage + 1], sizes[stage + 1], 2 if stage and not block else 1)
+                for stage in range(4)
+                for block in range(2)
+            )
+        )
+        self.classifier = nn.Linear(sizes[-1], classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = functional.relu(self.bn(self.stem(images)))
+        logits: Tensor = self.classifier(self.blocks(x).mean((2, 3)))
+        return logits
+
+
+def resnet() -> nn.Module:
+    """ResNet-18 with half of the usual filters: 2.8 million parameters."""
+    return ResNet18(width=32)
+
+
+def prepared(images: np.ndarray, rows: np.ndarray) -> Tensor:
+    """Normalised images, shape (N, 3, 32, 32)."""
+    pixels = torch.from_numpy(images[rows]).permute(0, 3, 1, 2).float() / 255
+    return ((pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)).contiguous(
+        memory_format=torch.channels_last
+    )
+
+
+def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image cropped at random out of its zero-padded self, and mirrored at random."""
+    count, _, side, _ = images.shape
+    padded = functional.pad(images, [PADDING] * 4)
+    top, left = (torch.randint(2 * PADDING + 1, (count, 1), generator=generator) for _ in range(2))
+    steps = torch.arange(side)
+    mirrored = torch.rand(count, 1, generator=generator) < 0.5
+    columns = left + torch.where(mirrored, side - 1 - steps, steps)
+    cropped = padded[torch.arange(count)[:, None, None], :, (top + steps)[:, :, None], columns[:, None, :]]
+    return cropped.permute(0, 3, 1, 2)
+
+
+@torch.no_grad()
+def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """Share of images that are classified correctly, computed in float32."""
+    network.eval()
+    right = sum(int((network(x).argmax(1) == y).sum()) for x, y in zip(images.split(500), labels.split(500), strict=True))
+    return right / len(labels)
+
+
+def main(epochs: int = 40, out: Path = Path("runs/cifar10-teacher"), seed: int = 0, images: int | None = None) -> None:
+    """Train.
+
+    Args:
+        epochs: Of one cycle of the learning rate.
+        out: Folder of the state after each epoch, and of the result.
+        seed: Of weights, order and augmentation.
+        images: Training images, all of them by default.
+    """
+    dataset = load_dataset("cifar10")
+    train, validation = dataset.split(images)
+    pixels, labels = dataset.train
+    x, y = prepared(pixels, train), torch.from_numpy(labels[train])
+    torch.manual_seed(seed)
+    network = resnet().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(network.parameters(), PEAK, momentum=0.9, nesterov=True, weight_decay=WEIGHT_DECAY)
+    steps = epochs * (len(x) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, PEAK, total_steps=steps, pct_start=LOWEST_RATE_AT, anneal_strategy="linear", cycle_momentum=False
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    state, first, spent = out / "state.pt", 0, 0.0
+    if state.exists():
+        saved = torch.load(state, weights_only=True)
+        network.load_state_dict(saved["network"])
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        first, spent = saved["epoch"], saved["seconds"]
+    for epoch in range(first, epochs):
+        start = time.perf_counter()
+        generator = torch.Generator().manual_seed(1000 * seed + epoch)
+        network.train()
+        for rows in torch.randperm(len(x), generator=generator)[: len(x) // BATCH * BATCH].split(BATCH):
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = network(augmented(x[rows], generator))
+            loss = functional.cross_entropy(logits.float(), y[rows], label_smoothing=SMOOTHING)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        spent += time.perf_counter() - start
+        done = {
+            "network": network.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+            "epoch": epoch + 1,
+            "seconds": spent,
+        }
+        torch.save(done, out / "part.pt")
+        (out / "part.pt").replace(state)
+        print(f"epoch {epoch + 1} of {epochs}: loss {loss.item():.3f}, {spent / (epoch + 1):.0f} s an epoch", flush=True)
+    half = {name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()}
+    network.load_state_dict(half)  # what is kept is what is measured
+    tested, truth = dataset.test
+    report = Report("cifar10_teacher", ("parameters", "val_accuracy", "test_accuracy", "seconds"), out / "teacher.json")
+    report.add(
+        "resnet18 x 0.5, cifar10",
+        parameters=sum(p.numel() for p in network.parameters()),
+        val_accuracy=accuracy(network, prepared(pixels, validation), torch.from_numpy(labels[validation])),
+        test_accuracy=accuracy(network, prepared(tested, np.arange(len(tested))), torch.from_numpy(truth)),
+        seconds=spent,
+    )
+    report.facts["recipe"] = {
+        "epochs": epochs,
+        "batch_size": BATCH,
+        "optimizer": "sgd, Nesterov momentum 0.9",
+        "schedule": f"one cycle, linear, peak {PEAK} after {LOWEST_RATE_AT:.0%} of the steps",
+        "weight_decay": WEIGHT_DECAY,
+        "label_smoothing": SMOOTHING,
+        "augmentation": f"random crops with {PADDING} pixels of padding, mirrored",
+        "arithmetic": "bfloat16",
+        "images": len(x),
+    }
+    save_file({name: value.contiguous() for name, value in half.items()}, out / "teacher.safetensors")
+    report.finish()
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
