@@ -6,6 +6,7 @@ Stands in for your own: a depthwise-separable network, and Fashion-MNIST written
 """
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -99,12 +100,17 @@ def main(
         workers=workers,
         out=str(out / "run"),
     )
-    files = [path.name for form in ("python", "torch") for path in export(out / "run", form)]
+    forms = ("python", "torch", "onnx") if find_spec("onnxscript") else ("python", "torch")  # pip install "n2n-gym[export]"
+    files = [path.name for form in forms for path in export(out / "run", form)]
     teacher, student = result["teacher"], result["student"]
     print(
         f"{student['ratio']:.1f} times smaller; {student['test_accuracy']:.2%} of the test images right, the teacher "
         f"{teacher['test_accuracy']:.2%}; exported: {', '.join(files)}"
     )
+    for row in result["speed"]:
+        if row["batch"] == 64:
+            faster = row["teacher"]["median"] / row["student"]["median"]
+            print(f"{row['engine']}, {row['threads']} threads, 64 images at a time: {faster:.1f} times faster")
 
 
 if __name__ == "__main__":  # worker processes import this file again

@@ -17,6 +17,7 @@ from n2n_gym.networks.hand_designed import hand_designed
 from n2n_gym.problem import Problem
 from n2n_gym.rewards import paper_reward
 from n2n_gym.system.device import torch_device
+from n2n_gym.system.files import unfinished_training
 from n2n_gym.teachers.saved import ready_teacher
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.loop import train
@@ -63,11 +64,17 @@ def _reward(facts: dict[str, Any], problem: Problem) -> float:
 
 
 def _prune(teacher: Network, data: ImageData, problem: Problem, limits: Limits, folder: Path, seed: int) -> None:
-    network = prune(teacher, data, limits, seed=seed)
+    pruned, unfinished = folder.with_name(f"{folder.name}-pruned"), unfinished_training(folder)
+    if not pruned.exists():
+        network = prune(teacher, data, limits, seed=seed)
+        unmeasured = {"val_accuracy": None, "test_accuracy": None}
+        save_checkpoint(pruned, network, data.preprocessing, _size(network.architecture, problem) | unmeasured)
+    network = load_checkpoint(pruned).network.to(data.device)
     recipe = dataclasses.replace(final_recipe(problem.data), learning_rate=FINE_TUNING_RATE, soft=0.0)
-    outcome = train(network, data, recipe, seed=seed)
+    outcome = train(network, data, recipe, seed=seed, resume=unfinished)
     facts = _size(network.architecture, problem) | {"val_accuracy": outcome.score.accuracy, "test_accuracy": None}
     save_checkpoint(folder, network, data.preprocessing, facts)
+    unfinished.unlink(missing_ok=True)
 
 
 def _facts(folder: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import Classifier, load_checkpoint, save_checkpoint
 from n2n_gym.problem import Problem
 from n2n_gym.system.device import torch_device
-from n2n_gym.system.files import DESCRIPTION, teachers_folder
+from n2n_gym.system.files import DESCRIPTION, teachers_folder, unfinished_training
 from n2n_gym.teachers.saved import Teacher, teacher_names
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
@@ -43,10 +43,23 @@ class FinalTraining:
     def run(
         self, architecture: Architecture, folder: Path, on_epoch: Callable[[int, float], None] | None = None
     ) -> dict[str, Any]:
-        """Train a student, save it in a folder and return its facts: parameters, MACs, validation accuracies, epochs."""
+        """Train a student, save it in a folder and return its facts: parameters, MACs, validation accuracies, epochs.
+
+        A training that was stopped on its way to this folder is gone on with.
+        """
         network = Network(architecture, torch.Generator().manual_seed(self._seed)).to(self._device)
-        outcome = train(network, self._data, self._recipe, seed=self._seed, teacher=self._logits, on_epoch=on_epoch)
+        unfinished = unfinished_training(folder)
+        outcome = train(
+            network,
+            self._data,
+            self._recipe,
+            seed=self._seed,
+            teacher=self._logits,
+            on_epoch=on_epoch,
+            resume=unfinished,
+        )
         if outcome.failure:
+            unfinished.unlink(missing_ok=True)
             raise InputError(f"final training: {outcome.failure}; try a smaller --distillation-weight")
         facts: dict[str, Any] = {
             "parameters": architecture.parameters,
@@ -59,6 +72,7 @@ class FinalTraining:
             "recipe": self._recipe.to_json(),
         }
         save_checkpoint(folder, network, self._data.preprocessing, facts)
+        unfinished.unlink(missing_ok=True)
         return facts
 
     def test(self, trained: Path, folder: Path) -> None:

@@ -63,6 +63,11 @@ def part_of(path: Path) -> Path:
     return path.with_name(f"{PART}{uuid.uuid4().hex}-{path.name}")
 
 
+def unfinished_training(folder: Path) -> Path:
+    """Where a training is written down that will fill a folder."""
+    return folder.with_name(f".{folder.name}.training.safetensors")
+
+
 def sweep(folder: Path, name: str = "") -> None:
     """Remove what a killed process was just writing in a folder: all of it, or the parts of one file or folder."""
     for part in folder.glob(f"{PART}*-{glob.escape(name)}" if name else f"{PART}*"):

@@ -18,7 +18,7 @@ from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import Checkpoint, describe_checkpoint, load_checkpoint, save_checkpoint
 from n2n_gym.networks.imported import IMPORTED, is_imported
 from n2n_gym.problem import Problem
-from n2n_gym.system.files import DESCRIPTION, sweep, teachers_folder
+from n2n_gym.system.files import DESCRIPTION, sweep, teachers_folder, unfinished_training
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.loop import train
 from n2n_gym.training.recipes import teacher_recipe
@@ -160,8 +160,10 @@ def _train_teacher(
     architecture = problem.architecture
     data = ImageData.of(problem, device)
     network = Network(architecture, torch.Generator().manual_seed(0)).to(device)
-    outcome = train(network, data, recipe, seed=0, on_epoch=on_epoch)
+    unfinished = unfinished_training(folder)
+    outcome = train(network, data, recipe, seed=0, on_epoch=on_epoch, resume=unfinished)
     if outcome.failure:
+        unfinished.unlink(missing_ok=True)
         raise InputError(f"teacher {folder.name}: {outcome.failure} under recipe {recipe.name}; try another width")
     facts = {
         "name": folder.name,
@@ -179,3 +181,4 @@ def _train_teacher(
         "recipe": recipe.to_json(),
     }
     save_checkpoint(folder, network, data.preprocessing, facts)
+    unfinished.unlink(missing_ok=True)

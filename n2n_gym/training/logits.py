@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from n2n_gym.training.images import ImageData
+from n2n_gym.training.resume import weights_hash
 
 
 class TeacherLogits:
@@ -24,6 +25,11 @@ class TeacherLogits:
         self._data = data
         self._views = views
         self._known: OrderedDict[int, Tensor] = OrderedDict()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the teacher's weights."""
+        return weights_hash(self._teacher.state_dict())
 
     @torch.no_grad()
     def of(self, epoch: int, *, augment: bool) -> Tensor:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from n2n_gym.models.build import Network
+from n2n_gym.models.preprocessing import View
 from n2n_gym.system.device import alone
 from n2n_gym.training.images import ImageData, Score
 from n2n_gym.training.logits import TeacherLogits
 from n2n_gym.training.precision import has_bf16, pays_in_bf16
 from n2n_gym.training.recipes import Recipe
+from n2n_gym.training.resume import TrainingFile, weights_hash
 
 DIVERGED = "training diverged: the loss is not finite"
 
@@ -54,6 +58,17 @@ class _BestWeights:
             self.weights = copy.deepcopy(self.network.state_dict())
         return self.since > 0 and self.since % max(1, self.patience // 3) == 0
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is to be known besides the weights."""
+        return {"score": asdict(self.score), "since": self.since}
+
+    def restore(self, weights: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Be as it was when `facts` was asked for."""
+        score = facts["score"]
+        self.score = Score(**{**score, "class_accuracy": tuple(score["class_accuracy"])})
+        self.since, self.weights = facts["since"], weights
+
 
 @alone()
 def train(
@@ -66,6 +81,7 @@ def train(
     bf16: bool | None = None,
     bf16_validation: bool = False,
     on_epoch: Callable[[int, float], None] | None = None,
+    resume: Path | None = None,
 ) -> Outcome:
     """Train a network in place: weights in float32, convolutions and products of larger networks in bfloat16.
 
@@ -81,6 +97,8 @@ def train(
         bf16_validation: Whether such a network is validated in bfloat16, too: twice as fast, and for students of a search good
             enough (of 16, none's accuracy differed by more than 0.12 points, their mean by less than 0.01).
         on_epoch: Told the epochs done (from 1) and the validation accuracy, NaN if the recipe has no `patience`.
+        resume: File that the training is written to after epochs, and from which it goes on, to the same end, if it is there
+            from a program that was stopped. Whoever has kept what came out removes it.
 
     Returns:
         Validation accuracy and, if the loss left the finite numbers and no earlier epoch's weights were kept, the failure.
@@ -91,25 +109,21 @@ def train(
     optimizer = _optimizer(network, recipe)
     generator = torch.Generator().manual_seed(seed)
     best = _BestWeights(network, recipe.patience) if recipe.patience else None
-    images = len(data.train_images)
-    epoch = 0
-    for epoch in range(1, recipe.epochs + 1):
-        view = data.view(epoch - 1, augment=recipe.augment)
+    arithmetic = {"bf16": bf16, "bf16_validation": bf16_validation}
+    file = resume and TrainingFile(resume, **_identity(network, data, recipe, teacher), seed=seed, **arithmetic)
+    done = 0
+    if file and (found := file.read(network, optimizer, generator)):
+        kept, facts = found
+        done = facts["epoch"]
+        if best is not None:
+            best.restore(kept, facts["best"])
+    for epoch in range(done + 1, recipe.epochs + 1):
         logits = teacher.of(epoch - 1, augment=recipe.augment) if teacher is not None and recipe.soft else None
-        order = torch.randperm(images, generator=generator).to(data.device)
-        total = torch.zeros((), device=data.device)
-        network.train()
-        for indices in order.split(recipe.batch_size):
-            if len(indices) == 1 and images > 1:
-                continue  # batch statistics of a single image are no statistics
-            with torch.autocast(data.device.type, torch.bfloat16, enabled=bf16):
-                outputs = network(data.batch(view, indices))
-            loss = _loss(recipe, outputs.float(), data.train_labels[indices], None if logits is None else logits[indices])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            total += loss.detach()
-        if not math.isfinite(float(total)):
+        order = torch.randperm(len(data.train_images), generator=generator).to(data.device)
+        batches = _batches(data, data.view(epoch - 1, augment=recipe.augment), order.split(recipe.batch_size), logits)
+        loss = _trained_once(network, optimizer, recipe, batches, bf16=bf16)
+        done = epoch
+        if not math.isfinite(loss):
             if best is None or not best.weights:
                 return Outcome(Score(0.0), epoch, DIVERGED)
             break
@@ -119,17 +133,61 @@ def train(
             accuracy = score.accuracy
             if best.update(score):
                 _scale_learning_rate(optimizer, 1 / 3)
-        else:
-            if epoch in recipe.milestones:
-                _scale_learning_rate(optimizer, 0.1)
+        elif epoch in recipe.milestones:
+            _scale_learning_rate(optimizer, 0.1)
         if on_epoch is not None:
             on_epoch(epoch, accuracy)
         if best is not None and best.since >= best.patience:
             break
+        if file:
+            kept, known = (best.weights, best.facts) if best is not None else ({}, None)
+            file.write(network, optimizer, generator, kept, {"epoch": epoch, "best": known})
     if best is not None:
         network.load_state_dict(best.weights)
-        return Outcome(best.score, epoch)
-    return Outcome(data.validation_score(network, bf16=bf16_validation), epoch)
+        return Outcome(best.score, done)
+    return Outcome(data.validation_score(network, bf16=bf16_validation), done)
+
+
+Batch = tuple[Tensor, Tensor, Tensor | None]
+"""Images as a network reads them, their labels, and the teacher's logits."""
+
+
+def _batches(data: ImageData, view: View, parts: Sequence[Tensor], logits: Tensor | None) -> Iterator[Batch]:
+    for indices in parts:
+        if len(indices) > 1 or len(parts) == 1:  # else: batch statistics of a single image are no statistics
+            yield data.batch(view, indices), data.train_labels[indices], None if logits is None else logits[indices]
+
+
+def _trained_once(
+    network: Network, optimizer: torch.optim.Optimizer, recipe: Recipe, batches: Iterable[Batch], *, bf16: bool
+) -> float:
+    """Train on each batch once; returns the sum of their losses."""
+    network.train()
+    device = next(network.parameters()).device
+    total = torch.zeros((), device=device)
+    for images, labels, logits in batches:
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            outputs = network(images)
+        loss = _loss(recipe, outputs.float(), labels, logits)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        total += loss.detach()
+    return float(total)
+
+
+def _identity(network: Network, data: ImageData, recipe: Recipe, teacher: TeacherLogits | None) -> dict[str, Any]:
+    """What a training's end depends on."""
+    return {
+        "architecture": network.architecture.fingerprint,
+        "weights": weights_hash(network.state_dict()),
+        "teacher": teacher and teacher.fingerprint,
+        "data": data.dataset.fingerprint,
+        "preprocessing": data.preprocessing.to_json(),
+        "images": len(data.train_images),
+        "recipe": recipe.to_json(),
+        "device": data.device.type,
+    }
 
 
 def _loss(recipe: Recipe, outputs: Tensor, labels: Tensor, logits: Tensor | None) -> Tensor:

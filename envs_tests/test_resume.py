@@ -1,0 +1,183 @@
+"""Long trainings that are stopped: they go on after the last epoch that was written down, to the same end, bit by bit."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+import torch
+
+from agents.reproduce import baselines
+from agents.search.student import FinalTraining
+from n2n_gym.data import load_dataset
+from n2n_gym.models.build import Network
+from n2n_gym.models.checkpoint import load_checkpoint
+from n2n_gym.system.files import teachers_folder, unfinished_training
+from n2n_gym.teachers.saved import ready_teacher
+from n2n_gym.training import resume
+from n2n_gym.training.images import ImageData
+from n2n_gym.training.logits import TeacherLogits
+from n2n_gym.training.loop import train
+from n2n_gym.training.recipes import Recipe, final_recipe
+
+CPU = torch.device("cpu")
+
+ADAM = Recipe(name="t", epochs=9, batch_size=16, learning_rate=0.01, hard=1.0, milestones=(4,))
+MOMENTUM = replace(ADAM, optimizer="sgd")
+PATIENT = replace(ADAM, milestones=(), patience=6, soft=1.0, epochs=40)
+
+
+class KilledError(BaseException):
+    """Stops the program where a kill would."""
+
+
+@pytest.fixture(autouse=True)
+def _every_epoch_is_written(monkeypatch):
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+
+
+@pytest.fixture
+def data(toy_problem):
+    return ImageData(load_dataset(toy_problem.dataset), (1, 8, 8), train_size=None, device=CPU)
+
+
+def fresh(problem, seed=0):
+    return Network(problem.architecture, torch.Generator().manual_seed(seed))
+
+
+def dies_after(epoch):
+    def on_epoch(done, _accuracy):
+        if done == epoch:
+            raise KilledError
+
+    return on_epoch
+
+
+def weights(network):
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def assert_equal(first, second):
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("recipe", [ADAM, MOMENTUM, PATIENT], ids=["adam", "sgd", "patience"])
+@pytest.mark.parametrize("epoch", [2, 6])
+def test_goes_on_to_the_same_end(recipe, epoch, toy_problem, data, tmp_path):
+    logits = TeacherLogits(fresh(toy_problem, 7), data)
+    straight = fresh(toy_problem)
+    expected = train(straight, data, recipe, seed=3, teacher=logits)
+    path, told = tmp_path / "unfinished", []
+    with pytest.raises(KilledError):
+        train(fresh(toy_problem), data, recipe, seed=3, teacher=logits, on_epoch=dies_after(epoch), resume=path)
+    again = fresh(toy_problem)
+    outcome = train(
+        again, data, recipe, seed=3, teacher=logits, on_epoch=lambda done, accuracy: told.append(done), resume=path
+    )
+    assert told[0] == epoch  # the one before it was the last that was written
+    assert outcome == expected
+    assert_equal(weights(again), weights(straight))
+
+
+@pytest.mark.parametrize("what", ["recipe", "seed", "weights", "teacher", "images"])
+def test_another_training_begins_at_its_beginning(what, toy_problem, data, tmp_path):
+    path = tmp_path / "unfinished"
+    with pytest.raises(KilledError):
+        train(
+            fresh(toy_problem),
+            data,
+            PATIENT,
+            seed=0,
+            teacher=TeacherLogits(fresh(toy_problem, 7), data),
+            on_epoch=dies_after(3),
+            resume=path,
+        )
+    fewer = ImageData(load_dataset(toy_problem.dataset), (1, 8, 8), train_size=60, device=CPU)
+    images = fewer if what == "images" else data
+    told = []
+    train(
+        fresh(toy_problem, int(what == "weights")),
+        images,
+        replace(PATIENT, learning_rate=0.02) if what == "recipe" else PATIENT,
+        seed=int(what == "seed"),
+        teacher=TeacherLogits(fresh(toy_problem, 8 if what == "teacher" else 7), images),
+        on_epoch=lambda done, accuracy: told.append(done),
+        resume=path,
+    )
+    assert told[0] == 1
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text"])
+def test_a_damaged_file_is_said_and_not_believed(damage, toy_problem, data, tmp_path, caplog):
+    path = tmp_path / "unfinished"
+    straight = fresh(toy_problem)
+    train(straight, data, ADAM, seed=0)
+    with pytest.raises(KilledError):
+        train(fresh(toy_problem), data, ADAM, seed=0, on_epoch=dies_after(3), resume=path)
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-9] ^= 64
+    path.write_bytes({"truncated": whole[:-20], "flipped": bytes(flipped), "empty": b"", "text": b"x" * 400}[damage])
+    again = fresh(toy_problem)
+    with caplog.at_level(logging.WARNING, "n2n_gym"):
+        train(again, data, ADAM, seed=0, resume=path)
+    assert "is damaged" in caplog.text
+    assert "begins anew" in caplog.text
+    assert_equal(weights(again), weights(straight))
+
+
+def test_a_large_network_is_not_written_after_every_epoch(toy_problem, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(resume, "SECONDS", 3600.0)
+    train(fresh(toy_problem), data, ADAM, seed=0, resume=tmp_path / "unfinished")
+    assert not list(tmp_path.glob("unfinished*"))
+
+
+def test_a_teacher_that_was_killed_goes_on(toy_problem, monkeypatch):
+    straight = ready_teacher(toy_problem, device=CPU).checkpoint
+    folder = teachers_folder() / toy_problem.name
+    folder.rename(folder.with_name(".elsewhere"))
+    with pytest.raises(KilledError):
+        ready_teacher(toy_problem, device=CPU, on_epoch=dies_after(5))
+    assert unfinished_training(folder).exists()
+    assert not folder.exists()
+    told = []
+    again = ready_teacher(toy_problem, device=CPU, on_epoch=lambda epoch, _: told.append(epoch)).checkpoint
+    assert told[0] == 5
+    assert again.fingerprint == straight.fingerprint
+    assert not unfinished_training(folder).exists()
+
+
+def test_a_final_training_that_was_killed_goes_on(toy_problem, tmp_path):
+    teacher = ready_teacher(toy_problem, device=CPU)
+    recipe = replace(final_recipe(toy_problem.data), epochs=6)
+    training = FinalTraining(toy_problem, teacher, recipe, seed=0, device="cpu")
+    facts = training.run(toy_problem.architecture, tmp_path / "straight")
+    with pytest.raises(KilledError):
+        training.run(toy_problem.architecture, tmp_path / "killed", dies_after(4))
+    told = []
+    assert training.run(toy_problem.architecture, tmp_path / "killed", lambda epoch, _: told.append(epoch)) == facts
+    assert told == [4, 5, 6]
+    assert load_checkpoint(tmp_path / "killed").fingerprint == load_checkpoint(tmp_path / "straight").fingerprint
+    assert {path.name for path in tmp_path.iterdir()} == {"straight", "killed"} | {
+        path.name for path in tmp_path.iterdir() if path.suffix in (".json", ".npz") or path.name in ("home", "logs")
+    }
+
+
+def test_a_pruning_that_was_killed_as_it_was_fine_tuned_is_not_pruned_again(toy_problem, tmp_path, monkeypatch):
+    teacher = ready_teacher(toy_problem, device=CPU).checkpoint.network
+    data = ImageData.of(toy_problem, CPU)
+    monkeypatch.setattr(baselines, "final_recipe", lambda data: replace(final_recipe(data), epochs=3))
+    limits = baselines.Limits(0.5, 300)
+    baselines._prune(teacher, data, toy_problem, limits, tmp_path / "straight", seed=0)
+    trained = baselines.train
+
+    def killed(*args, **kwargs):
+        trained(*args, **kwargs, on_epoch=dies_after(2))
+
+    monkeypatch.setattr(baselines, "train", killed)
+    with pytest.raises(KilledError):
+        baselines._prune(teacher, data, toy_problem, limits, tmp_path / "killed", seed=0)
+    monkeypatch.setattr(baselines, "train", trained)
+    monkeypatch.setattr(baselines, "prune", None)
+    baselines._prune(teacher, data, toy_problem, limits, tmp_path / "killed", seed=0)
+    assert load_checkpoint(tmp_path / "killed").fingerprint == load_checkpoint(tmp_path / "straight").fingerprint
