@@ -1,9 +1,9 @@
 """The teacher of the CIFAR-10 result: a ResNet-18 of half the width, trained with plain PyTorch on 45,000 images.
 
-    python benchmarks/cifar10_teacher.py [--epochs 40] [--out runs/cifar10-teacher]
+    python benchmarks/cifar10_teacher.py [--epochs 40] [--out FILE.json]
 
-Stopped at any moment, the same command goes on after the last whole epoch. At the end the weights are written as float16 to
-OUT/teacher.safetensors and the figures to OUT/teacher.json; `n2n teacher import` takes them with this file's `resnet`:
+Stopped at any moment, the same command goes on after the last whole epoch. At the end the weights are written as float16
+beside the figures; `n2n teacher import` takes them with this file's `resnet`:
 
     n2n teacher import benchmarks/cifar10_teacher.py:resnet --name cifar10-teacher \
         --weights benchmarks/results/cifar10-teacher.safetensors --dataset cifar10
@@ -11,22 +11,24 @@ OUT/teacher.safetensors and the figures to OUT/teacher.json; `n2n teacher import
 
 from __future__ import annotations
 
+import functools
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 import tyro
-from report import Report
+from report import RESULTS, Report
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from n2n_gym.data import load_dataset
+from n2n_gym.system.files import write_whole
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 BATCH, PEAK, WEIGHT_DECAY, SMOOTHING, PADDING = 256, 0.4, 5e-4, 0.1, 4
-LOWEST_RATE_AT = 0.2
+RISING = 0.2
 """Share of the steps in which the learning rate rises; in the others it falls to nothing."""
 
 
@@ -104,12 +106,19 @@ def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     return right / len(labels)
 
 
-def main(epochs: int = 40, out: Path = Path("runs/cifar10-teacher"), seed: int = 0, images: int | None = None) -> None:
+def main(
+    epochs: int = 40,
+    out: Path = RESULTS / "cifar10-teacher.json",
+    state: Path = Path("runs/cifar10-teacher.pt"),
+    seed: int = 0,
+    images: int | None = None,
+) -> None:
     """Train.
 
     Args:
         epochs: Of one cycle of the learning rate.
-        out: Folder of the state after each epoch, and of the result.
+        out: The figures' file; the weights are written beside it.
+        state: File of the state after each epoch.
         seed: Of weights, order and augmentation.
         images: Training images, all of them by default.
     """
@@ -120,12 +129,13 @@ def main(epochs: int = 40, out: Path = Path("runs/cifar10-teacher"), seed: int =
     torch.manual_seed(seed)
     network = resnet().to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(network.parameters(), PEAK, momentum=0.9, nesterov=True, weight_decay=WEIGHT_DECAY)
-    steps = epochs * (len(x) // BATCH)
+    batch = min(BATCH, len(x))
+    steps = epochs * (len(x) // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, PEAK, total_steps=steps, pct_start=LOWEST_RATE_AT, anneal_strategy="linear", cycle_momentum=False
+        optimizer, PEAK, total_steps=steps, pct_start=RISING, anneal_strategy="linear", cycle_momentum=False
     )
-    out.mkdir(parents=True, exist_ok=True)
-    state, first, spent = out / "state.pt", 0, 0.0
+    state.parent.mkdir(parents=True, exist_ok=True)
+    first, spent = 0, 0.0
     if state.exists():
         saved = torch.load(state, weights_only=True)
         network.load_state_dict(saved["network"])
@@ -136,7 +146,7 @@ def main(epochs: int = 40, out: Path = Path("runs/cifar10-teacher"), seed: int =
         start = time.perf_counter()
         generator = torch.Generator().manual_seed(1000 * seed + epoch)
         network.train()
-        for rows in torch.randperm(len(x), generator=generator)[: len(x) // BATCH * BATCH].split(BATCH):
+        for rows in torch.randperm(len(x), generator=generator)[: len(x) // batch * batch].split(batch):
             with torch.autocast("cpu", torch.bfloat16):
                 logits = network(augmented(x[rows], generator))
             loss = functional.cross_entropy(logits.float(), y[rows], label_smoothing=SMOOTHING)
@@ -152,13 +162,12 @@ def main(epochs: int = 40, out: Path = Path("runs/cifar10-teacher"), seed: int =
             "epoch": epoch + 1,
             "seconds": spent,
         }
-        torch.save(done, out / "part.pt")
-        (out / "part.pt").replace(state)
+        write_whole(state, functools.partial(torch.save, done))
         print(f"epoch {epoch + 1} of {epochs}: loss {loss.item():.3f}, {spent / (epoch + 1):.0f} s an epoch", flush=True)
     half = {name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()}
     network.load_state_dict(half)  # what is kept is what is measured
     tested, truth = dataset.test
-    report = Report("cifar10_teacher", ("parameters", "val_accuracy", "test_accuracy", "seconds"), out / "teacher.json")
+    report = Report("cifar10_teacher", ("parameters", "val_accuracy", "test_accuracy", "seconds"), out)
     report.add(
         "resnet18 x 0.5, cifar10",
         parameters=sum(p.numel() for p in network.parameters()),
@@ -168,16 +177,16 @@ def main(epochs: int = 40, out: Path = Path("runs/cifar10-teacher"), seed: int =
     )
     report.facts["recipe"] = {
         "epochs": epochs,
-        "batch_size": BATCH,
+        "batch_size": batch,
         "optimizer": "sgd, Nesterov momentum 0.9",
-        "schedule": f"one cycle, linear, peak {PEAK} after {LOWEST_RATE_AT:.0%} of the steps",
+        "schedule": f"one cycle, linear, peak {PEAK} after {RISING:.0%} of the steps",
         "weight_decay": WEIGHT_DECAY,
         "label_smoothing": SMOOTHING,
         "augmentation": f"random crops with {PADDING} pixels of padding, mirrored",
         "arithmetic": "bfloat16",
         "images": len(x),
     }
-    save_file({name: value.contiguous() for name, value in half.items()}, out / "teacher.safetensors")
+    save_file({name: value.contiguous() for name, value in half.items()}, out.with_suffix(".safetensors"))
     report.finish()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from n2n_gym.layers import conv, linear, max_pool, relu
 from n2n_gym.problem import Problem
 from n2n_gym.student import Student
 from n2n_gym.system.files import home, write_json
+from n2n_gym.teachers.saved import ready_teacher
 
 REAL_HOME = home()
 # The tests' networks are too small to share out, and the test runner uses the cores itself.
@@ -82,18 +84,42 @@ def toy_data(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.fixture(scope="session")
+def trained_toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the toys' teachers on the toy images, trained once for all tests; not to be changed."""
+    folder = tmp_path_factory.mktemp("toys")
+    np.savez(folder / "toy.npz", **toy_arrays())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("N2N_HOME", str(folder / "home"))
+        for name, architecture in (("toy", TOY), ("deeper", DEEPER_TOY)):
+            write_json(folder / f"{name}.json", architecture.to_json())
+            ready_teacher(Problem(str(folder / f"{name}.json"), str(folder / "toy.npz")), device=torch.device("cpu"))
+    return folder / "home"
+
+
 @pytest.fixture
-def toy_teacher(tmp_path: Path) -> str:
-    path = tmp_path / "toy.json"
-    write_json(path, TOY.to_json())
+def toy_teacher(tmp_path: Path, own_home: Path, trained_toys: Path) -> str:
+    return _toy("toy", TOY, tmp_path, own_home, trained_toys)
+
+
+@pytest.fixture
+def deeper_toy_teacher(tmp_path: Path, own_home: Path, trained_toys: Path) -> str:
+    return _toy("deeper", DEEPER_TOY, tmp_path, own_home, trained_toys)
+
+
+def _toy(name: str, architecture: Architecture, folder: Path, own_home: Path, trained_toys: Path) -> str:
+    """The architecture's file; its teacher on the toy images is trained already."""
+    path = folder / f"{name}.json"
+    write_json(path, architecture.to_json())
+    for trained in (trained_toys / "teachers").glob(f"{name}-*"):
+        shutil.copytree(trained, own_home / "teachers" / trained.name)
     return str(path)
 
 
 @pytest.fixture
-def deeper_toy_teacher(tmp_path: Path) -> str:
-    path = tmp_path / "deeper.json"
-    write_json(path, DEEPER_TOY.to_json())
-    return str(path)
+def untrained(own_home: Path, toy_teacher: str, deeper_toy_teacher: str) -> None:
+    """No teacher is trained yet."""
+    shutil.rmtree(own_home / "teachers")
 
 
 @pytest.fixture(scope="session")

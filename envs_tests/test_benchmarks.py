@@ -5,11 +5,15 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from n2n_gym.system.files import home
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 TINY = {
+    "cifar10_teacher": "--epochs 1 --images 20",
     "env_steps": "--seconds 0.01 --repeats 1",
     "evaluator_throughput": "--cases conv4-digits --students 2 --repeats 1 --workers 0 --warm-seconds 0 --step-images 0",
     "feasibility": "--networks conv4 resnet18 --episodes 2",
@@ -34,8 +38,21 @@ def test_every_benchmark_is_tested():
     assert {path.stem for path in BENCHMARKS.glob("*.py")} == {*TINY, *NO_PROGRAMS}
 
 
+def few_of_cifar10():
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", 40), ("test", 20)):
+        arrays[f"x_{split}"] = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+        arrays[f"y_{split}"] = np.arange(count) % 10
+    (home() / "datasets").mkdir(exist_ok=True)
+    np.savez(home() / "datasets" / "cifar10.npz", **arrays)
+
+
 @pytest.mark.parametrize("name", TINY)
 def test_benchmark(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if name == "cifar10_teacher":
+        few_of_cifar10()
     out = tmp_path / "out.json"
     program = str(BENCHMARKS / f"{name}.py")
     monkeypatch.setattr(sys, "argv", [program, *TINY[name].split(), "--out", str(out)])

@@ -185,7 +185,7 @@ def test_a_search_looks_students_up(toy_tables, tmp_path, monkeypatch, finalists
     assert result["search"]["trained"] == 0
     assert result["search"]["evaluations"] == 6  # stage 2 starts from a network that the table knows nothing of
     assert (result["student"]["val_accuracy"] is None) == (finalists == 0)
-    assert agents.compress(resume=str(tmp_path / "run")) == result
+    assert agents.compress(resume=str(tmp_path / "run"), workers=0) == result
     with pytest.raises(InputError, match="tables say nothing of latency_ms"):
         agents.compress(**search, out=str(tmp_path / "other"), constraint="latency_ms<=9")
     with pytest.raises(InputError, match="is of stage removal"):

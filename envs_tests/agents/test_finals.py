@@ -64,7 +64,7 @@ def test_students_of_stage_1_are_held_to_the_limits_of_the_end():
     assert by_final_limits(history, replace(search, headroom=1)) == history
 
 
-def test_the_best_finalist_by_validation_is_the_student_and_its_test_images_are_read_once(settings, monkeypatch):
+def test_the_best_finalist_by_validation_is_the_student_and_its_test_images_are_read_once(settings, untrained, monkeypatch):
     tested = []
     score = ImageData.test_score
     monkeypatch.setattr(ImageData, "test_score", lambda self, network: tested.append(network) or score(self, network))

@@ -104,7 +104,7 @@ def test_stage_2_goes_on_from_another_runs_stage_1(settings, tmp_path, toy_teach
 def test_a_finished_run_is_not_run_again(settings):
     first = compress(**settings)
     assert compress(**settings) == first
-    assert compress(resume=settings["out"]) == first
+    assert compress(resume=settings["out"], workers=0) == first
 
 
 class Killed(BaseException):
@@ -129,7 +129,7 @@ def test_stopped_while_a_student_is_trained(settings, tmp_path, monkeypatch, at)
         compress(**settings, command="the first")
     assert not (Path(settings["out"]) / "result.json").exists()
     at = 0
-    resumed = compress(resume=settings["out"], command="the second")
+    resumed = compress(resume=settings["out"], workers=0, command="the second")
     assert len(trained) == len(set(trained)), "a stored student was trained again"
 
     monkeypatch.setattr(DistillationEvaluator, "train_student", train_student)
@@ -153,7 +153,7 @@ def test_stopped_between_history_and_policy(settings, tmp_path, monkeypatch):
     with pytest.raises(Killed):
         compress(**settings)
     assert len(rows(settings["out"])) == 4
-    resumed = compress(resume=settings["out"])
+    resumed = compress(resume=settings["out"], workers=0)
     straight = compress(**{**settings, "out": str(tmp_path / "straight")})
     assert timeless(resumed) == timeless(straight)
 
@@ -165,14 +165,16 @@ def test_a_resumed_run_keeps_its_shared_store(settings, tmp_path, monkeypatch):
     for name in ("stage1.json", "stage2.json", "stage1.policy", "stage2.policy", "history.csv"):
         (Path(settings["out"]) / name).unlink()
     monkeypatch.setattr(DistillationEvaluator, "train_student", None)
-    assert compress(resume=settings["out"])["student"] == first["student"]
+    assert compress(resume=settings["out"], workers=0)["student"] == first["student"]
 
 
 @pytest.mark.parametrize(
     "stage", ["teacher", "history.csv", "stage1.json", "stage2.policy", "stage2.json", "finalists", "student"]
 )
-def test_killed_by_the_system(settings, tmp_path, stage):
+def test_killed_by_the_system(settings, tmp_path, stage, request):
     """A real SIGKILL as soon as a file shows up, then --resume from the command line."""
+    if stage == "teacher":
+        request.getfixturevalue("untrained")
     options = {key: value for key, value in settings.items() if key != "out"}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     out = tmp_path / "killed"
@@ -187,7 +189,7 @@ def test_killed_by_the_system(settings, tmp_path, stage):
     process.wait()
     assert wanted.exists(), process.stderr.read().decode()
     assert not (out / "result.json").exists()
-    assert main(["compress", "--resume", str(out)]) == 0
+    assert main(["compress", "--resume", str(out), "--workers", "0"]) == 0
     result = json.loads((out / "result.json").read_text())
     straight = compress(**settings, command=result["command"])
     assert result["command"].endswith(f"--out {out}")
@@ -227,7 +229,7 @@ def test_a_folder_in_use_or_of_another_run_is_refused(settings, tmp_path):
     with pytest.raises(InputError, match="give --resume without --out"):
         compress(resume=settings["out"], out=str(tmp_path / "elsewhere"))
     with pytest.raises(InputError, match="no run to resume"):
-        compress(resume=str(tmp_path / "nowhere"))
+        compress(resume=str(tmp_path / "nowhere"), workers=0)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
     with pytest.raises(InputError, match="is not a run folder"):
@@ -267,7 +269,7 @@ class Recording(Display):
         self.notes.append(note)
 
 
-def test_progress_is_told(settings):
+def test_progress_is_told(settings, untrained):
     display = Recording()
     compress(Search(**settings), display=display)
     tasks = [task for task, *_ in display.tasks]
@@ -313,7 +315,7 @@ def test_a_damaged_run_folder_is_said(settings, name, damage, message):
     path = folder / name
     path.write_text(damage(path.read_text(errors="replace")))
     with pytest.raises(InputError, match=message) as caught:
-        compress(resume=settings["out"])
+        compress(resume=settings["out"], workers=0)
     assert "\n" not in str(caught.value)
     assert not (folder / "result.json").exists()
 
@@ -324,7 +326,7 @@ def test_a_data_set_that_changed_since_the_start_is_refused(settings, toy_data):
     arrays["x_train"][0, 0, 0, 0] ^= 1
     np.savez(toy_data, **arrays)
     with pytest.raises(InputError, match="file has changed since the run"):
-        compress(resume=settings["out"])
+        compress(resume=settings["out"], workers=0)
 
 
 def test_a_student_of_stage_2_does_not_start_stage_2(settings, tmp_path):

@@ -43,12 +43,11 @@ def test_any_agent_leaves_the_same_run_folder_and_survives_a_kill(settings, tmp_
             raise Killed
         return finished
 
-    monkeypatch.setattr(Judge, "finish", dies)
-    with pytest.raises(Killed):
-        compress(**killed)
-    monkeypatch.undo()
-    monkeypatch.setenv("N2N_HOME", str(tmp_path / "home"))
-    resumed = compress(resume=killed["out"])
+    with monkeypatch.context() as patch:
+        patch.setattr(Judge, "finish", dies)
+        with pytest.raises(Killed):
+            compress(**killed)
+    resumed = compress(resume=killed["out"], workers=0)
     assert timeless(resumed) == timeless(straight)
     for here, there in zip(rows(settings["out"]), rows(killed["out"]), strict=True):
         assert {**here, "seconds": ""} == {**there, "seconds": ""}
@@ -81,7 +80,7 @@ def test_limits_and_schedules_as_objects_of_python(settings):
     result = compress(**settings, constraint=limit, relaxation=Relaxation(updates=3, power=0.5))
     assert result["configuration"]["constraint"] == ["1.0*parameters + 0.1*macs <= 1000000.0"]
     assert result["configuration"]["relaxation"] == "relaxed:3:0.5"
-    assert compress(resume=settings["out"]) == result
+    assert compress(resume=settings["out"], workers=0) == result
     with pytest.raises(InputError, match="must be a text or a Relaxation"):
         compress(**settings, relaxation=lambda update: 0.5)
 
@@ -104,7 +103,7 @@ def test_the_student_obeys_the_limits(settings, tmp_path):
     last = [float(row["reward"]) for row in exceeding if row["iteration"] == "7"]
     assert all(reward > 0 for reward in first)  # relaxed at first
     assert all(reward < 0 for reward in last)
-    assert compress(resume=str(tmp_path / "held")) == held
+    assert compress(resume=str(tmp_path / "held"), workers=0) == held
 
 
 def test_stage_1_leaves_to_stage_2_what_shrinking_can_do(settings, tmp_path):
@@ -126,7 +125,7 @@ def test_stage_1_leaves_to_stage_2_what_shrinking_can_do(settings, tmp_path):
     assert held["stage1"]["violates"] == [f"parameters<={most}"]
     assert held["student"]["parameters"] <= most < free["student"]["parameters"] * 2
     assert held["student"]["violates"] == []
-    assert compress(resume=str(tmp_path / "held")) == held
+    assert compress(resume=str(tmp_path / "held"), workers=0) == held
 
 
 def test_a_stage_by_itself_keeps_the_limits(settings):
@@ -158,7 +157,7 @@ def test_a_student_that_exceeds_every_limit_is_reported_as_such(settings):
     assert result["student"]["violates"] == [f"parameters<={limit}"]
 
 
-def test_bad_limits_are_said_before_anything_is_trained(settings, tmp_path):
+def test_bad_limits_are_said_before_anything_is_trained(untrained, settings, tmp_path):
     for constraint, message in (
         (("parameters<=3",), "no student can keep"),
         (("paramters<=99",), "Did you mean 'parameters'"),
@@ -181,7 +180,7 @@ def test_a_file_of_limits_that_changed_since_the_start_is_refused(settings, tmp_
     compress(**settings, constraint=(str(path),))
     path.write_text(json.dumps({"constraints": ["parameters<=4000"]}))
     with pytest.raises(InputError, match="file has changed since the run"):
-        compress(resume=settings["out"])
+        compress(resume=settings["out"], workers=0)
 
 
 @pytest.mark.parametrize("agent", ["reinforce", "actor-critic", "recurrent-ppo"])

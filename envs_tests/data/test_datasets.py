@@ -151,7 +151,7 @@ def test_images_are_mapped_into_memory(tmp_path, own_home, save):
     save(tmp_path / "mine.npz", **toy_arrays())
     assert isinstance(load_dataset(str(tmp_path / "mine.npz")).train[0], np.memmap)
     images = rgb(20, 32, 32)
-    (own_home / "datasets").mkdir(exist_ok=True)
+    (own_home / "datasets").mkdir(parents=True, exist_ok=True)
     arrays = {"x_train": images, "y_train": np.arange(20) % 10, "x_test": images[:10], "y_test": np.arange(10)}
     save(own_home / "datasets" / "cifar10.npz", **arrays)
     known = load_dataset("cifar10")
@@ -168,7 +168,7 @@ def test_what_a_known_data_set_holds_is_what_it_is_known_by(own_home, change):
         arrays |= {"x_test": rgb(10, 32, 32), "y_test": np.arange(10)}
         if changed:
             arrays[change] = arrays[change][::-1]
-        (own_home / "datasets").mkdir(exist_ok=True)
+        (own_home / "datasets").mkdir(parents=True, exist_ok=True)
         np.savez(own_home / "datasets" / "cifar10.npz", **arrays)
         prints.add(load_dataset("cifar10").fingerprint)
     assert len(prints) == 2

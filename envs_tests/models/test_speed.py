@@ -62,3 +62,20 @@ def test_onnx_runtime_where_it_is_installed():
     rows = speed.compare_speed({"only": Network(DEEPER_TOY, torch.Generator())})
     assert {row["engine"] for row in rows} == {"torch", "onnxruntime"}
     assert all(row["only"]["median"] > 0 for row in rows)
+
+
+def test_an_exporter_that_fails_leaves_its_engine_out_and_ends_nothing(monkeypatch, caplog):
+    """Torch and onnxscript of versions that do not go together, for instance, at the end of hours of search."""
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+
+    def fails(*_args, **_kwargs):
+        raise torch.onnx.OnnxExporterError("cannot convert\nand much more") from AttributeError("'tuple' has no 'dtype'\n...")
+
+    monkeypatch.setattr(torch.onnx, "export", fails)
+    networks = {name: Network(DEEPER_TOY, torch.Generator()) for name in "ab"}
+    rows = speed.compare_speed(networks)
+    assert {row["engine"] for row in rows} == {"torch"}
+    [said] = [record.getMessage() for record in caplog.records if record.name == "n2n_gym"]
+    assert said.startswith("no speed in onnxruntime: torch ")
+    assert said.endswith("('tuple' has no 'dtype'); newer versions of both may")

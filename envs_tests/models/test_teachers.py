@@ -95,7 +95,7 @@ def test_a_teacher_of_another_network_or_other_images_is_refused(toy_problem, te
         ready_teacher(other, device=CPU)
 
 
-def test_what_a_killed_process_left_is_swept_up(toy_problem):
+def test_what_a_killed_process_left_is_swept_up(toy_problem, untrained):
     left = teachers_folder() / f".n2n-part-0-{toy_problem.name}"
     mine = teachers_folder() / ".mine"
     left.mkdir(parents=True)
@@ -106,7 +106,7 @@ def test_what_a_killed_process_left_is_swept_up(toy_problem):
     assert teacher_names() == [toy_problem.name]
 
 
-def test_a_diverged_teacher_is_not_kept(toy_problem, monkeypatch):
+def test_a_diverged_teacher_is_not_kept(toy_problem, untrained, monkeypatch):
     recipe = replace(teacher_recipe(toy_problem.data), learning_rate=1e18)
     monkeypatch.setattr("n2n_gym.teachers.saved.teacher_recipe", lambda *_: recipe)
     with pytest.raises(InputError, match="training diverged"):

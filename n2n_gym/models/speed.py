@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,11 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
 from n2n_gym.models.export.forms import ONNX_PACKAGES, onnx_bytes
 from n2n_gym.registry import Registry
 from n2n_gym.system.device import alone
 from n2n_gym.system.machine import cores
+
+_log = logging.getLogger("n2n_gym")
 
 BATCHES = (1, 64)
 """Images in a pass."""
@@ -131,22 +135,26 @@ def compare_speed(networks: Mapping[str, Network], device: str = "cpu") -> list[
         device: A GPU is timed besides the CPU.
 
     Returns:
-        For each of `settings`, as JSON data: its fields, and under each network's name the `Timing` in milliseconds.
+        For each of `settings` whose engine can run them all, as JSON data: its fields, and under each network's name the
+        `Timing` in milliseconds.
     """
     generator = torch.Generator().manual_seed(0)
     todo = settings(device)
-    engines = {
-        (engine, name): ENGINES[engine](network.eval())
-        for engine in dict.fromkeys(setting.engine for setting in todo)
-        for name, network in networks.items()
-    }
+    engines: dict[str, dict[str, Engine]] = {}
+    for engine in dict.fromkeys(setting.engine for setting in todo):
+        try:
+            engines[engine] = {name: ENGINES[engine](network.eval()) for name, network in networks.items()}
+        except InputError as error:
+            _log.warning("no speed in %s: %s", engine, error)
     rows = []
     for setting in todo:
+        if setting.engine not in engines:
+            continue
         with _threads(setting.threads):
             passes = {}
             for name, network in networks.items():
                 images = torch.randn(setting.batch, *network.architecture.input_shape, generator=generator)
-                passes[name] = engines[setting.engine, name](images, setting)
+                passes[name] = engines[setting.engine][name](images, setting)
             times = _in_turn(passes)
         rows.append({**asdict(setting), **{name: asdict(Timing.of(seconds)) for name, seconds in times.items()}})
     return rows

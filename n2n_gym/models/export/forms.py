@@ -10,6 +10,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -123,16 +124,21 @@ def run(images):
     def write(self, exported: Exported, folder: Path) -> None:
         if missing := [name for name in ONNX_PACKAGES if find_spec(name) is None]:
             raise InputError(f"export to onnx needs {' and '.join(missing)}: pip install 'n2n-gym[export]'")
-        with _quiet():
-            torch.onnx.export(
-                exported.program(),
-                f=str(folder / "student.onnx"),
-                dynamo=True,
-                external_data=False,
-                input_names=["images"],
-                output_names=["logits"],
-                verbose=False,
-            )
+        try:
+            with _quiet():
+                torch.onnx.export(
+                    exported.program(),
+                    f=str(folder / "student.onnx"),
+                    dynamo=True,
+                    external_data=False,
+                    input_names=["images"],
+                    output_names=["logits"],
+                    verbose=False,
+                )
+        except torch.onnx.OnnxExporterError as error:  # torch 2.6 and a newer onnxscript, for instance
+            versions = " and ".join(f"{name} {version(name)}" for name in ("torch", "onnxscript"))
+            cause = str(error.__cause__ or error).splitlines()[0]
+            raise InputError(f"{versions} do not write this network as ONNX ({cause}); newer versions of both may") from error
 
 
 class TorchForm(Form):
@@ -162,7 +168,7 @@ def onnx_bytes(network: Network) -> bytes:
     """A network, without preprocessing, as ONNX: input `images`, output `logits`.
 
     Raises:
-        InputError: If what it needs is not installed.
+        InputError: If what it needs is not installed, or does not know how.
     """
     images = torch.zeros(2, *network.architecture.input_shape)
     with tempfile.TemporaryDirectory() as folder:
