@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.evaluation import Evaluation
@@ -84,17 +85,30 @@ def toy_data(tmp_path: Path) -> str:
     return str(path)
 
 
+def _made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that whichever of the runner's processes needs it first fills, in a home of its own, for all of them."""
+    own = factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
+    with FileLock(folder.with_suffix(".lock")), pytest.MonkeyPatch.context() as patch:
+        if not folder.with_suffix(".made").exists():
+            folder.mkdir(exist_ok=True)
+            patch.setenv("N2N_HOME", str(folder / "home"))
+            make(folder)
+            folder.with_suffix(".made").touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def trained_toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with the toys' teachers on the toy images, trained once for all tests; not to be changed."""
-    folder = tmp_path_factory.mktemp("toys")
-    np.savez(folder / "toy.npz", **toy_arrays())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("N2N_HOME", str(folder / "home"))
+
+    def make(folder: Path) -> None:
+        np.savez(folder / "toy.npz", **toy_arrays())
         for name, architecture in (("toy", TOY), ("deeper", DEEPER_TOY)):
             write_json(folder / f"{name}.json", architecture.to_json())
             ready_teacher(Problem(str(folder / f"{name}.json"), str(folder / "toy.npz")), device=torch.device("cpu"))
-    return folder / "home"
+
+    return _made_once(tmp_path_factory, "toys", make) / "home"
 
 
 @pytest.fixture
@@ -127,15 +141,14 @@ def toy_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with tables of two small spaces, `removal.npz` and `shrink.npz`, and what they are of; not to be changed."""
     from n2n_gym.tables.build import build_table
 
-    folder = tmp_path_factory.mktemp("tables")
-    np.savez(folder / "toy.npz", **toy_arrays(images=600, brightness=25))  # hard enough to tell students apart
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("N2N_HOME", str(folder / "home"))
+    def make(folder: Path) -> None:
+        np.savez(folder / "toy.npz", **toy_arrays(images=600, brightness=25))  # hard enough to tell students apart
         for stage, network, seeds in (("removal", DEEPER_TOY, [0, 1, 2]), ("shrink", TOY, [0, 1])):
             write_json(folder / f"{stage}.json", network.to_json())
             problem = Problem(str(folder / f"{stage}.json"), str(folder / "toy.npz"))
             build_table(problem, stage, folder / f"{stage}.npz", seeds=seeds, workers=0, facts={"by": "a test"})
-    return folder
+
+    return _made_once(tmp_path_factory, "tables", make)
 
 
 @pytest.fixture

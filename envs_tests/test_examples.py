@@ -1,11 +1,14 @@
 """Each example runs, at a tiny size."""
 
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agents.benchmark.runs import run
+from agents.search import finals
+from n2n_gym.training.recipes import final_recipe
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -25,6 +28,11 @@ TINY = {
 
 def test_every_example_is_tested():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {*TINY, "quickstart", "hill_climbing"}
+
+
+@pytest.fixture(autouse=True)
+def _final_trainings_are_short(monkeypatch):
+    monkeypatch.setattr(finals, "final_recipe", lambda *args, **kwargs: replace(final_recipe(*args, **kwargs), epochs=5))
 
 
 @pytest.mark.parametrize("name", TINY)

@@ -94,7 +94,7 @@ def test_gets_better(name, make_envs):
     envs = make_envs("removal")
     rewards = Rewards()
     agent = ALGORITHMS[name].make(envs, stage=1, seed=1)
-    agent.learn(100 * 5 * 16, callback=rewards, log_interval=10**9)
+    agent.learn(70 * 5 * 16, callback=rewards, log_interval=10**9)
     assert np.mean(rewards.values[-50:]) > np.mean(rewards.values[:50]) + 0.1
 
 
