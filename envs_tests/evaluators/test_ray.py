@@ -1,6 +1,7 @@
 """The Ray evaluator on a real cluster of several nodes on this machine."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from envs_tests.conftest import toy_arrays
+from n2n_gym import teachers
 from n2n_gym.architecture import Architecture, apply_shrinkages
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import WORKER_DIED
@@ -18,6 +22,7 @@ from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.evaluators.store import EvaluationStore
 from n2n_gym.layers import conv, linear, max_pool, relu
 from n2n_gym.problem import Problem
+from n2n_gym.stages import ShrinkStage
 from n2n_gym.student import Student
 from n2n_gym.system.files import write_json
 
@@ -137,3 +142,23 @@ def test_what_cannot_be(problem, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(InputError, match=r"pip install 'n2n-gym\[ray\]'"):
         make_evaluator(problem[0], workers="ray")
+
+
+def test_students_of_an_imported_teacher_need_none_of_its_files(problem, cluster, monkeypatch, tmp_path):
+    monkeypatch.setenv("N2N_HOME", str(tmp_path / "home"))
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()]
+    module = nn.Sequential(*layers, nn.Linear(32, 3))
+    name = teachers.add(module, name="mine", dataset=problem[0].dataset, mean=(0.25,), std=(0.5,), device="cpu")
+    imported = Problem(name, problem[0].dataset)
+    stage = ShrinkStage(Student(imported.architecture))
+    students = [stage.student([factor] * stage.decisions) for factor in (4, 6, 8)]
+    with make_evaluator(imported, device="cpu") as evaluator:
+        expected = facts(evaluator.evaluate(students))
+    with make_evaluator(imported, device="cpu", workers=f"ray:{cluster.address}") as evaluator:
+        evaluator._connected()
+        evaluator._ship()
+        shutil.move(tmp_path / "home", tmp_path / "elsewhere")
+        assert facts(evaluator.evaluate(students)) == expected
+    assert {reason for *_, reason in expected} == {""}
+    assert len({accuracy for accuracy, *_ in expected}) > 1
