@@ -93,7 +93,7 @@ def long_trainings(problem: Problem, students: list[Student], device: str) -> Re
     where = torch_device(device)
     teacher = ready_teacher(problem, device=where)
     data = ImageData.of(problem, where)
-    recipe = final_recipe(problem.data)
+    recipe = final_recipe(problem.data, problem.train_size)
     logits = TeacherLogits(teacher.checkpoint.network.to(where), data, views=recipe.epochs)
     rewards = []
     for student in track(students, "to convergence"):

@@ -23,6 +23,7 @@ CPU = torch.device("cpu")
 
 ADAM = Recipe(name="t", epochs=9, batch_size=16, learning_rate=0.01, hard=1.0, milestones=(4,))
 MOMENTUM = replace(ADAM, optimizer="sgd")
+CYCLE = replace(ADAM, milestones=(), one_cycle=True)
 PATIENT = replace(ADAM, milestones=(), patience=6, soft=1.0, epochs=40)
 
 
@@ -61,7 +62,7 @@ def assert_equal(first, second):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("recipe", [ADAM, MOMENTUM, PATIENT], ids=["adam", "sgd", "patience"])
+@pytest.mark.parametrize("recipe", [ADAM, MOMENTUM, CYCLE, PATIENT], ids=["adam", "sgd", "cycle", "patience"])
 @pytest.mark.parametrize("epoch", [2, 6])
 def test_goes_on_to_the_same_end(recipe, epoch, toy_problem, data, tmp_path):
     logits = TeacherLogits(fresh(toy_problem, 7), data)
@@ -150,12 +151,13 @@ def test_a_teacher_that_was_killed_goes_on(toy_problem, monkeypatch):
 def test_a_final_training_that_was_killed_goes_on(toy_problem, tmp_path):
     teacher = ready_teacher(toy_problem, device=CPU)
     recipe = replace(final_recipe(toy_problem.data), epochs=6)
-    training = FinalTraining(toy_problem, teacher, recipe, seed=0, device="cpu")
-    facts = training.run(toy_problem.architecture, tmp_path / "straight")
+    training = FinalTraining(toy_problem, teacher, recipe, device="cpu")
+    facts = training.run(toy_problem.architecture, tmp_path / "straight", seed=0)
     with pytest.raises(KilledError):
-        training.run(toy_problem.architecture, tmp_path / "killed", dies_after(4))
+        training.run(toy_problem.architecture, tmp_path / "killed", seed=0, on_epoch=dies_after(4))
     told = []
-    assert training.run(toy_problem.architecture, tmp_path / "killed", lambda epoch, _: told.append(epoch)) == facts
+    again = training.run(toy_problem.architecture, tmp_path / "killed", seed=0, on_epoch=lambda epoch, _: told.append(epoch))
+    assert again == facts
     assert told == [4, 5, 6]
     assert load_checkpoint(tmp_path / "killed").fingerprint == load_checkpoint(tmp_path / "straight").fingerprint
     assert {path.name for path in tmp_path.iterdir()} == {"straight", "killed"} | {
@@ -166,7 +168,7 @@ def test_a_final_training_that_was_killed_goes_on(toy_problem, tmp_path):
 def test_a_pruning_that_was_killed_as_it_was_fine_tuned_is_not_pruned_again(toy_problem, tmp_path, monkeypatch):
     teacher = ready_teacher(toy_problem, device=CPU).checkpoint.network
     data = ImageData.of(toy_problem, CPU)
-    monkeypatch.setattr(baselines, "final_recipe", lambda data: replace(final_recipe(data), epochs=3))
+    monkeypatch.setitem(baselines.FINE_TUNING, "epochs", 3)
     limits = baselines.Limits(0.5, 300)
     baselines._prune(teacher, data, toy_problem, limits, tmp_path / "straight", seed=0)
     trained = baselines.train

@@ -171,3 +171,22 @@ def test_images_in_a_file_train_as_those_in_memory(toy_problem, data, monkeypatc
         outcome = train(student, images, LABELS, seed=0)
         results.append((outcome.score, images.test_score(student)))
     assert results[0] == results[1]
+
+
+def test_one_cycle_rises_and_falls_to_nothing_from_step_to_step(toy_problem, data, monkeypatch):
+    recipe = Recipe(name="t", epochs=4, batch_size=16, learning_rate=0.02, one_cycle=True, weight_decay=0.0, hard=1.0)
+    rates = []
+    step = torch.optim.Adam.step
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self, *a: rates.append(self.param_groups[0]["lr"]) or step(self, *a))
+    student = network(toy_problem)
+    outcome = train(student, data, recipe, seed=0)
+    highest = rates.index(max(rates))
+    assert 0.15 < highest / len(rates) < 0.25
+    assert 0.019 < max(rates) <= 0.02
+    assert rates[: highest + 1] == sorted(rates[: highest + 1])
+    assert rates[highest:] == sorted(rates[highest:], reverse=True)
+    assert 0 < rates[-1] < 0.001
+    assert rates[0] < 0.003
+    assert outcome.score.accuracy > 0.8
+    assert "one_cycle" in recipe.to_json()
+    assert "one_cycle" not in LABELS.to_json()  # recipes of before are known by what they were

@@ -6,6 +6,7 @@ Stands in for your own: a depthwise-separable network, and Fashion-MNIST written
 """
 
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -78,11 +79,12 @@ def train(network: nn.Module, images: np.ndarray, labels: np.ndarray, epochs: in
 def main(
     folder: str = "runs/own-network",
     dataset: str = "fashion-mnist",
-    pictures: int = 30_000,
-    epochs: int = 4,
-    width: int = 64,
-    iterations: int = 12,
-    finalists: int = 2,
+    pictures: int = 12_000,
+    epochs: int = 8,
+    width: int = 48,
+    iterations: int = 8,
+    finalists: int = 3,
+    final_trainings: int = 2,
     workers: int | None = None,
 ) -> None:
     out = Path(folder)
@@ -91,15 +93,18 @@ def main(
     network = MyNet(width)
     source = load_dataset(dataset)
     train(network, source.train[0][:pictures], source.train[1][:pictures], epochs)
+    begun = time.perf_counter()
     name = n2n_gym.teachers.add(network, name=out.name, dataset=str(out / "pictures"), mean=(MEAN,), std=(STD,))
     result = compress(
         teacher=name,
         dataset=str(out / "pictures"),
         iterations=iterations,
         finalists=finalists,
+        final_trainings=final_trainings,
         workers=workers,
         out=str(out / "run"),
     )
+    print(f"compressed in {(time.perf_counter() - begun) / 60:.0f} minutes")
     forms = ("python", "torch", "onnx") if find_spec("onnxscript") else ("python", "torch")  # pip install "n2n-gym[export]"
     files = [path.name for form in forms for path in export(out / "run", form)]
     teacher, student = result["teacher"], result["student"]
@@ -107,6 +112,7 @@ def main(
         f"{student['ratio']:.1f} times smaller; {student['test_accuracy']:.2%} of the test images right, the teacher "
         f"{teacher['test_accuracy']:.2%}; exported: {', '.join(files)}"
     )
+    print(result["verdict"])
     for row in result["speed"]:
         if row["batch"] == 64:
             faster = row["teacher"]["median"] / row["student"]["median"]

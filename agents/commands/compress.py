@@ -33,15 +33,17 @@ def _compress(words: list[str]) -> None:
 def _print_result(console: Console, result: dict[str, Any], folder: Path) -> None:
     from agents.search.comparison import class_table, comparison_table
 
+    if result.get("verdict"):
+        console.print(result["verdict"], highlight=False, markup=False)
     table = Table(title=f"{result['teacher']['name']}, seed {result['seed']}")
-    for heading in ("", "test accuracy", "parameters", "MACs", "ratio", "reward"):
+    for heading in ("", "test accuracy", "parameters", "MACs", "ratio", "reward", "luck"):
         table.add_column(heading, justify="right" if heading else "left")
-    for name, title in (("teacher", "teacher"), ("stage1", "stage 1"), ("student", "student")):
-        if part := result.get(name):
+    named = {"teacher": result["teacher"], "stage 1": result.get("stage1"), "student": result["student"]}
+    for title, part in (named | result.get("beside", {})).items():
+        if part:
             ratio = f"{part['ratio']:.1f}x" if "ratio" in part else ""
-            reward = "" if part.get("reward") is None else f"{part['reward']:.4f}"
-            accuracy = "" if part["test_accuracy"] is None else f"{part['test_accuracy']:.2%}"
-            table.add_row(title, accuracy, f"{part['parameters']:,}", f"{part['macs']:,}", ratio, reward)
+            reward, luck = ("" if part.get(key) is None else f"{part[key]:.4f}" for key in ("reward", "luck"))
+            table.add_row(title, _accuracy(part), f"{part['parameters']:,}", f"{part['macs']:,}", ratio, reward, luck)
     console.print(table)
     classes = result.get("data", {}).get("classes", [])
     if len(classes) <= MOST_CLASSES and any(row["student"] is not None for row in classes):
@@ -57,6 +59,16 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path) -> Non
     for file in ("curves.png", "architectures.png", "result.json"):
         if (folder / file).exists():
             console.print(str(folder / file), highlight=False, soft_wrap=True)
+
+
+def _accuracy(part: dict[str, Any]) -> str:
+    """On test images, in percent; of several trainings the mean, with its 95% interval."""
+    if part["test_accuracy"] is None:
+        return ""
+    found = part.get("test_accuracies", {"mean": part["test_accuracy"], "low": None})
+    if found["low"] is None:
+        return f"{found['mean']:.2%}"
+    return f"{found['mean']:.2%} ({100 * found['low']:.2f} to {100 * min(found['high'], 1):.2f})"
 
 
 COMMANDS = {"compress": Command(_compress, "compress a teacher: Algorithm 1 and the final training of its best student")}

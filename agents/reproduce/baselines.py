@@ -23,8 +23,10 @@ from n2n_gym.training.images import ImageData
 from n2n_gym.training.loop import train
 from n2n_gym.training.recipes import final_recipe
 
-FINE_TUNING_RATE = 1e-3
-"""Learning rate of the fine-tuning after pruning: weights that are good already are not to be thrown about."""
+FINE_TUNING: dict[str, Any] = {"epochs": 150, "learning_rate": 1e-3, "one_cycle": False, "patience": 24, "soft": 0.0}
+"""What fine-tuning after pruning does otherwise than a final training: weights that are good already are not to be thrown
+about, and it ends when they get no better.
+"""
 
 
 def best_pruned(lab: Lab, problem: Problem, limits: Limits) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def best_pruned(lab: Lab, problem: Problem, limits: Limits) -> dict[str, Any]:
                 _prune(teacher, data, problem, limits, attempt, seed)
             facts = _facts(attempt)
             lab.display.update(seed + 1, f"{facts['parameters']:,} parameters, val {facts['val_accuracy']:.2%}")
-        test_saved(max(attempts, key=lambda attempt: _reward(_facts(attempt), problem)), tested, data)
+        test_saved([max(attempts, key=lambda attempt: _reward(_facts(attempt), problem))], 0, tested, data)
     kept = [{name: _facts(attempt)[name] for name in ("parameters", "val_accuracy")} for attempt in attempts]
     return {**load_checkpoint(tested).facts, "attempts": kept}
 
@@ -70,7 +72,7 @@ def _prune(teacher: Network, data: ImageData, problem: Problem, limits: Limits, 
         unmeasured = {"val_accuracy": None, "test_accuracy": None}
         save_checkpoint(pruned, network, data.preprocessing, _size(network.architecture, problem) | unmeasured)
     network = load_checkpoint(pruned).network.to(data.device)
-    recipe = dataclasses.replace(final_recipe(problem.data), learning_rate=FINE_TUNING_RATE, soft=0.0)
+    recipe = dataclasses.replace(final_recipe(problem.data, problem.train_size), **FINE_TUNING)
     outcome = train(network, data, recipe, seed=seed, resume=unfinished)
     facts = _size(network.architecture, problem) | {"val_accuracy": outcome.score.accuracy, "test_accuracy": None}
     save_checkpoint(folder, network, data.preprocessing, facts)
@@ -94,13 +96,18 @@ def distilled(lab: Lab, problem: Problem, name: str) -> dict[str, Any]:
     tested = folder / "tested"
     if not tested.exists():
         teacher = ready_teacher(problem, device=torch_device(lab.search.device))
-        recipe = final_recipe(problem.data)
-        training = FinalTraining(problem, teacher, recipe, seed=0, device=lab.search.device)
+        recipe = final_recipe(problem.data, problem.train_size)
+        training = FinalTraining(problem, teacher, recipe, device=lab.search.device)
         lab.display.start(f"distilling into {name}", recipe.epochs)
         architecture = hand_designed(name, problem.architecture.input_shape, problem.data.classes, width=problem.width)
         if not (folder / "trained").exists():
-            training.run(architecture, folder / "trained", lambda epoch, value: lab.display.update(epoch, f"val {value:.2%}"))
-        training.test(folder / "trained", tested)
+            training.run(
+                architecture,
+                folder / "trained",
+                seed=0,
+                on_epoch=lambda epoch, _: lab.display.update(epoch, ""),
+            )
+        training.test([folder / "trained"], 0, tested)
     checkpoint = load_checkpoint(tested)
     accuracies = {key: checkpoint.facts[key] for key in ("val_accuracy", "test_accuracy")}
     return _size(checkpoint.network.architecture, problem) | accuracies

@@ -17,6 +17,9 @@ from agents.search.run_folder import Episode, RunFolder, read_start
 from n2n_gym.data import load_dataset
 from n2n_gym.errors import InputError, by_name
 
+ONCE = Search(final_trainings=1, beside=(), speed=False)
+"""The paper trains its student once, and its tables have their own networks to set beside it."""
+
 
 @dataclass(frozen=True)
 class Limited:
@@ -66,7 +69,7 @@ SCALES = {
     "tiny": Scale(
         dataset="digits",
         widths={"conv4": 0.25, "vgg": 0.05, "resnet": 0.05},
-        search=Search(train_size=60, iterations=2, rollouts=2, recipe="paper", finalists=2),
+        search=replace(ONCE, train_size=60, iterations=2, rollouts=2, recipe="paper", finalists=2),
         seeds=2,
         transfer_train_size=60,
         source_iterations=3,
@@ -79,7 +82,7 @@ SCALES = {
     "cpu": Scale(
         dataset=None,
         widths={"conv4": 1.0, "vgg": 0.125, "resnet": 0.125},
-        search=Search(train_size=1_000, iterations=20, finalists=3),
+        search=replace(ONCE, train_size=1_000, iterations=20, finalists=3),
         seeds=3,
         transfer_train_size=500,
         source_iterations=15,
@@ -94,7 +97,7 @@ SCALES = {
     "paper": Scale(
         dataset=None,
         widths={"conv4": 1.0, "vgg": 1.0, "resnet": 1.0},
-        search=Search(agent="reinforce-paper", recipe="paper", finalists=1),
+        search=replace(ONCE, agent="reinforce-paper", recipe="paper", finalists=1),
         seeds=3,
         transfer_train_size=None,
         source_iterations=100,
@@ -198,7 +201,7 @@ class Lab:
         """
         folder = self.folder / "runs" / name
         self.display.say(name)
-        search = replace(self.search, speed=False, out=str(folder), **self.problem(teacher, dataset) | settings)
+        search = replace(self.search, out=str(folder), **self.problem(teacher, dataset) | settings)
         result = compress(search, display=self.display, command=f"n2n reproduce, run {name}")
         with RunFolder(folder, read_start(folder)) as opened:
             return Run(folder, result, opened.read_history())

@@ -53,6 +53,30 @@ def class_accuracies(data: DatasetSpec, teacher: Teacher, student: Mapping[str, 
     ]
 
 
+def beside_verdict(beside: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Whether the student beats what was trained beside it, in a sentence; None where nothing was.
+
+    Args:
+        beside: What the run's result says of each network.
+    """
+    said = []
+    for name, report in beside.items():
+        ahead = report["student_ahead_by"]
+        mean, low, high = (None if value is None else 100 * value for value in (ahead["mean"], ahead["low"], ahead["high"]))
+        trainings = len(ahead["values"])
+        if low is None or high is None:
+            known = "one training each, which proves nothing"
+        else:
+            known = f"95% interval {low:+.2f} to {high:+.2f}, {trainings} trainings each"
+        beats = low is not None and low > 0
+        worse = high is not None and high < 0
+        word = "beats" if beats else "is worse than" if worse else "is not known to beat"
+        said.append(
+            f"the student {word} {name} ({report['parameters']:,} parameters): {mean:+.2f} points on test images, {known}"
+        )
+    return "; ".join(said) or None
+
+
 def class_table(classes: Sequence[Mapping[str, Any]]) -> Table:
     """What `class_accuracies` found, as a table."""
     table = Table(title="validation accuracy")

@@ -12,12 +12,13 @@ from agents.algorithms.embedding import ArchitectureCompression
 from agents.algorithms.registry import algorithm
 from agents.algorithms.sb3 import BatchedVecEnv, PolicyUpdates
 from agents.display import Display, shown_teacher
-from agents.search.comparison import class_accuracies, sizes
-from agents.search.finals import Finals, by_final_limits
+from agents.search.comparison import beside_verdict, class_accuracies, sizes
+from agents.search.finalists import by_final_limits
+from agents.search.finals import Finals
 from agents.search.options import Search
 from agents.search.recorder import Recorder
 from agents.search.report import draw_architectures, draw_curves
-from agents.search.run_folder import HISTORY, RESULT, RunFolder, RunStart
+from agents.search.run_folder import HISTORY, RESULT, RunFolder, RunStart, trained
 from n2n_gym.architecture import shrink_decisions
 from n2n_gym.envs.settings import JudgedSettings, Settings
 from n2n_gym.envs.vector import CompressionVectorEnv
@@ -105,7 +106,8 @@ class _Run:
         """One stage's result: the best student seen, or None if all were degenerate or there was nothing to search."""
         result = self.folder.path / f"stage{stage}.json"
         if result.exists():
-            self._check_history(stage, self.search.iterations)
+            if self.search.students is None:
+                self._check_history(stage, self.search.iterations)
             return Student.load(result, self.search.problem.architecture)
         if stage == 2 and not shrink_decisions(start.architecture):
             self.display.say("stage 1 left nothing to shrink")
@@ -155,10 +157,14 @@ class _Run:
             rollouts=self.search.rollouts,
             save=lambda model: kind.save(model, checkpoint),
             display=self.display,
+            students=self.search.students,
         )
-        self.display.start(f"stage {stage}", self.search.iterations, done)
+        if self.search.students is None:
+            self.display.start(f"stage {stage}", self.search.iterations, done)
+        else:
+            self.display.start(f"stage {stage}, students", self.search.students, len(trained(self.history, stage)))
         steps = (self.search.iterations - done) * self.search.rollouts * decisions.decisions
-        if steps:
+        if steps and not recorder.over:
             agent.set_logger(Logger(None, []))  # without one, Stable-Baselines3 leaves an empty folder in the temporary files
             agent.learn(steps, callback=[PolicyUpdates(), recorder], log_interval=NEVER, reset_num_timesteps=done == 0)
 
@@ -178,15 +184,17 @@ class _Run:
 
     def _finish(self, teacher: Teacher, found: dict[int, Student]) -> dict[str, Any]:
         parts: dict[str, Any] = {"student": None}
+        verdict = None
         if found:
             student, reports = Finals(self.search, self.folder.path, self.history, teacher, self.display).run(found)
             parts |= reports
+            verdict = beside_verdict(reports.get("beside", {}))
             student.save(self.folder.path / "student.json")
             draw_architectures(self.folder.path / "architectures.png", student)
             if self.search.speed:
                 parts["speed"] = self._speed(student)
         draw_curves(self.folder.path / "curves.png", self.history, teacher.name)
-        result = self._result(teacher, parts)
+        result = self._result(teacher, {"verdict": verdict, **parts})
         write_json(self.folder.path / RESULT, result)
         return result
 

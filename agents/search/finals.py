@@ -1,23 +1,33 @@
-"""The end of Algorithm 1: what the search found is trained to convergence, and the best of it is the student."""
+"""The end of Algorithm 1: what the search found is trained to convergence, several times, and the best of it is the student.
+
+The search's best is a candidate: among many students whose short trainings differ by luck, the luckiest comes first. So
+finalists are trained again with fresh seeds until the best is known, and beside it what needs no search is trained in the same
+way.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from agents.display import Display
+from agents.interval import Interval
 from agents.search.comparison import sizes
+from agents.search.finalists import by_final_limits, finalists, winner
 from agents.search.options import Search
-from agents.search.run_folder import FINALISTS, Episode
+from agents.search.race import contenders
+from agents.search.run_folder import BESIDE, FINALISTS, Episode
 from agents.search.student import FinalTraining
+from n2n_gym.architecture import Architecture
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators.latency import measured_latency
-from n2n_gym.limits import Constraints
 from n2n_gym.models.checkpoint import describe_checkpoint, load_checkpoint
+from n2n_gym.networks.beside import network_beside
 from n2n_gym.rewards import reward_by_name
 from n2n_gym.student import Student
 from n2n_gym.system.files import part_of
@@ -25,57 +35,27 @@ from n2n_gym.teachers.saved import Teacher
 from n2n_gym.training.recipes import final_recipe
 
 
-def finalists(history: Sequence[Episode], count: int) -> list[Episode]:
-    """The students that are worth their final training: the most rewarded among those that none beats on both counts.
+@dataclass
+class _Contestant:
+    """A network and its final trainings so far.
 
-    The search's rewards are noisy. Students on the front of accuracy and parameters differ in size, so that one of them is
-    better than the others once all are trained to convergence.
-
-    Args:
-        history: Every student that was tried.
-        count: How many, at most.
+    Attributes:
+        architecture: What it is.
+        trainings: The facts of each, in the order of their seeds.
     """
-    least = min((episode.excess for episode in history if not episode.reason), default=0.0)
-    distinct = {e.fingerprint: e for e in reversed(history) if not e.reason and e.excess == least}.values()
-    front = [
-        episode
-        for episode in distinct
-        if not any(
-            other.accuracy >= episode.accuracy
-            and other.parameters <= episode.parameters
-            and (other.accuracy, other.parameters) != (episode.accuracy, episode.parameters)
-            for other in distinct
-        )
-    ]
-    return sorted(front, key=lambda episode: (-episode.reward, episode.fingerprint))[:count]
 
+    architecture: Architecture
+    trainings: list[dict[str, Any]] = field(default_factory=list)
 
-def by_final_limits(history: Sequence[Episode], search: Search) -> list[Episode]:
-    """The history with every student held to the limits that the end result must keep.
+    @property
+    def accuracies(self) -> list[float]:
+        """On validation images, one for each training."""
+        return [facts["val_accuracy"] for facts in self.trainings]
 
-    Stage 1 leaves `headroom` to stage 2, so what kept its limits may still exceed these.
-    """
-    if search.stages_alike:
-        return list(history)
-    looser = Constraints(tuple(row for row in search.limits.rows if row.limits_what_shrinks))
-
-    def excess(episode: Episode) -> float:  # those limits are on nothing but sizes: what accuracy it has does not matter
-        student = episode.candidate(search.start).architecture
-        size = Evaluation.of(student, search.problem.architecture, accuracy=0.0, teacher_accuracy=1.0)
-        return max(episode.excess, looser.excess(size))
-
-    return [replace(e, excess=excess(e)) if e.stage == 1 and not e.reason else e for e in history]
-
-
-TIE = 1e-3
-"""Final rewards that differ by less are equal: the accuracy on 6,000 validation images has a standard error twice as large."""
-
-
-def winner(rewards: Sequence[float], parameters: Sequence[int]) -> int:
-    """Which finalist is the student: the smallest of those whose rewards equal the highest, but for `TIE`."""
-    least = max(rewards) - TIE
-    tied = [index for index, reward in enumerate(rewards) if reward > least]
-    return min(tied, key=lambda index: (parameters[index], -rewards[index]))
+    @property
+    def best(self) -> int:
+        """Which training is kept: the one with the best validation accuracy."""
+        return max(range(len(self.trainings)), key=self.accuracies.__getitem__)
 
 
 class Finals:
@@ -95,118 +75,169 @@ class Finals:
         self._history = history
         self._teacher = teacher
         self._display = display
-        self._recipe = final_recipe(search.problem.data, distillation_weight=search.distillation_weight)
+        weight = search.distillation_weight
+        self._recipe = final_recipe(search.problem.data, search.train_size, distillation_weight=weight)
 
-    def run(self, found: dict[int, Student]) -> tuple[Student, dict[str, dict[str, Any]]]:
-        """Train stage 1's best and the finalists, and report on stage 1's best and the student.
+    def run(self, found: dict[int, Student]) -> tuple[Student, dict[str, Any]]:
+        """Train the finalists and stage 1's best, and report on the student, on stage 1's best and on what stands beside them.
 
         Args:
             found: Each stage's best by the search's rewards.
 
         Returns:
-            The student, and what `result.json` says of `stage1` and `student`.
+            The student, and what `result.json` says of `stage1`, `student` and `beside`.
         """
         last = found[max(found)]
         if not self._search.finalists:
-            parts = {"stage1": self._searched(found[1])} if 1 in found else {}
-            return last, {**parts, "student": self._searched(last)}
+            parts = {"stage1": self._searched(found[1].architecture)} if 1 in found else {}
+            return last, {**parts, "student": self._searched(last.architecture)}
         candidates = {last.architecture.fingerprint: last}
         if self._search.finalists > 1:
             history = by_final_limits(self._history, self._search)
             tried = (self._candidate(episode, found) for episode in finalists(history, self._search.finalists))
             candidates = {candidate.architecture.fingerprint: candidate for candidate in tried} or candidates
-        contest = [(each, self._evaluation(each, self._trained(each))) for each in candidates.values()]
-        limits = self._search.limits.untimed  # latencies are noisy: they are reported, not decided by
-        contest = [(each, found) for each, found in contest if not limits.violated(found)] or contest
-        rewards = [self._rewarded(evaluation) for _, evaluation in contest]
-        student, _ = contest[winner(rewards, [evaluation.parameters for _, evaluation in contest])]
-        parts = {"stage1": self._report("stage1", found[1])} if 1 in found else {}
-        return student, {**parts, "student": self._report("student", student)}
+        contest = {fingerprint: _Contestant(each.architecture) for fingerprint, each in candidates.items()}
+        best = self._raced(list(contest.values()))
+        parts = {}
+        if 1 in found:
+            first = found[1].architecture
+            parts["stage1"] = self._report("stage1", contest.get(first.fingerprint) or _Contestant(first))
+        student = parts["student"] = self._report("student", best)
+        beside = {name: self._beside(name, best, student) for name in self._search.beside}
+        return candidates[best.architecture.fingerprint], {**parts, "beside": beside}
 
     def _candidate(self, episode: Episode, found: dict[int, Student]) -> Student:
         start = self._search.start
         return episode.candidate(found.get(1, start) if episode.stage == 2 else start)
 
-    def _trained(self, candidate: Student) -> dict[str, Any]:
-        """A candidate's facts after its final training, which is done if it was not yet."""
-        place = self._place(candidate)
+    def _raced(self, contest: Sequence[_Contestant]) -> _Contestant:
+        """Who is best: all are trained, then again those that may still be; the best one as often as may be."""
+        racing = list(contest)
+        for _ in range(self._search.final_trainings):
+            for each in racing:
+                self._train(each)
+            entitled = [each for each in contest if self._keeps_limits(each)] or list(contest)
+            ahead = contenders([self._rewards(each) for each in entitled])
+            racing = [entitled[index] for index in ahead]
+        rewards = [fmean(self._rewards(each)) for each in racing]
+        best = racing[winner(rewards, [each.architecture.parameters for each in racing])]
+        while len(best.trainings) < self._search.final_trainings:
+            self._train(best)
+        return best
+
+    def _train(self, contestant: _Contestant) -> None:
+        """One more training, with the next seed, which is done if it was not yet."""
+        number = len(contestant.trainings)
+        place = self._place(contestant, number)
         if not place.exists():
-            name = f"{candidate.architecture.parameters:,} parameters"
-            self._display.start(f"final training, {name}", self._recipe.epochs)
+            name = f"{contestant.architecture.parameters:,} parameters"
+            again = f", {number + 1} of at most {self._search.final_trainings}" if self._search.final_trainings > 1 else ""
+            self._display.start(f"final training, {name}{again}", self._recipe.epochs)
             self._final.run(
-                candidate.architecture, place, lambda epoch, accuracy: self._display.update(epoch, f"val {accuracy:.2%}")
+                contestant.architecture,
+                place,
+                seed=self._search.seed + number,
+                on_epoch=lambda epoch, _: self._display.update(epoch, ""),
             )
-        facts: dict[str, Any] = describe_checkpoint(place)["facts"]
-        return facts
+        contestant.trainings.append(describe_checkpoint(place)["facts"])
 
     @cached_property
     def _final(self) -> FinalTraining:
-        search = self._search
-        return FinalTraining(search.problem, self._teacher, self._recipe, seed=search.seed, device=search.device)
+        return FinalTraining(self._search.problem, self._teacher, self._recipe, device=self._search.device)
 
-    def _place(self, candidate: Student) -> Path:
-        return self._folder / FINALISTS / candidate.architecture.fingerprint[:16]
+    def _place(self, contestant: _Contestant, number: int) -> Path:
+        seed = self._search.seed + number
+        return self._folder / FINALISTS / f"{contestant.architecture.fingerprint[:16]}-s{seed}"
 
-    def _evaluation(self, candidate: Student, facts: dict[str, Any], latency_ms: float | None = None) -> Evaluation:
+    def _evaluation(
+        self, contestant: _Contestant, facts: Sequence[dict[str, Any]], latency_ms: float | None = None
+    ) -> Evaluation:
+        """What some of its trainings say of a contestant: means."""
         return Evaluation.of(
-            candidate.architecture,
-            candidate.teacher,
-            accuracy=facts["val_accuracy"],
+            contestant.architecture,
+            self._search.problem.architecture,
+            accuracy=fmean(each["val_accuracy"] for each in facts),
             teacher_accuracy=self._teacher.validation_accuracy,
-            class_accuracy=tuple(facts["val_class_accuracy"]),
+            class_accuracy=tuple(map(fmean, zip(*(each["val_class_accuracy"] for each in facts), strict=True))),
             latency_ms=latency_ms,
         )
 
-    def _rewarded(self, evaluation: Evaluation) -> float:
-        return reward_by_name(self._search.reward)(evaluation)
+    @cached_property
+    def _reward(self) -> Callable[[Evaluation], float]:
+        return reward_by_name(self._search.reward)
 
-    def _report(self, name: str, candidate: Student) -> dict[str, Any]:
-        """What the result says of one network; its test images are read now, once."""
-        self._trained(candidate)
-        if not (self._folder / name).exists():
-            self._test(name, candidate)
-        facts = load_checkpoint(self._folder / name).facts  # its weights are looked at too: what is reported is there
+    def _rewards(self, contestant: _Contestant) -> list[float]:
+        """One for each training."""
+        return [self._reward(self._evaluation(contestant, [facts])) for facts in contestant.trainings]
+
+    def _keeps_limits(self, contestant: _Contestant) -> bool:
+        limits = self._search.limits.untimed  # latencies are noisy: they are reported, not decided by
+        return not limits.violated(self._evaluation(contestant, contestant.trainings))
+
+    def _beside(self, name: str, student: _Contestant, reported: dict[str, Any]) -> dict[str, Any]:
+        """What a network that needs no search is worth, trained as the student was, as often, with the same seeds."""
+        architecture = network_beside(name, self._search.problem.architecture, student.architecture.parameters)
+        rival = _Contestant(architecture)
+        while len(rival.trainings) < len(student.trainings):
+            self._train(rival)
+        report = self._report(f"{BESIDE}/{name}", rival)
+        pairs = zip(reported["trainings"], report["trainings"], strict=True)
+        ahead = Interval.of([ours["test_accuracy"] - theirs["test_accuracy"] for ours, theirs in pairs])
+        return {**report, "student_ahead_by": ahead.to_json()}
+
+    def _report(self, name: str, contestant: _Contestant) -> dict[str, Any]:
+        """What the result says of one network; its trainings' test images are read now, once each."""
+        if not contestant.trainings:
+            self._train(contestant)
+        folder = self._folder / name
+        if not folder.exists():
+            self._test(folder, contestant)
+        facts = load_checkpoint(folder).facts  # its weights are looked at too: what is reported is there
         latency = None
         if self._search.limits.need_latency:
             latency = measured_latency(
-                candidate.architecture, batch_size=self._search.latency_batch_size, device=self._search.device
+                contestant.architecture, batch_size=self._search.latency_batch_size, device=self._search.device
             )
-        evaluation = self._evaluation(candidate, facts, latency)
+        evaluation = self._evaluation(contestant, contestant.trainings, latency)
         violated = self._search.limits.violated(evaluation)
         if violated and name == "student":
             self._display.say(f"the student does not keep {'; '.join(map(str, violated))}: try more --iterations")
-        return self._searched(candidate, self._folder / name) | {
-            "val_accuracy": facts["val_accuracy"],
-            "val_class_accuracy": facts["val_class_accuracy"],
-            "test_accuracy": facts["test_accuracy"],
-            "reward": self._rewarded(evaluation),
-            "epochs": facts["epochs"],
+        trainings = facts["trainings"]
+        searched = self._searched(contestant.architecture, folder)
+        reward = self._reward(evaluation)
+        return searched | {
+            **{key: facts[key] for key in ("val_accuracy", "val_class_accuracy", "test_accuracy", "epochs")},
+            "reward": reward,
+            "luck": None if searched["search_reward"] is None else searched["search_reward"] - reward,
+            "trainings": trainings,
+            "val_accuracies": Interval.of([each["val_accuracy"] for each in trainings]).to_json(),
+            "test_accuracies": Interval.of([each["test_accuracy"] for each in trainings]).to_json(),
             "latency_ms": latency,
             "violates": [str(limit) for limit in violated],
         }
 
-    def _test(self, name: str, candidate: Student) -> None:
-        """Save a finally trained network with its test accuracy; one that was tested as stage 1's best is not tested again."""
+    def _test(self, folder: Path, contestant: _Contestant) -> None:
+        """Save the best training's network with the test accuracies of all; what was tested as stage 1's best is not again."""
+        places = [self._place(contestant, number) for number in range(len(contestant.trainings))]
         tested = self._folder / "stage1"
-        trained = describe_checkpoint(self._place(candidate))
-        if tested.exists() and describe_checkpoint(tested)["weights_sha256"] == trained["weights_sha256"]:
-            part = part_of(self._folder / name)
-            shutil.copytree(tested, part)
-            part.rename(self._folder / name)
-        else:
-            self._final.test(self._place(candidate), self._folder / name)
+        if tested.exists() and folder != tested:
+            before = describe_checkpoint(tested)
+            same = before["weights_sha256"] == describe_checkpoint(places[contestant.best])["weights_sha256"]
+            if same and len(before["facts"]["trainings"]) == len(places):
+                part = part_of(folder)
+                shutil.copytree(tested, part)
+                part.rename(folder)
+                return
+        self._final.test(places, contestant.best, folder)
 
-    def _searched(self, candidate: Student, saved: Path | None = None) -> dict[str, Any]:
+    def _searched(self, architecture: Architecture, saved: Path | None = None) -> dict[str, Any]:
         """What the result says of a network without a final training; `saved` is where one with it is kept."""
-        architecture = candidate.architecture
         seen = next((e for e in self._history if e.fingerprint == architecture.fingerprint[:16]), None)
+        unknown = ("val_accuracy", "val_class_accuracy", "test_accuracy", "reward")
         return {
             **sizes(architecture, saved),
-            "ratio": candidate.teacher.parameters / architecture.parameters,
-            "val_accuracy": None,
-            "val_class_accuracy": None,
-            "test_accuracy": None,
-            "reward": None,
+            "ratio": self._search.problem.architecture.parameters / architecture.parameters,
+            **dict.fromkeys(unknown),
             "search_reward": seen.reward if seen else None,
             "search_accuracy": seen.accuracy if seen else None,
         }

@@ -19,6 +19,7 @@ from n2n_gym.envs.settings import JudgedSettings
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluators.store import EvaluationStore
 from n2n_gym.limits import Constraint, Constraints, Relaxation
+from n2n_gym.networks.beside import WIDTH_SCALED, network_beside
 from n2n_gym.stages import RemovalStage, ShrinkStage, Stage
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
@@ -43,7 +44,10 @@ class Search(JudgedSettings):
     architecture: str | None = None
     """With stages 2: file of the stage-1 student to start from (stage1.json of a run); by default the teacher itself."""
     iterations: int = 100
-    """Policy updates in each stage."""
+    """Policy updates in each stage, at most."""
+    students: int | None = None
+    """End a stage with the update in which it has trained so many distinct students. Degenerate ones cost nothing, nor do
+    those that were seen before, so searches with equally many students are a fair comparison. By default iterations end it."""
     rollouts: int = 5
     """Students per policy update."""
     learning_rate: float | None = None
@@ -60,6 +64,12 @@ class Search(JudgedSettings):
     """Students that get the final training: the most rewarded on the front of accuracy and parameters. The best of them by its
     reward on validation images is the student; of those within 0.001, the smallest. 1 trains the most rewarded alone, 0
     none: the run ends with the search."""
+    final_trainings: int = 3
+    """Trainings of a finalist, each with a seed of its own. From the second on those that are worse than the best with 95%
+    certainty have no more. The student has all, so that its accuracy has an interval."""
+    beside: tuple[str, ...] = (WIDTH_SCALED,)
+    """What is trained beside the student, as often: width-scaled is the teacher with fewer filters everywhere, as small as the
+    student; resnet20, resnet32, resnet56, fitnet4, squeezenet1.1 and vgg-small are as people designed them."""
     distillation_weight: float = 1.0
     """Weight of the mean squared error to the teacher's logits in the final training (the paper's lambda; a mean over classes,
     where the paper has a sum)."""
@@ -78,7 +88,7 @@ class Search(JudgedSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("constraint", "policy"):  # in Python one may be given by itself, and limits as objects
+        for name in ("constraint", "policy", "beside"):  # in Python one may be given by itself, and limits as objects
             given: Any = getattr(self, name)
             given = (given,) if isinstance(given, str | Path | Constraint) else given
             object.__setattr__(self, name, tuple(map(str, given)))
@@ -94,9 +104,11 @@ class Search(JudgedSettings):
         """
         from agents.algorithms.registry import check_agent  # Stable-Baselines3 takes long to import: not for --help
 
-        for name, least in (("iterations", 1), ("rollouts", 1), ("finalists", 0), ("latency_batch_size", 1)):
+        for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise InputError(f"{name.replace('_', '-')} must be at least {least}, not {getattr(self, name)}")
+        if self.students is not None and self.students < 1:
+            raise InputError(f"students must be at least 1, not {self.students}")
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise InputError(f"learning-rate must be greater than 0, not {self.learning_rate:g}")
         if not 0 <= self.seed < 2**32:
@@ -109,6 +121,8 @@ class Search(JudgedSettings):
             raise InputError(f"distillation-weight must be 0 or more, not {self.distillation_weight:g}")
         if self.stages not in ("1", "2", "1+2"):
             raise unknown("stages", self.stages, ("1", "2", "1+2"))
+        for name in self.beside:
+            network_beside(name, self.problem.architecture, 1)
         if self.architecture is not None and self.stages != "2":
             raise InputError(f"architecture is where stage 2 starts from: it goes with stages 2, not {self.stages}")
         number = int(self.stages[0])
@@ -180,7 +194,7 @@ class Search(JudgedSettings):
     def configuration(self) -> dict[str, Any]:
         """What a resumed run must have in common with its start."""
         values = {name: value for name, value in asdict(self).items() if name not in _FREE}
-        return {**values, "constraint": list(self.constraint), "policy": list(self.policy)}  # as JSON gives them back
+        return {**values, **{name: list(getattr(self, name)) for name in _LISTS}}  # as JSON gives them back
 
     @property
     def training_seed(self) -> int | None:
@@ -226,11 +240,13 @@ class Search(JudgedSettings):
                 raise InputError(f"{path} holds a run with {name} {there!r}, not {here!r}; leave the option out")
         try:
             store = self.store if "store" in given else saved.store
-            lists = {name: tuple(saved.configuration[name]) for name in ("constraint", "policy")}
+            lists = {name: tuple(saved.configuration[name]) for name in _LISTS}
             named = {name: getattr(self, name) for name in BY_CONTENT if name in given}
             return replace(self, **{**saved.configuration, **lists, **named}, store=store, out=str(path), resume=None)
         except (TypeError, KeyError):
             raise InputError(f"{path} was made by another version: its configuration does not fit") from None
 
 
+_LEAST = {"iterations": 1, "rollouts": 1, "finalists": 0, "final_trainings": 1, "latency_batch_size": 1}
+_LISTS = ("constraint", "policy", "beside")
 _FREE = ("workers", "timeout", "speed", "store", "out", "resume")

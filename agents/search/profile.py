@@ -274,16 +274,17 @@ def _estimate(problem: Problem, network: Network, recipe_name: str, place: torch
     students = defaults.iterations * defaults.rollouts
     processes = cores() if place.type == "cpu" else 1
     each = {name: fmean(found) for name, found in seconds.items()}
-    final = final_recipe(problem.data).epochs
+    final = final_recipe(problem.data, problem.train_size).epochs
+    trainings = (defaults.finalists + len(defaults.beside)) * defaults.final_trainings
     return {
         "seconds_a_student": each,
         "seconds": sum(each.values()) * students / processes + logits_seconds,
-        "final_seconds_at_most": defaults.finalists * final * fmean(epochs) / processes,
+        "final_seconds_at_most": trainings * final * fmean(epochs),
         "assumes": (
             f"{students} students a stage, as many as n2n compress tries, {processes} at a time, none of them twice; each as "
             f"slow as {DRAWN} random ones by recipe {recipe.name} ({recipe.epochs} epochs on {all_images:,} images, one "
-            f"thread), of which an epoch on {len(data.train_images):,} was timed; {defaults.finalists} finalists, "
-            f"{final} epochs at most"
+            f"thread), of which an epoch on {len(data.train_images):,} was timed; at most {trainings} final trainings "
+            f"of {final} epochs, one after the other"
         ),
     }
 

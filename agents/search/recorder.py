@@ -8,7 +8,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.display import Display
-from agents.search.run_folder import Episode, RunFolder
+from agents.search.run_folder import Episode, RunFolder, trained
 from n2n_gym.envs.info import Finished
 from n2n_gym.limits import Constraints
 
@@ -23,6 +23,7 @@ class Recorder(BaseCallback):
         rollouts: Episodes per update.
         save: Writes the agent down.
         display: Shows how the stage goes.
+        students: After so many distinct students that were trained the stage is over; without, nothing but its steps ends it.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Recorder(BaseCallback):
         rollouts: int,
         save: Callable[[BaseAlgorithm], None],
         display: Display,
+        students: int | None = None,
     ) -> None:
         super().__init__()
         self._folder = folder
@@ -42,6 +44,7 @@ class Recorder(BaseCallback):
         self._rollouts = rollouts
         self._save_agent = save
         self._display = display
+        self._students = students
         self._seen = {episode.fingerprint for episode in history}
         self._episodes = [episode for episode in history if episode.stage == stage]
         self._saved = len(self._episodes)
@@ -50,7 +53,13 @@ class Recorder(BaseCallback):
         if self.locals["dones"].all():
             for finished in self.training_env.get_attr("finished"):
                 self._record(finished)
+            return not self.over
         return True
+
+    @property
+    def over(self) -> bool:
+        """Whether as many students were trained as may be."""
+        return self._students is not None and len(trained(self._history, self._stage)) >= self._students
 
     def _record(self, finished: Finished) -> None:
         evaluation = finished.evaluation
@@ -93,4 +102,5 @@ class Recorder(BaseCallback):
         mean = sum(rewards[-self._rollouts :]) / self._rollouts
         stored = sum(episode.from_store for episode in self._history)
         note = f"best {max(rewards):.3f} mean {mean:.3f} tried {len(self._history)} stored {stored}"
-        self._display.update(len(rewards) // self._rollouts, note)
+        updates = len(rewards) // self._rollouts
+        self._display.update(updates if self._students is None else len(trained(self._history, self._stage)), note)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import uuid
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +21,7 @@ CONFIG = "config.json"
 RESULT = "result.json"
 HISTORY = "history.csv"
 FINALISTS = "finalists"
+BESIDE = "beside"
 LOCK = ".lock"
 
 BY_CONTENT = ("policy", "architecture")
@@ -68,6 +70,18 @@ class Episode:
         """The student, made from what its stage started from."""
         actions = tuple(int(action) for action in self.actions)
         return replace(start, removals=actions) if self.stage == 1 else replace(start, shrinkages=actions)
+
+
+def trained(history: Iterable[Episode], stage: int) -> set[str]:
+    """The distinct students whose training a stage asked for, wherever it was done: none that an earlier stage had.
+
+    Those that failed in training are among them, degenerate ones are not.
+    """
+    asked: dict[str, int] = {}
+    for episode in history:
+        if not episode.reason or episode.seconds:
+            asked.setdefault(episode.fingerprint, episode.stage)
+    return {fingerprint for fingerprint, first in asked.items() if first == stage}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,31 +29,43 @@ class FinalTraining:
         problem: Teacher and data set.
         teacher: The trained teacher.
         recipe: How.
-        seed: Of initial weights and order of images.
         device: Where.
     """
 
-    def __init__(self, problem: Problem, teacher: Teacher, recipe: Recipe, *, seed: int, device: str) -> None:
+    def __init__(self, problem: Problem, teacher: Teacher, recipe: Recipe, *, device: str) -> None:
         self._device = torch_device(device)
         self._recipe = recipe
-        self._seed = seed
         self._data = ImageData.of(problem, self._device)
         self._logits = TeacherLogits(teacher.checkpoint.network.to(self._device), self._data)
 
     def run(
-        self, architecture: Architecture, folder: Path, on_epoch: Callable[[int, float], None] | None = None
+        self,
+        architecture: Architecture,
+        folder: Path,
+        *,
+        seed: int,
+        on_epoch: Callable[[int, float], None] | None = None,
     ) -> dict[str, Any]:
         """Train a student, save it in a folder and return its facts: parameters, MACs, validation accuracies, epochs.
 
         A training that was stopped on its way to this folder is gone on with.
+
+        Args:
+            architecture: The student's.
+            folder: Where it is saved.
+            seed: Of initial weights and order of images.
+            on_epoch: Told the epochs done and the validation accuracy.
+
+        Raises:
+            InputError: If the training diverges.
         """
-        network = Network(architecture, torch.Generator().manual_seed(self._seed)).to(self._device)
+        network = Network(architecture, torch.Generator().manual_seed(seed)).to(self._device)
         unfinished = unfinished_training(folder)
         outcome = train(
             network,
             self._data,
             self._recipe,
-            seed=self._seed,
+            seed=seed,
             teacher=self._logits,
             on_epoch=on_epoch,
             resume=unfinished,
@@ -64,6 +76,7 @@ class FinalTraining:
         facts: dict[str, Any] = {
             "parameters": architecture.parameters,
             "macs": architecture.macs,
+            "seed": seed,
             "val_accuracy": outcome.score.accuracy,
             "val_class_accuracy": list(outcome.score.class_accuracy),
             "test_accuracy": None,
@@ -75,17 +88,32 @@ class FinalTraining:
         unfinished.unlink(missing_ok=True)
         return facts
 
-    def test(self, trained: Path, folder: Path) -> None:
-        """Measure a trained student on the test images and save it, with its test accuracy, in another folder."""
-        test_saved(trained, folder, self._data)
+    def test(self, trained: Sequence[Path], chosen: int, folder: Path) -> None:
+        """Measure trainings of a student on the test images and save one of them, with all test accuracies, in a folder."""
+        test_saved(trained, chosen, folder, self._data)
 
 
-def test_saved(trained: Path, folder: Path, data: ImageData) -> None:
-    """Measure a saved network on the test images and save it, with its test accuracy, in another folder."""
-    checkpoint = load_checkpoint(trained)
-    network = checkpoint.network.to(data.device)
-    facts = {**checkpoint.facts, "test_accuracy": data.test_score(network).accuracy}
-    save_checkpoint(folder, network, checkpoint.preprocessing, facts)
+def test_saved(trained: Sequence[Path], chosen: int, folder: Path, data: ImageData) -> None:
+    """Measure saved networks on the test images and save one of them in another folder, with the test accuracies of all.
+
+    Args:
+        trained: Their folders.
+        chosen: Which of them is saved.
+        folder: Where.
+        data: The images.
+    """
+    checkpoints = [load_checkpoint(place) for place in trained]
+    trainings = [
+        {
+            "seed": each.facts.get("seed"),
+            "val_accuracy": each.facts["val_accuracy"],
+            "test_accuracy": data.test_score(each.network.to(data.device)).accuracy,
+        }
+        for each in checkpoints
+    ]
+    best = checkpoints[chosen]
+    facts = {**best.facts, "test_accuracy": trainings[chosen]["test_accuracy"], "trainings": trainings}
+    save_checkpoint(folder, best.network, best.preprocessing, facts)
 
 
 def network_folder(network: str | Path) -> Path:

@@ -46,6 +46,8 @@ def settings(deeper_toy_teacher, toy_data, tmp_path):
         "rollouts": 2,
         "workers": 0,
         "device": "cpu",
+        "final_trainings": 1,
+        "beside": (),
         "out": str(tmp_path / "run"),
     }
 

@@ -1,14 +1,17 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from agents.commands.main import main
 from agents.search.compress import compress
-from agents.search.finals import TIE, by_final_limits, finalists, winner
+from agents.search.finalists import TIE, by_final_limits, finalists, winner
 from agents.search.options import Search
 from agents.search.run_folder import Episode
-from agents.search.student import load_student
-from envs_tests.agents.conftest import rows
+from agents.search.student import FinalTraining, load_student
+from envs_tests.agents.conftest import rows, timeless
 from n2n_gym.errors import InputError
 from n2n_gym.models.checkpoint import describe_checkpoint
 from n2n_gym.training.images import ImageData
@@ -79,7 +82,7 @@ def test_the_best_finalist_by_validation_is_the_student_and_its_test_images_are_
         return compression * (2 - compression) * facts["val_accuracy"] / result["teacher"]["val_accuracy"]
 
     contest = [row["fingerprint"] for row in rows(folder)]
-    assert {path.name for path in (folder / "finalists").iterdir()} <= set(contest)
+    assert {path.name.removesuffix("-s0") for path in (folder / "finalists").iterdir()} <= set(contest)
     assert result["student"]["reward"] >= max(result["student"]["search_reward"] - 1, 0)
     assert result["student"]["reward"] == pytest.approx(reward(result["student"]))
     assert result["student"]["reward"] >= sorted(map(reward, trained))[-2]  # stage 1's best may be there for the report only
@@ -105,3 +108,70 @@ def test_without_finalists_the_run_ends_with_the_search(settings):
     assert compress(**settings, finalists=0) == result
     with pytest.raises(InputError, match="finalists must be at least 0"):
         compress(**{**settings, "out": settings["out"] + "2"}, finalists=-1)
+
+
+@pytest.fixture
+def honest(settings):
+    """A run that trains finalists three times, and two networks beside the student."""
+    return {**settings, "iterations": 4, "finalists": 3, "final_trainings": 3, "beside": ("width-scaled", "resnet20")}
+
+
+def test_the_winner_is_told_with_interval_luck_and_what_stands_beside_it(honest, capsys):
+    words = [w for name, value in honest.items() for w in (f"--{name}", *([value] if type(value) is not tuple else value))]
+    main(["compress", *map(str, words), "--no-speed"])
+    printed = capsys.readouterr().out
+    result = json.loads((Path(honest["out"]) / "result.json").read_text())
+    student, beside = result["student"], result["beside"]
+    assert [training["seed"] for training in student["trainings"]] == [0, 1, 2]
+    for part in (student, *beside.values()):
+        tested = [training["test_accuracy"] for training in part["trainings"]]
+        validated = [training["val_accuracy"] for training in part["trainings"]]
+        assert len(tested) == 3
+        assert part["test_accuracies"]["mean"] == pytest.approx(np.mean(tested))
+        assert part["test_accuracy"] == tested[np.argmax(validated)]
+        assert part["val_accuracy"] == max(validated)
+    assert student["luck"] == pytest.approx(student["search_reward"] - student["reward"])
+    teacher = result["teacher"]
+    compression = 1 - student["parameters"] / teacher["parameters"]
+    relative = student["val_accuracies"]["mean"] / teacher["val_accuracy"]
+    assert student["reward"] == pytest.approx(compression * (2 - compression) * relative)
+    assert student["parameters"] <= beside["width-scaled"]["parameters"] < teacher["parameters"]
+    ahead = beside["width-scaled"]["student_ahead_by"]
+    differences = [
+        a["test_accuracy"] - b["test_accuracy"]
+        for a, b in zip(*(part["trainings"] for part in (student, beside["width-scaled"])), strict=True)
+    ]
+    assert ahead["values"] == differences
+    assert ahead["low"] <= ahead["mean"] <= ahead["high"]
+    beaten = "beats" if ahead["low"] > 0 else "is worse than" if ahead["high"] < 0 else "is not known to beat"
+    assert result["verdict"].startswith(f"the student {beaten} width-scaled (")
+    assert " ".join(result["verdict"].split()) in " ".join(printed.split())
+    assert printed.index("the student ") < printed.index("┏")  # before the tables
+    for name in beside:
+        network = load_student(Path(honest["out"]) / "beside" / name)
+        assert sum(p.numel() for p in network.parameters()) == beside[name]["parameters"]
+
+
+def test_a_race_that_was_killed_ends_with_the_same_winner(honest, tmp_path, monkeypatch):
+    straight = compress(**honest)
+    run, begun = FinalTraining.run, []
+
+    def dies(self, *args, **kwargs):
+        begun.append(args)
+        if len(begun) in (2, 5, 7):
+            raise KeyboardInterrupt
+        return run(self, *args, **kwargs)
+
+    monkeypatch.setattr(FinalTraining, "run", dies)
+    again = {**honest, "out": str(tmp_path / "killed")}
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            compress(**again)
+    assert timeless(compress(**again)) == timeless(straight)
+
+
+def test_what_may_stand_beside(settings):
+    with pytest.raises(InputError, match="unknown network beside the student 'width'. Did you mean 'width-scaled'"):
+        compress(**{**settings, "beside": ("width",)})
+    with pytest.raises(InputError, match="final-trainings must be at least 1"):
+        compress(**{**settings, "final_trainings": 0})

@@ -38,6 +38,7 @@ def _final_trainings_are_short(monkeypatch):
 
     for module in (baselines, finals):
         monkeypatch.setattr(module, "final_recipe", short)
+    monkeypatch.setitem(baselines.FINE_TUNING, "epochs", 3)
 
 
 @pytest.fixture(autouse=True)

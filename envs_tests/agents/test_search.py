@@ -176,7 +176,8 @@ def test_killed_by_the_system(settings, tmp_path, stage, request):
     if stage == "teacher":
         request.getfixturevalue("untrained")
     options = {key: value for key, value in settings.items() if key != "out"}
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    lists = {name: value if isinstance(value, tuple) else (value,) for name, value in options.items()}
+    words = [word for name, values in lists.items() for word in (f"--{name}", *map(str, values))]
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "agents.commands.main", "compress"]
     process = subprocess.Popen([*command, *words, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

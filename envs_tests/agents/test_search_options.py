@@ -221,3 +221,65 @@ def test_a_policy_that_does_not_fit_is_refused(settings, tmp_path):
     deeper = {**other, "teacher": str(tmp_path / "deepest.json"), "out": str(tmp_path / "third")}
     with pytest.raises(InputError, match="sees a fixed number of decisions"):
         compress(**deeper, policy=(first,), agent="ppo")
+
+
+def distinct(folder, stage):
+    """Fingerprints that a stage had trained and the stage before had not, in order."""
+    history = [row for row in rows(folder) if not row["reason"]]
+    before = {row["fingerprint"] for row in history if int(row["stage"]) < stage}
+    return list(
+        dict.fromkeys(r["fingerprint"] for r in history if int(r["stage"]) == stage and r["fingerprint"] not in before)
+    )
+
+
+@pytest.mark.parametrize("agent", ["reinforce", "random", "ppo"])
+def test_a_budget_counts_students_not_looks(settings, tmp_path, agent):
+    body = [conv(8), relu(), conv(8), relu(), conv(8), relu(), conv(8), max_pool(), linear(3)]
+    write_json(tmp_path / "body.json", Architecture.chain(body, (1, 8, 8), 3).to_json())
+    settings |= {"teacher": str(tmp_path / "body.json"), "iterations": 60, "finalists": 0, "agent": agent}
+    compress(**settings, students=4)
+    history = rows(settings["out"])
+    for stage in (1, 2):
+        found = distinct(settings["out"], stage)
+        assert 4 <= len(found) <= 5  # an update has two
+        last = max(int(row["iteration"]) for row in history if int(row["stage"]) == stage)
+        before = [r for r in history if int(r["stage"]) < stage or int(r["iteration"]) < last]
+        known = {row["fingerprint"] for row in before if not row["reason"]}
+        assert len([each for each in found if each in known]) < 4  # it ended as soon as it could
+    assert len(history) > 8  # there were repeats and degenerate ones, which cost nothing
+    store = str(tmp_path / "store.sqlite")
+    for name in (
+        "first",
+        "second",
+    ):  # the second finds all its students in the store, and may look at no more of them for that
+        compress(**{**settings, "out": str(tmp_path / name)}, students=4, store=store)
+    assert [row["fingerprint"] for row in rows(tmp_path / "second")] == [row["fingerprint"] for row in history]
+
+
+def test_a_budget_survives_a_kill(settings, tmp_path, monkeypatch):
+    settings |= {"iterations": 60, "finalists": 1, "students": 5}
+    straight = compress(**settings)
+    finish, calls = Judge.finish, []
+
+    def dies(self, episodes, rng):
+        calls.append(episodes)
+        if len(calls) == 3:
+            raise Killed
+        return finish(self, episodes, rng)
+
+    killed = {**settings, "out": str(tmp_path / "killed")}
+    with monkeypatch.context() as patch:
+        patch.setattr(Judge, "finish", dies)
+        with pytest.raises(Killed):
+            compress(**killed)
+    assert timeless(compress(resume=killed["out"], workers=0)) == timeless(straight)
+    for name in ("result.json", "stage2.json"):  # killed when the last student was trained
+        (tmp_path / "killed" / name).unlink()
+    assert timeless(compress(resume=killed["out"], workers=0)) == timeless(straight)
+
+
+def test_iterations_remain_a_limit(settings):
+    result = compress(**settings, students=1_000, finalists=0)
+    assert result["search"]["evaluations"] == 12
+    with pytest.raises(InputError, match="students must be at least 1, not 0"):
+        compress(**{**settings, "students": 0})

@@ -84,7 +84,7 @@ def test_torch_draws_for_others_as_if_nothing_was_trained(problem, tmp_path):
         answers(problem, 0)
         teacher = ready_teacher(problem, device=torch.device("cpu"))
         recipe = replace(final_recipe(problem.data), epochs=1)
-        FinalTraining(problem, teacher, recipe, seed=0, device="cpu").run(STUDENTS[0].architecture, tmp_path / "final")
+        FinalTraining(problem, teacher, recipe, device="cpu").run(STUDENTS[0].architecture, tmp_path / "final", seed=0)
         load_student(tmp_path / "final")
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads

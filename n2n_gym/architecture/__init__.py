@@ -15,7 +15,14 @@ from n2n_gym.architecture.removal import (
     remove,
     removed_layers,
 )
-from n2n_gym.architecture.shrinkage import FACTORS, ShrinkDecision, apply_shrinkages, shrink, shrink_decisions
+from n2n_gym.architecture.shrinkage import (
+    FACTORS,
+    ShrinkDecision,
+    apply_shrinkages,
+    scaled_in_width,
+    shrink,
+    shrink_decisions,
+)
 from n2n_gym.layers import Variable
 
 __all__ = [
@@ -41,6 +48,7 @@ __all__ = [
     "removal_decisions",
     "remove",
     "removed_layers",
+    "scaled_in_width",
     "shrink",
     "shrink_decisions",
     "student_ranges",

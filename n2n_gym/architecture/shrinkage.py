@@ -70,6 +70,37 @@ def shrink(architecture: Architecture, factors: Mapping[ShrinkDecision, float]) 
     return Architecture(nodes, architecture.input_shape, architecture.classes)
 
 
+def scaled_in_width(architecture: Architecture, parameters: int) -> Architecture:
+    """The architecture with all of its free outputs multiplied by one factor: the narrowest with at least so many parameters.
+
+    What a network of that size is without any search. One that has fewer parameters is left as it is.
+    """
+    narrow, wide = 0.0, 1.0
+    if architecture.parameters <= parameters:
+        return architecture
+    while wide - narrow > NARROWEST_STEP:
+        between = (narrow + wide) / 2
+        if _times(architecture, between).parameters < parameters:
+            narrow = between
+        else:
+            wide = between
+    return _times(architecture, wide)
+
+
+NARROWEST_STEP = 1e-4
+"""Widths that differ by a smaller factor are one."""
+
+
+def _times(architecture: Architecture, width: float) -> Architecture:
+    nodes = list(architecture.nodes)
+    for group in output_groups(architecture).values():
+        outputs = architecture.widths[group.layers[0]]
+        scaled = min(outputs, max(1, round(width * outputs / group.multiple)) * group.multiple)
+        for index in group.layers:
+            nodes[index] = replace(nodes[index], layer=nodes[index].layer.giving(scaled))
+    return Architecture(tuple(nodes), architecture.input_shape, architecture.classes)
+
+
 def apply_shrinkages(architecture: Architecture, actions: Sequence[int]) -> Architecture:
     """The student that stage 2's actions make: one index into `FACTORS` per decision.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from n2n_gym.architecture import IMAGE, Architecture, Node
 from n2n_gym.errors import by_name
-from n2n_gym.layers import Layer, Shape, avg_pool, batch_norm, concat, conv, linear, max_pool, relu
+from n2n_gym.layers import Crop, Layer, Shape, Widen, add, avg_pool, batch_norm, concat, conv, linear, max_pool, relu
 from n2n_gym.networks.zoo import Scaling, scaling
 
 
@@ -56,7 +58,49 @@ def _squeezenet(input_shape: Shape, classes: int, scaled: Scaling) -> Architectu
     return Architecture(tuple(nodes), input_shape, classes)
 
 
-HAND_DESIGNED = {"fitnet4": _fitnet4, "squeezenet1.1": _squeezenet, "vgg-small": _vgg_small}
+def _cifar_resnet(blocks: int) -> Callable[[Shape, int, Scaling], Architecture]:
+    """A residual network for small images as of He et al. (2016), section 4.2: three stages of so many blocks, 16 to 64
+    filters, shortcuts without weights (option A: every second pixel, and channels of zeros). 0.27 million parameters for 3
+    blocks.
+    """
+
+    def build(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
+        nodes: list[Node] = []
+
+        def append(source: int | tuple[int, ...], *layers: Layer) -> int:
+            for layer in layers:
+                nodes.append(Node(layer, source if isinstance(source, tuple) else (source,)))
+                source = len(nodes) - 1
+            assert isinstance(source, int)
+            return source
+
+        channels = scaled(16)
+        head = append(IMAGE, conv(channels), batch_norm(), relu())
+        for stage, filters in enumerate(map(scaled, (16, 32, 64))):
+            for block in range(blocks):
+                stride = 2 if stage and not block else 1
+                branch = append(head, conv(filters, stride=stride), batch_norm(), relu(), conv(filters), batch_norm())
+                shortcut = head
+                if stride > 1:
+                    shortcut = append(shortcut, Crop("height", step=2), Crop("width", step=2))
+                if filters > channels:
+                    shortcut = append(shortcut, Widen(filters, (filters - channels) // 2))
+                head = append((branch, shortcut), add(), relu())
+                channels = filters
+        append(head, avg_pool(), linear(classes))
+        return Architecture(tuple(nodes), input_shape, classes)
+
+    return build
+
+
+HAND_DESIGNED = {
+    "fitnet4": _fitnet4,
+    "resnet20": _cifar_resnet(3),
+    "resnet32": _cifar_resnet(5),
+    "resnet56": _cifar_resnet(9),
+    "squeezenet1.1": _squeezenet,
+    "vgg-small": _vgg_small,
+}
 """By name; each takes input shape, classes and what scales filters."""
 
 

@@ -120,7 +120,10 @@ def train(
     for epoch in range(done + 1, recipe.epochs + 1):
         logits = teacher.of(epoch - 1, augment=recipe.augment) if teacher is not None and recipe.soft else None
         order = torch.randperm(len(data.train_images), generator=generator).to(data.device)
-        batches = _batches(data, data.view(epoch - 1, augment=recipe.augment), order.split(recipe.batch_size), logits)
+        parts = order.split(recipe.batch_size)
+        batches = _batches(data, data.view(epoch - 1, augment=recipe.augment), parts, logits)
+        if recipe.one_cycle:
+            batches = _cycled(batches, optimizer, recipe, epoch - 1, len(parts))
         loss = _trained_once(network, optimizer, recipe, batches, bf16=bf16)
         done = epoch
         if not math.isfinite(loss):
@@ -156,6 +159,16 @@ def _batches(data: ImageData, view: View, parts: Sequence[Tensor], logits: Tenso
     for indices in parts:
         if len(indices) > 1 or len(parts) == 1:  # else: batch statistics of a single image are no statistics
             yield data.batch(view, indices), data.train_labels[indices], None if logits is None else logits[indices]
+
+
+def _cycled(
+    batches: Iterable[Batch], optimizer: torch.optim.Optimizer, recipe: Recipe, done: int, steps: int
+) -> Iterator[Batch]:
+    """The batches of an epoch; before each, the learning rate is put where the cycle is after so many epochs."""
+    for step, batch in enumerate(batches):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.rate((done + (step + 0.5) / steps) / recipe.epochs)
+        yield batch
 
 
 def _trained_once(

@@ -18,7 +18,9 @@ class Recipe:
         epochs: Passes over the training images; with `patience`, at most so many.
         batch_size: Images a step.
         optimizer: `adam`, or `sgd` with momentum 0.9.
-        learning_rate: Its learning rate at the start.
+        learning_rate: Its learning rate at the start; with `one_cycle`, the highest.
+        one_cycle: Whether the learning rate rises from step to step, in a line from almost nothing for the first `RISING` of
+            all steps, and then falls in a line to nothing.
         weight_decay: Its L2 penalty.
         milestones: Epochs after which the learning rate is divided by 10.
         hard: Weight of the cross-entropy with the labels.
@@ -33,6 +35,7 @@ class Recipe:
     batch_size: int
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 5e-4
+    one_cycle: bool = False
     weight_decay: float = 5e-4
     milestones: tuple[int, ...] = ()
     hard: float = 0.0
@@ -41,8 +44,17 @@ class Recipe:
     patience: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The recipe as JSON data."""
-        return {**asdict(self), "milestones": list(self.milestones)}
+        """The recipe as JSON data; what a recipe of before had no word for is left out where it is as it was."""
+        data = {**asdict(self), "milestones": list(self.milestones)}
+        return data if self.one_cycle else {name: value for name, value in data.items() if name != "one_cycle"}
+
+    def rate(self, share: float) -> float:
+        """The learning rate of the one cycle after a share of all steps."""
+        return self.learning_rate * (share / RISING if share < RISING else (1 - share) / (1 - RISING))
+
+
+RISING = 0.2
+"""Share of the steps of one cycle in which the learning rate rises."""
 
 
 FULL_SIZE = 50_000
@@ -136,20 +148,30 @@ def teacher_recipe(dataset: DatasetSpec, train_size: int | None = None) -> Recip
     return by_name("teacher recipe", dataset.teacher, _TEACHERS)
 
 
-def final_recipe(dataset: DatasetSpec, *, distillation_weight: float = 1.0) -> Recipe:
+FINAL_STEPS = 3_000
+FINAL_EPOCHS = (30, 60)
+
+
+def final_recipe(dataset: DatasetSpec, train_size: int | None = None, *, distillation_weight: float = 1.0) -> Recipe:
     """The final training of a found student: to convergence with hard and soft labels (section 3.5).
+
+    About 3,000 steps of Adam, but at least 30 and at most 60 epochs, in one cycle of the learning rate (docs/settings.md
+    compares it with stopping early).
 
     Args:
         dataset: What it is trained on.
+        train_size: On how many images of it; all by default.
         distillation_weight: The paper's lambda, which it leaves open.
     """
+    batch_size = teacher_recipe(dataset, train_size).batch_size
+    least, most = FINAL_EPOCHS
     return Recipe(
         name="final",
-        epochs=150,
-        batch_size=teacher_recipe(dataset).batch_size,
-        learning_rate=5e-3,
+        epochs=min(most, max(least, round(FINAL_STEPS * batch_size / (train_size or dataset.images)))),
+        batch_size=batch_size,
+        learning_rate=1e-2,
+        one_cycle=True,
         weight_decay=0.0,
         hard=1.0,
         soft=distillation_weight,
-        patience=24,
     )

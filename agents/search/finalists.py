@@ -1,0 +1,64 @@
+"""Which of a search's students are trained to convergence, and which of those is the student."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from agents.search.options import Search
+from agents.search.run_folder import Episode
+from n2n_gym.evaluation import Evaluation
+from n2n_gym.limits import Constraints
+
+
+def finalists(history: Sequence[Episode], count: int) -> list[Episode]:
+    """The students that are worth their final training: the most rewarded among those that none beats on both counts.
+
+    The search's rewards are noisy. Students on the front of accuracy and parameters differ in size, so that one of them is
+    better than the others once all are trained to convergence.
+
+    Args:
+        history: Every student that was tried.
+        count: How many, at most.
+    """
+    least = min((episode.excess for episode in history if not episode.reason), default=0.0)
+    distinct = {e.fingerprint: e for e in reversed(history) if not e.reason and e.excess == least}.values()
+    front = [
+        episode
+        for episode in distinct
+        if not any(
+            other.accuracy >= episode.accuracy
+            and other.parameters <= episode.parameters
+            and (other.accuracy, other.parameters) != (episode.accuracy, episode.parameters)
+            for other in distinct
+        )
+    ]
+    return sorted(front, key=lambda episode: (-episode.reward, episode.fingerprint))[:count]
+
+
+def by_final_limits(history: Sequence[Episode], search: Search) -> list[Episode]:
+    """The history with every student held to the limits that the end result must keep.
+
+    Stage 1 leaves `headroom` to stage 2, so what kept its limits may still exceed these.
+    """
+    if search.stages_alike:
+        return list(history)
+    looser = Constraints(tuple(row for row in search.limits.rows if row.limits_what_shrinks))
+
+    def excess(episode: Episode) -> float:  # those limits are on nothing but sizes: what accuracy it has does not matter
+        student = episode.candidate(search.start).architecture
+        size = Evaluation.of(student, search.problem.architecture, accuracy=0.0, teacher_accuracy=1.0)
+        return max(episode.excess, looser.excess(size))
+
+    return [replace(e, excess=excess(e)) if e.stage == 1 and not e.reason else e for e in history]
+
+
+TIE = 1e-3
+"""Final rewards that differ by less are equal: the accuracy on 6,000 validation images has a standard error twice as large."""
+
+
+def winner(rewards: Sequence[float], parameters: Sequence[int]) -> int:
+    """Which finalist is the student: the smallest of those whose rewards equal the highest, but for `TIE`."""
+    least = max(rewards) - TIE
+    tied = [index for index, reward in enumerate(rewards) if reward > least]
+    return min(tied, key=lambda index: (parameters[index], -rewards[index]))

@@ -1,0 +1,31 @@
+"""Networks to set beside a found student: what one has without any search."""
+
+from __future__ import annotations
+
+from n2n_gym.architecture import Architecture, scaled_in_width
+from n2n_gym.errors import unknown
+from n2n_gym.networks.hand_designed import HAND_DESIGNED, hand_designed
+
+WIDTH_SCALED = "width-scaled"
+"""The teacher with fewer filters everywhere, as small as the student."""
+
+BESIDE = (WIDTH_SCALED, *HAND_DESIGNED)
+"""What may be set beside a student."""
+
+
+def network_beside(name: str, teacher: Architecture, parameters: int) -> Architecture:
+    """One of `BESIDE` for a teacher's images and classes.
+
+    Args:
+        name: Its name.
+        teacher: The student's teacher.
+        parameters: The student's; the scaled teacher has at least as many. The others have what their designers gave them.
+
+    Raises:
+        InputError: If the name is unknown.
+    """
+    if name not in BESIDE:
+        raise unknown("network beside the student", name, BESIDE)
+    if name == WIDTH_SCALED:
+        return scaled_in_width(teacher, parameters)
+    return hand_designed(name, teacher.input_shape, teacher.classes)
