@@ -17,6 +17,7 @@ TINY = {
     "env_steps": "--seconds 0.01 --repeats 1",
     "evaluator_throughput": "--cases conv4-digits --students 2 --repeats 1 --workers 0 --warm-seconds 0 --step-images 0",
     "feasibility": "--networks conv4 resnet18 --episodes 2",
+    "final_recipes": "--train-size 50 --width 0.1 --students 1 --epochs 2 --rates 0.01",
     "fidelity": "--train-size 50 --width 0.1 --students 4 --seeds 2 --workers 0",
     "large_space": (
         "--teacher conv4 --width 0.1 --train-size 50 --seeds 2 --evaluations 5 --again 1 --workers 0 --agents reinforce random"

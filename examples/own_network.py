@@ -94,7 +94,7 @@ def main(
     source = load_dataset(dataset)
     train(network, source.train[0][:pictures], source.train[1][:pictures], epochs)
     begun = time.perf_counter()
-    name = n2n_gym.teachers.add(network, name=out.name, dataset=str(out / "pictures"), mean=(MEAN,), std=(STD,))
+    name = n2n_gym.teachers.keep(network, str(out / "pictures"), mean=(MEAN,), std=(STD,))
     result = compress(
         teacher=name,
         dataset=str(out / "pictures"),

@@ -32,8 +32,8 @@ class RecipeSettings:
     """How students are trained."""
 
     recipe: str = "paper"
-    """How students are trained before they are judged: paper (5 epochs of distillation) or fast (2 epochs at four times the
-    rate; it ranks them as paper does, see docs/speed.md)."""
+    """How students are trained before they are judged: paper (5 epochs of distillation), fast (2 epochs at four times the
+    rate; it ranks them as paper does, see docs/speed.md), or inherit (as fast, from the teacher's weights)."""
 
 
 def values_of(settings: Any, part: type[Any]) -> dict[str, Any]:

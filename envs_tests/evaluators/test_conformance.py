@@ -3,19 +3,23 @@
 from contextlib import ExitStack
 
 import pytest
+import torch
 
 from envs_tests.conftest import FormulaEvaluator
-from n2n_gym.architecture import REMOVE, Architecture, apply_removals, apply_shrinkages, remove
+from n2n_gym.architecture import FACTORS, REMOVE, Architecture, apply_shrinkages
+from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators import make_evaluator
-from n2n_gym.evaluators.store import StoredEvaluator
+from n2n_gym.evaluators.store import EvaluationStore, StoredEvaluator
 from n2n_gym.layers import conv, linear
 from n2n_gym.problem import Problem
-from n2n_gym.stages import RemovalStage
+from n2n_gym.stages import RemovalStage, ShrinkStage
 from n2n_gym.student import Student
 from n2n_gym.tables.build import build_table
 from n2n_gym.tables.evaluator import TableEvaluator
+from n2n_gym.teachers.saved import ready_teacher
 from n2n_gym.testing.evaluator import EvaluatorSuite
+from n2n_gym.training.recipes import SEARCH_RECIPES
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +31,7 @@ def module_problem(tmp_path_factory):
     from n2n_gym.system.files import write_json
 
     folder = tmp_path_factory.mktemp("problem")
-    np.savez(folder / "toy.npz", **toy_arrays(images=600, brightness=25))  # hard enough to tell students apart
+    np.savez(folder / "toy.npz", **toy_arrays(images=600, brightness=16))  # hard enough to tell students apart
     write_json(folder / "toy.json", TOY.to_json())
     return Problem(str(folder / "toy.json"), str(folder / "toy.npz")), folder / "home"
 
@@ -49,7 +53,17 @@ def ray_cluster():
     ray.shutdown()
 
 
-KINDS = ["in process", "two workers", "stored", "stored, two workers", "Ray", "timed", "table, a seed", "table, mean"]
+KINDS = [
+    "in process",
+    "inheriting",
+    "two workers",
+    "stored",
+    "stored, two workers",
+    "Ray",
+    "timed",
+    "table, a seed",
+    "table, mean",
+]
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +90,10 @@ def evaluator(request, module_problem, monkeypatch, tmp_path):
     workers = {"two workers": 2, "stored, two workers": 2, "Ray": "ray"}.get(request.param, 0)
     if workers == "ray":
         request.getfixturevalue("ray_cluster")
+    if request.param == "inheriting":
+        with make_evaluator(problem, device="cpu", recipe="inherit") as made:
+            yield made
+        return
     if request.param == "timed":
         with make_evaluator(problem, device="cpu", latency_batch_size=1) as made:
             yield made
@@ -91,10 +109,9 @@ def students(module_problem, request):
     if "evaluator" in request.fixturenames and isinstance(request.getfixturevalue("evaluator"), TableEvaluator):
         first, *others = [apply_shrinkages(teacher, [k, p, 0]) for k, p in ((9, 9), (0, 0), (5, 9), (9, 0))]
         return [Student(each) for each in (first, teacher, others[0], others[1], first, others[2])]
-    small = [apply_shrinkages(teacher, actions) for actions in ([9, 9, 0], [0, 0, 0], [5, 9, 4])]
-    bare = apply_removals(teacher, [0, REMOVE, 0, 0])
-    made = (small[0], teacher, remove(small[1], {1}), small[2], small[0], apply_shrinkages(bare, [9, 9, 0]))
-    return [Student(each) for each in made]
+    whole, bare = Student(teacher), Student(teacher).removed([0, REMOVE, 0, 0])
+    first = whole.shrunk([9, 9, 0])
+    return [first, whole, bare.shrunk([0, 0, 0]), whole.shrunk([5, 9, 4]), first, bare.shrunk([9, 9, 0])]
 
 
 class TestContract(EvaluatorSuite):
@@ -146,3 +163,25 @@ def test_evaluation_arithmetic():
     evaluation = Evaluation(0.9, 0.96, 50, 200, 7)
     assert (evaluation.compression, evaluation.relative_accuracy) == pytest.approx((0.75, 0.9375))
     assert Evaluation.from_json(evaluation.to_json()) == evaluation
+
+
+def test_a_student_that_inherits_knows_more_at_the_start(module_problem, monkeypatch, tmp_path):
+    problem, home = module_problem
+    monkeypatch.setenv("N2N_HOME", str(home))
+    monkeypatch.setitem(SEARCH_RECIPES, "inherit", {"epochs": 1, "learning_rate": 1e-9, "inherits": True})
+    monkeypatch.setitem(SEARCH_RECIPES, "fresh", {"epochs": 1, "learning_rate": 1e-9})
+    stage = ShrinkStage(Student(problem.architecture))
+    whole = [len(FACTORS) - 1] * stage.decisions
+    whole[-1] -= 1  # one filter in ten less
+    accuracy = {}
+    for recipe in ("inherit", "fresh"):
+        with make_evaluator(problem, device="cpu", recipe=recipe, store=tmp_path / "store.sqlite") as evaluator:
+            [found] = evaluator.evaluate([stage.student(whole)])
+            accuracy[recipe] = found.accuracy
+            assert evaluator.inherits is (recipe == "inherit")
+    teacher = ready_teacher(problem, device=torch.device("cpu"))
+    assert accuracy["inherit"] > teacher.validation_accuracy - 0.15
+    assert accuracy["fresh"] < accuracy["inherit"] - 0.2
+    assert len(EvaluationStore(tmp_path / "store.sqlite")) == 2
+    with pytest.raises(InputError, match="a table has one row for equal students"):
+        build_table(problem, "shrink", tmp_path / "table.npz", recipe="inherit")

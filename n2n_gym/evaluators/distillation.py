@@ -17,6 +17,7 @@ from n2n_gym.evaluation import OUT_OF_MEMORY, TIMEOUT, Evaluation
 from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.evaluators.settings import TrainingSettings
 from n2n_gym.models.build import Network
+from n2n_gym.models.inherit import inherit
 from n2n_gym.problem import Problem
 from n2n_gym.student import Student
 from n2n_gym.system.device import is_out_of_memory, one_thread, torch_device
@@ -77,6 +78,10 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
     @property
     def teacher(self) -> Architecture:
         return self.problem.architecture
+
+    @property
+    def inherits(self) -> bool:
+        return self._recipe.inherits
 
     @cached_property
     def trained_teacher(self) -> Teacher:
@@ -139,6 +144,8 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
         try:
             with one_thread(self._device):
                 network = Network(student.architecture, torch.Generator().manual_seed(seed)).to(self._device)
+                if self.inherits:
+                    inherit(network, student, teacher.checkpoint.network)
                 outcome = train(
                     network,
                     self.data,

@@ -64,6 +64,8 @@ def build_table(
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise InputError(f"seeds must be one or more different numbers, not {list(seeds)}")
+    if search_recipe(recipe, problem.data, problem.train_size).inherits:
+        raise InputError(f"a table has one row for equal students, which recipe {recipe!r} tells apart; build it by another")
     stage = stage_by_name(stage_name, problem.architecture, architecture)
     space = Space(stage)
     work = out.with_suffix(".sqlite")

@@ -69,12 +69,13 @@ def add_found(found: Found, settings: ImportSettings, *, name: str, source: str,
     return name
 
 
-def keep(module: nn.Module, dataset: str) -> str:
+def keep(module: nn.Module, dataset: str, **settings: Any) -> str:
     """Keep a live module under a name made of its class and a hash of its weights; one that is kept is only found again.
 
     Args:
-        module: As `add` takes it, with the data set's normalisation.
+        module: As `add` takes it.
         dataset: The data set that it is compressed on; its images have the size that the module takes.
+        **settings: Other fields of `ImportSettings`, such as `mean` and `std`, by default the data set's.
 
     Returns:
         Its name.
@@ -82,7 +83,7 @@ def keep(module: nn.Module, dataset: str) -> str:
     Raises:
         InputError: If it cannot be read.
     """
-    candidate = _Candidate.of(Found(module), ImportSettings(dataset=dataset), type(module).__name__)
+    candidate = _Candidate.of(Found(module), ImportSettings(dataset=dataset, **settings), type(module).__name__)
     name = re.sub(r"[^\w.-]|^\.", "_", f"{type(module).__name__}-{candidate.digest[:12]}")
     with making(name):
         if not (teachers_folder() / name).exists():

@@ -25,6 +25,8 @@ class Recipe:
         milestones: Epochs after which the learning rate is divided by 10.
         hard: Weight of the cross-entropy with the labels.
         soft: Weight of the distillation loss; the paper's lambda in final training.
+        inherits: Whether a student starts from its teacher's weights, as far as they fit (`n2n_gym.models.inherit`), and not
+            from fresh ones.
         augment: Whether images are mirrored and cropped as their data set says.
         patience: Stop after this many epochs without a better validation accuracy (the learning rate falls to a third
             after every third of them) and keep the best epoch's weights. Without it, the last epoch's weights stay.
@@ -40,13 +42,14 @@ class Recipe:
     milestones: tuple[int, ...] = ()
     hard: float = 0.0
     soft: float = 0.0
+    inherits: bool = False
     augment: bool = True
     patience: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as JSON data; what a recipe of before had no word for is left out where it is as it was."""
         data = {**asdict(self), "milestones": list(self.milestones)}
-        return data if self.one_cycle else {name: value for name, value in data.items() if name != "one_cycle"}
+        return {name: value for name, value in data.items() if value or name not in ("one_cycle", "inherits")}
 
     def rate(self, share: float) -> float:
         """The learning rate of the one cycle after a share of all steps."""
@@ -62,11 +65,10 @@ FULL_SIZE = 50_000
 
 SMALLEST_BATCH = 16
 
-SEARCH_RECIPES = ("paper", "fast")
-"""Recipes by which a student is trained before it is rewarded."""
+_FAST: dict[str, Any] = {"epochs": 2, "learning_rate": 2e-3}
 
-FAST: dict[str, Any] = {"epochs": 2, "learning_rate": 2e-3}
-"""What `fast` does otherwise than `paper`."""
+SEARCH_RECIPES: dict[str, dict[str, Any]] = {"paper": {}, "fast": _FAST, "inherit": {**_FAST, "inherits": True}}
+"""Recipes by which a student is trained before it is rewarded, and what each does otherwise than `paper`."""
 
 
 def search_recipe(name: str, dataset: DatasetSpec, train_size: int | None = None) -> Recipe:
@@ -78,6 +80,8 @@ def search_recipe(name: str, dataset: DatasetSpec, train_size: int | None = None
 
     `fast`: 2 epochs at four times the learning rate. It ranks students as `paper` does, about as well as `paper` with another
     seed (docs/settings.md has the figures of both).
+
+    `inherit`: as `fast`, but students start from their teacher's weights.
 
     Args:
         name: One of `SEARCH_RECIPES`.
@@ -91,8 +95,7 @@ def search_recipe(name: str, dataset: DatasetSpec, train_size: int | None = None
         raise unknown("recipe", name, SEARCH_RECIPES)
     scaled = round(dataset.batch_size * (train_size or dataset.images) / FULL_SIZE)
     batch_size = min(dataset.batch_size, max(SMALLEST_BATCH, scaled))
-    recipe = Recipe(name="paper", epochs=5, batch_size=batch_size, soft=1.0)
-    return replace(recipe, name=name, **FAST) if name == "fast" else recipe
+    return replace(Recipe(name=name, epochs=5, batch_size=batch_size, soft=1.0), **SEARCH_RECIPES[name])
 
 
 # Appendix 10.2 gives epochs, learning rates and batch sizes; it does not name the optimiser. Adam fits a rate of
