@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from n2n_gym.architecture import Architecture, scaled_in_width
-from n2n_gym.errors import unknown
+from n2n_gym.errors import InputError, unknown
 from n2n_gym.networks.hand_designed import HAND_DESIGNED, hand_designed
 
 WIDTH_SCALED = "width-scaled"
@@ -22,10 +22,14 @@ def network_beside(name: str, teacher: Architecture, parameters: int) -> Archite
         parameters: The student's; the scaled teacher has at least as many. The others have what their designers gave them.
 
     Raises:
-        InputError: If the name is unknown.
+        InputError: If the name is unknown, or nothing would be left of images as small as the teacher's.
     """
     if name not in BESIDE:
         raise unknown("network beside the student", name, BESIDE)
     if name == WIDTH_SCALED:
         return scaled_in_width(teacher, parameters)
-    return hand_designed(name, teacher.input_shape, teacher.classes)
+    network = hand_designed(name, teacher.input_shape, teacher.classes)
+    if not (verdict := network.verdict()).feasible:
+        height, width = teacher.input_shape[1:]
+        raise InputError(f"{name} cannot stand beside the student: {verdict} with images of {height} x {width}")
+    return network
