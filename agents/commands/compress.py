@@ -39,7 +39,10 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path) -> Non
     for heading in ("", "test accuracy", "parameters", "MACs", "ratio", "reward", "luck"):
         table.add_column(heading, justify="right" if heading else "left")
     named = {"teacher": result["teacher"], "stage 1": result.get("stage1"), "student": result["student"]}
-    for title, part in (named | result.get("beside", {})).items():
+    named |= result.get("beside", {})
+    if baseline := result.get("baseline"):
+        named[f"by {baseline['agent']}"] = baseline
+    for title, part in named.items():
         if part:
             ratio = f"{part['ratio']:.1f}x" if "ratio" in part else ""
             reward, luck = ("" if part.get(key) is None else f"{part[key]:.4f}" for key in ("reward", "luck"))

@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from agents.interval import Interval
 from agents.search.student import network_folder
 from n2n_gym.architecture import Architecture
 from n2n_gym.data import DatasetSpec
@@ -51,6 +52,17 @@ def class_accuracies(data: DatasetSpec, teacher: Teacher, student: Mapping[str, 
         {"name": name, **{whose: shares[label] if shares else None for whose, shares in columns.items()}}
         for label, name in enumerate(names)
     ]
+
+
+def ahead_by(student: Mapping[str, Any], rival: Mapping[str, Any]) -> dict[str, Any]:
+    """By how much a student's test accuracy is above another network's, seed by seed, with its 95% interval.
+
+    Args:
+        student: What a run's result says of it.
+        rival: The same of the other, which was trained as often with the same seeds.
+    """
+    pairs = zip(student["trainings"], rival["trainings"], strict=True)
+    return Interval.of([ours["test_accuracy"] - theirs["test_accuracy"] for ours, theirs in pairs]).to_json()
 
 
 def beside_verdict(beside: Mapping[str, Mapping[str, Any]]) -> str | None:

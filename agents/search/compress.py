@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from stable_baselines3.common.logger import Logger
@@ -12,13 +12,13 @@ from agents.algorithms.embedding import ArchitectureCompression
 from agents.algorithms.registry import algorithm
 from agents.algorithms.sb3 import BatchedVecEnv, PolicyUpdates
 from agents.display import Display, shown_teacher
-from agents.search.comparison import beside_verdict, class_accuracies, sizes
+from agents.search.comparison import ahead_by, beside_verdict, class_accuracies, sizes
 from agents.search.finalists import by_final_limits
 from agents.search.finals import Finals
 from agents.search.options import Search
 from agents.search.recorder import Recorder
 from agents.search.report import draw_architectures, draw_curves
-from agents.search.run_folder import HISTORY, RESULT, RunFolder, RunStart, trained
+from agents.search.run_folder import BASELINE, HISTORY, RESULT, RunFolder, RunStart, trained
 from n2n_gym.architecture import shrink_decisions
 from n2n_gym.envs.settings import JudgedSettings, Settings
 from n2n_gym.envs.vector import CompressionVectorEnv
@@ -188,6 +188,8 @@ class _Run:
         if found:
             student, reports = Finals(self.search, self.folder.path, self.history, teacher, self.display).run(found)
             parts |= reports
+            if self.search.baseline is not None and reports["student"]["test_accuracy"] is not None:
+                parts["baseline"] = self._baseline(reports["student"])
             verdict = beside_verdict(reports.get("beside", {}))
             student.save(self.folder.path / "student.json")
             draw_architectures(self.folder.path / "architectures.png", student)
@@ -197,6 +199,23 @@ class _Run:
         result = self._result(teacher, {"verdict": verdict, **parts})
         write_json(self.folder.path / RESULT, result)
         return result
+
+    def _baseline(self, student: dict[str, Any]) -> dict[str, Any]:
+        """What another agent finds with as many trained students, in a run of its own in this one's folder."""
+        agent = str(self.search.baseline)
+        plain: dict[str, Any] = {
+            "baseline": None,
+            "beside": (),
+            "policy": (),
+            "learning_rate": None,
+            "speed": False,
+            "store": None,
+        }
+        self.display.say(f"baseline: {agent}")
+        other = replace(self.search, agent=agent, out=str(self.folder.path / BASELINE), **plain)
+        found = compress(other, display=self.display, command=f"{self.folder.start.command} (its baseline)")
+        rival = found["student"]
+        return {"agent": agent, **rival, "search": found["search"], "student_ahead_by": ahead_by(student, rival)}
 
     def _speed(self, student: Student) -> list[dict[str, Any]]:
         """How fast the student and its teacher are here."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from agents.display import Display
 from agents.interval import Interval
-from agents.search.comparison import sizes
+from agents.search.comparison import ahead_by, sizes
 from agents.search.finalists import by_final_limits, finalists, winner
 from agents.search.options import Search
 from agents.search.race import contenders
@@ -181,9 +181,7 @@ class Finals:
         while len(rival.trainings) < len(student.trainings):
             self._train(rival)
         report = self._report(f"{BESIDE}/{name}", rival)
-        pairs = zip(reported["trainings"], report["trainings"], strict=True)
-        ahead = Interval.of([ours["test_accuracy"] - theirs["test_accuracy"] for ours, theirs in pairs])
-        return {**report, "student_ahead_by": ahead.to_json()}
+        return {**report, "student_ahead_by": ahead_by(reported, report)}
 
     def _report(self, name: str, contestant: _Contestant) -> dict[str, Any]:
         """What the result says of one network; its trainings' test images are read now, once each."""

@@ -70,6 +70,8 @@ class Search(JudgedSettings):
     beside: tuple[str, ...] = (WIDTH_SCALED,)
     """What is trained beside the student, as often: width-scaled is the teacher with fewer filters everywhere, as small as the
     student; resnet20, resnet32, resnet56, fitnet4, squeezenet1.1 and vgg-small are as people designed them."""
+    baseline: str | None = None
+    """Another agent, such as random, that searches beside this one with as many trained students; needs --students."""
     distillation_weight: float = 1.0
     """Weight of the mean squared error to the teacher's logits in the final training (the paper's lambda; a mean over classes,
     where the paper has a sum)."""
@@ -104,23 +106,13 @@ class Search(JudgedSettings):
         """
         from agents.algorithms.registry import check_agent  # Stable-Baselines3 takes long to import: not for --help
 
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise InputError(f"{name.replace('_', '-')} must be at least {least}, not {getattr(self, name)}")
-        if self.students is not None and self.students < 1:
-            raise InputError(f"students must be at least 1, not {self.students}")
-        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
-            raise InputError(f"learning-rate must be greater than 0, not {self.learning_rate:g}")
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"seed must be 0 to {2**32 - 1}, not {self.seed}")
-        if self.timeout is not None and not self.timeout > 0:
-            raise InputError(f"timeout must be more than 0 seconds, not {self.timeout:g}")
-        if not 1 <= self.headroom < float("inf"):
-            raise InputError(f"headroom must be at least 1, not {self.headroom:g}")
-        if not 0 <= self.distillation_weight < float("inf"):
-            raise InputError(f"distillation-weight must be 0 or more, not {self.distillation_weight:g}")
+        self._check_numbers()
         if self.stages not in ("1", "2", "1+2"):
             raise unknown("stages", self.stages, ("1", "2", "1+2"))
+        if self.baseline is not None:
+            check_agent(self.baseline, None)
+            if self.students is None:
+                raise InputError("a baseline searches with as many trained students: say how many by --students")
         for name in self.beside:
             network_beside(name, self.problem.architecture, 1)
         if self.architecture is not None and self.stages != "2":
@@ -140,6 +132,21 @@ class Search(JudgedSettings):
         _ = dataset.test  # what is wrong with it is said now, not when all is done
         if self.store is not None:
             EvaluationStore(Path(self.store).expanduser()).close()
+
+    def _check_numbers(self) -> None:
+        for name, least in _LEAST.items():
+            if (value := getattr(self, name)) is not None and value < least:
+                raise InputError(f"{name.replace('_', '-')} must be at least {least}, not {value}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
+            raise InputError(f"learning-rate must be greater than 0, not {self.learning_rate:g}")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed must be 0 to {2**32 - 1}, not {self.seed}")
+        if self.timeout is not None and not self.timeout > 0:
+            raise InputError(f"timeout must be more than 0 seconds, not {self.timeout:g}")
+        if not 1 <= self.headroom < float("inf"):
+            raise InputError(f"headroom must be at least 1, not {self.headroom:g}")
+        if not 0 <= self.distillation_weight < float("inf"):
+            raise InputError(f"distillation-weight must be 0 or more, not {self.distillation_weight:g}")
 
     @cached_property
     def limits(self) -> Constraints:
@@ -247,6 +254,6 @@ class Search(JudgedSettings):
             raise InputError(f"{path} was made by another version: its configuration does not fit") from None
 
 
-_LEAST = {"iterations": 1, "rollouts": 1, "finalists": 0, "final_trainings": 1, "latency_batch_size": 1}
+_LEAST = {"iterations": 1, "rollouts": 1, "students": 1, "finalists": 0, "final_trainings": 1, "latency_batch_size": 1}
 _LISTS = ("constraint", "policy", "beside")
 _FREE = ("workers", "timeout", "speed", "store", "out", "resume")

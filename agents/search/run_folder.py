@@ -22,6 +22,7 @@ RESULT = "result.json"
 HISTORY = "history.csv"
 FINALISTS = "finalists"
 BESIDE = "beside"
+BASELINE = "baseline"
 LOCK = ".lock"
 
 BY_CONTENT = ("policy", "architecture")

@@ -175,3 +175,24 @@ def test_what_may_stand_beside(settings):
         compress(**{**settings, "beside": ("width",)})
     with pytest.raises(InputError, match="final-trainings must be at least 1"):
         compress(**{**settings, "final_trainings": 0})
+
+
+def test_another_agent_searches_with_as_many_students(settings, capsys):
+    budget = {**settings, "iterations": 40, "students": 2, "final_trainings": 2, "baseline": "random"}
+    result = compress(**budget)
+    folder = Path(settings["out"])
+    for place in (folder, folder / "baseline"):
+        found = [row for row in rows(place) if row["stage"] == "1" and not row["reason"]]
+        assert 2 <= len({row["fingerprint"] for row in found}) <= 3
+    baseline = result["baseline"]
+    assert baseline["agent"] == "random"
+    alone = json.loads((folder / "baseline" / "result.json").read_text())
+    assert alone["configuration"]["agent"] == "random"
+    assert baseline["trainings"] == alone["student"]["trainings"]
+    pairs = zip(result["student"]["trainings"], baseline["trainings"], strict=True)
+    assert baseline["student_ahead_by"]["values"] == [a["test_accuracy"] - b["test_accuracy"] for a, b in pairs]
+    assert compress(**budget) == result
+    with pytest.raises(InputError, match="say how many by --students"):
+        compress(**{**budget, "students": None, "out": settings["out"] + "2"})
+    with pytest.raises(InputError, match="unknown agent 'randm'. Did you mean 'random'"):
+        compress(**{**budget, "baseline": "randm", "out": settings["out"] + "2"})
