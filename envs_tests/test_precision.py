@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from envs_tests.families import FAMILIES
 from n2n_gym.models.build import Network
 from n2n_gym.networks import zoo
 from n2n_gym.problem import Problem
@@ -20,8 +21,15 @@ CPU = torch.device("cpu")
 
 
 def test_bfloat16_is_for_networks_large_enough():
-    assert pays_in_bf16(zoo.network("conv4", (1, 28, 28)))
-    assert not pays_in_bf16(zoo.network("conv4", (1, 8, 8)))
+    assert pays_in_bf16(zoo.network("conv4", (1, 28, 28)), CPU)
+    assert not pays_in_bf16(zoo.network("conv4", (1, 8, 8)), CPU)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnext"])
+def test_divided_convolutions_are_slower_in_bfloat16_on_a_cpu(name, monkeypatch):
+    monkeypatch.setattr(precision, "BF16_MACS", 1)
+    assert not pays_in_bf16(FAMILIES[name](), CPU)
+    assert pays_in_bf16(FAMILIES[name](), torch.device("cuda"))
 
 
 @pytest.mark.parametrize("answer", [True, False])

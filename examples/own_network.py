@@ -81,9 +81,9 @@ def main(
     dataset: str = "fashion-mnist",
     pictures: int = 12_000,
     epochs: int = 8,
-    width: int = 48,
-    iterations: int = 8,
-    finalists: int = 3,
+    width: int = 32,
+    iterations: int = 6,
+    finalists: int = 2,
     final_trainings: int = 2,
     workers: int | None = None,
 ) -> None:

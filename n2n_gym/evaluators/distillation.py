@@ -134,7 +134,7 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
 
         def watch(epoch: int, _accuracy: float) -> None:
             if self.thorough and epoch < self._recipe.epochs:
-                bf16 = self.bf16 and pays_in_bf16(student.architecture)
+                bf16 = self.bf16 and pays_in_bf16(student.architecture, self._device)
                 epoch_accuracy.append(look(lambda: self.data.validation_score(network, bf16=bf16)))
             if self.timeout is not None and time.monotonic() - start > self.timeout:
                 raise _OutOfTimeError

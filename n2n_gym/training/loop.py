@@ -104,7 +104,7 @@ def train(
         Validation accuracy and, if the loss left the finite numbers and no earlier epoch's weights were kept, the failure.
     """
     network.to(memory_format=torch.channels_last)
-    bf16 = (has_bf16(data.device) if bf16 is None else bf16) and pays_in_bf16(network.architecture)
+    bf16 = (has_bf16(data.device) if bf16 is None else bf16) and pays_in_bf16(network.architecture, data.device)
     bf16_validation = bf16_validation and bf16
     optimizer = _optimizer(network, recipe)
     generator = torch.Generator().manual_seed(seed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 
 from n2n_gym.architecture import Architecture
+from n2n_gym.layers import Depthwise
 
 BF16_MACS = 2_000_000
 """From so many multiply-accumulates an image on, networks gain from bfloat16; smaller ones lose by the conversions."""
@@ -22,6 +23,10 @@ def has_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and supported is not None and bool(supported())
 
 
-def pays_in_bf16(architecture: Architecture) -> bool:
-    """Whether a network is large enough to be trained in bfloat16, where there is such."""
-    return architecture.macs >= BF16_MACS
+def pays_in_bf16(architecture: Architecture, device: torch.device) -> bool:
+    """Whether a network gains from bfloat16, where there is such: it is large enough, and has no divided convolutions on a CPU.
+
+    Those, depthwise ones among them, are slower in bfloat16 there than in float32 (docs/speed.md).
+    """
+    divided = any(isinstance(node.layer, Depthwise) or getattr(node.layer, "groups", 1) > 1 for node in architecture.nodes)
+    return architecture.macs >= BF16_MACS and not (divided and device.type == "cpu")
