@@ -24,7 +24,7 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def pays_in_bf16(architecture: Architecture, device: torch.device) -> bool:
-    """Whether a network gains from bfloat16, where there is such: it is large enough, and has no divided convolutions on a CPU.
+    """Whether a network gains from bfloat16, where there is such: it is large enough, and on a CPU has no divided convolutions.
 
     Those, depthwise ones among them, are slower in bfloat16 there than in float32 (docs/speed.md).
     """
