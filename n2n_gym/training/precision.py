@@ -24,9 +24,9 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def pays_in_bf16(architecture: Architecture, device: torch.device) -> bool:
-    """Whether a network gains from bfloat16, where there is such: it is large enough, and on a CPU has no divided convolutions.
+    """Whether a network gains from bfloat16, where there is such: it is large enough.
 
-    Those, depthwise ones among them, are slower in bfloat16 there than in float32 (docs/speed.md).
+    On a CPU none with divided convolutions does, depthwise ones among them: they are slower than in float32 (docs/speed.md).
     """
     divided = any(isinstance(node.layer, Depthwise) or getattr(node.layer, "groups", 1) > 1 for node in architecture.nodes)
     return architecture.macs >= BF16_MACS and not (divided and device.type == "cpu")
