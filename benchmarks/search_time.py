@@ -87,7 +87,7 @@ class ReferenceEvaluator(Evaluator):
 
 
 WINDOW = 10
-"""Updates that a mean reward is taken over."""
+"""Updates that a mean reward is taken over; all of a shorter search."""
 
 JUDGE = 1000
 """Seed of the trainings by which both searches are judged: neither saw them."""
@@ -128,6 +128,7 @@ class Search:
     @classmethod
     def of(cls, progress: Progress, stage: RemovalStage, judge: Evaluator) -> Search:
         """What was searched, judged."""
+        window = min(WINDOW, len(progress.rewards))
         students = [[stage.student(actions) for actions in episodes] for episodes in progress.episodes]
         judged = iter(judge.evaluate([student for update in students for student in update]))
         rewards = [[paper_reward(next(judged)) for _ in update] for update in students]
@@ -136,7 +137,7 @@ class Search:
             found = max([found, *zip(own, again, strict=True)], key=lambda pair: pair[0])  # of equals, the first
             best.append(found[1])
         means = [fmean(update) for update in rewards]
-        late = [fmean(means[end - WINDOW : end]) if end >= WINDOW else -1.0 for end in range(1, len(means) + 1)]
+        late = [fmean(means[end - window : end]) if end >= window else -1.0 for end in range(1, len(means) + 1)]
         return cls(progress.seconds, best, late)
 
     def until(self, curve: Sequence[float], reward: float) -> float:
@@ -166,8 +167,6 @@ def main(
         workers: Processes that train the defaults' students; by default one per core.
         out: The JSON file.
     """
-    if iterations < WINDOW:
-        raise SystemExit(f"a mean over {WINDOW} updates needs as many: --iterations {WINDOW} or more")
     ends = ("best", "mean")
     columns = ("seconds", *ends, *(f"share_to_its_{end}" for end in ends), *(f"seconds_to_{goal}" for goal in GOALS))
     report = Report(f"search_time-{problem.name}", columns, out)

@@ -24,7 +24,7 @@ TINY = {
     ),
     "memory": "--train-size 50 --width 0.1 --students 6 --every 2 --workers 0",
     "scaling": "--workers 0 1 --batches 1 --images 100 --depths resnet18 --students 1 --repeats 1 --warm-seconds 0",
-    "search_time": "--train-size 50 --width 0.1 --iterations 10 --seeds 1 --workers 0",
+    "search_time": "--train-size 50 --width 0.1 --iterations 2 --seeds 1 --workers 0",
 }
 
 NO_PROGRAMS = {"reference_loop", "report", "students"}
