@@ -79,11 +79,11 @@ def train(network: nn.Module, images: np.ndarray, labels: np.ndarray, epochs: in
 def main(
     folder: str = "runs/own-network",
     dataset: str = "fashion-mnist",
-    pictures: int = 12_000,
+    pictures: int = 6_000,
     epochs: int = 8,
-    width: int = 32,
-    iterations: int = 6,
-    finalists: int = 2,
+    width: int = 64,
+    iterations: int = 5,
+    finalists: int = 1,
     final_trainings: int = 2,
     workers: int | None = None,
 ) -> None:
