@@ -51,10 +51,15 @@ class MyNet(nn.Module):
 
 
 def write_pictures(folder: Path, dataset: str, count: int) -> None:
-    """Fashion-MNIST as PNGs: FOLDER/train/CLASS/NUMBER.png and FOLDER/test/...."""
+    """Fashion-MNIST as PNGs: FOLDER/train/CLASS/NUMBER.png, FOLDER/val/... and FOLDER/test/....
+
+    Nobody has trained on the images in val: those that your network knows by heart are no measure of its students.
+    """
     source = load_dataset(dataset)
-    for split, (images, labels), number in (("train", source.train, count), ("test", source.test, count // 6)):
-        for i in range(min(number, len(images))):
+    held = count // 6
+    parts = {"train": (source.train, 0, count), "val": (source.train, count, held), "test": (source.test, 0, held)}
+    for split, ((images, labels), first, number) in parts.items():
+        for i in range(first, min(first + number, len(images))):
             place = folder / split / f"class{labels[i]}"
             place.mkdir(parents=True, exist_ok=True)
             Image.fromarray(images[i, :, :, 0]).save(place / f"{i:05d}.png")
