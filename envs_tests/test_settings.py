@@ -180,6 +180,8 @@ def test_a_search_looks_students_up(toy_tables, tmp_path, monkeypatch, finalists
         "agent": "evolution",
         "seed": 9,  # no student was trained with it: means count
         "finalists": finalists,
+        "final_trainings": 1,
+        "beside": (),
     }
     result = agents.compress(**search, out=str(tmp_path / "run"))
     assert result["search"]["trained"] == 0

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from agents.commands.main import main
+from agents.search import finals
 from agents.search.compress import compress
 from agents.search.finalists import TIE, by_final_limits, finalists, winner
 from agents.search.options import Search
@@ -15,6 +16,7 @@ from envs_tests.agents.conftest import rows, timeless
 from n2n_gym.errors import InputError
 from n2n_gym.models.checkpoint import describe_checkpoint
 from n2n_gym.training.images import ImageData
+from n2n_gym.training.recipes import final_recipe
 
 
 def episode(name, accuracy, parameters, reward, *, reason="", excess=0.0):
@@ -111,7 +113,12 @@ def test_without_finalists_the_run_ends_with_the_search(settings):
 
 
 @pytest.fixture
-def honest(settings):
+def short_finals(monkeypatch):
+    monkeypatch.setattr(finals, "final_recipe", lambda *args, **kwargs: replace(final_recipe(*args, **kwargs), epochs=4))
+
+
+@pytest.fixture
+def honest(settings, short_finals):
     """A run that trains finalists three times, and two networks beside the student."""
     return {**settings, "iterations": 4, "finalists": 3, "final_trainings": 3, "beside": ("width-scaled", "resnet20")}
 
@@ -177,7 +184,7 @@ def test_what_may_stand_beside(settings):
         compress(**{**settings, "final_trainings": 0})
 
 
-def test_another_agent_searches_with_as_many_students(settings, capsys):
+def test_another_agent_searches_with_as_many_students(settings, short_finals):
     budget = {**settings, "iterations": 40, "students": 2, "final_trainings": 2, "baseline": "random"}
     result = compress(**budget)
     folder = Path(settings["out"])

@@ -102,6 +102,8 @@ def test_compressed_by_name(module, toy_data, tmp_path):
         iterations=2,
         rollouts=2,
         finalists=1,
+        final_trainings=1,
+        beside=(),
         workers=0,
         device="cpu",
         out=str(tmp_path / "run"),
@@ -127,6 +129,9 @@ def test_a_run_says_how_each_class_fares_and_what_is_not_known_of_its_images(mod
         "--workers",
         "0",
         "--no-speed",
+        "--final-trainings",
+        "1",
+        "--beside",
     )
     main(["compress", *arguments, "--dataset", str(named), "--out", str(tmp_path / "run")])
     printed = capsys.readouterr().out
