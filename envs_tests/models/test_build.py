@@ -21,7 +21,7 @@ from n2n_gym.layers import Verdict, add, avg_pool, batch_norm, conv, linear, rel
 from n2n_gym.models.build import Network, initialise
 from n2n_gym.networks.zoo import ZOO, network
 
-EXAMPLES = {"conv4": 300, "vgg11": 150, "vgg13": 60, "vgg16": 60, "vgg19": 100, "resnet18": 150, "resnet34": 60}
+EXAMPLES = {"conv4": 200, "vgg11": 100, "vgg13": 50, "vgg16": 50, "vgg19": 60, "resnet18": 100, "resnet34": 50}
 """Episodes per network and stage; 25 for the deep ones."""
 
 
