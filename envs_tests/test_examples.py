@@ -16,7 +16,7 @@ TINY = {
     "benchmark_algorithms": ({"table": "removal.npz", "seeds": 1, "evaluations": 5}, "regret.png"),
     "custom_agent": ({"table": "removal.npz", "episodes": 8}, "the best that there is"),
     "own_network": (
-        {"dataset": "digits", "pictures": 60, "epochs": 1, "width": 12, "iterations": 1, "finalists": 1, "workers": 0},
+        {"dataset": "digits", "pictures": 300, "epochs": 1, "width": 12, "iterations": 1, "finalists": 1, "workers": 0},
         "exported: student.py, student.safetensors, student.pt2",
     ),
     "train_reinforce": ({"updates": 1, "workers": 0}, "the likeliest student"),
