@@ -58,20 +58,12 @@ def _measured(name: str, width: float, episodes: int) -> tuple[dict[str, Any], d
     stage = RemovalStage(Student(teacher))
     rng = np.random.default_rng(0)
     start = time.perf_counter()
-    obeying = [_episode(stage, rng) for _ in range(episodes)]
+    obeying = [stage.random_actions(rng) for _ in range(episodes)]
     seconds = time.perf_counter() - start
     free = [[int(rng.choice(stage.effective(p))) for p in range(stage.decisions)] for _ in range(episodes)]
     verdicts = Counter(str(stage.student(each).architecture.verdict(teacher)) for each in free)
     shares = (float(np.mean([stage.feasible(each) for each in obeying])), verdicts["feasible"] / episodes)
     return dict(zip(COLUMNS, (*shares, 1000 * seconds / episodes, stage.decisions, episodes), strict=True)), dict(verdicts)
-
-
-def _episode(stage: RemovalStage, rng: np.random.Generator) -> list[int]:
-    """Uniformly random among what the masks offer, decision by decision."""
-    taken: list[int] = []
-    for _ in range(stage.decisions):
-        taken.append(int(rng.choice(np.flatnonzero(stage.mask(taken)))))
-    return taken
 
 
 if __name__ == "__main__":

@@ -256,7 +256,8 @@ def _estimate(problem: Problem, network: Network, recipe_name: str, place: torch
         student = Student(network.architecture)
         for kind in (RemovalStage, ShrinkStage):
             try:
-                student = _drawn(kind(student), rng)
+                stage = kind(student)
+                student = stage.student(stage.random_actions(rng))
             except InputError:  # nothing is left to shrink
                 continue
             with one_thread(place):
@@ -287,11 +288,3 @@ def _estimate(problem: Problem, network: Network, recipe_name: str, place: torch
             f"of {final} epochs, one after the other"
         ),
     }
-
-
-def _drawn(stage: Stage, rng: np.random.Generator) -> Student:
-    """The student of a random episode that obeys the masks."""
-    taken: list[int] = []
-    while len(taken) < stage.decisions:
-        taken.append(int(rng.choice(np.flatnonzero(stage.mask(taken)))))
-    return stage.student(taken)

@@ -220,17 +220,10 @@ def test_students_of_published_networks(name):
     teacher = traced.architecture
     rng = np.random.default_rng(0)
     removal = RemovalStage(Student(teacher))
-    removed = removal.student(masked_episode(removal, rng))
+    removed = removal.student(removal.random_actions(rng))
     shrink = ShrinkStage(removed)
-    for student in (removed, shrink.student(masked_episode(shrink, rng))):
+    for student in (removed, shrink.student(shrink.random_actions(rng))):
         assert judge(student.architecture, teacher) is Verdict.FEASIBLE
     unedited = Network(teacher, torch.Generator().manual_seed(1))
     assert inherit(unedited, Student(teacher), traced.network) == sum(map(torch.numel, traced.network.state_dict().values()))
     assert_equal(module, replace(traced, network=unedited.eval()))
-
-
-def masked_episode(stage, rng):
-    taken = []
-    for _ in range(stage.decisions):
-        taken.append(int(rng.choice(np.flatnonzero(stage.mask(taken)))))
-    return taken

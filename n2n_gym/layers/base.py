@@ -120,6 +120,11 @@ class Layer(ABC):
         """Into how many equal parts the channels that it puts out must divide."""
         return 1
 
+    @property
+    def divided(self) -> bool:
+        """Whether it is a convolution whose filters read some of the channels each, not all."""
+        return False
+
     def arrangement(self, inputs: Sequence[int]) -> Sequence[int]:
         """For each channel that it puts out, which of those that it reads it is, for kinds that only move channels.
 

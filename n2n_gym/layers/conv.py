@@ -135,6 +135,10 @@ class Conv(Filters):
     def output_parts(self) -> int:
         return self.groups
 
+    @property
+    def divided(self) -> bool:
+        return self.groups > 1
+
     def value(self, variable: Variable) -> int | None:
         return self.outputs if variable is Variable.OUTPUTS else Filters.value(self, variable)
 
@@ -217,6 +221,10 @@ class Depthwise(Filters):
     kind: ClassVar[str] = "depthwise"
     code: ClassVar[int] = 9
     colour: ClassVar[str] = "#77aadd"
+
+    @property
+    def divided(self) -> bool:
+        return True
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape | Verdict:
         pixels = self._pixels(inputs[0])

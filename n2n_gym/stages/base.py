@@ -127,6 +127,13 @@ class Stage(ABC):
             effective[[action for action in range(self.actions) if action not in useful]] = False
         return effective
 
+    def random_actions(self, rng: np.random.Generator) -> tuple[int, ...]:
+        """A whole episode, decision by decision uniformly random among what the masks offer."""
+        taken: list[int] = []
+        while len(taken) < self.decisions:
+            taken.append(int(rng.choice(np.flatnonzero(self.mask(taken)))))
+        return tuple(taken)
+
     def feasible(self, actions: Actions) -> bool:
         """Whether a whole episode ends with a feasible student: arithmetic, nothing is trained."""
         return self.student(actions).architecture.verdict(self.teacher).feasible

@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 
 from n2n_gym.architecture import Architecture
-from n2n_gym.layers import Depthwise
 
 BF16_MACS = 2_000_000
 """From so many multiply-accumulates an image on, networks gain from bfloat16; smaller ones lose by the conversions."""
@@ -28,5 +27,5 @@ def pays_in_bf16(architecture: Architecture, device: torch.device) -> bool:
 
     On a CPU none with divided convolutions does, depthwise ones among them: they are slower than in float32 (docs/speed.md).
     """
-    divided = any(isinstance(node.layer, Depthwise) or getattr(node.layer, "groups", 1) > 1 for node in architecture.nodes)
-    return architecture.macs >= BF16_MACS and not (divided and device.type == "cpu")
+    slow = device.type == "cpu" and any(node.layer.divided for node in architecture.nodes)
+    return architecture.macs >= BF16_MACS and not slow
