@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -190,3 +191,24 @@ def test_one_cycle_rises_and_falls_to_nothing_from_step_to_step(toy_problem, dat
     assert outcome.score.accuracy > 0.8
     assert "one_cycle" in recipe.to_json()
     assert "one_cycle" not in LABELS.to_json()  # recipes of before are known by what they were
+
+
+def test_an_epoch_of_some_images_goes_on_where_the_last_one_ended(toy_problem, data, monkeypatch):
+    seen = []
+    batch = ImageData.batch
+    monkeypatch.setattr(ImageData, "batch", lambda self, view, indices: seen.append(indices) or batch(self, view, indices))
+    count = len(data.train_images)
+    some = count // 2 - 4  # no batch of a single image, which would be left out
+    recipe = Recipe(name="some", epochs=3, batch_size=10, hard=1.0, soft=1.0, images=some)
+    teacher = network(toy_problem)
+    train(network(toy_problem), data, replace(recipe, soft=0.0), seed=0)
+    epochs = torch.cat(seen).split(some)
+    for number, epoch in enumerate(epochs):
+        assert epoch.sort().values.tolist() == sorted((number * some + i) % count for i in range(some))
+    classes = torch.bincount(data.train_labels[epochs[0]])
+    assert classes.max() - classes.min() <= 2
+    logits = TeacherLogits(teacher, data)
+    everything = logits.of(1, augment=False)
+    stretch = data.stretch(1, some)
+    torch.testing.assert_close(logits.of(1, augment=False, images=some), everything[stretch])
+    assert train(network(toy_problem), data, recipe, seed=0, teacher=logits).epochs == 3

@@ -33,7 +33,8 @@ class RecipeSettings:
 
     recipe: str = "paper"
     """How students are trained before they are judged: paper (5 epochs of distillation), fast (2 epochs at four times the
-    rate; it ranks them as paper does, see docs/speed.md), or inherit (as fast, from the teacher's weights)."""
+    rate; it ranks them as paper does, see docs/speed.md), inherit (as fast, from the teacher's weights), or sample (as
+    inherit, in one cycle, on at most 8,000 images an epoch)."""
 
 
 def values_of(settings: Any, part: type[Any]) -> dict[str, Any]:

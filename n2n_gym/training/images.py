@@ -117,6 +117,14 @@ class ImageData:
             normalisation=problem.normalisation,
         )
 
+    def stretch(self, epoch: int, images: int | None) -> Tensor:
+        """Indices of the training images of that epoch: all, or so many, from where the epoch before ended.
+
+        Stratified as the split is: every stretch of it holds the classes in proportion.
+        """
+        everything = torch.arange(len(self.train_images), device=self.device)
+        return everything if images is None else (everything[:images] + epoch * images) % len(everything)
+
     def view(self, epoch: int, *, augment: bool) -> View:
         """How the training images look in that epoch; without augmentation, always as they are."""
         return View.draw(self.spec, len(self.train_images), epoch).to(self.device) if augment else View()

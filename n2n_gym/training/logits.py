@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from pathlib import Path
 
+import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 
+from n2n_gym.models.preprocessing import View
+from n2n_gym.system.files import write_whole
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.resume import weights_hash
 
@@ -18,29 +23,44 @@ class TeacherLogits:
         teacher: The trained network.
         data: The images.
         views: How many views are remembered; older ones are computed again when asked for.
+        folder: Where they are kept, too, for other processes with this teacher and these images.
     """
 
-    def __init__(self, teacher: nn.Module, data: ImageData, *, views: int = 16) -> None:
+    def __init__(self, teacher: nn.Module, data: ImageData, *, views: int = 16, folder: Path | None = None) -> None:
         self._teacher = teacher
         self._data = data
         self._views = views
-        self._known: OrderedDict[int, Tensor] = OrderedDict()
+        self._folder = folder
+        self._known: OrderedDict[str, Tensor] = OrderedDict()
 
     @property
     def fingerprint(self) -> str:
         """Of the teacher's weights."""
         return weights_hash(self._teacher.state_dict())
 
-    @torch.no_grad()
-    def of(self, epoch: int, *, augment: bool) -> Tensor:
-        """The logits for that epoch's view, shape (images, classes)."""
+    def of(self, epoch: int, *, augment: bool, images: int | None = None) -> Tensor:
+        """The logits for that epoch's view and images (`ImageData.stretch`), shape (images, classes)."""
         view = self._data.view(epoch, augment=augment)
-        key = -1 if view.plain else epoch
+        key = "plain" if view.plain and images is None else f"{epoch}" if images is None else f"{epoch}-{images}"
         if key not in self._known:
-            self._teacher.eval()
-            everything = torch.arange(len(self._data.train_images), device=self._data.device)
-            batches = everything.split(self._data.evaluation_batch)
-            self._known[key] = torch.cat([self._teacher(self._data.batch(view, indices)) for indices in batches])
+            indices = self._data.stretch(epoch, images)
+            path = self._folder and self._folder / f"{key}.npy"
+            self._known[key] = self._shared(view, indices, path) if path else self._computed(view, indices)
             if len(self._known) > self._views:
                 self._known.popitem(last=False)
         return self._known[key]
+
+    def _shared(self, view: View, indices: Tensor, path: Path) -> Tensor:
+        """A view's logits from their file, which whoever needs them first writes."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                computed = self._computed(view, indices).cpu().numpy()
+                write_whole(path, lambda part: np.save(part, computed, allow_pickle=False))
+        return torch.from_numpy(np.load(path, allow_pickle=False)).to(self._data.device)
+
+    @torch.no_grad()
+    def _computed(self, view: View, indices: Tensor) -> Tensor:
+        self._teacher.eval()
+        batches = indices.split(self._data.evaluation_batch)
+        return torch.cat([self._teacher(self._data.batch(view, each)) for each in batches])

@@ -118,10 +118,10 @@ def train(
         if best is not None:
             best.restore(kept, facts["best"])
     for epoch in range(done + 1, recipe.epochs + 1):
-        logits = teacher.of(epoch - 1, augment=recipe.augment) if teacher is not None and recipe.soft else None
-        order = torch.randperm(len(data.train_images), generator=generator).to(data.device)
-        parts = order.split(recipe.batch_size)
-        batches = _batches(data, data.view(epoch - 1, augment=recipe.augment), parts, logits)
+        logits = _logits(teacher, recipe, epoch - 1)
+        images = data.stretch(epoch - 1, recipe.images)
+        parts = torch.randperm(len(images), generator=generator).to(data.device).split(recipe.batch_size)
+        batches = _batches(data, data.view(epoch - 1, augment=recipe.augment), images, parts, logits)
         if recipe.one_cycle:
             batches = _cycled(batches, optimizer, recipe, epoch - 1, len(parts))
         loss = _trained_once(network, optimizer, recipe, batches, bf16=bf16)
@@ -155,10 +155,17 @@ Batch = tuple[Tensor, Tensor, Tensor | None]
 """Images as a network reads them, their labels, and the teacher's logits."""
 
 
-def _batches(data: ImageData, view: View, parts: Sequence[Tensor], logits: Tensor | None) -> Iterator[Batch]:
-    for indices in parts:
-        if len(indices) > 1 or len(parts) == 1:  # else: batch statistics of a single image are no statistics
-            yield data.batch(view, indices), data.train_labels[indices], None if logits is None else logits[indices]
+def _logits(teacher: TeacherLogits | None, recipe: Recipe, epoch: int) -> Tensor | None:
+    if teacher is None or not recipe.soft:
+        return None
+    return teacher.of(epoch, augment=recipe.augment, images=recipe.images)
+
+
+def _batches(data: ImageData, view: View, images: Tensor, parts: Sequence[Tensor], logits: Tensor | None) -> Iterator[Batch]:
+    for part in parts:
+        if len(part) > 1 or len(parts) == 1:  # else: batch statistics of a single image are no statistics
+            indices = images[part]
+            yield data.batch(view, indices), data.train_labels[indices], None if logits is None else logits[part]
 
 
 def _cycled(
@@ -213,11 +220,10 @@ def _loss(recipe: Recipe, outputs: Tensor, labels: Tensor, logits: Tensor | None
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            network.parameters(), lr=recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay, fused=True
-        )
-    return torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+    common: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay, "fused": True}
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(network.parameters(), **common)
+    return torch.optim.SGD(network.parameters(), momentum=0.9, nesterov=recipe.optimizer == "nesterov", **common)
 
 
 def _scale_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:

@@ -17,7 +17,7 @@ class Recipe:
         name: What the recipe is called in results.
         epochs: Passes over the training images; with `patience`, at most so many.
         batch_size: Images a step.
-        optimizer: `adam`, or `sgd` with momentum 0.9.
+        optimizer: `adam`; `sgd` with momentum 0.9, or `nesterov` with Nesterov's.
         learning_rate: Its learning rate at the start; with `one_cycle`, the highest.
         one_cycle: Whether the learning rate rises from step to step, in a line from almost nothing for the first `RISING` of
             all steps, and then falls in a line to nothing.
@@ -25,6 +25,7 @@ class Recipe:
         milestones: Epochs after which the learning rate is divided by 10.
         hard: Weight of the cross-entropy with the labels.
         soft: Weight of the distillation loss; the paper's lambda in final training.
+        images: So many of the training images an epoch, the next ones in each; all by default.
         inherits: Whether a student starts from its teacher's weights, as far as they fit (`n2n_gym.models.inherit`), and not
             from fresh ones.
         augment: Whether images are mirrored and cropped as their data set says.
@@ -35,13 +36,14 @@ class Recipe:
     name: str
     epochs: int
     batch_size: int
-    optimizer: Literal["adam", "sgd"] = "adam"
+    optimizer: Literal["adam", "sgd", "nesterov"] = "adam"
     learning_rate: float = 5e-4
     one_cycle: bool = False
     weight_decay: float = 5e-4
     milestones: tuple[int, ...] = ()
     hard: float = 0.0
     soft: float = 0.0
+    images: int | None = None
     inherits: bool = False
     augment: bool = True
     patience: int | None = None
@@ -49,12 +51,14 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """The recipe as JSON data; what a recipe of before had no word for is left out where it is as it was."""
         data = {**asdict(self), "milestones": list(self.milestones)}
-        return {name: value for name, value in data.items() if value or name not in ("one_cycle", "inherits")}
+        return {name: value for name, value in data.items() if value or name not in _ADDED}
 
     def rate(self, share: float) -> float:
         """The learning rate of the one cycle after a share of all steps."""
         return self.learning_rate * (share / RISING if share < RISING else (1 - share) / (1 - RISING))
 
+
+_ADDED = ("one_cycle", "images", "inherits")
 
 RISING = 0.2
 """Share of the steps of one cycle in which the learning rate rises."""
@@ -67,7 +71,14 @@ SMALLEST_BATCH = 16
 
 _FAST: dict[str, Any] = {"epochs": 2, "learning_rate": 2e-3}
 
-SEARCH_RECIPES: dict[str, dict[str, Any]] = {"paper": {}, "fast": _FAST, "inherit": {**_FAST, "inherits": True}}
+_INHERIT: dict[str, Any] = {**_FAST, "inherits": True}
+
+SEARCH_RECIPES: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "fast": _FAST,
+    "inherit": _INHERIT,
+    "sample": {**_INHERIT, "one_cycle": True, "images": 8_000},
+}
 """Recipes by which a student is trained before it is rewarded, and what each does otherwise than `paper`."""
 
 
@@ -83,6 +94,9 @@ def search_recipe(name: str, dataset: DatasetSpec, train_size: int | None = None
 
     `inherit`: as `fast`, but students start from their teacher's weights.
 
+    `sample`: as `inherit`, but in one cycle of the learning rate, and an epoch has at most 8,000 images, other ones in each:
+    for large data sets on small machines.
+
     Args:
         name: One of `SEARCH_RECIPES`.
         dataset: What students are trained on.
@@ -93,9 +107,13 @@ def search_recipe(name: str, dataset: DatasetSpec, train_size: int | None = None
     """
     if name not in SEARCH_RECIPES:
         raise unknown("recipe", name, SEARCH_RECIPES)
-    scaled = round(dataset.batch_size * (train_size or dataset.images) / FULL_SIZE)
+    images = train_size or dataset.images
+    numbers = dict(SEARCH_RECIPES[name])
+    if (most := numbers.pop("images", images)) < images:
+        images = numbers["images"] = most
+    scaled = round(dataset.batch_size * images / FULL_SIZE)
     batch_size = min(dataset.batch_size, max(SMALLEST_BATCH, scaled))
-    return replace(Recipe(name=name, epochs=5, batch_size=batch_size, soft=1.0), **SEARCH_RECIPES[name])
+    return replace(Recipe(name=name, epochs=5, batch_size=batch_size, soft=1.0), **numbers)
 
 
 # Appendix 10.2 gives epochs, learning rates and batch sizes; it does not name the optimiser. Adam fits a rate of
