@@ -8,8 +8,9 @@ way.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -21,8 +22,8 @@ from agents.search.comparison import ahead_by, sizes
 from agents.search.finalists import by_final_limits, finalists, winner
 from agents.search.options import Search
 from agents.search.race import contenders
-from agents.search.run_folder import BESIDE, FINALISTS, Episode
-from agents.search.student import FinalTraining
+from agents.search.run_folder import BESIDE, FINALISTS, LOGITS, Episode
+from agents.search.trainings import FinalTrainings, Training
 from n2n_gym.architecture import Architecture
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators.latency import measured_latency
@@ -30,7 +31,9 @@ from n2n_gym.models.checkpoint import describe_checkpoint, load_checkpoint
 from n2n_gym.networks.beside import network_beside
 from n2n_gym.rewards import reward_by_name
 from n2n_gym.student import Student
+from n2n_gym.system.device import torch_device
 from n2n_gym.system.files import part_of
+from n2n_gym.system.machine import process_count
 from n2n_gym.teachers.saved import Teacher
 from n2n_gym.training.recipes import final_recipe
 
@@ -75,8 +78,8 @@ class Finals:
         self._history = history
         self._teacher = teacher
         self._display = display
-        weight = search.distillation_weight
-        self._recipe = final_recipe(search.problem.data, search.train_size, distillation_weight=weight)
+        recipe = final_recipe(search.problem.data, search.train_size, distillation_weight=search.distillation_weight)
+        self._recipe = replace(recipe, epochs=search.final_epochs or recipe.epochs)
 
     def run(self, found: dict[int, Student]) -> tuple[Student, dict[str, Any]]:
         """Train the finalists and stage 1's best, and report on the student, on stage 1's best and on what stands beside them.
@@ -98,12 +101,18 @@ class Finals:
             candidates = {candidate.architecture.fingerprint: candidate for candidate in tried} or candidates
         contest = {fingerprint: _Contestant(each.architecture) for fingerprint, each in candidates.items()}
         best = self._raced(list(contest.values()))
-        parts = {}
-        if 1 in found:
-            first = found[1].architecture
-            parts["stage1"] = self._report("stage1", contest.get(first.fingerprint) or _Contestant(first))
+        first = found[1].architecture if 1 in found else best.architecture
+        stage1 = contest.get(first.fingerprint) or _Contestant(first)
+        size = best.architecture.parameters
+        rivals = {name: _Contestant(self._architecture_beside(name, size)) for name in self._search.beside}
+        wanted = [best] * (self._search.final_trainings - len(best.trainings))
+        if stage1 is not best and not stage1.trainings:
+            wanted.append(stage1)
+        self._train([*wanted, *list(rivals.values()) * self._search.final_trainings])
+        parts = {"stage1": self._report("stage1", stage1)} if 1 in found else {}
         student = parts["student"] = self._report("student", best)
-        beside = {name: self._beside(name, best, student) for name in self._search.beside}
+        beside = {name: self._beside(name, rival, student) for name, rival in rivals.items()}
+        shutil.rmtree(self._folder / LOGITS, ignore_errors=True)
         return candidates[best.architecture.fingerprint], {**parts, "beside": beside}
 
     def _candidate(self, episode: Episode, found: dict[int, Student]) -> Student:
@@ -111,42 +120,50 @@ class Finals:
         return episode.candidate(found.get(1, start) if episode.stage == 2 else start)
 
     def _raced(self, contest: Sequence[_Contestant]) -> _Contestant:
-        """Who is best: all are trained, then again those that may still be; the best one as often as may be."""
+        """Who is best: all are trained, then again those that may still be, until one is left or has all its trainings."""
         racing = list(contest)
         for _ in range(self._search.final_trainings):
-            for each in racing:
-                self._train(each)
+            if len(racing) == 1:
+                break
+            self._train(racing)
             entitled = [each for each in contest if self._keeps_limits(each)] or list(contest)
             ahead = contenders([self._rewards(each) for each in entitled])
             racing = [entitled[index] for index in ahead]
+        if len(racing) == 1:
+            return racing[0]
         rewards = [fmean(self._rewards(each)) for each in racing]
-        best = racing[winner(rewards, [each.architecture.parameters for each in racing])]
-        while len(best.trainings) < self._search.final_trainings:
-            self._train(best)
-        return best
+        return racing[winner(rewards, [each.architecture.parameters for each in racing])]
 
-    def _train(self, contestant: _Contestant) -> None:
-        """One more training, with the next seed, which is done if it was not yet."""
-        number = len(contestant.trainings)
-        place = self._place(contestant, number)
-        if not place.exists():
-            name = f"{contestant.architecture.parameters:,} parameters"
-            again = f", {number + 1} of at most {self._search.final_trainings}" if self._search.final_trainings > 1 else ""
-            self._display.start(f"final training, {name}{again}", self._recipe.epochs)
-            self._final.run(
-                contestant.architecture,
-                place,
-                seed=self._search.seed + number,
-                on_epoch=lambda epoch, _: self._display.update(epoch, ""),
-            )
-        contestant.trainings.append(describe_checkpoint(place)["facts"])
+    def _train(self, contestants: Sequence[_Contestant]) -> None:
+        """One more training of each, with its next seed; one that is named several times has several."""
+        turns: Counter[int] = Counter()
+        due: list[tuple[_Contestant, Training]] = []
+        for each in contestants:
+            seed = self._search.seed + len(each.trainings) + turns[id(each)]
+            turns[id(each)] += 1
+            due.append((each, Training(each.architecture, self._place(each, seed), seed)))
+        new = list({training.folder: training for _, training in due if not training.folder.exists()}.values())
+        if new:
+            name = f"final training, {new[0].architecture.parameters:,} parameters"
+            self._display.start(name if len(new) == 1 else f"{len(new)} final trainings", len(new) * self._recipe.epochs)
+            self._trainings.run(new, lambda epochs: self._display.update(epochs, ""))
+        for each, training in due:
+            each.trainings.append(describe_checkpoint(training.folder)["facts"])
 
     @cached_property
-    def _final(self) -> FinalTraining:
-        return FinalTraining(self._search.problem, self._teacher, self._recipe, device=self._search.device)
+    def _trainings(self) -> FinalTrainings:
+        search = self._search
+        workers = None if isinstance(search.workers, str) else search.workers
+        return FinalTrainings(
+            search.problem,
+            self._teacher,
+            self._recipe,
+            device=search.device,
+            processes=process_count(workers, torch_device(search.device)),
+            logits=self._folder / LOGITS,
+        )
 
-    def _place(self, contestant: _Contestant, number: int) -> Path:
-        seed = self._search.seed + number
+    def _place(self, contestant: _Contestant, seed: int) -> Path:
         return self._folder / FINALISTS / f"{contestant.architecture.fingerprint[:16]}-s{seed}"
 
     def _evaluation(
@@ -174,19 +191,16 @@ class Finals:
         limits = self._search.limits.untimed  # latencies are noisy: they are reported, not decided by
         return not limits.violated(self._evaluation(contestant, contestant.trainings))
 
-    def _beside(self, name: str, student: _Contestant, reported: dict[str, Any]) -> dict[str, Any]:
+    def _architecture_beside(self, name: str, parameters: int) -> Architecture:
+        return network_beside(name, self._search.problem.architecture, parameters)
+
+    def _beside(self, name: str, rival: _Contestant, student: dict[str, Any]) -> dict[str, Any]:
         """What a network that needs no search is worth, trained as the student was, as often, with the same seeds."""
-        architecture = network_beside(name, self._search.problem.architecture, student.architecture.parameters)
-        rival = _Contestant(architecture)
-        while len(rival.trainings) < len(student.trainings):
-            self._train(rival)
         report = self._report(f"{BESIDE}/{name}", rival)
-        return {**report, "student_ahead_by": ahead_by(reported, report)}
+        return {**report, "student_ahead_by": ahead_by(student, report)}
 
     def _report(self, name: str, contestant: _Contestant) -> dict[str, Any]:
         """What the result says of one network; its trainings' test images are read now, once each."""
-        if not contestant.trainings:
-            self._train(contestant)
         folder = self._folder / name
         if not folder.exists():
             self._test(folder, contestant)
@@ -216,7 +230,7 @@ class Finals:
 
     def _test(self, folder: Path, contestant: _Contestant) -> None:
         """Save the best training's network with the test accuracies of all; what was tested as stage 1's best is not again."""
-        places = [self._place(contestant, number) for number in range(len(contestant.trainings))]
+        places = [self._place(contestant, facts["seed"]) for facts in contestant.trainings]
         tested = self._folder / "stage1"
         if tested.exists() and folder != tested:
             before = describe_checkpoint(tested)
@@ -226,7 +240,7 @@ class Finals:
                 shutil.copytree(tested, part)
                 part.rename(folder)
                 return
-        self._final.test(places, contestant.best, folder)
+        self._trainings.here.test(places, contestant.best, folder)
 
     def _searched(self, architecture: Architecture, saved: Path | None = None) -> dict[str, Any]:
         """What the result says of a network without a final training; `saved` is where one with it is kept."""

@@ -67,6 +67,8 @@ class Search(JudgedSettings):
     final_trainings: int = 3
     """Trainings of a finalist, each with a seed of its own. From the second on those that are worse than the best with 95%
     certainty have no more. The student has all, so that its accuracy has an interval."""
+    final_epochs: int | None = None
+    """Epochs of a final training; by default 30 to 60, the fewer the more images there are."""
     beside: tuple[str, ...] = (WIDTH_SCALED,)
     """What is trained beside the student, as often: width-scaled is the teacher with fewer filters everywhere, as small as the
     student; resnet20, resnet32, resnet56, fitnet4, squeezenet1.1 and vgg-small are as people designed them."""
@@ -254,6 +256,9 @@ class Search(JudgedSettings):
             raise InputError(f"{path} was made by another version: its configuration does not fit") from None
 
 
-_LEAST = {"iterations": 1, "rollouts": 1, "students": 1, "finalists": 0, "final_trainings": 1, "latency_batch_size": 1}
+_LEAST = {
+    **dict.fromkeys(("iterations", "rollouts", "students", "final_trainings", "final_epochs", "latency_batch_size"), 1),
+    "finalists": 0,
+}
 _LISTS = ("constraint", "policy", "beside")
 _FREE = ("workers", "timeout", "speed", "store", "out", "resume")

@@ -13,7 +13,7 @@ from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import Classifier, load_checkpoint, save_checkpoint
 from n2n_gym.problem import Problem
-from n2n_gym.system.device import torch_device
+from n2n_gym.system.device import one_thread, torch_device
 from n2n_gym.system.files import DESCRIPTION, teachers_folder, unfinished_training
 from n2n_gym.teachers.saved import Teacher, teacher_names
 from n2n_gym.training.images import ImageData
@@ -29,14 +29,15 @@ class FinalTraining:
         problem: Teacher and data set.
         teacher: The trained teacher.
         recipe: How.
-        device: Where.
+        device: Where; on a CPU with one thread, so that no result depends on the number of cores.
+        logits: Folder where the teacher's logits are kept for other trainings with the same teacher and images.
     """
 
-    def __init__(self, problem: Problem, teacher: Teacher, recipe: Recipe, *, device: str) -> None:
+    def __init__(self, problem: Problem, teacher: Teacher, recipe: Recipe, *, device: str, logits: Path | None = None) -> None:
         self._device = torch_device(device)
         self._recipe = recipe
         self._data = ImageData.of(problem, self._device)
-        self._logits = TeacherLogits(teacher.checkpoint.network.to(self._device), self._data)
+        self._logits = TeacherLogits(teacher.checkpoint.network.to(self._device), self._data, folder=logits)
 
     def run(
         self,
@@ -61,15 +62,16 @@ class FinalTraining:
         """
         network = Network(architecture, torch.Generator().manual_seed(seed)).to(self._device)
         unfinished = unfinished_training(folder)
-        outcome = train(
-            network,
-            self._data,
-            self._recipe,
-            seed=seed,
-            teacher=self._logits,
-            on_epoch=on_epoch,
-            resume=unfinished,
-        )
+        with one_thread(self._device):
+            outcome = train(
+                network,
+                self._data,
+                self._recipe,
+                seed=seed,
+                teacher=self._logits,
+                on_epoch=on_epoch,
+                resume=unfinished,
+            )
         if outcome.failure:
             unfinished.unlink(missing_ok=True)
             raise InputError(f"final training: {outcome.failure}; try a smaller --distillation-weight")

@@ -1,9 +1,11 @@
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from agents.commands.main import main
 from agents.search import finals
@@ -12,11 +14,14 @@ from agents.search.finalists import TIE, by_final_limits, finalists, winner
 from agents.search.options import Search
 from agents.search.run_folder import Episode
 from agents.search.student import FinalTraining, load_student
+from agents.search.trainings import FinalTrainings, Training
 from envs_tests.agents.conftest import rows, timeless
 from n2n_gym.errors import InputError
 from n2n_gym.models.checkpoint import describe_checkpoint
+from n2n_gym.teachers.saved import ready_teacher
 from n2n_gym.training.images import ImageData
-from n2n_gym.training.recipes import final_recipe
+from n2n_gym.training.logits import TeacherLogits
+from n2n_gym.training.recipes import Recipe, final_recipe
 
 
 def episode(name, accuracy, parameters, reward, *, reason="", excess=0.0):
@@ -203,3 +208,54 @@ def test_another_agent_searches_with_as_many_students(settings, short_finals):
         compress(**{**budget, "students": None, "out": settings["out"] + "2"})
     with pytest.raises(InputError, match="unknown agent 'randm'. Did you mean 'random'"):
         compress(**{**budget, "baseline": "randm", "out": settings["out"] + "2"})
+
+
+def test_final_trainings_side_by_side_end_as_one_after_the_other(settings, tmp_path):
+    """In processes of their own, with one thread each: neither their number nor who shares logits changes a result."""
+    asked = {**settings, "finalists": 2, "final_trainings": 2, "final_epochs": 3, "beside": ("width-scaled",)}
+    alone = compress(**asked)
+    together = compress(**{**asked, "out": str(tmp_path / "together"), "workers": 3})
+    assert {**together, "configuration": 0, "command": 0} == {**alone, "configuration": 0, "command": 0} | {
+        name: together[name] for name in ("speed", "search")
+    }
+    assert [training["val_accuracy"] for training in alone["student"]["trainings"]]
+    assert alone["student"]["epochs"] == 3
+    assert not list(tmp_path.glob("*/.logits"))
+
+
+@pytest.mark.parametrize("stages", ["1", "2", "1+2"])
+def test_the_student_is_trained_as_often_as_was_asked(settings, short_finals, stages):
+    result = compress(**{**settings, "stages": stages, "finalists": 1, "final_trainings": 2, "beside": ("width-scaled",)})
+    assert len(result["student"]["trainings"]) == len(result["beside"]["width-scaled"]["trainings"]) == 2
+
+
+def test_a_final_training_that_dies_or_diverges_says_what_to_do(settings, tmp_path, toy_problem):
+    teacher = ready_teacher(toy_problem, device=torch.device("cpu"))
+    wild = replace(final_recipe(toy_problem.data), epochs=2, learning_rate=1e30)
+    asked = [Training(toy_problem.architecture, tmp_path / str(seed), seed) for seed in range(2)]
+
+    def trainings(recipe, problem=toy_problem):
+        return FinalTrainings(problem, teacher, recipe, device="cpu", processes=2, logits=tmp_path / "logits")
+
+    with pytest.raises(InputError, match="training diverged"):
+        trainings(wild).run(asked, lambda _: None)
+    with pytest.raises(InputError, match="with fewer --workers"):
+        trainings(DeadlyRecipe(name="t", epochs=1, batch_size=10, soft=1.0)).run(asked, lambda _: None)
+    seen = []
+    trainings(replace(wild, learning_rate=1e-3)).run(asked, seen.append)
+    assert seen == [1, 2, 3, 4]
+
+
+class DeadlyRecipe(Recipe):
+    """Ends the process that trains by it."""
+
+    def to_json(self):
+        os._exit(1)
+
+
+def test_processes_read_each_others_logits(toy_problem, tmp_path, monkeypatch):
+    data = ImageData.of(toy_problem, torch.device("cpu"))
+    teacher = ready_teacher(toy_problem, device=torch.device("cpu")).checkpoint.network
+    first = TeacherLogits(teacher, data, folder=tmp_path).of(3, augment=True)
+    monkeypatch.setattr(ImageData, "batch", lambda *_: pytest.fail("they were computed again"))
+    assert torch.equal(TeacherLogits(teacher, data, folder=tmp_path).of(3, augment=True), first)

@@ -14,11 +14,13 @@ from envs_tests.conftest import TOY, FormulaEvaluator
 from n2n_gym.architecture import apply_shrinkages
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import OUT_OF_MEMORY, TIMEOUT, WORKER_DIED, Evaluation
+from n2n_gym.evaluators import workers
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.evaluators.store import EvaluationStore, StoredEvaluator
 from n2n_gym.evaluators.workers import WorkerEvaluator
 from n2n_gym.rewards import paper_reward
 from n2n_gym.student import Student
+from n2n_gym.system.processes import worker_pool
 
 STUDENTS = [Student(apply_shrinkages(TOY, actions)) for actions in ([0, 0, 9], [4, 4, 9], [9, 9, 0])]
 
@@ -229,8 +231,7 @@ def test_a_worker_that_dies_costs_its_own_student_alone():
 def test_who_waits_is_no_suspect_when_a_worker_dies(monkeypatch):
     """Of many students only those that were being trained are tried again by themselves."""
     started = []
-    real = WorkerEvaluator._start
-    monkeypatch.setattr(WorkerEvaluator, "_start", lambda self: started.append(1) or real(self))
+    monkeypatch.setattr(workers, "worker_pool", lambda *arguments: started.append(1) or worker_pool(*arguments))
     many = [Student(apply_shrinkages(TOY, [k, p, f])) for k in (0, 4, 9) for p in (0, 9) for f in range(10)]
     many = [student for student in dict.fromkeys([STUDENTS[0], *many]) if student.architecture.verdict(TOY).feasible]
     with WorkerEvaluator(Deadly(TOY), 2) as evaluator:

@@ -112,14 +112,13 @@ def distillation(settings: EvaluationSettings, order: Order) -> Evaluator:
 def _with_workers(trains: DistillationEvaluator, workers: int | str | None) -> Evaluator:
     from n2n_gym.evaluators.workers import WorkerEvaluator
     from n2n_gym.system.device import torch_device
-    from n2n_gym.system.machine import cores
+    from n2n_gym.system.machine import process_count
 
     if isinstance(workers, str):
         make, argument = WORKERS.look_up(workers)
         return make(trains, argument)
-    if workers is None:
-        workers = cores() if torch_device(trains.device).type == "cpu" else 0
-    return WorkerEvaluator(trains, workers) if workers else trains
+    processes = process_count(workers, torch_device(trains.device))
+    return WorkerEvaluator(trains, processes) if processes else trains
 
 
 def _ray(trains: DistillationEvaluator, address: str) -> Evaluator:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -10,12 +9,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from n2n_gym.errors import InputError
 from n2n_gym.evaluation import WORKER_DIED, Evaluation
 from n2n_gym.evaluators.contract import Evaluator, WrappingEvaluator, dearest_first
 from n2n_gym.student import Student
 from n2n_gym.system.memory import keep_freed_memory
-from n2n_gym.system.processes import begin_worker, end_at_once
+from n2n_gym.system.processes import begin_worker, end_at_once, worker_pool
 
 _evaluator: Evaluator  # in a worker process: what it trains students with
 
@@ -77,29 +75,13 @@ class WorkerEvaluator(WrappingEvaluator):
     def _submit(self, student: Student) -> Future[Evaluation]:
         self._leave_to_parent()
         if self._pool is None:
-            self._pool, self._owner = self._start(), os.getpid()
+            self._pool, self._owner = worker_pool(self.workers, _start_worker, self.inner), os.getpid()
         try:
             return self._pool.submit(_evaluate, student)
         except BrokenProcessPool as error:  # a worker died between two submissions
             broken: Future[Evaluation] = Future()
             broken.set_exception(error)
             return broken
-
-    def _start(self) -> ProcessPoolExecutor:
-        pool = ProcessPoolExecutor(
-            self.workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(self.inner,),
-        )
-        try:
-            pool.submit(os.getpid).result()
-        except BrokenProcessPool:
-            raise InputError(
-                'worker processes cannot start: put what your script does under `if __name__ == "__main__":`, '
-                "for each worker imports it again; or train without them (workers=0)"
-            ) from None
-        return pool
 
     def _stop(self) -> None:
         """End the workers at once, whatever they are training."""

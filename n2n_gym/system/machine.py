@@ -33,6 +33,13 @@ def cores() -> int:
     return max(1, min(present, _quota(Path("/sys/fs/cgroup/cpu.max"))))
 
 
+def process_count(workers: int | None, device: torch.device) -> int:
+    """How many processes train side by side: as many as asked for; by default one per core on a CPU, none on a GPU."""
+    if workers is not None:
+        return workers
+    return cores() if device.type == "cpu" else 0
+
+
 def _quota(cpu_max: Path) -> int:
     """Cores' worth of time that a container's control group allows, rounded up; very many without a limit."""
     try:

@@ -1,0 +1,138 @@
+"""Final trainings side by side, each in a process of its own with one thread: the number of processes changes no result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cached_property
+from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+
+from agents.search.student import FinalTraining
+from n2n_gym.architecture import Architecture
+from n2n_gym.errors import InputError
+from n2n_gym.problem import Problem
+from n2n_gym.system.device import torch_device
+from n2n_gym.system.processes import begin_worker, end_at_once, worker_pool
+from n2n_gym.teachers.saved import Teacher, ready_teacher
+from n2n_gym.training.recipes import Recipe
+
+SECONDS = 0.5
+"""Between two looks at how far the processes are."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One that is to be done.
+
+    Attributes:
+        architecture: Of the network.
+        folder: Where it is saved.
+        seed: Of initial weights and order of images.
+    """
+
+    architecture: Architecture
+    folder: Path
+    seed: int
+
+
+class FinalTrainings:
+    """Does final trainings, several at a time.
+
+    Args:
+        problem: Teacher and data.
+        teacher: The trained teacher.
+        recipe: How.
+        device: Where.
+        processes: So many at a time; with 0 or 1 they are done here, one after the other.
+        logits: Folder for the teacher's logits, which all of them need.
+    """
+
+    def __init__(
+        self, problem: Problem, teacher: Teacher, recipe: Recipe, *, device: str, processes: int, logits: Path
+    ) -> None:
+        self._problem = problem
+        self._teacher = teacher
+        self._recipe = recipe
+        self._device = device
+        self._processes = processes
+        self._logits = logits
+
+    @cached_property
+    def here(self) -> FinalTraining:
+        """What trains, and tests, in this process."""
+        return FinalTraining(self._problem, self._teacher, self._recipe, device=self._device, logits=self._logits)
+
+    def run(self, trainings: Sequence[Training], on_epoch: Callable[[int], None]) -> None:
+        """Do them all; what was stopped on its way is gone on with.
+
+        Args:
+            trainings: Of distinct folders.
+            on_epoch: Told how many epochs of all of them are done.
+
+        Raises:
+            InputError: If a training diverges, or a process dies.
+        """
+        done = dict.fromkeys(range(len(trainings)), 0)
+
+        def tell(number: int, epoch: int) -> None:
+            done[number] = epoch
+            on_epoch(sum(done.values()))
+
+        processes = min(self._processes, len(trainings))
+        if processes > 1:
+            self._side_by_side(trainings, processes, tell)
+            return
+        for number, each in enumerate(trainings):
+
+            def on_its_epoch(epoch: int, _accuracy: float, number: int = number) -> None:
+                tell(number, epoch)
+
+            self.here.run(each.architecture, each.folder, seed=each.seed, on_epoch=on_its_epoch)
+
+    def _side_by_side(self, trainings: Sequence[Training], processes: int, tell: Callable[[int, int], None]) -> None:
+        epochs: SimpleQueue[tuple[int, int]] = get_context("spawn").SimpleQueue()
+        what = (self._problem, self._recipe, self._device, self._logits)
+        pool = worker_pool(processes, _begin, what, epochs)
+        try:
+            self._watched([pool.submit(_train, number, each) for number, each in enumerate(trainings)], epochs, tell)
+        except BrokenProcessPool:
+            raise InputError(
+                "a process died in a final training, maybe for want of memory: start the command again, which goes on from "
+                "here, with fewer --workers"
+            ) from None
+        finally:
+            end_at_once(pool)
+
+    def _watched(
+        self, running: list[Future[None]], epochs: SimpleQueue[tuple[int, int]], tell: Callable[[int, int], None]
+    ) -> None:
+        waiting = set(running)
+        while waiting:
+            done, waiting = wait(waiting, SECONDS, FIRST_EXCEPTION)
+            while not epochs.empty():
+                tell(*epochs.get())
+            for future in done:
+                future.result()
+
+
+_training: FinalTraining  # in a worker process
+_epochs: SimpleQueue[tuple[int, int]]
+
+
+def _begin(what: tuple[Problem, Recipe, str, Path], epochs: SimpleQueue[tuple[int, int]]) -> None:
+    global _training, _epochs
+    begin_worker()
+    problem, recipe, device, logits = what
+    teacher = ready_teacher(problem, device=torch_device(device))
+    _training = FinalTraining(problem, teacher, recipe, device=device, logits=logits)
+    _epochs = epochs
+
+
+def _train(number: int, training: Training) -> None:
+    _training.run(
+        training.architecture, training.folder, seed=training.seed, on_epoch=lambda epoch, _: _epochs.put((number, epoch))
+    )
