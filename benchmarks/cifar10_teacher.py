@@ -19,15 +19,16 @@ import numpy as np
 import torch
 import tyro
 from report import RESULTS, Report
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from n2n_gym.data import load_dataset
+from n2n_gym.system.device import torch_device
 from n2n_gym.system.files import write_whole
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
-BATCH, PEAK, WEIGHT_DECAY, SMOOTHING, PADDING = 256, 0.4, 5e-4, 0.1, 4
+BATCH, WEIGHT_DECAY, SMOOTHING, PADDING = 256, 5e-4, 0.1, 4
 RISING = 0.2
 """Share of the steps in which the learning rate rises; in the others it falls to nothing."""
 
@@ -87,14 +88,17 @@ def prepared(images: np.ndarray, rows: np.ndarray) -> Tensor:
 
 
 def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image cropped at random out of its zero-padded self, and mirrored at random."""
+    """Each image cropped at random out of its zero-padded self, and mirrored at random; the same on any device."""
     count, _, side, _ = images.shape
     padded = functional.pad(images, [PADDING] * 4)
     top, left = (torch.randint(2 * PADDING + 1, (count, 1), generator=generator) for _ in range(2))
     steps = torch.arange(side)
     mirrored = torch.rand(count, 1, generator=generator) < 0.5
     columns = left + torch.where(mirrored, side - 1 - steps, steps)
-    cropped = padded[torch.arange(count)[:, None, None], :, (top + steps)[:, :, None], columns[:, None, :]]
+    image, row, column = (
+        index.to(images.device) for index in (torch.arange(count)[:, None, None], (top + steps)[:, :, None], columns[:, None])
+    )
+    cropped = padded[image, :, row, column]
     return cropped.permute(0, 3, 1, 2)
 
 
@@ -112,6 +116,9 @@ def main(
     state: Path = Path("runs/cifar10-teacher.pt"),
     seed: int = 0,
     images: int | None = None,
+    device: str = "auto",
+    peak: float = 0.4,
+    weights: Path | None = None,
 ) -> None:
     """Train.
 
@@ -121,23 +128,30 @@ def main(
         state: File of the state after each epoch.
         seed: Of weights, order and augmentation.
         images: Training images, all of them by default.
+        device: Where.
+        peak: Highest learning rate.
+        weights: What was trained before, for one more cycle; by default fresh ones.
     """
+    where = torch_device(device)
     dataset = load_dataset("cifar10")
     train, validation = dataset.split(images)
     pixels, labels = dataset.train
-    x, y = prepared(pixels, train), torch.from_numpy(labels[train])
+    x, y = prepared(pixels, train).to(where), torch.from_numpy(labels[train]).to(where)
     torch.manual_seed(seed)
-    network = resnet().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(network.parameters(), PEAK, momentum=0.9, nesterov=True, weight_decay=WEIGHT_DECAY)
+    network = resnet()
+    if weights is not None:
+        network.load_state_dict(load_file(weights))
+    network = network.to(where).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(network.parameters(), peak, momentum=0.9, nesterov=True, weight_decay=WEIGHT_DECAY, fused=True)
     batch = min(BATCH, len(x))
     steps = epochs * (len(x) // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, PEAK, total_steps=steps, pct_start=RISING, anneal_strategy="linear", cycle_momentum=False
+        optimizer, peak, total_steps=steps, pct_start=RISING, anneal_strategy="linear", cycle_momentum=False
     )
     state.parent.mkdir(parents=True, exist_ok=True)
     first, spent = 0, 0.0
     if state.exists():
-        saved = torch.load(state, weights_only=True)
+        saved = torch.load(state, weights_only=True, map_location=where)
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
@@ -146,8 +160,8 @@ def main(
         start = time.perf_counter()
         generator = torch.Generator().manual_seed(1000 * seed + epoch)
         network.train()
-        for rows in torch.randperm(len(x), generator=generator)[: len(x) // batch * batch].split(batch):
-            with torch.autocast("cpu", torch.bfloat16):
+        for rows in torch.randperm(len(x), generator=generator)[: len(x) // batch * batch].to(where).split(batch):
+            with torch.autocast(where.type, torch.bfloat16):
                 logits = network(augmented(x[rows], generator))
             loss = functional.cross_entropy(logits.float(), y[rows], label_smoothing=SMOOTHING)
             optimizer.zero_grad()
@@ -164,6 +178,7 @@ def main(
         }
         write_whole(state, functools.partial(torch.save, done))
         print(f"epoch {epoch + 1} of {epochs}: loss {loss.item():.3f}, {spent / (epoch + 1):.0f} s an epoch", flush=True)
+    network.cpu()
     half = {name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()}
     network.load_state_dict(half)  # what is kept is what is measured
     tested, truth = dataset.test
@@ -179,11 +194,12 @@ def main(
         "epochs": epochs,
         "batch_size": batch,
         "optimizer": "sgd, Nesterov momentum 0.9",
-        "schedule": f"one cycle, linear, peak {PEAK} after {RISING:.0%} of the steps",
+        "schedule": f"one cycle, linear, peak {peak:g} after {RISING:.0%} of the steps",
         "weight_decay": WEIGHT_DECAY,
         "label_smoothing": SMOOTHING,
         "augmentation": f"random crops with {PADDING} pixels of padding, mirrored",
         "arithmetic": "bfloat16",
+        "device": where.type,
         "images": len(x),
     }
     save_file({name: value.contiguous() for name, value in half.items()}, out.with_suffix(".safetensors"))

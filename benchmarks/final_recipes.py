@@ -1,6 +1,6 @@
 """Final trainings: one cycle of the learning rate against stopping early, on random students of one teacher.
 
-    python benchmarks/final_recipes.py [--teacher conv4 --dataset digits] [--train-size N] [--students 6] [--out FILE]
+    python benchmarks/final_recipes.py [--teacher conv4 --dataset digits] [--students 6] [--networks resnet20] [--out FILE]
 
 Every student is trained by each recipe, from the same weights, with the same images in the same order. Accuracies are on
 validation images, which stopping early looks at in every epoch and one cycle never: so those on test images are told, too.
@@ -8,9 +8,13 @@ validation images, which stopping early looks at in every epoch and one cycle ne
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,9 @@ import torch
 import tyro
 from report import Report
 
+from n2n_gym.architecture import Architecture
 from n2n_gym.models.build import Network
+from n2n_gym.networks.beside import network_beside
 from n2n_gym.problem import Problem
 from n2n_gym.stages import RemovalStage, ShrinkStage, Stage
 from n2n_gym.student import Student
@@ -37,58 +43,103 @@ KEPT = 0.7
 """Share of layers that students keep; of what is left, each variable is at least 0.4 of what it was."""
 
 
+WEIGHT_DECAY = 5e-4
+"""Of gradient descent with Nesterov's momentum; Adam has none."""
+
+
 def main(
-    teacher: str = "conv4",
-    dataset: str = "digits",
-    width: float = 1.0,
-    train_size: int | None = None,
+    problem: tyro.conf.OmitArgPrefixes[Problem] = Problem(),  # noqa: B008  it cannot be changed
     students: int = 6,
+    networks: tuple[str, ...] = (),
+    parameters: int = 0,
     epochs: tuple[int, ...] = (15, 30, 60),
     rates: tuple[float, ...] = (5e-3, 1e-2),
+    nesterov_rates: tuple[float, ...] = (),
+    early: bool = True,
+    test: bool = True,
+    device: str = "auto",
+    processes: int = 1,
     out: Path | None = None,
 ) -> None:
     """Measure.
 
     Args:
-        teacher: Network of the zoo.
-        dataset: What it is trained on.
-        width: Factor on its filters.
-        train_size: Training images; all by default.
-        students: How many.
+        problem: Teacher and data.
+        students: How many random ones are trained.
+        networks: What else is trained, such as resnet20.
+        parameters: Least number of them where width-scaled is among these.
         epochs: Of one cycle.
-        rates: Its highest learning rates.
+        rates: Its highest learning rates, with Adam.
+        nesterov_rates: The same with Nesterov's momentum and weight decay.
+        early: Whether stopping early is measured, too.
+        test: Whether test images are looked at.
+        device: Where.
+        processes: So many trainings side by side, each with one thread on a CPU.
         out: JSON file of the results.
     """
-    problem = Problem(teacher, dataset, width, train_size)
     report = Report("final_recipes", ("val_accuracy", "test_accuracy", "seconds", "epochs"), out)
-    device = torch_device("cpu")
-    trained = ready_teacher(problem, device=device)
-    data = ImageData.of(problem, device)
-    logits = TeacherLogits(trained.checkpoint.network, data, views=max(*epochs, EARLY["epochs"]))
-    default = final_recipe(problem.data, train_size)
-    recipes = {"stopping early": replace(default, **EARLY)}
+    teacher = ready_teacher(problem, device=torch_device(device))
+    default = final_recipe(problem.data, problem.train_size)
+    recipes = {"stopping early": replace(default, **EARLY)} if early else {}
     for count in epochs:
         for rate in rates:
             recipes[f"one cycle, {count} epochs, {rate:g}"] = replace(default, epochs=count, learning_rate=rate)
+        for rate in nesterov_rates:
+            kind: dict[str, Any] = {"optimizer": "nesterov", "learning_rate": rate, "weight_decay": WEIGHT_DECAY}
+            recipes[f"one cycle, {count} epochs, nesterov {rate:g}"] = replace(default, epochs=count, **kind)
     rng = np.random.default_rng(0)
+    drawn = [_drawn(problem, rng).architecture for _ in range(students)]
+    trained = [*drawn, *(network_beside(name, problem.architecture, parameters) for name in networks)]
+    report.facts["teacher_test_accuracy"] = teacher.test_accuracy
+    report.facts["networks"] = [each.parameters for each in trained]
+    what = (problem, device, processes > 1, test)
+    jobs = [(name, number) for name in recipes for number in range(len(trained))]
     found: dict[str, list[list[float]]] = {name: [] for name in recipes}
-    for number in range(students):
-        student = _drawn(problem, rng)
-        for name, recipe in recipes.items():
-            found[name].append(_measured(student, data, recipe, logits, number))
-    report.facts["teacher_test_accuracy"] = trained.test_accuracy
-    for name, measured in found.items():
-        columns = dict(zip(report.columns, map(list, zip(*measured, strict=True)), strict=True))
-        report.add(f"{problem.name}: {name}", **columns)
+    for (name, number), measured in zip(
+        jobs, _all([(trained[number], recipes[name], number) for name, number in jobs], processes, what), strict=True
+    ):
+        found[name].append(measured)
+        if number == len(trained) - 1:
+            columns = dict(zip(report.columns, map(list, zip(*found[name], strict=True)), strict=True))
+            report.add(f"{problem.name}: {name}", **columns)
     report.finish()
 
 
-def _measured(student: Student, data: ImageData, recipe: Recipe, logits: TeacherLogits, seed: int) -> list[float]:
-    network = Network(student.architecture, torch.Generator().manual_seed(seed))
+Job = tuple[Architecture, Recipe, int]
+
+
+def _all(jobs: Sequence[Job], processes: int, what: tuple[Problem, str, bool, bool]) -> Iterator[list[float]]:
+    if processes == 1:
+        _ready(*what)
+        yield from itertools.starmap(_measured, jobs)
+        return
+    with ProcessPoolExecutor(processes, get_context("spawn"), _ready, what) as pool:
+        yield from pool.map(_measured, *zip(*jobs, strict=True))
+
+
+_data: ImageData  # in a worker process: what it trains with
+_logits: TeacherLogits
+_test: bool
+
+
+def _ready(problem: Problem, device: str, one_thread: bool, test: bool) -> None:
+    global _data, _logits, _test
+    if one_thread:
+        torch.set_num_threads(1)
+    where = torch_device(device)
+    teacher = ready_teacher(problem, device=where)
+    _data = ImageData.of(problem, where)
+    _logits = TeacherLogits(teacher.checkpoint.network.to(where), _data)
+    _test = test
+
+
+def _measured(architecture: Architecture, recipe: Recipe, seed: int) -> list[float]:
+    network = Network(architecture, torch.Generator().manual_seed(seed)).to(_data.device)
     start = time.perf_counter()
-    outcome = train(network, data, recipe, seed=seed, teacher=logits)
+    outcome = train(network, _data, recipe, seed=seed, teacher=_logits)
     seconds = time.perf_counter() - start
-    return [outcome.score.accuracy, data.test_score(network).accuracy, seconds, outcome.epochs]
+    tested = _data.test_score(network).accuracy if _test else math.nan
+    return [outcome.score.accuracy, tested, seconds, outcome.epochs]
 
 
 def _drawn(problem: Problem, rng: np.random.Generator) -> Student:

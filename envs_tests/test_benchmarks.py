@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agents import compress
 from n2n_gym.system.files import home
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 TINY = {
+    "cifar10_headline": "--run run --epochs 1 --trainings 2 --processes 0",
     "cifar10_teacher": "--epochs 1 --images 20",
     "env_steps": "--seconds 0.01 --repeats 1",
     "evaluator_throughput": "--cases conv4-digits --students 2 --repeats 1 --workers 0 --warm-seconds 0 --step-images 0",
     "feasibility": "--networks conv4 resnet18 --episodes 2",
     "final_recipes": "--train-size 50 --width 0.1 --students 1 --epochs 2 --rates 0.01",
     "fidelity": "--train-size 50 --width 0.1 --students 4 --seeds 2 --workers 0",
+    "gpu_throughput": "--networks resnet18 --dataset digits --width 0.1 --train-size 50 --epochs 2 --processes 1 --device cpu",
     "large_space": (
         "--teacher conv4 --width 0.1 --train-size 50 --seeds 2 --evaluations 5 --again 1 --workers 0 --agents reinforce random"
     ),
@@ -54,6 +57,9 @@ def test_benchmark(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if name == "cifar10_teacher":
         few_of_cifar10()
+    if name == "cifar10_headline":
+        few = {"width": 0.1, "train_size": 50, "iterations": 1, "rollouts": 2, "workers": 0}
+        compress(teacher="conv4", dataset="digits", finalists=0, speed=False, out="run", **few)
     out = tmp_path / "out.json"
     program = str(BENCHMARKS / f"{name}.py")
     monkeypatch.setattr(sys, "argv", [program, *TINY[name].split(), "--out", str(out)])

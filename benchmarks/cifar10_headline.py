@@ -1,0 +1,114 @@
+"""The finals of a search on CIFAR-10: the student, its teacher in less width and ResNet-20, each trained three times alike.
+
+    n2n teacher import benchmarks/cifar10_teacher.py:resnet --name cifar10-teacher \
+        --weights benchmarks/results/cifar10-teacher.safetensors --dataset cifar10 \
+        --mean 0.4914 0.4822 0.4465 --std 0.247 0.2435 0.2616
+    n2n compress --teacher cifar10-teacher --dataset cifar10 --recipe sample --agent evolution --students 90 \
+        --rollouts 6 --constraint "parameters<=279000" --finalists 0 --no-speed --out runs/headline
+    python benchmarks/cifar10_headline.py --run runs/headline [--device cuda] [--processes 9] [--out FILE.json]
+
+The search ends without finals, which are done here, on whatever machine: test images are read here for the first time. Stopped
+at any moment, the same command goes on.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import tyro
+from report import RESULTS, Report
+from rich.console import Console
+
+from agents.display import ProgressDisplay
+from agents.interval import Interval
+from agents.search.comparison import sizes
+from agents.search.finals import Finals
+from agents.search.options import Search
+from agents.search.report import draw_architectures
+from agents.search.run_folder import RESULT, RunFolder, read_start
+from n2n_gym.models.checkpoint import WEIGHTS
+from n2n_gym.networks.beside import WIDTH_SCALED
+from n2n_gym.student import Student
+from n2n_gym.system.device import torch_device
+from n2n_gym.system.files import read_json
+from n2n_gym.teachers.saved import ready_teacher
+
+BESIDE = (WIDTH_SCALED, "resnet20")
+MOST_LOST = 0.005
+LEAST_RATIO = 10.0
+
+
+def main(
+    run: Path,
+    finalists: int = 1,
+    trainings: int = 3,
+    epochs: int = 30,
+    device: str = "auto",
+    processes: int | None = None,
+    out: Path = RESULTS / "cifar10-headline.json",
+) -> None:
+    """Train and measure.
+
+    Args:
+        run: Folder of the search.
+        finalists: Students of it that are trained.
+        trainings: Of each network.
+        epochs: Of each training.
+        device: Where.
+        processes: Trainings at a time.
+        out: The figures' file; the student's weights and picture are written beside it.
+    """
+    folder = RunFolder(run, read_start(run))
+    saved = folder.start.configuration.items()
+    configuration: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in saved}
+    search = replace(
+        Search(**configuration),
+        device=device,
+        workers=processes,
+        finalists=finalists,
+        final_trainings=trainings,
+        final_epochs=epochs,
+        beside=BESIDE,
+    )
+    problem = search.problem
+    found = {2: Student.load(run / "stage2.json", problem.architecture)}
+    teacher = ready_teacher(problem, device=torch_device(device))
+    with folder, ProgressDisplay(Console()) as display:
+        student, parts = Finals(search, run, folder.read_history(), teacher, display).run(found)
+    report = Report("cifar10_headline", ("parameters", "macs", "test_accuracy", "val_accuracy"), out)
+    accuracies = {"test_accuracy": [teacher.test_accuracy], "val_accuracy": [teacher.validation_accuracy]}
+    measured: dict[str, dict[str, Any]] = {
+        "teacher": _row({**sizes(problem.architecture), "trainings": []}) | accuracies,
+        "student": _row(parts["student"]),
+        **{name.replace("-", "_"): _row(part) for name, part in parts["beside"].items()},
+    }
+    for name, row in measured.items():
+        report.add(name, **row)
+    report.facts |= measured
+    report.facts["student"]["luck"] = parts["student"]["luck"]
+    report.facts["ahead"] = {name: part["student_ahead_by"] for name, part in parts["beside"].items()}
+    report.facts["search"] = read_json(run / RESULT, "result")["search"] | {"command": folder.start.command}
+    lost = [teacher.test_accuracy - each for each in measured["student"]["test_accuracy"]]
+    report.facts["lost"] = Interval.of(lost).to_json()
+    report.facts["student_actions"] = [student.removals, student.shrinkages]
+    report.claim("times fewer parameters", parts["student"]["ratio"], at_least=LEAST_RATIO)
+    report.claim("test accuracy lost, mean", report.facts["lost"]["mean"], at_most=MOST_LOST)
+    for name, part in parts["beside"].items():
+        report.claim(f"test accuracy above {name}, low end of the interval", part["student_ahead_by"]["low"], at_least=0.0)
+    shutil.copy(run / "student" / WEIGHTS, out.with_suffix(".safetensors"))
+    draw_architectures(out.with_suffix(".png"), student)
+    report.finish()
+
+
+def _row(part: dict[str, Any]) -> dict[str, Any]:
+    """Sizes and accuracies of one network, a number for each training."""
+    trainings = part["trainings"]
+    measured = {name: [each[name] for each in trainings] for name in ("test_accuracy", "val_accuracy")}
+    return {"parameters": part["parameters"], "macs": part["macs"], **measured}
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# What waits for a GPU, in calls of at most nine minutes each that write JSON:
+#
+#     benchmarks/on_gpu.sh CALL [OUT] [tiny]
+#
+#   checks      every kind of layer, training, workers and the whole way give on the GPU what they give on a CPU
+#   teacher     the teacher of the CIFAR-10 result
+#   recipes     final trainings of that teacher's students: Adam and Nesterov's momentum, one cycle
+#   throughput  float32 and bfloat16, CUDA graphs, several students at a time
+#   paper       the paper's scale: tables 1, 4 and 5, as far as nine minutes go; runs are gone on with
+#
+# OUT is where JSON goes (benchmarks/results by default). With tiny, everything is so small that a CPU does it in a minute.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+call=$1 out=${2:-benchmarks/results} tiny=${3:-}
+mkdir -p "$out"
+size() { if [ -n "$tiny" ]; then echo "$1"; else echo "$2"; fi; }
+
+case $call in
+checks)
+    python3 -m pytest -q -p no:cacheprovider envs_tests/test_cuda.py
+    ;;
+teacher)
+    # shellcheck disable=SC2046
+    python3 benchmarks/cifar10_teacher.py --out "$out/cifar10-teacher.json" $(size "--epochs 1 --images 512 --state $out/t.pt" "")
+    ;;
+recipes)
+    # shellcheck disable=SC2046
+    python3 benchmarks/final_recipes.py --students 0 --networks resnet20 width-scaled --no-early --no-test \
+        $(size "--dataset digits --train-size 64 --epochs 1 --rates 0.01 --nesterov-rates 0.02 --processes 2" \
+            "--teacher cifar10-teacher --dataset cifar10 --parameters 280000 --epochs 20 --rates 0.005 0.01 --nesterov-rates 0.02 0.05 --processes 8") \
+        --out "$out/final_recipes-cifar10.json"
+    ;;
+throughput)
+    # shellcheck disable=SC2046
+    python3 benchmarks/gpu_throughput.py $(size "--networks conv4 --dataset digits --train-size 64 --processes 1 2" "") \
+        --out "$out/gpu_throughput.json"
+    ;;
+paper)
+    for table in 1 4 5; do  # what is cut off is gone on with by the next call
+        timeout "$(size 100 175)" python3 -m agents.commands.main reproduce "table$table" --scale "$(size tiny paper)" \
+            --out "$out/reproduce" || [ $? = 124 ]
+    done
+    ;;
+*)
+    sed -n '2,/^set/p' "$0" | grep '^#'
+    exit 2
+    ;;
+esac
