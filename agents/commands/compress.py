@@ -35,6 +35,8 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path) -> Non
 
     if result.get("verdict"):
         console.print(result["verdict"], highlight=False, markup=False)
+    if doubt := result["data"]["doubt"]:
+        console.print(doubt, highlight=False, markup=False)
     table = Table(title=f"{result['teacher']['name']}, seed {result['seed']}")
     for heading in ("", "test accuracy", "parameters", "MACs", "ratio", "reward", "luck"):
         table.add_column(heading, justify="right" if heading else "left")

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
+from scipy.stats import binomtest
 
 from agents.interval import Interval
 from agents.search.student import network_folder
@@ -52,6 +53,35 @@ def class_accuracies(data: DatasetSpec, teacher: Teacher, student: Mapping[str, 
         {"name": name, **{whose: shares[label] if shares else None for whose, shares in columns.items()}}
         for label, name in enumerate(names)
     ]
+
+
+def validation(images: int, teacher: float, student: Mapping[str, Any] | None) -> dict[str, Any]:
+    """How well so many validation images tell accuracies.
+
+    Args:
+        images: How many there are.
+        teacher: Share of them that the teacher classifies correctly.
+        student: What the run's result says of the student.
+
+    Returns:
+        `images`; `teacher_low` and `teacher_high`, the 95% interval (Wilson's) of the accuracy on other images that the
+        teacher's on these is an estimate of; `doubt`, a sentence if the search rewarded the student for being more accurate
+        than its teacher, and that is within this interval, else None.
+    """
+    known = binomtest(round(teacher * images), images).proportion_ci(method="wilson")
+    found: dict[str, Any] = {
+        "images": images,
+        "teacher_low": float(known.low),
+        "teacher_high": float(known.high),
+        "doubt": None,
+    }
+    searched = (student or {}).get("search_accuracy")
+    if searched is not None and teacher < searched <= known.high:
+        found["doubt"] = (
+            f"the search had the student at {searched:.2%}, above its teacher's {teacher:.2%}, and rewarded it for that: "
+            f"{images:,} validation images do not tell them apart (the teacher's is {known.low:.2%} to {known.high:.2%})"
+        )
+    return found
 
 
 def ahead_by(student: Mapping[str, Any], rival: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from agents.algorithms.embedding import ArchitectureCompression
 from agents.algorithms.registry import algorithm
 from agents.algorithms.sb3 import BatchedVecEnv, PolicyUpdates
 from agents.display import Display, shown_teacher
-from agents.search.comparison import ahead_by, beside_verdict, class_accuracies, sizes
+from agents.search.comparison import ahead_by, beside_verdict, class_accuracies, sizes, validation
 from agents.search.finalists import by_final_limits
 from agents.search.finals import Finals
 from agents.search.options import Search
@@ -20,6 +20,7 @@ from agents.search.recorder import Recorder
 from agents.search.report import draw_architectures, draw_curves
 from agents.search.run_folder import BASELINE, HISTORY, RESULT, RunFolder, RunStart, trained
 from n2n_gym.architecture import shrink_decisions
+from n2n_gym.data import load_dataset
 from n2n_gym.envs.settings import JudgedSettings, Settings
 from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.errors import InputError, check_arguments
@@ -231,19 +232,22 @@ class _Run:
         return UNKNOWN if is_imported(self.search.problem.teacher) else "held out from training"
 
     def _result(self, teacher: Teacher, parts: dict[str, Any]) -> dict[str, Any]:
+        problem, student = self.search.problem, parts["student"]
+        images = len(load_dataset(problem.data).split(problem.train_size)[1])
         return {
             "teacher": {
                 "name": teacher.name,
                 "dataset": self.search.dataset,
-                **sizes(self.search.problem.architecture, teachers_folder() / teacher.name),
+                **sizes(problem.architecture, teachers_folder() / teacher.name),
                 "val_accuracy": teacher.validation_accuracy,
                 "test_accuracy": teacher.test_accuracy,
             },
             **parts,
             "data": {
                 "validation": self._validation,
-                "test": "held out from training" if self.search.problem.data.test_held_out else "given",
-                "classes": class_accuracies(self.search.problem.data, teacher, parts["student"]),
+                **validation(images, teacher.validation_accuracy, student),
+                "test": "held out from training" if problem.data.test_held_out else "given",
+                "classes": class_accuracies(problem.data, teacher, student),
             },
             "search": {
                 "evaluations": len(self.history),

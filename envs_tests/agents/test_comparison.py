@@ -6,7 +6,7 @@ import pytest
 
 import agents
 from agents.commands.main import main
-from agents.search.comparison import compare
+from agents.search.comparison import compare, validation
 from agents.search.student import network_folder
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
@@ -82,3 +82,16 @@ def test_an_unknown_form_is_refused_before_any_is_written(run, settings, tmp_pat
     assert main(["export", settings["out"], "--to", "python", "--to", "onx"]) == 2
     assert "unknown export form 'onx'. Did you mean 'onnx'? Known: python, onnx, torch" in capsys.readouterr().err
     assert not (tmp_path / "run" / "export").exists()
+
+
+@pytest.mark.parametrize(
+    ("images", "teacher", "student", "doubted"),
+    [(360, 0.98, 0.99, True), (360, 0.98, 0.98, False), (360, 0.98, 0.97, False), (100_000, 0.98, 0.99, False)],
+)
+def test_a_student_above_its_teacher_is_doubted_where_few_images_validate(images, teacher, student, doubted):
+    found = validation(images, teacher, {"search_accuracy": student})
+    assert (found["doubt"] is not None) is doubted
+    assert found["teacher_low"] < teacher < found["teacher_high"]
+    assert validation(images, teacher, None)["doubt"] is None
+    if doubted:
+        assert "99.00%, above its teacher's 98.00%, and rewarded it for that: 360 validation images" in found["doubt"]
