@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Evaluation
-from n2n_gym.rewards import naive_reward, paper_reward, reward_by_name
+from n2n_gym.rewards import accuracy_reward, naive_reward, paper_reward, reward_by_name
 
 
 def evaluation(accuracy, parameters, reason=""):
@@ -33,6 +33,11 @@ def test_grows_with_accuracy_and_with_compression(parameters, accuracy):
 
 def test_degenerate_students_get_minus_one():
     assert paper_reward(evaluation(0.9, 10, "empty")) == naive_reward(evaluation(0.9, 10, "empty")) == -1
+
+
+def test_where_limits_say_how_small_it_must_be_accuracy_alone_counts():
+    assert accuracy_reward(evaluation(0.4, 10)) == accuracy_reward(evaluation(0.4, 900)) == pytest.approx(0.5)
+    assert accuracy_reward(evaluation(0.9, 10, "empty")) == -1
 
 
 def test_by_name():

@@ -19,6 +19,7 @@ from torch.nn import functional
 import n2n_gym.teachers
 from agents import compress, export
 from n2n_gym.data import load_dataset
+from n2n_gym.teachers.saved import teacher_facts
 
 MEAN, STD = 0.25, 0.3
 
@@ -87,7 +88,9 @@ def main(
     pictures: int = 6_000,
     epochs: int = 8,
     width: int = 64,
-    iterations: int = 5,
+    smaller: int = 8,
+    fewer_macs: int = 5,
+    iterations: int = 8,
     finalists: int = 1,
     final_trainings: int = 2,
     workers: int | None = None,
@@ -100,9 +103,14 @@ def main(
     train(network, source.train[0][:pictures], source.train[1][:pictures], epochs)
     begun = time.perf_counter()
     name = n2n_gym.teachers.keep(network, str(out / "pictures"), mean=(MEAN,), std=(STD,))
+    parameters, macs = (teacher_facts(name)[quantity] for quantity in ("parameters", "macs"))
     result = compress(
         teacher=name,
         dataset=str(out / "pictures"),
+        recipe="sample",  # students start from your weights
+        reward="accuracy",  # as accurate as can be within these limits
+        constraint=(f"parameters<={parameters // smaller}", f"macs<={macs // fewer_macs}"),
+        relaxation="relaxed:5",
         iterations=iterations,
         finalists=finalists,
         final_trainings=final_trainings,

@@ -32,6 +32,11 @@ def naive_reward(evaluation: Evaluation) -> float:
     return evaluation.compression * evaluation.relative_accuracy
 
 
+def accuracy_reward(evaluation: Evaluation) -> float:
+    """R = A / A_teacher, and -1 for a degenerate student: for searches with limits, which say how small it must be."""
+    return DEGENERATE if evaluation.reason else evaluation.relative_accuracy
+
+
 def relaxed(reward: float, epsilon: float) -> float:
     """The reward of a student that exceeds a limit: epsilon (R + 1) - 1; -1 once the limits are hard (section 3.3.1).
 
@@ -42,7 +47,7 @@ def relaxed(reward: float, epsilon: float) -> float:
     return epsilon * (reward + 1.0) + DEGENERATE
 
 
-REWARDS: dict[str, Reward] = {"paper": paper_reward, "naive": naive_reward}
+REWARDS: dict[str, Reward] = {"paper": paper_reward, "naive": naive_reward, "accuracy": accuracy_reward}
 
 
 def reward_by_name(name: str) -> Reward:
