@@ -36,7 +36,6 @@ from n2n_gym.system.device import torch_device
 from n2n_gym.system.files import read_json
 from n2n_gym.teachers.saved import ready_teacher
 
-BESIDE = (WIDTH_SCALED, "resnet20")
 MOST_LOST = 0.005
 LEAST_RATIO = 10.0
 
@@ -48,6 +47,7 @@ def main(
     epochs: int = 30,
     device: str = "auto",
     processes: int | None = None,
+    beside: tuple[str, ...] = (WIDTH_SCALED, "resnet20"),
     out: Path = RESULTS / "cifar10-headline.json",
 ) -> None:
     """Train and measure.
@@ -59,6 +59,7 @@ def main(
         epochs: Of each training.
         device: Where.
         processes: Trainings at a time.
+        beside: What is trained beside the student; a .json file holds an architecture.
         out: The figures' file; the student's weights and picture are written beside it.
     """
     folder = RunFolder(run, read_start(run))
@@ -71,7 +72,7 @@ def main(
         finalists=finalists,
         final_trainings=trainings,
         final_epochs=epochs,
-        beside=BESIDE,
+        beside=beside,
     )
     problem = search.problem
     found = {2: Student.load(run / "stage2.json", problem.architecture)}

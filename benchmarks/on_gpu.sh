@@ -6,6 +6,7 @@
 #   checks      every kind of layer, training, workers and the whole way give on the GPU what they give on a CPU
 #   teacher     the teacher of the CIFAR-10 result
 #   recipes     final trainings of that teacher's students: Adam and Nesterov's momentum, one cycle
+#   finals      of the search in the folder N2N_RUN: student, width-scaled, ResNet-20, one by hand, three trainings each
 #   throughput  float32 and bfloat16, CUDA graphs, several students at a time
 #   paper       the paper's scale: tables 1, 4 and 5, as far as nine minutes go; runs are gone on with
 #
@@ -30,6 +31,13 @@ recipes)
         $(size "--dataset digits --train-size 64 --epochs 1 --rates 0.01 --nesterov-rates 0.02 --processes 2" \
             "--teacher cifar10-teacher --dataset cifar10 --parameters 280000 --epochs 20 --rates 0.005 0.01 --nesterov-rates 0.02 0.05 --processes 8") \
         --out "$out/final_recipes-cifar10.json"
+    ;;
+finals)
+    # shellcheck disable=SC2046
+    python3 benchmarks/cifar10_headline.py --run "${N2N_RUN:-runs/headline}" \
+        $(size "--epochs 1 --trainings 2 --processes 2" \
+            "--epochs ${N2N_EPOCHS:-30} --processes 12 --beside width-scaled resnet20 benchmarks/results/cifar10-wide-early.json") \
+        --out "$out/cifar10-headline.json"
     ;;
 throughput)
     # shellcheck disable=SC2046

@@ -23,7 +23,15 @@ from n2n_gym.training.images import ImageData
 from n2n_gym.training.loop import train
 from n2n_gym.training.recipes import final_recipe
 
-FINE_TUNING: dict[str, Any] = {"epochs": 150, "learning_rate": 1e-3, "one_cycle": False, "patience": 24, "soft": 0.0}
+FINE_TUNING: dict[str, Any] = {
+    "epochs": 150,
+    "learning_rate": 1e-3,
+    "one_cycle": False,
+    "patience": 24,
+    "soft": 0.0,
+    "optimizer": "adam",
+    "weight_decay": 0.0,
+}
 """What fine-tuning after pruning does otherwise than a final training: weights that are good already are not to be thrown
 about, and it ends when they get no better.
 """

@@ -28,7 +28,7 @@ from n2n_gym.architecture import Architecture
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators.latency import measured_latency
 from n2n_gym.models.checkpoint import describe_checkpoint, load_checkpoint
-from n2n_gym.networks.beside import network_beside
+from n2n_gym.networks.beside import label_beside, network_beside
 from n2n_gym.rewards import reward_by_name
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
@@ -104,7 +104,7 @@ class Finals:
         first = found[1].architecture if 1 in found else best.architecture
         stage1 = contest.get(first.fingerprint) or _Contestant(first)
         size = best.architecture.parameters
-        rivals = {name: _Contestant(self._architecture_beside(name, size)) for name in self._search.beside}
+        rivals = {label_beside(name): _Contestant(self._architecture_beside(name, size)) for name in self._search.beside}
         wanted = [best] * (self._search.final_trainings - len(best.trainings))
         if stage1 is not best and not stage1.trainings:
             wanted.append(stage1)

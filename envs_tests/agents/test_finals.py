@@ -182,6 +182,19 @@ def test_a_race_that_was_killed_ends_with_the_same_winner(honest, tmp_path, monk
     assert timeless(compress(**again)) == timeless(straight)
 
 
+def test_an_architecture_of_ones_own_may_stand_beside(settings, short_finals, tmp_path):
+    mine = Search(teacher="conv4", dataset="digits").problem.architecture
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps(replace(mine, input_shape=(1, 8, 8), classes=3).to_json()))
+    with pytest.raises(InputError, match="mine.json"):
+        compress(**{**settings, "beside": (str(file),)})
+    own = Search(**{**settings, "teacher": settings["teacher"]}).problem.architecture
+    file.write_text(json.dumps(own.to_json()))
+    result = compress(**{**settings, "beside": (str(file),)})
+    assert result["beside"]["mine"]["parameters"] == own.parameters
+    assert (Path(settings["out"]) / "beside" / "mine" / "model.json").exists()
+
+
 def test_what_may_stand_beside(settings):
     with pytest.raises(InputError, match="unknown network beside the student 'width'. Did you mean 'width-scaled'"):
         compress(**{**settings, "beside": ("width",)})

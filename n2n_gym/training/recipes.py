@@ -169,6 +169,11 @@ def teacher_recipe(dataset: DatasetSpec, train_size: int | None = None) -> Recip
     return by_name("teacher recipe", dataset.teacher, _TEACHERS)
 
 
+_FINAL: dict[str, dict[str, Any]] = {
+    "cifar": {"optimizer": "nesterov", "learning_rate": 0.05, "weight_decay": 5e-4},
+}
+"""What final trainings on data sets with that teacher recipe do otherwise (docs/settings.md compares them)."""
+
 FINAL_STEPS = 3_000
 FINAL_EPOCHS = (30, 60)
 
@@ -176,8 +181,8 @@ FINAL_EPOCHS = (30, 60)
 def final_recipe(dataset: DatasetSpec, train_size: int | None = None, *, distillation_weight: float = 1.0) -> Recipe:
     """The final training of a found student: to convergence with hard and soft labels (section 3.5).
 
-    About 3,000 steps of Adam, but at least 30 and at most 60 epochs, in one cycle of the learning rate (docs/settings.md
-    compares it with stopping early).
+    About 3,000 steps of Adam, on CIFAR's images of Nesterov's momentum, but at least 30 and at most 60 epochs, in one cycle of
+    the learning rate (docs/settings.md compares it with stopping early).
 
     Args:
         dataset: What it is trained on.
@@ -186,7 +191,7 @@ def final_recipe(dataset: DatasetSpec, train_size: int | None = None, *, distill
     """
     batch_size = teacher_recipe(dataset, train_size).batch_size
     least, most = FINAL_EPOCHS
-    return Recipe(
+    recipe = Recipe(
         name="final",
         epochs=min(most, max(least, round(FINAL_STEPS * batch_size / (train_size or dataset.images)))),
         batch_size=batch_size,
@@ -196,3 +201,4 @@ def final_recipe(dataset: DatasetSpec, train_size: int | None = None, *, distill
         hard=1.0,
         soft=distillation_weight,
     )
+    return replace(recipe, **_FINAL.get(dataset.teacher, {}))
