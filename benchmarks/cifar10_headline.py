@@ -3,7 +3,7 @@
     n2n teacher import benchmarks/cifar10_teacher.py:resnet --name cifar10-teacher \
         --weights benchmarks/results/cifar10-teacher.safetensors --dataset cifar10 \
         --mean 0.4914 0.4822 0.4465 --std 0.247 0.2435 0.2616
-    n2n compress --teacher cifar10-teacher --dataset cifar10 --recipe sample --agent evolution --students 90 \
+    n2n compress --teacher cifar10-teacher --dataset cifar10 --recipe sample --agent evolution --students 90 --iterations 60 \
         --rollouts 6 --constraint "parameters<=279000" --finalists 0 --no-speed --out runs/headline
     python benchmarks/cifar10_headline.py --run runs/headline [--device cuda] [--processes 9] [--out FILE.json]
 
