@@ -91,7 +91,7 @@ def main(
     smaller: int = 8,
     fewer_macs: int = 5,
     iterations: int = 8,
-    finalists: int = 1,
+    finalists: int = 2,
     final_trainings: int = 2,
     workers: int | None = None,
 ) -> None:

@@ -95,13 +95,16 @@ def ahead_by(student: Mapping[str, Any], rival: Mapping[str, Any]) -> dict[str, 
     return Interval.of([ours["test_accuracy"] - theirs["test_accuracy"] for ours, theirs in pairs]).to_json()
 
 
-def beside_verdict(beside: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """Whether the student beats what was trained beside it, in a sentence; None where nothing was.
+def beside_verdict(student: Mapping[str, Any], beside: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Whether the student was found, and beats what was trained beside it, in a sentence; None where there is nothing to say.
 
     Args:
-        beside: What the run's result says of each network.
+        student: What the run's result says of the student.
+        beside: What it says of each network beside it.
     """
     said = []
+    if student.get("unsearched"):
+        said.append("the search found nothing better than its teacher with all filters shrunk alike, which is the student")
     for name, report in beside.items():
         ahead = report["student_ahead_by"]
         mean, low, high = (None if value is None else 100 * value for value in (ahead["mean"], ahead["low"], ahead["high"]))
@@ -113,6 +116,8 @@ def beside_verdict(beside: Mapping[str, Mapping[str, Any]]) -> str | None:
         beats = low is not None and low > 0
         worse = high is not None and high < 0
         word = "beats" if beats else "is worse than" if worse else "is not known to beat"
+        if worse:
+            known += f"; beside/{name} in the run's folder holds that one"
         said.append(
             f"the student {word} {name} ({report['parameters']:,} parameters): {mean:+.2f} points on test images, {known}"
         )

@@ -191,7 +191,7 @@ class _Run:
             parts |= reports
             if self.search.baseline is not None and reports["student"]["test_accuracy"] is not None:
                 parts["baseline"] = self._baseline(reports["student"])
-            verdict = beside_verdict(reports.get("beside", {}))
+            verdict = beside_verdict(reports["student"], reports.get("beside", {}))
             student.save(self.folder.path / "student.json")
             draw_architectures(self.folder.path / "architectures.png", student)
             if self.search.speed:
@@ -211,6 +211,7 @@ class _Run:
             "learning_rate": None,
             "speed": False,
             "store": None,
+            "unsearched": False,
         }
         self.display.say(f"baseline: {agent}")
         other = replace(self.search, agent=agent, out=str(self.folder.path / BASELINE), **plain)

@@ -7,8 +7,11 @@ from dataclasses import replace
 
 from agents.search.options import Search
 from agents.search.run_folder import Episode
+from n2n_gym.architecture import FACTORS, shrink_decisions
 from n2n_gym.evaluation import Evaluation
+from n2n_gym.layers import Variable
 from n2n_gym.limits import Constraints
+from n2n_gym.student import Student
 
 
 def finalists(history: Sequence[Episode], count: int) -> list[Episode]:
@@ -51,6 +54,31 @@ def by_final_limits(history: Sequence[Episode], search: Search) -> list[Episode]
         return max(episode.excess, looser.excess(size))
 
     return [replace(e, excess=excess(e)) if e.stage == 1 and not e.reason else e for e in history]
+
+
+def unsearched(search: Search, parameters: int) -> Student | None:
+    """What nobody has to search for: the teacher with the filters of all its layers shrunk alike, as little as may be.
+
+    Args:
+        search: Whose limits it keeps, as far as sizes tell.
+        parameters: It has at most so many.
+
+    Returns:
+        It; None where stage 2 is not run, or no such student is feasible.
+    """
+    if "2" not in search.stages.split("+"):
+        return None
+    decisions = shrink_decisions(search.start.architecture)
+    largest = len(FACTORS) - 1
+    for factor in reversed(range(largest)):
+        student = search.start.shrunk([factor if d.variable is Variable.OUTPUTS else largest for d in decisions])
+        architecture = student.architecture
+        size = Evaluation.of(architecture, student.teacher, accuracy=1.0, teacher_accuracy=1.0)
+        sizes = Constraints(tuple(row for row in search.limits.untimed.rows if row.limits_what_shrinks))
+        kept = architecture.parameters <= parameters and not sizes.violated(size)
+        if kept and architecture.verdict(student.teacher).feasible:
+            return student
+    return None
 
 
 TIE = 1e-3

@@ -19,7 +19,7 @@ from typing import Any
 from agents.display import Display
 from agents.interval import Interval
 from agents.search.comparison import ahead_by, sizes
-from agents.search.finalists import by_final_limits, finalists, winner
+from agents.search.finalists import by_final_limits, finalists, unsearched, winner
 from agents.search.options import Search
 from agents.search.race import contenders
 from agents.search.run_folder import BESIDE, FINALISTS, LOGITS, Episode
@@ -99,6 +99,10 @@ class Finals:
             history = by_final_limits(self._history, self._search)
             tried = (self._candidate(episode, found) for episode in finalists(history, self._search.finalists))
             candidates = {candidate.architecture.fingerprint: candidate for candidate in tried} or candidates
+            most = max(candidate.architecture.parameters for candidate in candidates.values())
+            alone = self._search.unsearched and self._search.baseline is None  # two searches are compared by what they find
+            if alone and (alike := unsearched(self._search, most)) is not None:
+                candidates.setdefault(alike.architecture.fingerprint, alike)
         contest = {fingerprint: _Contestant(each.architecture) for fingerprint, each in candidates.items()}
         best = self._raced(list(contest.values()))
         first = found[1].architecture if 1 in found else best.architecture
@@ -111,6 +115,7 @@ class Finals:
         self._train([*wanted, *list(rivals.values()) * self._search.final_trainings])
         parts = {"stage1": self._report("stage1", stage1)} if 1 in found else {}
         student = parts["student"] = self._report("student", best)
+        student["unsearched"] = student["search_reward"] is None
         beside = {name: self._beside(name, rival, student) for name, rival in rivals.items()}
         shutil.rmtree(self._folder / LOGITS, ignore_errors=True)
         return candidates[best.architecture.fingerprint], {**parts, "beside": beside}

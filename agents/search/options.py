@@ -64,6 +64,9 @@ class Search(JudgedSettings):
     """Students that get the final training: the most rewarded on the front of accuracy and parameters. The best of them by its
     reward on validation images is the student; of those within 0.001, the smallest. 1 trains the most rewarded alone, 0
     none: the run ends with the search."""
+    unsearched: bool = True
+    """With several finalists: race them against the teacher with the filters of all its layers shrunk alike, which no search
+    has to find. If it wins it is the student, and the result says so."""
     final_trainings: int = 3
     """Trainings of a finalist, each with a seed of its own. From the second on those that are worse than the best with 95%
     certainty have no more. The student has all, so that its accuracy has an interval."""

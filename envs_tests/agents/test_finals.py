@@ -10,7 +10,7 @@ import torch
 from agents.commands.main import main
 from agents.search import finals
 from agents.search.compress import compress
-from agents.search.finalists import TIE, by_final_limits, finalists, winner
+from agents.search.finalists import TIE, by_final_limits, finalists, unsearched, winner
 from agents.search.options import Search
 from agents.search.run_folder import Episode
 from agents.search.student import FinalTraining, load_student
@@ -18,6 +18,7 @@ from agents.search.trainings import FinalTrainings, Training
 from envs_tests.agents.conftest import rows, timeless
 from n2n_gym.errors import InputError
 from n2n_gym.models.checkpoint import describe_checkpoint
+from n2n_gym.student import Student
 from n2n_gym.teachers.saved import ready_teacher
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
@@ -234,6 +235,46 @@ def test_final_trainings_side_by_side_end_as_one_after_the_other(settings, tmp_p
     assert [training["val_accuracy"] for training in alone["student"]["trainings"]]
     assert alone["student"]["epochs"] == 3
     assert not list(tmp_path.glob("*/.logits"))
+
+
+def test_what_needs_no_search_races_with_what_was_found(settings, short_finals, monkeypatch):
+    """A search whose students are all worthless ends with its teacher, all filters shrunk alike, and says so."""
+    problem = {"teacher": "conv4", "dataset": "digits", "width": 0.2, "train_size": 50}
+    asked = {**settings, **problem, "iterations": 2, "finalists": 2, "final_trainings": 2, "beside": ("width-scaled",)}
+    run = FinalTraining.run
+
+    def spoiled(self, architecture, folder, **kwargs):
+        facts = run(self, architecture, folder, **kwargs)
+        if architecture.fingerprint[:16] in {row["fingerprint"] for row in rows(settings["out"])}:
+            description = json.loads((folder / "model.json").read_text())
+            description["facts"]["val_accuracy"] = 0.01
+            (folder / "model.json").write_text(json.dumps(description))
+        return facts
+
+    monkeypatch.setattr(FinalTraining, "run", spoiled)
+    result = compress(**asked)
+    assert result["student"]["unsearched"]
+    assert result["student"]["luck"] is None
+    assert result["verdict"].startswith("the search found nothing better than its teacher with all filters shrunk alike")
+    student = Student.load(Path(settings["out"]) / "student.json", Search(**problem).problem.architecture)
+    assert student.removals is None
+    plain = compress(**{**asked, "unsearched": False, "out": settings["out"] + "2"})
+    assert not plain["student"]["unsearched"]
+
+
+@pytest.mark.parametrize("limit", [60_000, 20_000, 8_000])
+def test_it_is_shrunk_as_little_as_the_limits_allow(limit):
+    search = Search(teacher="conv4", dataset="digits", constraint=(f"parameters<={limit}",))
+    most = search.problem.architecture.parameters
+    student = unsearched(search, most)
+    assert student.architecture.parameters <= limit
+    factor = min(student.shrinkages)
+    assert set(student.shrinkages) == {factor, 9}  # kernels stay, filters shrink alike
+    wider = student.shrunk([min(action + 1, 9) for action in student.shrinkages])
+    assert wider.architecture.parameters > limit
+    assert unsearched(search, student.architecture.parameters - 1).architecture.parameters < student.architecture.parameters
+    assert unsearched(replace(search, stages="1"), most) is None
+    assert unsearched(search, 10) is None
 
 
 @pytest.mark.parametrize("stages", ["1", "2", "1+2"])
