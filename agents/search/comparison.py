@@ -106,6 +106,9 @@ def beside_verdict(student: Mapping[str, Any], beside: Mapping[str, Mapping[str,
     if student.get("unsearched"):
         said.append("the search found nothing better than its teacher with all filters shrunk alike, which is the student")
     for name, report in beside.items():
+        if all(report[key] == student[key] for key in ("parameters", "macs", "trainings")):  # one network, trained once
+            said.append(f"{name} is the same network")
+            continue
         ahead = report["student_ahead_by"]
         mean, low, high = (None if value is None else 100 * value for value in (ahead["mean"], ahead["low"], ahead["high"]))
         trainings = len(ahead["values"])

@@ -256,6 +256,8 @@ def test_what_needs_no_search_races_with_what_was_found(settings, short_finals, 
     assert result["student"]["unsearched"]
     assert result["student"]["luck"] is None
     assert result["verdict"].startswith("the search found nothing better than its teacher with all filters shrunk alike")
+    same = result["beside"]["width-scaled"]["parameters"] == result["student"]["parameters"]
+    assert ("width-scaled is the same network" in result["verdict"]) is same
     student = Student.load(Path(settings["out"]) / "student.json", Search(**problem).problem.architecture)
     assert student.removals is None
     plain = compress(**{**asked, "unsearched": False, "out": settings["out"] + "2"})
