@@ -115,7 +115,6 @@ class Finals:
         self._train([*wanted, *list(rivals.values()) * self._search.final_trainings])
         parts = {"stage1": self._report("stage1", stage1)} if 1 in found else {}
         student = parts["student"] = self._report("student", best)
-        student["unsearched"] = student["search_reward"] is None
         beside = {name: self._beside(name, rival, student) for name, rival in rivals.items()}
         shutil.rmtree(self._folder / LOGITS, ignore_errors=True)
         return candidates[best.architecture.fingerprint], {**parts, "beside": beside}
@@ -255,6 +254,7 @@ class Finals:
             **sizes(architecture, saved),
             "ratio": self._search.problem.architecture.parameters / architecture.parameters,
             **dict.fromkeys(unknown),
+            "unsearched": seen is None,
             "search_reward": seen.reward if seen else None,
             "search_accuracy": seen.accuracy if seen else None,
         }
