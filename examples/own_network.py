@@ -121,8 +121,9 @@ def main(
     forms = ("python", "torch", "onnx") if find_spec("onnxscript") else ("python", "torch")  # pip install "n2n-gym[export]"
     files = [path.name for form in forms for path in export(out / "run", form)]
     teacher, student = result["teacher"], result["student"]
+    accuracy = student["test_accuracies"]["mean"]
     print(
-        f"{student['ratio']:.1f} times smaller; {student['test_accuracy']:.2%} of the test images right, the teacher "
+        f"{student['ratio']:.1f} times smaller; {accuracy:.2%} of the test images right, the teacher "
         f"{teacher['test_accuracy']:.2%}; exported: {', '.join(files)}"
     )
     print(result["verdict"])
