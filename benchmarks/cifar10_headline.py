@@ -63,10 +63,8 @@ def main(
         out: The figures' file; the student's weights and picture are written beside it.
     """
     folder = RunFolder(run, read_start(run))
-    saved = folder.start.configuration.items()
-    configuration: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in saved}
     search = replace(
-        Search(**configuration),
+        Search(resume=str(run)).resumed(()),
         device=device,
         workers=processes,
         finalists=finalists,

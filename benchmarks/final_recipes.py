@@ -12,9 +12,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from n2n_gym.problem import Problem
 from n2n_gym.stages import RemovalStage, ShrinkStage, Stage
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
+from n2n_gym.system.processes import worker_pool
 from n2n_gym.teachers.saved import ready_teacher
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
@@ -113,7 +112,7 @@ def _all(jobs: Sequence[Job], processes: int, what: tuple[Problem, str, bool, bo
         _ready(*what)
         yield from itertools.starmap(_measured, jobs)
         return
-    with ProcessPoolExecutor(processes, get_context("spawn"), _ready, what) as pool:
+    with worker_pool(processes, _ready, *what) as pool:
         yield from pool.map(_measured, *zip(*jobs, strict=True))
 
 

@@ -103,7 +103,7 @@ def beside_verdict(student: Mapping[str, Any], beside: Mapping[str, Mapping[str,
         beside: What it says of each network beside it.
     """
     said = []
-    if student.get("unsearched"):
+    if student["unsearched"]:
         said.append("the search found nothing better than its teacher with all filters shrunk alike, which is the student")
     for name, report in beside.items():
         if all(report[key] == student[key] for key in ("parameters", "macs", "trainings")):  # one network, trained once

@@ -10,7 +10,6 @@ from agents.search.run_folder import Episode
 from n2n_gym.architecture import FACTORS, shrink_decisions
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.layers import Variable
-from n2n_gym.limits import Constraints
 from n2n_gym.student import Student
 
 
@@ -46,12 +45,9 @@ def by_final_limits(history: Sequence[Episode], search: Search) -> list[Episode]
     """
     if search.stages_alike:
         return list(history)
-    looser = Constraints(tuple(row for row in search.limits.rows if row.limits_what_shrinks))
 
-    def excess(episode: Episode) -> float:  # those limits are on nothing but sizes: what accuracy it has does not matter
-        student = episode.candidate(search.start).architecture
-        size = Evaluation.of(student, search.problem.architecture, accuracy=0.0, teacher_accuracy=1.0)
-        return max(episode.excess, looser.excess(size))
+    def excess(episode: Episode) -> float:
+        return max(episode.excess, _oversize(episode.candidate(search.start), search))
 
     return [replace(e, excess=excess(e)) if e.stage == 1 and not e.reason else e for e in history]
 
@@ -72,13 +68,16 @@ def unsearched(search: Search, parameters: int) -> Student | None:
     largest = len(FACTORS) - 1
     for factor in reversed(range(largest)):
         student = search.start.shrunk([factor if d.variable is Variable.OUTPUTS else largest for d in decisions])
-        architecture = student.architecture
-        size = Evaluation.of(architecture, student.teacher, accuracy=1.0, teacher_accuracy=1.0)
-        sizes = Constraints(tuple(row for row in search.limits.untimed.rows if row.limits_what_shrinks))
-        kept = architecture.parameters <= parameters and not sizes.violated(size)
-        if kept and architecture.verdict(student.teacher).feasible:
+        kept = student.architecture.parameters <= parameters and not _oversize(student, search)
+        if kept and student.architecture.verdict(student.teacher).feasible:
             return student
     return None
+
+
+def _oversize(student: Student, search: Search) -> float:
+    """The largest share by which a student exceeds a limit on sizes, whatever its accuracy; 0 if it keeps all."""
+    size = Evaluation.of(student.architecture, student.teacher, accuracy=0.0, teacher_accuracy=1.0)
+    return search.limits.of_sizes.excess(size)
 
 
 TIE = 1e-3

@@ -107,8 +107,8 @@ class Finals:
         best = self._raced(list(contest.values()))
         first = found[1].architecture if 1 in found else best.architecture
         stage1 = contest.get(first.fingerprint) or _Contestant(first)
-        size = best.architecture.parameters
-        rivals = {label_beside(name): _Contestant(self._architecture_beside(name, size)) for name in self._search.beside}
+        teacher, size = self._search.problem.architecture, best.architecture.parameters
+        rivals = {label_beside(name): _Contestant(network_beside(name, teacher, size)) for name in self._search.beside}
         wanted = [best] * (self._search.final_trainings - len(best.trainings))
         if stage1 is not best and not stage1.trainings:
             wanted.append(stage1)
@@ -194,9 +194,6 @@ class Finals:
     def _keeps_limits(self, contestant: _Contestant) -> bool:
         limits = self._search.limits.untimed  # latencies are noisy: they are reported, not decided by
         return not limits.violated(self._evaluation(contestant, contestant.trainings))
-
-    def _architecture_beside(self, name: str, parameters: int) -> Architecture:
-        return network_beside(name, self._search.problem.architecture, parameters)
 
     def _beside(self, name: str, rival: _Contestant, student: dict[str, Any]) -> dict[str, Any]:
         """What a network that needs no search is worth, trained as the student was, as often, with the same seeds."""

@@ -154,6 +154,11 @@ class Constraints:
         """The limits that do not depend on latency."""
         return type(self)(tuple(row for row in self.rows if all(q.name != "latency_ms" for q, _ in row.coefficients)))
 
+    @property
+    def of_sizes(self) -> Self:
+        """The upper limits on `SHRINKING` quantities alone: what an architecture keeps, whatever accuracy it has."""
+        return type(self)(tuple(row for row in self.rows if row.limits_what_shrinks))
+
     def loosened(self, factor: float) -> Self:
         """The limits of students that are still to be shrunk: `SHRINKING` quantities may be so many times as large."""
         return type(self)(tuple(row.times(factor) if row.limits_what_shrinks else row for row in self.rows))
