@@ -25,7 +25,7 @@ from n2n_gym.problem import Problem
 from n2n_gym.stages import RemovalStage, ShrinkStage, Stage
 from n2n_gym.student import Student
 from n2n_gym.system.device import one_thread, torch_device
-from n2n_gym.system.machine import cores, machine
+from n2n_gym.system.machine import machine, process_count
 from n2n_gym.system.versions import library_versions
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
@@ -243,15 +243,16 @@ def _estimate(problem: Problem, network: Network, recipe_name: str, place: torch
     data = ImageData.of(problem, place)
     recipe = search_recipe(recipe_name, problem.data, problem.train_size)
     all_images, all_validation = len(data.train_images), len(data.validation_images)
+    an_epoch = recipe.images or all_images
     data.train_images, data.train_labels = data.train_images.first(TIMED), data.train_labels[:TIMED]
     data.validation_images, data.validation_labels = data.validation_images.first(TIMED), data.validation_labels[:TIMED]
     logits = TeacherLogits(network, data)
     begun = time.perf_counter()
     logits.of(0, augment=recipe.augment)
-    logits_seconds = (time.perf_counter() - begun) * all_images / len(data.train_images) * recipe.epochs
+    logits_seconds = (time.perf_counter() - begun) * an_epoch / len(data.train_images) * recipe.epochs
     rng = np.random.default_rng(0)
     seconds: dict[str, list[float]] = {}
-    epochs: list[float] = []
+    an_image: list[float] = []
     for _ in range(DRAWN):
         student = Student(network.architecture)
         for kind in (RemovalStage, ShrinkStage):
@@ -263,28 +264,28 @@ def _estimate(problem: Problem, network: Network, recipe_name: str, place: torch
             with one_thread(place):
                 trained = Network(student.architecture, torch.Generator().manual_seed(0)).to(place)
                 begun = time.perf_counter()
-                train(trained, data, replace(recipe, epochs=1), seed=0, teacher=logits)
+                train(trained, data, replace(recipe, epochs=1, images=None), seed=0, teacher=logits)
                 whole = time.perf_counter() - begun
                 begun = time.perf_counter()
                 data.validation_score(trained)
                 validation = time.perf_counter() - begun
-            epochs.append(max(whole - validation, 0.0) * all_images / len(data.train_images))
+            an_image.append(max(whole - validation, 0.0) / len(data.train_images))
             look = validation * all_validation / len(data.validation_images)
-            seconds.setdefault(kind.name, []).append(recipe.epochs * epochs[-1] + look)
+            seconds.setdefault(kind.name, []).append(recipe.epochs * an_epoch * an_image[-1] + look)
     defaults = Search()
     students = defaults.iterations * defaults.rollouts
-    processes = cores() if place.type == "cpu" else 1
+    processes = max(process_count(None, place), 1)
     each = {name: fmean(found) for name, found in seconds.items()}
     final = final_recipe(problem.data, problem.train_size).epochs
-    trainings = (defaults.finalists + len(defaults.beside)) * defaults.final_trainings
+    trainings = (defaults.finalists + defaults.unsearched + len(defaults.beside)) * defaults.final_trainings
     return {
         "seconds_a_student": each,
         "seconds": sum(each.values()) * students / processes + logits_seconds,
-        "final_seconds_at_most": trainings * final * fmean(epochs),
+        "final_seconds_at_most": trainings * final * all_images * fmean(an_image) / processes,
         "assumes": (
             f"{students} students a stage, as many as n2n compress tries, {processes} at a time, none of them twice; each as "
-            f"slow as {DRAWN} random ones by recipe {recipe.name} ({recipe.epochs} epochs on {all_images:,} images, one "
+            f"slow as {DRAWN} random ones by recipe {recipe.name} ({recipe.epochs} epochs on {an_epoch:,} images, one "
             f"thread), of which an epoch on {len(data.train_images):,} was timed; at most {trainings} final trainings "
-            f"of {final} epochs, one after the other"
+            f"of {final} epochs, as many at a time"
         ),
     }

@@ -21,6 +21,8 @@ from n2n_gym.student import Student
 from n2n_gym.system.files import write_json
 from n2n_gym.teachers.saved import load_teacher
 from n2n_gym.training.images import ImageData
+from n2n_gym.training.loop import train
+from n2n_gym.training.recipes import SEARCH_RECIPES
 
 NORMALISED = Architecture.chain(
     [conv(20), batch_norm(), relu(), conv(20), batch_norm(), relu(), max_pool(), linear(3)], (1, 8, 8), 3
@@ -76,7 +78,7 @@ def test_statistics_are_renewed_only_when_they_are_to_be(problem):
 
 
 def test_the_estimate_says_what_it_assumes(problem, monkeypatch):
-    monkeypatch.setattr(profiling, "cores", lambda: 4)
+    monkeypatch.setattr("n2n_gym.system.machine.cores", lambda: 4)
     found = profile(problem, images=5, device="cpu")
     assert found["images"] == 5
     assert found["decisions"] == {"removal": {"all": 8, "free": 5}, "shrink": {"all": 6, "free": 6}}
@@ -86,6 +88,15 @@ def test_the_estimate_says_what_it_assumes(problem, monkeypatch):
     assert 500 * a_student / 4 <= search["seconds"] < 500 * a_student / 4 + 10
     assert "500 students a stage" in search["assumes"]
     assert "recipe fast (2 epochs on 540 images" in search["assumes"]
+
+
+def test_the_estimate_of_a_recipe_with_some_images_an_epoch(problem, monkeypatch):
+    monkeypatch.setitem(SEARCH_RECIPES["sample"], "images", 200)
+    asked = []
+    monkeypatch.setattr(profiling, "train", lambda *args, **kwargs: asked.append(args[2].images) or train(*args, **kwargs))
+    search = profile(problem, images=5, recipe="sample", device="cpu")["search"]
+    assert "recipe sample (2 epochs on 200 images" in search["assumes"]
+    assert set(asked) == {None}  # all that are timed are trained on, and count for as many
 
 
 def test_numbers_out_of_range(problem):
