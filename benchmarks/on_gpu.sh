@@ -7,7 +7,7 @@
 #   teacher     the teacher of the CIFAR-10 result
 #   recipes     final trainings of that teacher's students: Adam and Nesterov's momentum, one cycle
 #   finals      of the search in the folder N2N_RUN: student, width-scaled, ResNet-20, one by hand, three trainings each
-#   throughput  float32 and bfloat16, CUDA graphs, several students at a time
+#   throughput  float32 and bfloat16, CUDA graphs, several students in turns or in processes
 #   paper       the paper's scale: tables 1, 4 and 5, as far as nine minutes go; runs are gone on with
 #
 # OUT is where JSON goes (benchmarks/results by default). With tiny, everything is so small that a CPU does it in a minute.
@@ -36,12 +36,12 @@ finals)
     # shellcheck disable=SC2046
     python3 benchmarks/cifar10_headline.py --run "${N2N_RUN:-runs/headline}" \
         $(size "--epochs 1 --trainings 2 --processes 2" \
-            "--epochs ${N2N_EPOCHS:-30} --processes 12 --beside width-scaled resnet20 benchmarks/results/cifar10-wide-early.json") \
+            "--epochs ${N2N_EPOCHS:-30} --beside width-scaled resnet20 benchmarks/results/cifar10-wide-early.json") \
         --out "$out/cifar10-headline.json"
     ;;
 throughput)
     # shellcheck disable=SC2046
-    python3 benchmarks/gpu_throughput.py $(size "--networks conv4 --dataset digits --train-size 64 --processes 1 2" "") \
+    python3 benchmarks/gpu_throughput.py $(size "--networks conv4 --dataset digits --train-size 64 --many 2" "") \
         --out "$out/gpu_throughput.json"
     ;;
 paper)

@@ -21,7 +21,7 @@ TINY = {
     "feasibility": "--networks conv4 resnet18 --episodes 2",
     "final_recipes": "--train-size 50 --width 0.1 --students 1 --epochs 2 --rates 0.01",
     "fidelity": "--train-size 50 --width 0.1 --students 4 --seeds 2 --workers 0",
-    "gpu_throughput": "--networks resnet18 --dataset digits --width 0.1 --train-size 50 --epochs 2 --processes 1 --device cpu",
+    "gpu_throughput": "--networks resnet18 --dataset digits --width 0.1 --train-size 50 --epochs 2 --many 2 --device cpu",
     "large_space": (
         "--teacher conv4 --width 0.1 --train-size 50 --seeds 2 --evaluations 5 --again 1 --workers 0 --agents reinforce random"
     ),

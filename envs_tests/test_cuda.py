@@ -17,9 +17,11 @@ from n2n_gym.networks.zoo import ZOO, network
 from n2n_gym.problem import Problem
 from n2n_gym.stages import RemovalStage
 from n2n_gym.student import Student
+from n2n_gym.training.gradients import GRAPH_STEPS, GraphedGradients, PlainGradients, gradients_of
 from n2n_gym.training.images import ImageData
-from n2n_gym.training.loop import train
+from n2n_gym.training.loop import train, training
 from n2n_gym.training.recipes import Recipe
+from n2n_gym.training.turns import finished, in_turns
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
@@ -84,6 +86,48 @@ def test_a_training_learns_and_resumes(toy_problem, tmp_path: Path, monkeypatch,
     assert (tmp_path / "unfinished").exists()
     assert trained(None) == pytest.approx(whole, abs=0.1)
     assert whole > 0.6  # guessing gets a third
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, "resnet18", "mobilenet_v2", "densenet121"])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_graph_has_the_gradients_and_running_statistics_of_plain_steps(name, bf16):
+    architecture = FAMILIES[name]() if name in FAMILIES else network(name, width=0.125)
+    recipe = Recipe(name="test", epochs=1, batch_size=8, hard=1.0, soft=0.5)
+    generator = torch.Generator().manual_seed(1)
+    batches = [
+        (
+            torch.rand(size, *architecture.input_shape, generator=generator).to(GPU),
+            torch.randint(architecture.classes, (size,), generator=generator).to(GPU),
+            torch.randn(size, architecture.classes, generator=generator).to(GPU),
+        )
+        for size in (8, 8, 5, 8)  # an epoch's last batch is smaller
+    ]
+    said = []
+    for steps in (1, GRAPH_STEPS):
+        built = Network(architecture, torch.Generator().manual_seed(0)).to(GPU).train()
+        gradients = gradients_of(built, recipe, steps=steps, bf16=bf16)
+        assert isinstance(gradients, GraphedGradients if steps >= GRAPH_STEPS else PlainGradients)
+        losses = [float(gradients(batch)) for batch in batches]
+        moved = torch.cat([p.grad.flatten() for p in built.parameters()] + [b.flatten().float() for b in built.buffers()])
+        said.append((losses, moved))
+    assert said[1][0] == pytest.approx(said[0][0], rel=0.02 if bf16 else 1e-4)
+    assert torch.allclose(said[1][1], said[0][1], rtol=0.1, atol=0.02 * float(said[0][1].abs().max())) or not bf16
+    assert bf16 or torch.allclose(said[1][1], said[0][1], rtol=1e-3, atol=1e-4 * float(said[0][1].abs().max()))
+
+
+def test_trainings_in_turns_end_as_alone(toy_problem, monkeypatch):
+    monkeypatch.setattr("n2n_gym.training.gradients.GRAPH_STEPS", 1)
+    data = ImageData.of(toy_problem, GPU)
+    recipe = Recipe(name="test", epochs=8, batch_size=20, learning_rate=5e-3, hard=1.0, one_cycle=True)
+
+    def begun(seed: int):
+        built = Network(toy_problem.architecture, torch.Generator().manual_seed(seed)).to(GPU)
+        return training(built, data, recipe, seed=seed)
+
+    alone = [finished(begun(seed)).score.accuracy for seed in range(4)]
+    together = [each.score.accuracy for each in in_turns([begun(seed) for seed in range(4)], GPU, at_once=3)]
+    assert together == pytest.approx(alone, abs=0.1)
+    assert min(together) > 0.6
 
 
 @pytest.mark.parametrize("workers", [0, 2])

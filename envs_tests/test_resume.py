@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from agents.reproduce import baselines
-from agents.search.student import FinalTraining
+from agents.search.student import FinalTraining, Training
 from n2n_gym.data import load_dataset
 from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import load_checkpoint
@@ -152,13 +152,14 @@ def test_a_final_training_that_was_killed_goes_on(toy_problem, tmp_path):
     teacher = ready_teacher(toy_problem, device=CPU)
     recipe = replace(final_recipe(toy_problem.data), epochs=6)
     training = FinalTraining(toy_problem, teacher, recipe, device="cpu")
-    facts = training.run(toy_problem.architecture, tmp_path / "straight", seed=0)
+    straight, killed = (Training(toy_problem.architecture, tmp_path / name, seed=0) for name in ("straight", "killed"))
+    training.run([straight])
     with pytest.raises(KilledError):
-        training.run(toy_problem.architecture, tmp_path / "killed", seed=0, on_epoch=dies_after(4))
+        training.run([killed], lambda _, epoch: dies_after(4)(epoch, 0.0))
     told = []
-    again = training.run(toy_problem.architecture, tmp_path / "killed", seed=0, on_epoch=lambda epoch, _: told.append(epoch))
-    assert again == facts
+    training.run([killed], lambda _, epoch: told.append(epoch))
     assert told == [4, 5, 6]
+    assert load_checkpoint(killed.folder).facts == load_checkpoint(straight.folder).facts
     assert load_checkpoint(tmp_path / "killed").fingerprint == load_checkpoint(tmp_path / "straight").fingerprint
     assert {path.name for path in tmp_path.iterdir()} == {"straight", "killed"} | {
         path.name for path in tmp_path.iterdir() if path.suffix in (".json", ".npz") or path.name in ("home", "logs")

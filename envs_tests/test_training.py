@@ -8,8 +8,9 @@ from n2n_gym.data import load_dataset
 from n2n_gym.models.build import Network
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
-from n2n_gym.training.loop import DIVERGED, train
+from n2n_gym.training.loop import DIVERGED, train, training
 from n2n_gym.training.recipes import Recipe
+from n2n_gym.training.turns import finished, in_turns
 
 CPU = torch.device("cpu")
 
@@ -212,3 +213,36 @@ def test_an_epoch_of_some_images_goes_on_where_the_last_one_ended(toy_problem, d
     stretch = data.stretch(1, some)
     torch.testing.assert_close(logits.of(1, augment=False, images=some), everything[stretch])
     assert train(network(toy_problem), data, recipe, seed=0, teacher=logits).epochs == 3
+
+
+def test_trainings_in_turns_end_to_the_bit_as_alone(toy_problem):
+    data = ImageData.of(toy_problem, CPU)
+    recipe = Recipe(name="test", epochs=3, batch_size=20, learning_rate=5e-3, hard=1.0)
+    networks = []
+
+    def begun(seed, epochs):
+        networks.append(Network(toy_problem.architecture, torch.Generator().manual_seed(seed)))
+        return training(networks[-1], data, replace(recipe, epochs=epochs), seed=seed)
+
+    asked = [(0, 3), (1, 1), (2, 2)]  # who ends first makes room for the next
+    alone = [finished(begun(*each)) for each in asked]
+    together = in_turns([begun(*each) for each in asked], CPU, at_once=2)
+    assert together == alone
+    for here, there in zip(networks[:3], networks[3:], strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(here.state_dict().values(), there.state_dict().values(), strict=True))
+
+
+def test_of_trainings_in_turns_so_many_are_begun_as_are_asked_for():
+    running, most = set(), []
+
+    def counted(number, steps):
+        running.add(number)
+        for _ in range(steps):
+            most.append(len(running))
+            yield
+        running.remove(number)
+        return number
+
+    trainings = [counted(number, steps) for number, steps in enumerate((2, 5, 1, 3))]
+    assert in_turns(trainings, CPU, at_once=2) == [0, 1, 2, 3]
+    assert max(most) == 2

@@ -269,9 +269,7 @@ class RegularizedEvolution(PlannedSearch):
 
     def _changed(self) -> npt.NDArray[np.int64]:
         """The best of a sample with one decision changed, if there is one to make."""
-        rivals = self.rng.choice(len(self.population), min(self.sample_size, len(self.population)), replace=False)
-        parent, _ = self.population[max(rivals, key=lambda i: self.population[i][1])]
-        child: npt.NDArray[np.int64] = parent.copy()
+        child = self._parent().copy()
         free = np.flatnonzero(self.masks.sum(1) > 1)
         if not len(free):
             return child
@@ -279,3 +277,10 @@ class RegularizedEvolution(PlannedSearch):
         others = np.flatnonzero(self.masks[position])
         child[position] = self.rng.choice(others[others != child[position]])
         return child
+
+    def _parent(self) -> npt.NDArray[np.int64]:
+        """The best of a sample."""
+        rivals = self.rng.choice(len(self.population), min(self.sample_size, len(self.population)), replace=False)
+        parent: npt.NDArray[np.int64]
+        parent, _ = self.population[max(rivals, key=lambda i: self.population[i][1])]
+        return parent

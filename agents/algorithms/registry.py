@@ -19,6 +19,7 @@ from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.algorithms.embedding import ArchitectureCompression
+from agents.algorithms.informed import InformedEvolution
 from agents.algorithms.planned import PlannedSearch, RandomSearch, RegularizedEvolution
 from agents.algorithms.reinforce import ActorCritic, Reinforce
 from agents.algorithms.saving import policy_tensors, read_agent, restore_policy, restore_weights, save_agent
@@ -212,6 +213,7 @@ ALGORITHMS.register(
 ALGORITHMS.register("maskable-ppo", _OnPolicy(MaskablePPO, {"learning_rate": 0.001}))
 ALGORITHMS.register("random", _Planned(RandomSearch))
 ALGORITHMS.register("evolution", _Planned(RegularizedEvolution))
+ALGORITHMS.register("informed-evolution", _Planned(InformedEvolution))
 ALGORITHMS.register("architecture-compression", _Planned(ArchitectureCompression))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from agents.reproduce.lab import Lab
 from agents.reproduce.pruning import Limits, prune
-from agents.search.student import FinalTraining, test_saved
+from agents.search.student import FinalTraining, Training, test_saved
 from n2n_gym.architecture import Architecture
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.models.build import Network
@@ -109,12 +109,8 @@ def distilled(lab: Lab, problem: Problem, name: str) -> dict[str, Any]:
         lab.display.start(f"distilling into {name}", recipe.epochs)
         architecture = hand_designed(name, problem.architecture.input_shape, problem.data.classes, width=problem.width)
         if not (folder / "trained").exists():
-            training.run(
-                architecture,
-                folder / "trained",
-                seed=0,
-                on_epoch=lambda epoch, _: lab.display.update(epoch, ""),
-            )
+            asked = Training(architecture, folder / "trained", seed=0)
+            training.run([asked], lambda _, epoch: lab.display.update(epoch, ""))
         training.test([folder / "trained"], 0, tested)
     checkpoint = load_checkpoint(tested)
     accuracies = {key: checkpoint.facts[key] for key in ("val_accuracy", "test_accuracy")}

@@ -23,7 +23,8 @@ from agents.search.finalists import by_final_limits, finalists, unsearched, winn
 from agents.search.options import Search
 from agents.search.race import contenders
 from agents.search.run_folder import BESIDE, FINALISTS, LOGITS, Episode
-from agents.search.trainings import FinalTrainings, Training
+from agents.search.student import Training
+from agents.search.trainings import FinalTrainings
 from n2n_gym.architecture import Architecture
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators.latency import measured_latency

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,32 @@ from n2n_gym.system.files import DESCRIPTION, teachers_folder, unfinished_traini
 from n2n_gym.teachers.saved import Teacher, teacher_names
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
-from n2n_gym.training.loop import train
+from n2n_gym.training.loop import training
 from n2n_gym.training.recipes import Recipe
+from n2n_gym.training.turns import in_turns
+
+
+@dataclass(frozen=True)
+class Training:
+    """One that is to be done.
+
+    Attributes:
+        architecture: Of the network.
+        folder: Where it is saved.
+        seed: Of initial weights and order of images.
+    """
+
+    architecture: Architecture
+    folder: Path
+    seed: int
+
+
+OnEpoch = Callable[[int, int], None]
+"""Told which training, from 0, has done how many epochs."""
+
+
+def silent(number: int, epoch: int) -> None:
+    """Where nobody wants to know."""
 
 
 class FinalTraining:
@@ -39,39 +65,35 @@ class FinalTraining:
         self._data = ImageData.of(problem, self._device)
         self._logits = TeacherLogits(teacher.checkpoint.network.to(self._device), self._data, folder=logits)
 
-    def run(
-        self,
-        architecture: Architecture,
-        folder: Path,
-        *,
-        seed: int,
-        on_epoch: Callable[[int, float], None] | None = None,
-    ) -> dict[str, Any]:
-        """Train a student, save it in a folder and return its facts: parameters, MACs, validation accuracies, epochs.
-
-        A training that was stopped on its way to this folder is gone on with.
+    def run(self, trainings: Sequence[Training], on_epoch: OnEpoch = silent, *, at_once: int = 1) -> None:
+        """Train students and save each in its folder; what was stopped on its way there is gone on with.
 
         Args:
-            architecture: The student's.
-            folder: Where it is saved.
-            seed: Of initial weights and order of images.
-            on_epoch: Told the epochs done and the validation accuracy.
+            trainings: Of distinct folders.
+            on_epoch: Told which of them has done how many epochs.
+            at_once: So many take turns.
 
         Raises:
-            InputError: If the training diverges.
+            InputError: If a training diverges.
         """
-        network = Network(architecture, torch.Generator().manual_seed(seed)).to(self._device)
-        unfinished = unfinished_training(folder)
         with one_thread(self._device):
-            outcome = train(
-                network,
-                self._data,
-                self._recipe,
-                seed=seed,
-                teacher=self._logits,
-                on_epoch=on_epoch,
-                resume=unfinished,
-            )
+            each = [self.steps(training, partial(on_epoch, number)) for number, training in enumerate(trainings)]
+            in_turns(each, self._device, at_once=at_once)
+
+    def steps(self, asked: Training, on_epoch: Callable[[int], None]) -> Generator[None, None, None]:
+        """One of the trainings of `run`; it pauses after each step."""
+        architecture, seed = asked.architecture, asked.seed
+        network = Network(architecture, torch.Generator().manual_seed(seed)).to(self._device)
+        unfinished = unfinished_training(asked.folder)
+        outcome = yield from training(
+            network,
+            self._data,
+            self._recipe,
+            seed=seed,
+            teacher=self._logits,
+            on_epoch=lambda epoch, _accuracy: on_epoch(epoch),
+            resume=unfinished,
+        )
         if outcome.failure:
             unfinished.unlink(missing_ok=True)
             raise InputError(f"final training: {outcome.failure}; try a smaller --distillation-weight")
@@ -86,9 +108,8 @@ class FinalTraining:
             "epochs": outcome.epochs,
             "recipe": self._recipe.to_json(),
         }
-        save_checkpoint(folder, network, self._data.preprocessing, facts)
+        save_checkpoint(asked.folder, network, self._data.preprocessing, facts)
         unfinished.unlink(missing_ok=True)
-        return facts
 
     def test(self, trained: Sequence[Path], chosen: int, folder: Path) -> None:
         """Measure trainings of a student on the test images and save one of them, with all test accuracies, in a folder."""

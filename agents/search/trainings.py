@@ -1,18 +1,16 @@
-"""Final trainings side by side, each in a process of its own with one thread: the number of processes changes no result."""
+"""Final trainings side by side: on a CPU in processes of one thread, whose number changes no result; on a GPU in turns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
-from agents.search.student import FinalTraining
-from n2n_gym.architecture import Architecture
+from agents.search.student import FinalTraining, Training
 from n2n_gym.errors import InputError
 from n2n_gym.problem import Problem
 from n2n_gym.system.device import torch_device
@@ -23,20 +21,8 @@ from n2n_gym.training.recipes import Recipe
 SECONDS = 0.5
 """Between two looks at how far the processes are."""
 
-
-@dataclass(frozen=True)
-class Training:
-    """One that is to be done.
-
-    Attributes:
-        architecture: Of the network.
-        folder: Where it is saved.
-        seed: Of initial weights and order of images.
-    """
-
-    architecture: Architecture
-    folder: Path
-    seed: int
+ON_A_GPU = 16
+"""So many trainings take turns on a GPU."""
 
 
 class FinalTrainings:
@@ -47,7 +33,8 @@ class FinalTrainings:
         teacher: The trained teacher.
         recipe: How.
         device: Where.
-        processes: So many at a time; with 0 or 1 they are done here, one after the other.
+        processes: So many at a time. On a CPU each has a process, but with 0 or 1 they are done here, one after the other;
+            on a GPU they take turns here, `ON_A_GPU` by default.
         logits: Folder for the teacher's logits, which all of them need.
     """
 
@@ -83,15 +70,12 @@ class FinalTrainings:
             on_epoch(sum(done.values()))
 
         processes = min(self._processes, len(trainings))
-        if processes > 1:
+        if torch_device(self._device).type == "cuda":
+            self.here.run(trainings, tell, at_once=processes or ON_A_GPU)
+        elif processes > 1:
             self._side_by_side(trainings, processes, tell)
-            return
-        for number, each in enumerate(trainings):
-
-            def on_its_epoch(epoch: int, _accuracy: float, number: int = number) -> None:
-                tell(number, epoch)
-
-            self.here.run(each.architecture, each.folder, seed=each.seed, on_epoch=on_its_epoch)
+        else:
+            self.here.run(trainings, tell)
 
     def _side_by_side(self, trainings: Sequence[Training], processes: int, tell: Callable[[int, int], None]) -> None:
         epochs: SimpleQueue[tuple[int, int]] = get_context("spawn").SimpleQueue()
@@ -133,6 +117,4 @@ def _begin(what: tuple[Problem, Recipe, str, Path], epochs: SimpleQueue[tuple[in
 
 
 def _train(number: int, training: Training) -> None:
-    _training.run(
-        training.architecture, training.folder, seed=training.seed, on_epoch=lambda epoch, _: _epochs.put((number, epoch))
-    )
+    _training.run([training], lambda _, epoch: _epochs.put((number, epoch)))

@@ -167,15 +167,15 @@ def test_the_winner_is_told_with_interval_luck_and_what_stands_beside_it(honest,
 
 def test_a_race_that_was_killed_ends_with_the_same_winner(honest, tmp_path, monkeypatch):
     straight = compress(**honest)
-    run, begun = FinalTraining.run, []
+    steps, begun = FinalTraining.steps, []
 
-    def dies(self, *args, **kwargs):
+    def dies(self, *args):
         begun.append(args)
         if len(begun) in (2, 5, 7):
             raise KeyboardInterrupt
-        return run(self, *args, **kwargs)
+        yield from steps(self, *args)
 
-    monkeypatch.setattr(FinalTraining, "run", dies)
+    monkeypatch.setattr(FinalTraining, "steps", dies)
     again = {**honest, "out": str(tmp_path / "killed")}
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
@@ -241,17 +241,16 @@ def test_what_needs_no_search_races_with_what_was_found(settings, short_finals, 
     """A search whose students are all worthless ends with its teacher, all filters shrunk alike, and says so."""
     problem = {"teacher": "conv4", "dataset": "digits", "width": 0.2, "train_size": 50}
     asked = {**settings, **problem, "iterations": 2, "finalists": 2, "final_trainings": 2, "beside": ("width-scaled",)}
-    run = FinalTraining.run
+    steps = FinalTraining.steps
 
-    def spoiled(self, architecture, folder, **kwargs):
-        facts = run(self, architecture, folder, **kwargs)
-        if architecture.fingerprint[:16] in {row["fingerprint"] for row in rows(settings["out"])}:
-            description = json.loads((folder / "model.json").read_text())
+    def spoiled(self, asked, on_epoch):
+        yield from steps(self, asked, on_epoch)
+        if asked.architecture.fingerprint[:16] in {row["fingerprint"] for row in rows(settings["out"])}:
+            description = json.loads((asked.folder / "model.json").read_text())
             description["facts"]["val_accuracy"] = 0.01
-            (folder / "model.json").write_text(json.dumps(description))
-        return facts
+            (asked.folder / "model.json").write_text(json.dumps(description))
 
-    monkeypatch.setattr(FinalTraining, "run", spoiled)
+    monkeypatch.setattr(FinalTraining, "steps", spoiled)
     result = compress(**asked)
     assert result["student"]["unsearched"]
     assert result["student"]["luck"] is None

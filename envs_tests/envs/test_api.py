@@ -236,3 +236,32 @@ def test_pictures(toy_env):
     assert before.dtype == np.uint8
     grey = (after == 0xDD).all(axis=2).sum() - (before == 0xDD).all(axis=2).sum()
     assert grey > 500  # the removed layer's bar
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_a_preview_says_what_the_last_step_will_say_and_trains_nothing(env_id):
+    teacher = network("conv4", (1, 8, 8))
+    evaluator = FormulaEvaluator(teacher)
+    asked = {"teacher": "conv4", "evaluator": evaluator, "constraints": "parameters<=60000; accuracy>=0.1", "lookahead": False}
+    env = gym.make(env_id, **asked)
+    envs = gym.make_vec(env_id, num_envs=2, **asked)
+    rng = np.random.default_rng(0)
+    previews = []
+    for _ in range(20):
+        actions = rng.integers(env.action_space.n, size=env.unwrapped.stage.decisions).tolist()
+        previews.append(preview := env.unwrapped.preview(actions))
+        assert envs.preview(actions) == preview
+        before = len(evaluator.calls)
+        info = play(env, actions)[-1][4]
+        assert len(evaluator.calls) > before or preview.reason
+        assert preview.reason == info["reason"]
+        assert preview.fingerprint == env.unwrapped.finished.student.architecture.fingerprint
+        for key in ("parameters", "macs", "compression"):
+            assert getattr(preview, key) == info[key]
+        if not preview.reason:
+            assert ("parameters<=60000" in preview.violated) == ("parameters<=60000" in info["violated"])
+        assert preview.allowed == (not preview.reason and not preview.violated)
+    assert len({preview.allowed for preview in previews}) == 2
+    for wrong in ([], [0], [*actions[:-1], 99], [*actions[:-1], -1]):
+        with pytest.raises(gym.error.InvalidAction, match="for each of"):
+            env.unwrapped.preview(wrong)

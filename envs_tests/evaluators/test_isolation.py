@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.search.student import FinalTraining, load_student
+from agents.search.student import FinalTraining, Training, load_student
 from envs_tests.conftest import toy_arrays
 from n2n_gym.architecture import Architecture, apply_shrinkages
 from n2n_gym.evaluators.distillation import DistillationEvaluator
@@ -84,7 +84,8 @@ def test_torch_draws_for_others_as_if_nothing_was_trained(problem, tmp_path):
         answers(problem, 0)
         teacher = ready_teacher(problem, device=torch.device("cpu"))
         recipe = replace(final_recipe(problem.data), epochs=1)
-        FinalTraining(problem, teacher, recipe, device="cpu").run(STUDENTS[0].architecture, tmp_path / "final", seed=0)
+        training = FinalTraining(problem, teacher, recipe, device="cpu")
+        training.run([Training(STUDENTS[0].architecture, tmp_path / "final", seed=0)])
         load_student(tmp_path / "final")
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads

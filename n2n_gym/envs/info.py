@@ -47,7 +47,32 @@ class Finished(NamedTuple):
     def info(self) -> Info:
         """The terminal step's `info`; no time in it, so that equal episodes have equal ones."""
         numbers = {key: type(UNFINISHED[key])(getattr(self.evaluation, key)) for key in OF_EVALUATION}
-        return {**numbers, "violated": _listed(self.violated), "actions": np.array(self.actions, dtype=np.int64)}
+        return {**numbers, "violated": listed(self.violated), "actions": np.array(self.actions, dtype=np.int64)}
+
+
+class Preview(NamedTuple):
+    """What is known of an episode's student without any training.
+
+    Attributes:
+        fingerprint: Of its architecture: equal for students that are the same.
+        parameters: How many it has.
+        macs: Multiply-accumulates for one image.
+        compression: C = 1 - its parameters / the teacher's, at most 1.
+        reason: Why it is degenerate, or "".
+        violated: The limits that it does not keep, whatever its accuracy and latency; as in a terminal step's `info`.
+    """
+
+    fingerprint: str
+    parameters: int
+    macs: int
+    compression: float
+    reason: str
+    violated: str
+
+    @property
+    def allowed(self) -> bool:
+        """Whether training can make something of it: it is feasible and keeps the limits on sizes."""
+        return not self.reason and not self.violated
 
 
 OF_EVALUATION = ("accuracy", "compression", "parameters", "macs", "reason")
@@ -98,7 +123,7 @@ class Columns:
                 read: Any = map(attrgetter(key), evaluations)
                 self._fill(info, key, ended, map(str, read) if key == "reason" else read)
             if any(violated := [each.violated for each in finished]):
-                self._fill(info, "violated", ended, map(_listed, violated))
+                self._fill(info, "violated", ended, map(listed, violated))
         return info
 
     def _fill(self, info: Info, key: str, ended: npt.NDArray[np.int64], values: Iterable[Any]) -> None:
@@ -115,7 +140,8 @@ class Columns:
         return part
 
 
-def _listed(limits: Sequence[Constraint]) -> str:
+def listed(limits: Sequence[Constraint]) -> str:
+    """Limits as one text."""
     return "; ".join(map(str, limits)) if limits else ""
 
 

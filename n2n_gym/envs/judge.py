@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+from gymnasium.error import InvalidAction
 
-from n2n_gym.envs.info import Finished
+from n2n_gym.envs.info import Finished, Preview, listed
 from n2n_gym.envs.settings import Settings
 from n2n_gym.evaluation import Actions, Evaluation
 from n2n_gym.evaluators.contract import Evaluator
@@ -61,6 +62,30 @@ class Judge:
         """
         evaluations = self.evaluator.evaluate_episodes(self.stage.student, episodes, rngs)
         return [self.finished(actions, evaluation) for actions, evaluation in zip(episodes, evaluations, strict=True)]
+
+    def preview(self, actions: Actions) -> Preview:
+        """What is known of an episode's student without training it.
+
+        Raises:
+            InvalidAction: If there is not one action for each decision, or one is out of range.
+        """
+        chosen = [int(action) for action in actions]
+        if len(chosen) != self.stage.decisions or not all(0 <= action < self.stage.actions for action in chosen):
+            raise InvalidAction(
+                f"expected an action from 0 to {self.stage.actions - 1} for each of {self.stage.decisions} decisions, "
+                f"received {list(actions)}"
+            )
+        student, teacher = self.stage.student(chosen).architecture, self.stage.teacher
+        verdict = student.verdict(teacher)
+        sizes = Evaluation.of(student, teacher, accuracy=0.0, teacher_accuracy=0.0)
+        return Preview(
+            student.fingerprint,
+            student.parameters,
+            student.macs,
+            sizes.compression,
+            "" if verdict.feasible else str(verdict),
+            listed(self._settings.limits.of_sizes.violated(sizes)),
+        )
 
     def finished(self, actions: Actions, evaluation: Evaluation) -> Finished:
         """What an episode is worth, given the evaluation of its student."""

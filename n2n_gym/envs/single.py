@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
@@ -12,7 +13,7 @@ from gymnasium import spaces
 from gymnasium.error import InvalidAction, ResetNeeded
 
 from n2n_gym.architecture.features import DECISION, HIGH
-from n2n_gym.envs.info import Finished, Info, unfinished
+from n2n_gym.envs.info import Finished, Info, Preview, unfinished
 from n2n_gym.envs.judge import Judge
 from n2n_gym.envs.masks import ActionMask, Masks
 from n2n_gym.envs.observation import Observation, space_of
@@ -73,6 +74,17 @@ class CompressionEnv(gym.Env[Observation, np.int64], ABC):
     def set_update(self, update: int) -> None:
         """Tell the environment how many policy updates were done: relaxed limits tighten with them."""
         self.judge.update = update
+
+    def preview(self, actions: Sequence[int]) -> Preview:
+        """What is known of a whole episode's student without training it: its sizes, and whether it is feasible and allowed.
+
+        Args:
+            actions: One for each decision.
+
+        Raises:
+            InvalidAction: If there are not so many, or one is out of range.
+        """
+        return self.judge.preview(actions)
 
     def action_masks(self) -> ActionMask:
         """Which actions are of use now, 1 or 0, shape (actions,), int8: as `action_space.sample(mask=...)` wants it."""

@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from n2n_gym.architecture.features import COLUMNS, DECISION
-from n2n_gym.envs.info import UNDECIDED, Columns, Finished, Info, Taken
+from n2n_gym.envs.info import UNDECIDED, Columns, Finished, Info, Preview, Taken
 from n2n_gym.envs.judge import Judge
 from n2n_gym.envs.masks import ActionMask, Masks
 from n2n_gym.envs.observation import Observation, space_of
@@ -189,6 +189,17 @@ class CompressionVectorEnv(VectorEnv[Observation, Taken, Numbers]):
     def set_update(self, update: int) -> None:
         """Tell the environments how many policy updates were done: relaxed limits tighten with them."""
         self.judge.update = update
+
+    def preview(self, actions: Sequence[int]) -> Preview:
+        """What is known of a whole episode's student without training it: its sizes, and whether it is feasible and allowed.
+
+        Args:
+            actions: One for each decision.
+
+        Raises:
+            InvalidAction: If there are not so many, or one is out of range.
+        """
+        return self.judge.preview(actions)
 
     def action_masks(self) -> ActionMask:
         """Which actions are of use now, 1 or 0, shape (num_envs, actions), int8.

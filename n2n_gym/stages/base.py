@@ -69,6 +69,10 @@ class Stage(ABC):
     def ranges(self) -> Mapping[str, Range]:
         """Between what the sizes of all students lie."""
 
+    @abstractmethod
+    def trend(self, rng: np.random.Generator) -> tuple[int, ...]:
+        """A whole episode that treats layers by depth: how much is kept of one lies on a line between two random ends."""
+
     def removed(self, actions: Sequence[int]) -> frozenset[int]:
         """The layers of `base` that the first actions of an episode remove."""
         return frozenset()

@@ -77,6 +77,12 @@ class RemovalStage(Stage):
     def ranges(self) -> Mapping[str, Range]:
         return student_ranges(self.base, shrinkage=False)
 
+    def trend(self, rng: np.random.Generator) -> tuple[int, ...]:
+        first, last = rng.random(2)
+        kept = np.linspace(first, last, self.decisions)
+        removed = (rng.random(self.decisions) > kept) & self.masks[:, REMOVE]
+        return tuple(np.where(removed, REMOVE, KEEP).tolist())
+
     def removed(self, actions: Sequence[int]) -> frozenset[int]:
         removals = (action == REMOVE and self.masks[i, REMOVE] for i, action in enumerate(actions))
         return frozenset(layers[0] for layers, gone in zip(self.layers, removals, strict=False) if gone)

@@ -95,6 +95,15 @@ class ShrinkStage(Stage):
     def ranges(self) -> Mapping[str, Range]:
         return student_ranges(self.base, removal=False)
 
+    def trend(self, rng: np.random.Generator) -> tuple[int, ...]:
+        """Filters on a line; kernels and paddings stay: small kernels hardly save anything, and blind a network."""
+        outputs = np.array([variable is Variable.OUTPUTS for variable in self.variables])
+        first, last = rng.random(2)
+        kept = np.linspace(first, last, int(outputs.sum()))
+        actions = np.full(self.decisions, self.keep)
+        actions[outputs] = (kept * len(FACTORS)).astype(np.int64)
+        return tuple(actions.tolist())
+
     def resized(self, actions: Sequence[int]) -> Architecture:
         return shrink(self.base, {d: FACTORS[action] for d, action in zip(self._decisions, actions, strict=False)})
 

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from n2n_gym.models.build import Network
 from n2n_gym.models.preprocessing import View
 from n2n_gym.system.device import alone
+from n2n_gym.training.gradients import Batch, Gradients, gradients_of
 from n2n_gym.training.images import ImageData, Score
 from n2n_gym.training.logits import TeacherLogits
 from n2n_gym.training.precision import has_bf16, pays_in_bf16
 from n2n_gym.training.recipes import Recipe
 from n2n_gym.training.resume import TrainingFile, weights_hash
+from n2n_gym.training.turns import finished
 
 DIVERGED = "training diverged: the loss is not finite"
 
@@ -71,7 +72,15 @@ class _BestWeights:
 
 
 @alone()
-def train(
+def train(network: Network, data: ImageData, recipe: Recipe, *, seed: int, **how: Any) -> Outcome:
+    """Train a network in place, as `training` does, without a pause.
+
+    Of several threads of a process, one trains at a time.
+    """
+    return finished(training(network, data, recipe, seed=seed, **how))
+
+
+def training(
     network: Network,
     data: ImageData,
     recipe: Recipe,
@@ -82,10 +91,10 @@ def train(
     bf16_validation: bool = False,
     on_epoch: Callable[[int, float], None] | None = None,
     resume: Path | None = None,
-) -> Outcome:
+) -> Generator[None, None, Outcome]:
     """Train a network in place: weights in float32, convolutions and products of larger networks in bfloat16.
 
-    Of several threads of a process, one trains at a time. Nothing is drawn from torch's own generator.
+    It pauses after each step, so that several can take turns. Nothing is drawn from torch's own generator.
 
     Args:
         network: What to train, on the data's device.
@@ -111,6 +120,8 @@ def train(
     best = _BestWeights(network, recipe.patience) if recipe.patience else None
     arithmetic = {"bf16": bf16, "bf16_validation": bf16_validation}
     file = resume and TrainingFile(resume, **_identity(network, data, recipe, teacher), seed=seed, **arithmetic)
+    steps = recipe.epochs * (min(recipe.images or len(data.train_images), len(data.train_images)) // recipe.batch_size)
+    gradients = gradients_of(network, recipe, steps=steps, bf16=bf16)
     done = 0
     if file and (found := file.read(network, optimizer, generator)):
         kept, facts = found
@@ -124,7 +135,7 @@ def train(
         batches = _batches(data, data.view(epoch - 1, augment=recipe.augment), images, parts, logits)
         if recipe.one_cycle:
             batches = _cycled(batches, optimizer, recipe, epoch - 1, len(parts))
-        loss = _trained_once(network, optimizer, recipe, batches, bf16=bf16)
+        loss = yield from _trained_once(network, optimizer, gradients, batches)
         done = epoch
         if not math.isfinite(loss):
             if best is None or not best.weights:
@@ -151,10 +162,6 @@ def train(
     return Outcome(data.validation_score(network, bf16=bf16_validation), done)
 
 
-Batch = tuple[Tensor, Tensor, Tensor | None]
-"""Images as a network reads them, their labels, and the teacher's logits."""
-
-
 def _logits(teacher: TeacherLogits | None, recipe: Recipe, epoch: int) -> Tensor | None:
     if teacher is None or not recipe.soft:
         return None
@@ -179,20 +186,16 @@ def _cycled(
 
 
 def _trained_once(
-    network: Network, optimizer: torch.optim.Optimizer, recipe: Recipe, batches: Iterable[Batch], *, bf16: bool
-) -> float:
+    network: Network, optimizer: torch.optim.Optimizer, gradients: Gradients, batches: Iterable[Batch]
+) -> Generator[None, None, float]:
     """Train on each batch once; returns the sum of their losses."""
     network.train()
-    device = next(network.parameters()).device
-    total = torch.zeros((), device=device)
-    for images, labels, logits in batches:
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            outputs = network(images)
-        loss = _loss(recipe, outputs.float(), labels, logits)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+    total = torch.zeros((), device=next(network.parameters()).device)
+    for batch in batches:
+        loss = gradients(batch)
         optimizer.step()
-        total += loss.detach()
+        total += loss
+        yield
     return float(total)
 
 
@@ -208,15 +211,6 @@ def _identity(network: Network, data: ImageData, recipe: Recipe, teacher: Teache
         "recipe": recipe.to_json(),
         "device": data.device.type,
     }
-
-
-def _loss(recipe: Recipe, outputs: Tensor, labels: Tensor, logits: Tensor | None) -> Tensor:
-    loss = torch.zeros((), device=outputs.device)
-    if recipe.hard:
-        loss = loss + recipe.hard * F.cross_entropy(outputs, labels)
-    if logits is not None:
-        loss = loss + recipe.soft * F.mse_loss(outputs, logits)
-    return loss
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
