@@ -3,9 +3,10 @@
     n2n teacher import benchmarks/cifar10_teacher.py:resnet --name cifar10-teacher \
         --weights benchmarks/results/cifar10-teacher.safetensors --dataset cifar10 \
         --mean 0.4914 0.4822 0.4465 --std 0.247 0.2435 0.2616
-    n2n compress --teacher cifar10-teacher --dataset cifar10 --recipe sample --agent evolution --students 90 --iterations 60 \
-        --rollouts 6 --constraint "parameters<=279000" --finalists 0 --no-speed --out runs/headline
-    python benchmarks/cifar10_headline.py --run runs/headline [--device cuda] [--processes 9] [--out FILE.json]
+    n2n compress --teacher cifar10-teacher --dataset cifar10 --recipe sample --reward accuracy --agent informed-evolution \
+        --stages 2 --students 150 --iterations 60 --rollouts 4 --constraint "parameters<=269000" --finalists 0 --no-speed \
+        --out runs/headline
+    python benchmarks/cifar10_headline.py --run runs/headline [--smaller 0:3] [--device cuda] [--epochs 90] [--out FILE.json]
 
 The search ends without finals, which are done here, on whatever machine: test images are read here for the first time. Stopped
 at any moment, the same command goes on.
@@ -14,8 +15,10 @@ at any moment, the same command goes on.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import tyro
@@ -33,11 +36,12 @@ from n2n_gym.models.checkpoint import WEIGHTS
 from n2n_gym.networks.beside import WIDTH_SCALED
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
-from n2n_gym.system.files import read_json
+from n2n_gym.system.files import read_json, write_json
 from n2n_gym.teachers.saved import ready_teacher
 
 MOST_LOST = 0.005
 LEAST_RATIO = 10.0
+MOST_LOST_SMALLER = 0.02
 
 
 def main(
@@ -48,6 +52,7 @@ def main(
     device: str = "auto",
     processes: int | None = None,
     beside: tuple[str, ...] = (WIDTH_SCALED, "resnet20"),
+    smaller: tuple[str, ...] = (),
     out: Path = RESULTS / "cifar10-headline.json",
 ) -> None:
     """Train and measure.
@@ -60,6 +65,8 @@ def main(
         device: Where.
         processes: Trainings at a time.
         beside: What is trained beside the student; a .json file holds an architecture.
+        smaller: Further students of the search, update and rollout with a colon between them: which is the smallest that loses
+            two points at most?
         out: The figures' file; the student's weights and picture are written beside it.
     """
     folder = RunFolder(run, read_start(run))
@@ -70,8 +77,8 @@ def main(
         finalists=finalists,
         final_trainings=trainings,
         final_epochs=epochs,
-        beside=beside,
     )
+    search = replace(search, beside=(*beside, *_as_files(search, folder, smaller)))
     problem = search.problem
     found = {2: Student.load(run / "stage2.json", problem.architecture)}
     teacher = ready_teacher(problem, device=torch_device(device))
@@ -88,18 +95,39 @@ def main(
         report.add(name, **row)
     report.facts |= measured
     report.facts["student"]["luck"] = parts["student"]["luck"]
-    report.facts["ahead"] = {name: part["student_ahead_by"] for name, part in parts["beside"].items()}
+    rivals = {name: part for name, part in parts["beside"].items() if not name.startswith(SMALLER)}
+    report.facts["ahead"] = {name: part["student_ahead_by"] for name, part in rivals.items()}
     report.facts["search"] = read_json(run / RESULT, "result")["search"] | {"command": folder.start.command}
     lost = [teacher.test_accuracy - each for each in measured["student"]["test_accuracy"]]
     report.facts["lost"] = Interval.of(lost).to_json()
     report.facts["student_actions"] = [student.removals, student.shrinkages]
     report.claim("times fewer parameters", parts["student"]["ratio"], at_least=LEAST_RATIO)
     report.claim("test accuracy lost, mean", report.facts["lost"]["mean"], at_most=MOST_LOST)
-    for name, part in parts["beside"].items():
+    for name in parts["beside"].keys() - rivals.keys():
+        mean = fmean(measured[name.replace("-", "_")]["test_accuracy"])
+        report.claim(f"test accuracy lost by the {name}, mean", teacher.test_accuracy - mean, at_most=MOST_LOST_SMALLER)
+    for name, part in rivals.items():
         report.claim(f"test accuracy above {name}, low end of the interval", part["student_ahead_by"]["low"], at_least=0.0)
     shutil.copy(run / "student" / WEIGHTS, out.with_suffix(".safetensors"))
     draw_architectures(out.with_suffix(".png"), student)
     report.finish()
+
+
+SMALLER = "smaller-"
+
+
+def _as_files(search: Search, folder: RunFolder, smaller: Sequence[str]) -> tuple[str, ...]:
+    """Students of the search as files of architectures, which may stand beside another."""
+    first = folder.path / "stage1.json"
+    start = Student.load(first, search.problem.architecture) if first.exists() else search.start
+    history = {(episode.iteration, episode.rollout): episode for episode in folder.read_history() if episode.stage == 2}
+    files = []
+    for name in smaller:
+        update, rollout = map(int, name.split(":"))
+        architecture = history[update, rollout].candidate(start).architecture
+        files.append(folder.path / f"{SMALLER}{architecture.parameters}.json")
+        write_json(files[-1], architecture.to_json())
+    return tuple(map(str, files))
 
 
 def _row(part: dict[str, Any]) -> dict[str, Any]:

@@ -1,126 +1,368 @@
-"""Does a short training rank students as a long one does, and how noisy is the reward?
+"""Does a short training rank students as training to convergence does, above all the best of them, and what does it cost?
 
-    python benchmarks/fidelity.py [--teacher conv4 --dataset digits] [--students 50] [--seeds 3] [--out FILE]
+    python benchmarks/fidelity.py --problem digits|residual|depthwise [--students 40] [--processes 2] [--out FILE]
 
-The same students, drawn from random episodes of stage 1, are trained by every search recipe with several seeds, and to
-convergence by the recipe of the final training (`--no-convergence` leaves it out). Reported are Spearman's rank correlations
-of rewards, with 95% bootstrap intervals over students, and the reward's standard deviation over seeds.
+Half of the students are drawn: their widths follow the depth. The others are the upper third of those that an evolution found.
+Each is trained to convergence twice (the truth is its mean accuracy on test images), and by every recipe once, with a seed of
+its own. What was trained stands in a file beside the JSON: a program that was stopped goes on.
 """
 
 from __future__ import annotations
 
-from itertools import combinations
+import json
+import math
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import tyro
-from report import Report
+from report import RESULTS, Report
 from rich.progress import track
 from scipy.stats import spearmanr
-from students import random_students
 
+from agents import compress
+from agents.pictures import new_figure, open_frame, save_figure
+from agents.search.run_folder import RunFolder, read_start
 from n2n_gym.evaluation import Evaluation
-from n2n_gym.evaluators import make_evaluator
 from n2n_gym.models.build import Network
+from n2n_gym.models.inherit import inherit
 from n2n_gym.problem import Problem
 from n2n_gym.rewards import paper_reward
+from n2n_gym.stages import RemovalStage, ShrinkStage
 from n2n_gym.student import Student
-from n2n_gym.system.device import torch_device
-from n2n_gym.teachers.saved import ready_teacher
+from n2n_gym.system.files import write_whole
+from n2n_gym.system.processes import begin_worker, worker_pool
+from n2n_gym.teachers.saved import Teacher, ready_teacher
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
 from n2n_gym.training.loop import train
-from n2n_gym.training.recipes import SEARCH_RECIPES, final_recipe
+from n2n_gym.training.recipes import Recipe, final_recipe, search_recipe
 
-Rewards = npt.NDArray[np.float64]
+HERE = Path(__file__).parent
+
+PROBLEMS = {
+    "digits": Problem("conv4", "digits"),
+    "residual": Problem("resnet18", "cifar10", 0.125, 3_000),
+    "depthwise": Problem(str(HERE / "depthwise.json"), "fashion-mnist", 1.0, 4_000),
+}
+
+TRUTH, TESTED = "convergence", "final"
+TRUTH_SEEDS = 2
+SEARCH_SEED = 7
+LEAST_RHO, LEAST_TOP = 0.95, 0.6
+
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to judge a student cheaply.
+
+    Attributes:
+        recipe: How it is trained; with 0 epochs it has its teacher's weights, and batch statistics of its own.
+        bf16: Whether in bfloat16, where that pays; by default where the machine has it.
+    """
+
+    recipe: Recipe
+    bf16: bool | None = None
+
+
+def candidates(problem: Problem) -> dict[str, Candidate]:
+    """The recipes that are compared, by name."""
+    paper, fast = (search_recipe(name, problem.data, problem.train_size) for name in ("paper", "fast"))
+    cycle = replace(fast, name="cycle", one_cycle=True)
+    images = problem.train_size or problem.data.images
+    found: dict[str, Candidate] = {
+        "paper": Candidate(paper),
+        "fast": Candidate(fast),
+        "fast, float32": Candidate(fast, bf16=False),
+        "fast, labels too": Candidate(replace(fast, hard=1.0)),
+        "3 epochs, rate .004": Candidate(replace(fast, epochs=3, learning_rate=4e-3)),
+        "inherited, no step": Candidate(replace(fast, epochs=0, inherits=True)),
+    }
+    for epochs in (1, 2, 3, 5):
+        for rate in (2e-3, 5e-3):
+            found[f"cycle, {epochs} x {rate:g}"] = Candidate(replace(cycle, epochs=epochs, learning_rate=rate))
+    found |= {
+        "cycle, 4 x .005, half the images": Candidate(replace(cycle, epochs=4, learning_rate=5e-3, images=images // 2)),
+        "cycle, 2 x .005, labels too": Candidate(replace(cycle, learning_rate=5e-3, hard=1.0)),
+        "cycle, 2 x .005, larger batches": Candidate(replace(cycle, learning_rate=5e-3, batch_size=2 * cycle.batch_size)),
+        "cycle, 1 x .002, inherited": Candidate(replace(cycle, epochs=1, learning_rate=2e-3, inherits=True)),
+        "cycle, 2 x .002, inherited": Candidate(replace(cycle, learning_rate=2e-3, inherits=True)),
+        "cycle, 3 x .005, inherited": Candidate(replace(cycle, epochs=3, learning_rate=5e-3, inherits=True)),
+    }
+    return found
 
 
 def main(
-    problem: tyro.conf.OmitArgPrefixes[Problem] = Problem(),  # noqa: B008  it cannot be changed
-    students: int = 50,
-    seeds: int = 3,
-    convergence: bool = True,
-    device: str = "auto",
-    workers: int | None = None,
+    problem: str = "digits",
+    students: int = 40,
+    epochs: int = 30,
+    processes: int = 2,
+    searched: int = 90,
+    own: tyro.conf.OmitArgPrefixes[Problem] = Problem(),  # noqa: B008  it cannot be changed
     out: Path | None = None,
 ) -> None:
     """Measure.
 
     Args:
-        problem: Teacher and data.
-        students: How many are compared.
-        seeds: Trainings of each by each search recipe.
-        convergence: Whether they are trained to convergence, too.
-        device: Where.
-        workers: Processes that train by search recipes; by default one per core.
-        out: The JSON file.
+        problem: One of digits, residual, depthwise; or `own`.
+        students: How many are compared, half of them drawn.
+        epochs: Of a training to convergence.
+        processes: Trainings at a time, of one thread each.
+        searched: Students that the evolution tries.
+        own: Another teacher and data.
+        out: The JSON file; the picture is beside it.
     """
-    report = Report(f"fidelity-{problem.name}", ("rho", "low", "high", "noise"), out)
-    drawn = random_students(problem.architecture, students)
-    rewards = {name: short_trainings(problem, drawn, name, seeds, device, workers) for name in SEARCH_RECIPES}
-    if convergence:
-        rewards["convergence"] = long_trainings(problem, drawn, device)
-    for name, values in rewards.items():
-        if len(values) > 1:
-            report.add(f"{name}: one seed and another", **correlation(values[0], values[1]), noise=noise(values))
-    for one, other in combinations(rewards, 2):
-        report.add(f"{one} and {other}, means over seeds", **correlation(rewards[one].mean(0), rewards[other].mean(0)))
-        report.add(f"{one} and {other}, one seed each", **correlation(rewards[one][0], rewards[other][-1]))
-    fast = correlation(rewards["paper"].mean(0), rewards["fast"].mean(0))
-    report.claim("fast and paper: Spearman's rho", fast["rho"], at_least=0.9)
-    report.facts |= {
-        "rewards": {name: values.tolist() for name, values in rewards.items()},
-        "students": [student.architecture.to_json() for student in drawn],
-    }
+    out = out or RESULTS / f"fidelity-{problem}.json"
+    chosen = own if problem == "own" else PROBLEMS[problem]
+    report = Report(f"fidelity-{problem}", ("rho", "top", "regret", "seconds", "epochs"), out)
+    kept = _Kept(out.with_suffix(".jsonl"))
+    compared = _students(chosen, students, searched, kept)
+    truth = Candidate(replace(final_recipe(chosen.data, chosen.train_size), epochs=epochs))
+    ways = {**{f"{TRUTH} {seed}": truth for seed in range(TRUTH_SEEDS)}, **candidates(chosen)}
+    jobs = [(name, number) for name in ways for number in range(students)]
+    todo = [job for job in jobs if f"{job[0]}/{job[1]}" not in kept]
+    rows = _measured([(ways[name], compared[number], _seed(name, number)) for name, number in todo], chosen, processes)
+    for (name, number), measured in zip(todo, track(rows, "trainings", len(todo)), strict=True):
+        kept[f"{name}/{number}"] = measured
+    teacher = ready_teacher(chosen, device=torch.device("cpu"))
+    _summed_up(report, chosen, teacher, compared, list(ways), kept)
+    _draw(report, out.with_suffix(".png"), chosen.name)
     report.finish()
 
 
-def short_trainings(
-    problem: Problem, students: list[Student], recipe: str, seeds: int, device: str, workers: int | None
-) -> Rewards:
-    """Rewards of shape (seeds, students)."""
-    rewards = []
-    for seed in track(range(seeds), f"recipe {recipe}"):
-        with make_evaluator(problem, recipe=recipe, seed=seed, device=device, workers=workers) as evaluator:
-            rewards.append([paper_reward(evaluation) for evaluation in evaluator.evaluate(students)])
+class _Kept:
+    """What was measured, by name, a line of JSON each."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known = dict(map(json.loads, path.read_text().splitlines())) if path.exists() else {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._known
+
+    def __getitem__(self, name: str) -> Any:
+        return self._known[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._known[name] = value
+        lines = "".join(json.dumps(each) + "\n" for each in self._known.items())
+        write_whole(self._path, lambda part: part.write_text(lines))
+
+
+def _seed(name: str, number: int) -> int:
+    """Of a training: another one for each recipe, so that no two share their luck."""
+    return zlib.crc32(f"{name}/{number}".encode())
+
+
+def _students(problem: Problem, count: int, searched: int, kept: _Kept) -> list[Student]:
+    """Distinct students, half of them drawn, the others the best third of a search."""
+    if "students" not in kept:
+        drawn = {student.architecture.fingerprint: student for student in _drawn(problem, count - count // 2)}
+        for student in _found(problem, searched):
+            if len(drawn) < count:
+                drawn.setdefault(student.architecture.fingerprint, student)
+        if len(drawn) < count:
+            raise SystemExit(f"the search found too few students: try --searched {2 * searched}")
+        kept["students"] = [[student.removals, student.shrinkages] for student in drawn.values()]
+    return [_student(problem, *actions) for actions in kept["students"]]
+
+
+def _student(problem: Problem, removals: list[int] | None, shrinkages: list[int] | None) -> Student:
+    student = Student(problem.architecture)
+    student = student.removed(removals) if removals is not None else student
+    return student.shrunk(shrinkages) if shrinkages is not None else student
+
+
+def _drawn(problem: Problem, count: int) -> Iterator[Student]:
+    rng = np.random.default_rng(0)
+    seen: set[str] = set()
+    removal = RemovalStage(Student(problem.architecture))
+    while len(seen) < count:
+        student = removal.student(removal.random_actions(rng))
+        shrink = ShrinkStage(student)
+        student = shrink.student(shrink.trend(rng))
+        if student.architecture.verdict(problem.architecture).feasible and student.architecture.fingerprint not in seen:
+            seen.add(student.architecture.fingerprint)
+            yield student
+
+
+def _found(problem: Problem, searched: int) -> list[Student]:
+    """The upper third of what an evolution found in both stages."""
+    with tempfile.TemporaryDirectory() as folder:
+        asked: dict[str, Any] = {
+            "teacher": problem.teacher,
+            "dataset": problem.dataset,
+            "width": problem.width,
+            "train_size": problem.train_size,
+        }
+        half = {"agent": "informed-evolution", "students": searched // 2, "iterations": searched, "rollouts": 4}
+        more = {"finalists": 0, "speed": False, "seed": SEARCH_SEED, "device": "cpu", "out": str(Path(folder) / "run")}
+        compress(**asked, **half, **more)
+        run = RunFolder(Path(folder) / "run", read_start(Path(folder) / "run"))
+        history = list({episode.fingerprint: episode for episode in run.read_history() if not episode.reason}.values())
+        start = Student.load(Path(folder) / "run" / "stage1.json", problem.architecture)
+        best = sorted(history, key=lambda episode: -episode.reward)[: len(history) // 3]
+        plain = Student(problem.architecture)
+        return [episode.candidate(start if episode.stage == 2 else plain) for episode in best]
+
+
+Job = tuple[Candidate, Student, int]
+Measured = tuple[float, float, float, int]
+"""Accuracy on validation images and, of a training to convergence, on test images, seconds, epochs."""
+
+
+def _measured(jobs: list[Job], problem: Problem, processes: int) -> Iterator[Measured]:
+    if not jobs:
+        return
+    with tempfile.TemporaryDirectory() as logits:
+        if processes > 1:
+            with worker_pool(processes, _begin, problem, Path(logits)) as pool:
+                yield from pool.map(_train, jobs)
+            return
+        _begin(problem, Path(logits), alone=True)
+        yield from map(_train, jobs)
+
+
+_teacher: Teacher  # in a worker process: what it trains with
+_data: ImageData
+_logits: TeacherLogits
+
+
+def _begin(problem: Problem, logits: Path, *, alone: bool = False) -> None:
+    global _teacher, _data, _logits
+    if not alone:
+        begin_worker()
+        torch.set_num_threads(1)
+    device = torch.device("cpu")
+    _teacher = ready_teacher(problem, device=device)
+    _data = ImageData.of(problem, device)
+    _logits = TeacherLogits(_teacher.checkpoint.network, _data, views=100, folder=logits)
+
+
+def _train(job: Job) -> Measured:
+    candidate, student, seed = job
+    recipe = candidate.recipe
+    for epoch in range(recipe.epochs):  # what all students of a search share is not part of the cost
+        _logits.of(epoch, augment=recipe.augment, images=recipe.images)
+    start = time.perf_counter()
+    network = Network(student.architecture, torch.Generator().manual_seed(seed))
+    if recipe.inherits:
+        inherit(network, student, _teacher.checkpoint.network)
+    if recipe.epochs:
+        outcome = train(network, _data, recipe, seed=seed, teacher=_logits, bf16=candidate.bf16, bf16_validation=True)
+        accuracy = outcome.score.accuracy
+    else:
+        accuracy = _renewed(network)
+    seconds = time.perf_counter() - start
+    tested = _data.test_score(network).accuracy if recipe.name == TESTED else math.nan
+    return accuracy, tested, seconds, recipe.epochs
+
+
+@torch.no_grad()
+def _renewed(network: Network) -> float:
+    """Accuracy without a step, with batch statistics of what the network reads now."""
+    network.train()
+    for part in torch.arange(min(len(_data.train_images), 2_000)).split(250):
+        network(_data.batch(_data.view(0, augment=False), part))
+    return _data.validation_score(network).accuracy
+
+
+def _summed_up(
+    report: Report, problem: Problem, teacher: Teacher, students: list[Student], names: list[str], kept: _Kept
+) -> None:
+    """Rows and claims: rewards of each recipe against the truth's."""
+    measured = {name: np.array([kept[f"{name}/{number}"] for number in range(len(students))], dtype=float) for name in names}
+    # in one case as a search sees it, in the other by the images that no search sees
+    seen = {name: _rewards(problem, teacher.validation_accuracy, students, values[:, 0]) for name, values in measured.items()}
+    true = [
+        _rewards(problem, teacher.test_accuracy, students, measured[f"{TRUTH} {seed}"][:, 1]) for seed in range(TRUTH_SEEDS)
+    ]
+    truth = np.mean(true, axis=0)
+    top = np.argsort(-truth)[: len(students) // 3]
+    between = {"rho": correlation(true[0], true[1]), "top": correlation(true[0][top], true[1][top])}
+    report.add(f"{TRUTH}: one seed and another", **_flat(between))
+    for name in names:
+        if name.startswith(TRUTH):
+            continue
+        values = seen[name]
+        found = {"rho": correlation(values, truth), "top": correlation(values[top], truth[top])}
+        regret = float(truth.max() - truth[int(values.argmax())])
+        _, _, seconds, epochs = measured[name].T
+        report.add(name, **_flat(found), regret=regret, seconds=float(np.median(seconds)), epochs=float(epochs[0]))
+    rows = {row["case"]: row for row in report.rows}
+    report.claim(f"fast to {TRUTH}: Spearman's rho", rows["fast"]["rho"], at_least=LEAST_RHO)
+    report.claim(f"fast to {TRUTH}, top third: Spearman's rho", rows["fast"]["top"], at_least=LEAST_TOP)
+    report.facts |= {
+        "teacher_accuracy": {"validation": teacher.validation_accuracy, "test": teacher.test_accuracy},
+        "measured": {name: values.tolist() for name, values in measured.items()},
+        "students": [[student.removals, student.shrinkages, student.architecture.parameters] for student in students],
+    }
+
+
+def _rewards(problem: Problem, teacher_accuracy: float, students: list[Student], accuracies: Numbers) -> Numbers:
+    whole = problem.architecture
+    rewards = [
+        paper_reward(Evaluation.of(each.architecture, whole, accuracy=accuracy, teacher_accuracy=teacher_accuracy))
+        for each, accuracy in zip(students, accuracies.tolist(), strict=True)
+    ]
     return np.array(rewards)
 
 
-def long_trainings(problem: Problem, students: list[Student], device: str) -> Rewards:
-    """Rewards after the final training, of shape (1, students)."""
-    where = torch_device(device)
-    teacher = ready_teacher(problem, device=where)
-    data = ImageData.of(problem, where)
-    recipe = final_recipe(problem.data, problem.train_size)
-    logits = TeacherLogits(teacher.checkpoint.network.to(where), data, views=recipe.epochs)
-    rewards = []
-    for student in track(students, "to convergence"):
-        torch.manual_seed(0)
-        outcome = train(Network(student.architecture).to(where), data, recipe, seed=0, teacher=logits)
-        evaluation = Evaluation.of(
-            student.architecture,
-            problem.architecture,
-            accuracy=outcome.score.accuracy,
-            teacher_accuracy=teacher.validation_accuracy,
-            reason=outcome.failure,
-        )
-        rewards.append(paper_reward(evaluation))
-    return np.array([rewards])
-
-
-def correlation(a: Rewards, b: Rewards, resamples: int = 2_000) -> dict[str, float]:
-    """Spearman's rho with a 95% bootstrap interval over students."""
+def correlation(a: Numbers, b: Numbers, resamples: int = 2_000) -> tuple[float, float, float]:
+    """Spearman's rho and the ends of its 95% bootstrap interval over students."""
     rng = np.random.default_rng(0)
     draws = rng.integers(0, len(a), (resamples, len(a)))
-    low, high = np.nanpercentile([spearmanr(a[i], b[i]).statistic for i in draws], [2.5, 97.5])
-    return {"rho": float(spearmanr(a, b).statistic), "low": float(low), "high": float(high)}
+    with np.errstate(invalid="ignore"):
+        low, high = np.nanpercentile([spearmanr(a[i], b[i]).statistic for i in draws], [2.5, 97.5])
+    return float(spearmanr(a, b).statistic), float(low), float(high)
 
 
-def noise(rewards: Rewards) -> float:
-    """The reward's standard deviation over seeds, the root of the mean variance over students."""
-    return float(np.sqrt(rewards.var(0, ddof=1).mean()))
+def _flat(found: dict[str, tuple[float, float, float]]) -> dict[str, float]:
+    ends: Callable[[str], tuple[str, str, str]] = lambda name: (name, f"{name}_low", f"{name}_high")  # noqa: E731
+    return {key: value for name, values in found.items() for key, value in zip(ends(name), values, strict=True)}
+
+
+def _draw(report: Report, path: Path, title: str) -> None:
+    """Fidelity against cost; a line along the edge."""
+    figure = new_figure(13, 5.5)
+    numbers = {row["case"]: number for number, row in enumerate(report.rows[1:], start=1)}
+    for place, (key, label) in enumerate({"rho": "all students", "top": "the best third"}.items()):
+        axes = figure.add_subplot(1, 3, place + 1)
+        open_frame(axes)
+        ceiling, *rows = report.rows
+        axes.axhline(ceiling[key], color="#888888", linestyle=":", label="convergence, another seed")
+        axes.set_xscale("log")
+        for row in rows:
+            errors = [[max(0.0, row[key] - row[f"{key}_low"])], [max(0.0, row[f"{key}_high"] - row[key])]]
+            known = row["case"] in ("paper", "fast")
+            colour = "#cc3311" if known else "#4477aa"
+            axes.errorbar(
+                [row["seconds"]], [row[key]], errors, fmt="o", color=colour, alpha=0.9 if known else 0.55, elinewidth=0.6
+            )
+        edge: list[dict[str, Any]] = []
+        for row in sorted(rows, key=lambda row: row["seconds"]):
+            if not edge or row[key] > edge[-1][key]:
+                edge.append(row)
+        axes.step([row["seconds"] for row in edge], [row[key] for row in edge], where="post", color="#228833", linewidth=1)
+        for row in rows:
+            axes.annotate(
+                str(numbers[row["case"]]), (row["seconds"], row[key]), fontsize=8, xytext=(4, 3), textcoords="offset points"
+            )
+        axes.set(title=label, xlabel="seconds a student, one thread", ylabel="Spearman's rho to convergence")
+        axes.legend(loc="lower right", fontsize=8)
+    figure.suptitle(title)
+    words = "\n".join(f"{number}  {name}" for name, number in numbers.items())
+    figure.add_subplot(1, 3, 3, frame_on=False, xticks=[], yticks=[]).text(0, 0.5, words, fontsize=8, va="center")
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":

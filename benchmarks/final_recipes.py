@@ -28,7 +28,7 @@ from n2n_gym.problem import Problem
 from n2n_gym.stages import RemovalStage, ShrinkStage, Stage
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
-from n2n_gym.system.processes import worker_pool
+from n2n_gym.system.processes import begin_worker, worker_pool
 from n2n_gym.teachers.saved import ready_teacher
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
@@ -54,6 +54,9 @@ def main(
     epochs: tuple[int, ...] = (15, 30, 60),
     rates: tuple[float, ...] = (5e-3, 1e-2),
     nesterov_rates: tuple[float, ...] = (),
+    hard_weights: tuple[float, ...] = (1.0,),
+    soft_weights: tuple[float, ...] = (1.0,),
+    images: int | None = None,
     early: bool = True,
     test: bool = True,
     device: str = "auto",
@@ -70,6 +73,9 @@ def main(
         epochs: Of one cycle.
         rates: Its highest learning rates, with Adam.
         nesterov_rates: The same with Nesterov's momentum and weight decay.
+        hard_weights: Of the loss with the labels, with Nesterov's momentum.
+        soft_weights: Of the distillation loss, likewise.
+        images: So many of the training images an epoch, the next ones in each, likewise.
         early: Whether stopping early is measured, too.
         test: Whether test images are looked at.
         device: Where.
@@ -83,9 +89,11 @@ def main(
     for count in epochs:
         for rate in rates:
             recipes[f"one cycle, {count} epochs, {rate:g}"] = replace(default, epochs=count, learning_rate=rate)
-        for rate in nesterov_rates:
+        for rate, hard, soft in itertools.product(nesterov_rates, hard_weights, soft_weights):
             kind: dict[str, Any] = {"optimizer": "nesterov", "learning_rate": rate, "weight_decay": WEIGHT_DECAY}
-            recipes[f"one cycle, {count} epochs, nesterov {rate:g}"] = replace(default, epochs=count, **kind)
+            loss = "" if (hard, soft) == (1, 1) else f", {hard:g} hard + {soft:g} soft"
+            name = f"one cycle, {count} epochs, nesterov {rate:g}{loss}"
+            recipes[name] = replace(default, epochs=count, hard=hard, soft=soft, images=images, **kind)
     rng = np.random.default_rng(0)
     drawn = [_drawn(problem, rng).architecture for _ in range(students)]
     trained = [*drawn, *(network_beside(name, problem.architecture, parameters) for name in networks)]
@@ -123,7 +131,8 @@ _test: bool
 
 def _ready(problem: Problem, device: str, one_thread: bool, test: bool) -> None:
     global _data, _logits, _test
-    if one_thread:
+    if one_thread:  # in a process of its own
+        begin_worker()
         torch.set_num_threads(1)
     where = torch_device(device)
     teacher = ready_teacher(problem, device=where)

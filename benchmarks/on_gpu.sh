@@ -6,7 +6,8 @@
 #   checks      every kind of layer, training, workers and the whole way give on the GPU what they give on a CPU
 #   teacher     the teacher of the CIFAR-10 result
 #   recipes     final trainings of that teacher's students: Adam and Nesterov's momentum, one cycle
-#   finals      of the search in the folder N2N_RUN: student, width-scaled, ResNet-20, one by hand, three trainings each
+#   finals      of the search in the folder N2N_RUN: student, width-scaled, ResNet-20, one by hand and the students N2N_SMALLER, three
+#               trainings of N2N_EPOCHS epochs each
 #   throughput  float32 and bfloat16, CUDA graphs, several students in turns or in processes
 #   paper       the paper's scale: tables 1, 4 and 5, as far as nine minutes go; runs are gone on with
 #
@@ -36,7 +37,8 @@ finals)
     # shellcheck disable=SC2046
     python3 benchmarks/cifar10_headline.py --run "${N2N_RUN:-runs/headline}" \
         $(size "--epochs 1 --trainings 2 --processes 2" \
-            "--epochs ${N2N_EPOCHS:-30} --beside width-scaled resnet20 benchmarks/results/cifar10-wide-early.json") \
+            "--epochs ${N2N_EPOCHS:-90} --beside width-scaled resnet20 benchmarks/results/cifar10-wide-early.json \
+                ${N2N_SMALLER:+--smaller $N2N_SMALLER}") \
         --out "$out/cifar10-headline.json"
     ;;
 throughput)

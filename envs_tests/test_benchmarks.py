@@ -14,13 +14,13 @@ from n2n_gym.system.files import home
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 TINY = {
-    "cifar10_headline": "--run run --epochs 1 --trainings 2 --processes 0",
+    "cifar10_headline": "--run run --epochs 1 --trainings 2 --processes 0 --smaller 0:1",
     "cifar10_teacher": "--epochs 1 --images 20",
     "env_steps": "--seconds 0.01 --repeats 1",
     "evaluator_throughput": "--cases conv4-digits --students 2 --repeats 1 --workers 0 --warm-seconds 0 --step-images 0",
     "feasibility": "--networks conv4 resnet18 --episodes 2",
     "final_recipes": "--train-size 50 --width 0.1 --students 1 --epochs 2 --rates 0.01",
-    "fidelity": "--train-size 50 --width 0.1 --students 4 --seeds 2 --workers 0",
+    "fidelity": "--problem own --train-size 50 --width 0.1 --students 6 --searched 24 --epochs 1 --processes 1",
     "gpu_throughput": "--networks resnet18 --dataset digits --width 0.1 --train-size 50 --epochs 2 --many 2 --device cpu",
     "large_space": (
         "--teacher conv4 --width 0.1 --train-size 50 --seeds 2 --evaluations 5 --again 1 --workers 0 --agents reinforce random"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from agents import compress
 from envs_tests.families import FAMILIES
 from n2n_gym.evaluators import make_evaluator
+from n2n_gym.layers import Dropout
 from n2n_gym.models.build import Network
 from n2n_gym.models.inherit import inherit
 from n2n_gym.networks.zoo import ZOO, network
@@ -88,10 +90,12 @@ def test_a_training_learns_and_resumes(toy_problem, tmp_path: Path, monkeypatch,
     assert whole > 0.6  # guessing gets a third
 
 
-@pytest.mark.parametrize("name", [*FAMILIES, "resnet18", "mobilenet_v2", "densenet121"])
+@pytest.mark.parametrize("name", [*FAMILIES, *ZOO])
 @pytest.mark.parametrize("bf16", [False, True])
 def test_a_graph_has_the_gradients_and_running_statistics_of_plain_steps(name, bf16):
     architecture = FAMILIES[name]() if name in FAMILIES else network(name, width=0.125)
+    nodes = (replace(n, layer=replace(n.layer, share=0.0)) if isinstance(n.layer, Dropout) else n for n in architecture.nodes)
+    architecture = replace(architecture, nodes=tuple(nodes))  # a graph draws other numbers
     recipe = Recipe(name="test", epochs=1, batch_size=8, hard=1.0, soft=0.5)
     generator = torch.Generator().manual_seed(1)
     batches = [
@@ -111,8 +115,17 @@ def test_a_graph_has_the_gradients_and_running_statistics_of_plain_steps(name, b
         moved = torch.cat([p.grad.flatten() for p in built.parameters()] + [b.flatten().float() for b in built.buffers()])
         said.append((losses, moved))
     assert said[1][0] == pytest.approx(said[0][0], rel=0.02 if bf16 else 1e-4)
-    assert torch.allclose(said[1][1], said[0][1], rtol=0.1, atol=0.02 * float(said[0][1].abs().max())) or not bf16
-    assert bf16 or torch.allclose(said[1][1], said[0][1], rtol=1e-3, atol=1e-4 * float(said[0][1].abs().max()))
+    difference = (said[1][1] - said[0][1]).norm() / said[0][1].norm()  # convolutions add up in an order of their own
+    assert float(difference) < (0.1 if bf16 else 0.01)
+
+
+def test_images_prepared_at_once_are_those_prepared_batch_by_batch(toy_problem):
+    data = ImageData.of(toy_problem, GPU)
+    indices = torch.arange(len(data.train_images), device=GPU)
+    for epoch in (0, 1, 2, 0):
+        at_once = data.viewed(epoch, augment=True)
+        assert isinstance(at_once, torch.Tensor)
+        assert torch.equal(at_once[indices], data.batch(data.view(epoch, augment=True), indices))
 
 
 def test_trainings_in_turns_end_as_alone(toy_problem, monkeypatch):

@@ -19,6 +19,11 @@ TINY = {
         {"dataset": "digits", "pictures": 300, "epochs": 1, "width": 12, "iterations": 1, "finalists": 1, "workers": 0},
         "exported: student.py, student.safetensors, student.pt2",
     ),
+    "fashion_mnist": (
+        {"dataset": "digits", "width": 4, "epochs": 2, "smaller": 3, "students": 4, "workers": 0}
+        | {"finalists": 1, "final_trainings": 2, "final_epochs": 2},
+        "times smaller",
+    ),
     "train_reinforce": ({"updates": 1, "workers": 0}, "the likeliest student"),
     "compress_and_use": ({"iterations": 1, "workers": 0}, "times smaller"),
     "transfer_resnet18_to_34": ({"scale": "tiny", "workers": 0}, "difference"),

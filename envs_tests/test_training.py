@@ -4,8 +4,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from envs_tests.families import FAMILIES
 from n2n_gym.data import load_dataset
 from n2n_gym.models.build import Network
+from n2n_gym.training.gradients import repeatable
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
 from n2n_gym.training.loop import DIVERGED, train, training
@@ -246,3 +248,11 @@ def test_of_trainings_in_turns_so_many_are_begun_as_are_asked_for():
     trainings = [counted(number, steps) for number, steps in enumerate((2, 5, 1, 3))]
     assert in_turns(trainings, CPU, at_once=2) == [0, 1, 2, 3]
     assert max(most) == 2
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "convnext", "resnet_a"])
+def test_what_draws_is_not_recorded_once_for_all_steps(name):
+    architecture = FAMILIES[name]()
+    built = Network(architecture, torch.Generator().manual_seed(0)).train()
+    images = torch.rand(4, *architecture.input_shape, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(built(images), built(images)) is repeatable(built)

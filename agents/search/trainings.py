@@ -21,7 +21,7 @@ from n2n_gym.training.recipes import Recipe
 SECONDS = 0.5
 """Between two looks at how far the processes are."""
 
-ON_A_GPU = 16
+ON_A_GPU = 24
 """So many trainings take turns on a GPU."""
 
 

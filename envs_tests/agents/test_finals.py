@@ -237,6 +237,21 @@ def test_final_trainings_side_by_side_end_as_one_after_the_other(settings, tmp_p
     assert not list(tmp_path.glob("*/.logits"))
 
 
+def test_no_test_image_is_read_before_the_last_training_has_ended(honest, monkeypatch):
+    events = []
+    score, steps = ImageData.test_score, FinalTraining.steps
+
+    def told(self, *args):
+        yield from steps(self, *args)
+        events.append("trained")
+
+    monkeypatch.setattr(ImageData, "test_score", lambda self, network: events.append("tested") or score(self, network))
+    monkeypatch.setattr(FinalTraining, "steps", told)
+    compress(**honest)
+    assert events.count("trained") > 6
+    assert "trained" not in events[events.index("tested") :]
+
+
 def test_what_needs_no_search_races_with_what_was_found(settings, short_finals, monkeypatch):
     """A search whose students are all worthless ends with its teacher, all filters shrunk alike, and says so."""
     problem = {"teacher": "conv4", "dataset": "digits", "width": 0.2, "train_size": 50}

@@ -52,6 +52,9 @@ def test_a_run_leaves_everything_it_should(settings):
     assert counts["evaluations"] == 12
     assert counts["trained"] == len({row["fingerprint"] for row in history if not row["reason"]})
     assert counts["trained"] + counts["from_store"] + counts["degenerate"] == 12
+    spent = [float(row["seconds"]) for row in history if row["from_store"] == "False"]
+    assert counts["seconds"] == pytest.approx(sum(spent), abs=1e-3)
+    assert sum(seconds > 0 for seconds in spent) == counts["trained"]
     with (folder / "history.csv").open() as file:
         assert next(csv.reader(file))[:4] == ["stage", "iteration", "rollout", "actions"]
 

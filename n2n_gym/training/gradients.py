@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from n2n_gym.layers.modules import OwnDropout
 from n2n_gym.training.recipes import Recipe
 
 Batch = tuple[Tensor, Tensor, Tensor | None]
@@ -38,7 +39,13 @@ def gradients_of(network: nn.Module, recipe: Recipe, *, steps: int, bf16: bool) 
     """
     plain = PlainGradients(network, recipe, bf16=bf16)
     on_gpu = next(network.parameters()).device.type == "cuda"
-    return GraphedGradients(network, plain, recipe.batch_size) if on_gpu and steps >= GRAPH_STEPS else plain
+    worth_it = on_gpu and steps >= GRAPH_STEPS and repeatable(network)
+    return GraphedGradients(network, plain, recipe.batch_size) if worth_it else plain
+
+
+def repeatable(network: nn.Module) -> bool:
+    """Whether a step does the same every time: what dropout draws on the processor would be part of a graph for ever."""
+    return not any(isinstance(module, OwnDropout) and module.share for module in network.modules())
 
 
 class PlainGradients:
@@ -89,9 +96,11 @@ class GraphedGradients:
         self._plain = plain
         self._size = size
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._others = False
 
     def __call__(self, batch: Batch) -> Tensor:
         if len(batch[0]) != self._size:
+            self._others = True
             return self._plain(batch)
         if self._graph is None:
             self._capture(batch)
@@ -100,13 +109,16 @@ class GraphedGradients:
             if held is not None and given is not None:
                 held.copy_(given)
         self._graph.replay()
-        for parameter, gradient in zip(self._network.parameters(), self._gradients, strict=True):
-            parameter.grad = gradient  # a plain step has put others there
+        if self._others:  # a plain step has put its own gradients there
+            for parameter, gradient in zip(self._network.parameters(), self._gradients, strict=True):
+                parameter.grad = gradient
+            self._others = False
         return self._loss
 
     def _capture(self, batch: Batch) -> None:
         images, labels, logits = batch
-        self._batch: Batch = images.clone(), labels.clone(), None if logits is None else logits.clone()
+        wanted = torch.empty_like(images, memory_format=torch.channels_last).copy_(images)
+        self._batch: Batch = wanted, labels.clone(), None if logits is None else logits.clone()
         before = [buffer.clone() for buffer in self._network.buffers()]
         stream = torch.cuda.Stream(images.device)
         stream.wait_stream(torch.cuda.current_stream())

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from n2n_gym.data import Dataset, Images, Rows, load_dataset
 from n2n_gym.layers import Shape
-from n2n_gym.models.preprocessing import Preprocessing, View
+from n2n_gym.models.preprocessing import Batches, Preprocessing, View
 from n2n_gym.networks.imported import Normalisation
 from n2n_gym.problem import Problem
 
@@ -32,6 +32,13 @@ class Score:
 KEPT_ON_DISK = 2**28
 """From so many bytes on, images are read from their file batch by batch when a CPU trains on them: processes share its pages,
 which are given up when memory is short."""
+
+
+PREPARED_AT_ONCE = 2**30
+"""Of so many bytes, at most, all images of a view are prepared at once on a GPU."""
+
+VIEWS_READY = 2
+"""Views that are kept prepared: trainings in turns are in one epoch, or in two while only some have ended one."""
 
 
 class Pixels:
@@ -100,6 +107,8 @@ class ImageData:
         self.validation_images = Pixels(images, validation, device=device)
         self.validation_labels = torch.from_numpy(labels[validation]).to(device)
         self.dataset = dataset
+        self._channels = input_shape[0]
+        self._ready: dict[int, Tensor] = {}
 
     @property
     def evaluation_batch(self) -> int:
@@ -124,6 +133,28 @@ class ImageData:
         """
         everything = torch.arange(len(self.train_images), device=self.device)
         return everything if images is None else (everything[:images] + epoch * images) % len(everything)
+
+    def viewed(self, epoch: int, *, augment: bool) -> Batches:
+        """The training images of that epoch's view as a network reads them.
+
+        On a GPU those of small data sets are prepared all at once, once for all trainings that are in that epoch: a small
+        network would take longer to prepare a batch than to learn from it.
+        """
+        if self.device.type != "cuda" or self._prepared_bytes > PREPARED_AT_ONCE:
+            return _Viewed(self, self.view(epoch, augment=augment))
+        key = epoch if augment else -1
+        if key not in self._ready:
+            view, everything = self.view(epoch, augment=augment), torch.arange(len(self.train_images), device=self.device)
+            self._ready[key] = torch.cat([self.batch(view, each) for each in everything.split(self.evaluation_batch)])
+            torch.cuda.current_stream().synchronize()  # other trainings read it in streams of their own
+            while len(self._ready) > VIEWS_READY:
+                del self._ready[next(iter(self._ready))]
+        return self._ready[key]
+
+    @property
+    def _prepared_bytes(self) -> int:
+        channels, height, width = self._channels, *self.preprocessing.side
+        return len(self.train_images) * channels * height * width * torch.float32.itemsize
 
     def view(self, epoch: int, *, augment: bool) -> View:
         """How the training images look in that epoch; without augmentation, always as they are."""
@@ -157,6 +188,17 @@ class ImageData:
             correct += torch.bincount(truth[right], minlength=self.spec.classes)
         images_of_class = torch.bincount(labels, minlength=self.spec.classes).clamp(min=1)
         return Score(int(correct.sum()) / len(labels), tuple((correct / images_of_class).tolist()))
+
+
+@dataclass(frozen=True)
+class _Viewed:
+    """Training images of a view, prepared when they are asked for."""
+
+    data: ImageData
+    view: View
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        return self.data.batch(self.view, indices)
 
 
 def _tensor(images: Images) -> Tensor:

@@ -63,4 +63,7 @@ class TeacherLogits:
     def _computed(self, view: View, indices: Tensor) -> Tensor:
         self._teacher.eval()
         batches = indices.split(self._data.evaluation_batch)
-        return torch.cat([self._teacher(self._data.batch(view, each)) for each in batches])
+        logits = torch.cat([self._teacher(self._data.batch(view, each)) for each in batches])
+        if logits.is_cuda:
+            torch.cuda.current_stream().synchronize()  # other trainings read them in streams of their own
+        return logits

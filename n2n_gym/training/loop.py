@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from n2n_gym.models.build import Network
-from n2n_gym.models.preprocessing import View
+from n2n_gym.models.preprocessing import Batches
 from n2n_gym.system.device import alone
 from n2n_gym.training.gradients import Batch, Gradients, gradients_of
 from n2n_gym.training.images import ImageData, Score
@@ -132,7 +132,7 @@ def training(
         logits = _logits(teacher, recipe, epoch - 1)
         images = data.stretch(epoch - 1, recipe.images)
         parts = torch.randperm(len(images), generator=generator).to(data.device).split(recipe.batch_size)
-        batches = _batches(data, data.view(epoch - 1, augment=recipe.augment), images, parts, logits)
+        batches = _batches(data.viewed(epoch - 1, augment=recipe.augment), data.train_labels, images, parts, logits)
         if recipe.one_cycle:
             batches = _cycled(batches, optimizer, recipe, epoch - 1, len(parts))
         loss = yield from _trained_once(network, optimizer, gradients, batches)
@@ -168,11 +168,13 @@ def _logits(teacher: TeacherLogits | None, recipe: Recipe, epoch: int) -> Tensor
     return teacher.of(epoch, augment=recipe.augment, images=recipe.images)
 
 
-def _batches(data: ImageData, view: View, images: Tensor, parts: Sequence[Tensor], logits: Tensor | None) -> Iterator[Batch]:
+def _batches(
+    viewed: Batches, labels: Tensor, images: Tensor, parts: Sequence[Tensor], logits: Tensor | None
+) -> Iterator[Batch]:
     for part in parts:
         if len(part) > 1 or len(parts) == 1:  # else: batch statistics of a single image are no statistics
             indices = images[part]
-            yield data.batch(view, indices), data.train_labels[indices], None if logits is None else logits[part]
+            yield viewed[indices], labels[indices], None if logits is None else logits[part]
 
 
 def _cycled(

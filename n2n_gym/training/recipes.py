@@ -89,8 +89,8 @@ def search_recipe(name: str, dataset: DatasetSpec, train_size: int | None = None
     images than the paper has come in smaller batches, so that 5 epochs remain enough steps for a student to show what it
     is good for.
 
-    `fast`: 2 epochs at four times the learning rate. It ranks students as `paper` does, about as well as `paper` with another
-    seed (docs/settings.md has the figures of both).
+    `fast`: 2 epochs at four times the learning rate. It ranks students as training to convergence does better than `paper`, in
+    half the time (docs/speed.md has the figures of both).
 
     `inherit`: as `fast`, but students start from their teacher's weights.
 
