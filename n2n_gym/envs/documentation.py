@@ -39,6 +39,9 @@ Where shapes, sizes and classes alone decide, `action_masks()` never offers what
 far, an action that is offered can still lead to a student that is not degenerate. Masks are advice: who ignores them may end
 with -1. `lookahead=False` has masks rule out only what has no effect.
 
+`preview(actions)` tells of a whole episode, without training anything, what its student's sizes are, whether it is
+degenerate and which limits on sizes it exceeds.
+
 `constraints` limit what a student may cost or must achieve. One that exceeds a limit gets -1 (`relaxation="hard"`), or
 epsilon_t (R + 1) - 1 (`relaxation="relaxed"`), where epsilon_t = (1 - t / 15)^4 tightens with t, the number of policy
 updates. The environment cannot see those: tell it with `env.unwrapped.set_update(t)`; the algorithms of `agents` do."""
