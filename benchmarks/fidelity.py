@@ -14,7 +14,7 @@ import math
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -173,13 +173,8 @@ def _students(problem: Problem, count: int, searched: int, kept: _Kept) -> list[
         if len(drawn) < count:
             raise SystemExit(f"the search found too few students: try --searched {2 * searched}")
         kept["students"] = [[student.removals, student.shrinkages] for student in drawn.values()]
-    return [_student(problem, *actions) for actions in kept["students"]]
-
-
-def _student(problem: Problem, removals: list[int] | None, shrinkages: list[int] | None) -> Student:
-    student = Student(problem.architecture)
-    student = student.removed(removals) if removals is not None else student
-    return student.shrunk(shrinkages) if shrinkages is not None else student
+    actions = [[None if part is None else tuple(part) for part in each] for each in kept["students"]]
+    return [Student(problem.architecture, *each) for each in actions]
 
 
 def _drawn(problem: Problem, count: int) -> Iterator[Student]:
@@ -327,8 +322,8 @@ def correlation(a: Numbers, b: Numbers, resamples: int = 2_000) -> tuple[float, 
 
 
 def _flat(found: dict[str, tuple[float, float, float]]) -> dict[str, float]:
-    ends: Callable[[str], tuple[str, str, str]] = lambda name: (name, f"{name}_low", f"{name}_high")  # noqa: E731
-    return {key: value for name, values in found.items() for key, value in zip(ends(name), values, strict=True)}
+    ends = ("", "_low", "_high")
+    return {name + end: value for name, values in found.items() for end, value in zip(ends, values, strict=True)}
 
 
 def _draw(report: Report, path: Path, title: str) -> None:

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +23,7 @@ from n2n_gym.networks.hand_designed import HAND_DESIGNED, hand_designed
 from n2n_gym.networks.zoo import network as zoo_network
 from n2n_gym.problem import Problem
 from n2n_gym.system.device import torch_device
+from n2n_gym.system.processes import begin_worker, worker_pool
 from n2n_gym.training import gradients
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.loop import Outcome, training
@@ -113,7 +112,7 @@ def _in_turns(job: Job, many: int) -> list[Timed]:
 
 
 def _in_processes(job: Job, many: int) -> list[Timed]:
-    with ProcessPoolExecutor(many, get_context("spawn")) as pool:
+    with worker_pool(many, begin_worker) as pool:
         return [future.result() for future in [pool.submit(_alone, job) for _ in range(many)]]
 
 

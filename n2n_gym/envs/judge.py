@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from gymnasium.error import InvalidAction
 
+from n2n_gym.architecture.removal import check_actions
 from n2n_gym.envs.info import Finished, Preview, listed
 from n2n_gym.envs.settings import Settings
 from n2n_gym.evaluation import Actions, Evaluation
@@ -70,11 +71,13 @@ class Judge:
             InvalidAction: If there is not one action for each decision, or one is out of range.
         """
         chosen = [int(action) for action in actions]
-        if len(chosen) != self.stage.decisions or not all(0 <= action < self.stage.actions for action in chosen):
+        try:
+            check_actions(chosen, self.stage.decisions, self.stage.actions)
+        except ValueError:
             raise InvalidAction(
                 f"expected an action from 0 to {self.stage.actions - 1} for each of {self.stage.decisions} decisions, "
                 f"received {list(actions)}"
-            )
+            ) from None
         student, teacher = self.stage.student(chosen).architecture, self.stage.teacher
         verdict = student.verdict(teacher)
         sizes = Evaluation.of(student, teacher, accuracy=0.0, teacher_accuracy=0.0)

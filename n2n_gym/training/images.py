@@ -107,7 +107,6 @@ class ImageData:
         self.validation_images = Pixels(images, validation, device=device)
         self.validation_labels = torch.from_numpy(labels[validation]).to(device)
         self.dataset = dataset
-        self._channels = input_shape[0]
         self._ready: dict[int, Tensor] = {}
 
     @property
@@ -153,8 +152,8 @@ class ImageData:
 
     @property
     def _prepared_bytes(self) -> int:
-        channels, height, width = self._channels, *self.preprocessing.side
-        return len(self.train_images) * channels * height * width * torch.float32.itemsize
+        height, width = self.preprocessing.side
+        return len(self.train_images) * self.preprocessing.mean.numel() * height * width * torch.float32.itemsize
 
     def view(self, epoch: int, *, augment: bool) -> View:
         """How the training images look in that epoch; without augmentation, always as they are."""

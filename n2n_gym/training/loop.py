@@ -21,7 +21,7 @@ from n2n_gym.training.logits import TeacherLogits
 from n2n_gym.training.precision import has_bf16, pays_in_bf16
 from n2n_gym.training.recipes import Recipe
 from n2n_gym.training.resume import TrainingFile, weights_hash
-from n2n_gym.training.turns import finished
+from n2n_gym.training.turns import without_pause
 
 DIVERGED = "training diverged: the loss is not finite"
 
@@ -69,15 +69,6 @@ class _BestWeights:
         score = facts["score"]
         self.score = Score(**{**score, "class_accuracy": tuple(score["class_accuracy"])})
         self.since, self.weights = facts["since"], weights
-
-
-@alone()
-def train(network: Network, data: ImageData, recipe: Recipe, *, seed: int, **how: Any) -> Outcome:
-    """Train a network in place, as `training` does, without a pause.
-
-    Of several threads of a process, one trains at a time.
-    """
-    return finished(training(network, data, recipe, seed=seed, **how))
 
 
 def training(
@@ -160,6 +151,10 @@ def training(
         network.load_state_dict(best.weights)
         return Outcome(best.score, done)
     return Outcome(data.validation_score(network, bf16=bf16_validation), done)
+
+
+train = alone()(without_pause(training))
+"""Train a network in place, as `training` does, without a pause; of several threads of a process, one at a time."""
 
 
 def _logits(teacher: TeacherLogits | None, recipe: Recipe, epoch: int) -> Tensor | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Sequence
-from typing import TypeVar
+import functools
+from collections.abc import Callable, Generator, Sequence
+from typing import ParamSpec, TypeVar
 
 import torch
 
 Ended = TypeVar("Ended")
+Asked = ParamSpec("Asked")
 
 
 def finished(training: Generator[None, None, Ended]) -> Ended:
@@ -19,6 +21,16 @@ def finished(training: Generator[None, None, Ended]) -> Ended:
         except StopIteration as end:
             ended: Ended = end.value
             return ended
+
+
+def without_pause(training: Callable[Asked, Generator[None, None, Ended]]) -> Callable[Asked, Ended]:
+    """A training that pauses, as a function that does not, with the same arguments."""
+
+    @functools.wraps(training)
+    def whole(*arguments: Asked.args, **options: Asked.kwargs) -> Ended:
+        return finished(training(*arguments, **options))
+
+    return whole
 
 
 def in_turns(trainings: Sequence[Generator[None, None, Ended]], device: torch.device, *, at_once: int) -> list[Ended]:
