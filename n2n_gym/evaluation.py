@@ -37,6 +37,9 @@ class Evaluation:
         reason: Why the student is degenerate or failed, or "".
         seconds: Time that its training took.
         run: Name of the run that trained it, or "".
+        rung: Epochs after which its training was stopped, for what it had reached was worth less than what others had
+            (`HalvingEvaluator`); then `accuracy` is predicted. 0 if it was trained whole.
+        rung_accuracy: Its validation accuracy when it was stopped.
     """
 
     accuracy: float
@@ -53,6 +56,8 @@ class Evaluation:
     reason: str = ""
     seconds: float = 0.0
     run: str = ""
+    rung: int = 0
+    rung_accuracy: float | None = None
 
     @classmethod
     def of(

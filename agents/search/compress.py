@@ -289,6 +289,7 @@ class _Run:
                 "trained": sum(not e.from_store and e.seconds > 0 for e in self.history),
                 "from_store": sum(e.from_store for e in self.history),
                 "degenerate": sum(bool(e.reason) for e in self.history),
+                "stopped": sum(e.rung > 0 and not e.from_store for e in self.history),
                 "seconds": round(sum(e.seconds for e in self.history if not e.from_store), 3),
                 "recipe": self.search.recipe,
             },

@@ -51,6 +51,8 @@ class Episode:
         from_store: Whether it had been trained before.
         latency_ms: Its measured forward pass, if a limit needs it.
         start: In stage 2, after a stage 1, the removals that it started from, one digit each; else empty.
+        rung: Epochs after which halving stopped its training, and predicted its accuracy; 0 if it was trained whole.
+        rung_accuracy: Its validation accuracy then.
     """
 
     stage: int
@@ -69,6 +71,8 @@ class Episode:
     from_store: bool
     latency_ms: float | None = None
     start: str = ""
+    rung: int = 0
+    rung_accuracy: float | None = None
 
     def candidate(self, start: Student) -> Student:
         """The student, made from what the run started from."""

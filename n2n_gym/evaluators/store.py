@@ -18,7 +18,7 @@ from weakref import WeakSet
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import MACHINE_FAILURES, Evaluation
-from n2n_gym.evaluators.contract import Evaluator, WrappingEvaluator
+from n2n_gym.evaluators.contract import Evaluator, Rung, WrappingEvaluator
 from n2n_gym.student import Student
 
 _SCHEMA = """
@@ -169,6 +169,12 @@ class StoredEvaluator(WrappingEvaluator):
         if self._open is None:
             self._open = EvaluationStore(self._path)
         return self._open
+
+    def until(self, rung: Rung) -> Evaluator:
+        _ = self.store  # which both share
+        stopping = super().until(rung)
+        stopping.__dict__.pop("_context", None)
+        return stopping
 
     def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
         missing = []

@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from n2n_gym.evaluation import WORKER_DIED, Evaluation
-from n2n_gym.evaluators.contract import Evaluator, WrappingEvaluator, dearest_first
+from n2n_gym.evaluators.contract import Evaluator, Rung, WrappingEvaluator, dearest_first
 from n2n_gym.student import Student
 from n2n_gym.system.memory import keep_freed_memory
 from n2n_gym.system.processes import begin_worker, end_at_once, worker_pool
@@ -39,7 +39,14 @@ class WorkerEvaluator(WrappingEvaluator):
     def __getstate__(self) -> dict[str, Any]:  # a copy starts workers of its own
         return {**self.__dict__, "_pool": None, "_broken": False}
 
+    def until(self, rung: Rung) -> Evaluator:  # by the same processes
+        return _Stopping(self, rung)
+
     def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
+        return self.trained(students)
+
+    def trained(self, students: Sequence[Student], rung: Rung | None = None) -> Iterator[tuple[int, Evaluation]]:
+        """As `stream`; with a rung, each until there."""
         self.inner.context()  # the teacher is trained here, not once in every worker
         waiting = deque(dearest_first(students))
         running: dict[Future[Evaluation], int] = {}
@@ -49,7 +56,7 @@ class WorkerEvaluator(WrappingEvaluator):
                 self._stop()
             while waiting and len(running) < self.workers and not self._broken:
                 index = waiting.popleft()  # no more than are trained: who waits is no suspect when a worker dies
-                running[self._submit(students[index])] = index
+                running[self._submit(students[index], rung)] = index
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 index = running.pop(future)
                 try:
@@ -61,7 +68,7 @@ class WorkerEvaluator(WrappingEvaluator):
             if self._broken:
                 self._stop()
             try:
-                yield index, self._submit(students[index]).result()
+                yield index, self._submit(students[index], rung).result()
             except BrokenProcessPool:
                 self._broken = True
                 yield index, Evaluation.failed(students[index].architecture, self.teacher, WORKER_DIED)
@@ -72,12 +79,12 @@ class WorkerEvaluator(WrappingEvaluator):
         self._stop()
         super().close()
 
-    def _submit(self, student: Student) -> Future[Evaluation]:
+    def _submit(self, student: Student, rung: Rung | None) -> Future[Evaluation]:
         self._leave_to_parent()
         if self._pool is None:
             self._pool, self._owner = worker_pool(self.workers, _start_worker, self.inner), os.getpid()
         try:
-            return self._pool.submit(_evaluate, student)
+            return self._pool.submit(_evaluate, student, rung)
         except BrokenProcessPool as error:  # a worker died between two submissions
             broken: Future[Evaluation] = Future()
             broken.set_exception(error)
@@ -98,6 +105,22 @@ class WorkerEvaluator(WrappingEvaluator):
             self._broken = False
 
 
+class _Stopping(WrappingEvaluator):
+    """Workers' trainings until a rung, by the same processes."""
+
+    inner: WorkerEvaluator
+
+    def __init__(self, inner: WorkerEvaluator, rung: Rung) -> None:
+        self.inner = inner
+        self._rung = rung
+
+    def context(self) -> dict[str, Any]:
+        return self.inner.inner.until(self._rung).context()
+
+    def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
+        return self.inner.trained(students, self._rung)
+
+
 def _start_worker(evaluator: Evaluator) -> None:
     global _evaluator
     _evaluator = evaluator
@@ -105,6 +128,6 @@ def _start_worker(evaluator: Evaluator) -> None:
     begin_worker()
 
 
-def _evaluate(student: Student) -> Evaluation:
-    [evaluation] = _evaluator.evaluate([student])
+def _evaluate(student: Student, rung: Rung | None) -> Evaluation:
+    [evaluation] = (_evaluator if rung is None else _evaluator.until(rung)).evaluate([student])
     return evaluation

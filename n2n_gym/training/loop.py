@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -34,11 +36,15 @@ class Outcome:
         score: On the validation images, of the weights that the network was left with.
         epochs: Epochs trained.
         failure: Why the training failed, or "".
+        before: Seconds that it had taken before it was gone on with.
+        loss: The mean over steps and epochs of what was minimised, for those epochs that were trained now.
     """
 
     score: Score
     epochs: int
     failure: str = ""
+    before: float = 0.0
+    loss: float = math.nan
 
 
 @dataclass
@@ -82,6 +88,7 @@ def training(
     bf16_validation: bool = False,
     on_epoch: Callable[[int, float], None] | None = None,
     resume: Path | None = None,
+    until: int | None = None,
 ) -> Generator[None, None, Outcome]:
     """Train a network in place: weights in float32, convolutions and products of larger networks in bfloat16.
 
@@ -99,6 +106,7 @@ def training(
         on_epoch: Told the epochs done (from 1) and the validation accuracy, NaN if the recipe has no `patience`.
         resume: File that the training is written to after epochs, and from which it goes on, to the same end, if it is there
             from a program that was stopped. Whoever has kept what came out removes it.
+        until: Stop after so many epochs, as they are in the whole training; with `resume`, it can be gone on with from there.
 
     Returns:
         Validation accuracy and, if the loss left the finite numbers and no earlier epoch's weights were kept, the failure.
@@ -113,13 +121,15 @@ def training(
     file = resume and TrainingFile(resume, **_identity(network, data, recipe, teacher), seed=seed, **arithmetic)
     steps = recipe.epochs * (min(recipe.images or len(data.train_images), len(data.train_images)) // recipe.batch_size)
     gradients = gradients_of(network, recipe, steps=steps, bf16=bf16)
-    done = 0
-    if file and (found := file.read(network, optimizer, generator)):
+    last = recipe.epochs if until is None else min(until, recipe.epochs)
+    begun, before, done = time.monotonic(), 0.0, 0
+    losses = []
+    if file and (found := file.read(network, optimizer, generator, most=last)):
         kept, facts = found
-        done = facts["epoch"]
+        done, before = facts["epoch"], facts.get("seconds", 0.0)
         if best is not None:
             best.restore(kept, facts["best"])
-    for epoch in range(done + 1, recipe.epochs + 1):
+    for epoch in range(done + 1, last + 1):
         logits = _logits(teacher, recipe, epoch - 1)
         images = data.stretch(epoch - 1, recipe.images)
         parts = torch.randperm(len(images), generator=generator).to(data.device).split(recipe.batch_size)
@@ -128,9 +138,10 @@ def training(
             batches = _cycled(batches, optimizer, recipe, epoch - 1, len(parts))
         loss = yield from _trained_once(network, optimizer, gradients, batches)
         done = epoch
+        losses.append(loss / len(parts))
         if not math.isfinite(loss):
             if best is None or not best.weights:
-                return Outcome(Score(0.0), epoch, DIVERGED)
+                return Outcome(Score(0.0), epoch, DIVERGED, before)
             break
         accuracy = math.nan
         if best is not None:
@@ -146,11 +157,12 @@ def training(
             break
         if file:
             kept, known = (best.weights, best.facts) if best is not None else ({}, None)
-            file.write(network, optimizer, generator, kept, {"epoch": epoch, "best": known})
+            facts = {"epoch": epoch, "best": known, "seconds": before + time.monotonic() - begun}
+            file.write(network, optimizer, generator, kept, facts, at_once=epoch == until)
     if best is not None:
         network.load_state_dict(best.weights)
-        return Outcome(best.score, done)
-    return Outcome(data.validation_score(network, bf16=bf16_validation), done)
+    score = data.validation_score(network, bf16=bf16_validation) if best is None else best.score
+    return Outcome(score, done, before=before, loss=fmean(losses) if losses else math.nan)
 
 
 train = alone()(without_pause(training))

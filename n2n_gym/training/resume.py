@@ -47,6 +47,8 @@ class TrainingFile:
         generator: torch.Generator,
         kept: Mapping[str, Tensor],
         facts: Mapping[str, Any],
+        *,
+        at_once: bool = False,
     ) -> None:
         """Write down how far it is, if the last time was long enough ago.
 
@@ -55,9 +57,10 @@ class TrainingFile:
             optimizer: As it is.
             generator: What draws the order of images.
             kept: Weights that are kept besides.
-            facts: Plain data.
+            facts: Plain data; its `epoch` says how many are done.
+            at_once: Whether it is written down however short ago the last time was.
         """
-        if time.monotonic() < self._written + SECONDS:
+        if not at_once and time.monotonic() < self._written + SECONDS:
             return
         tensors = {GENERATOR: generator.get_state()}
         tensors |= {NETWORK + name: value for name, value in network.state_dict().items()}
@@ -71,9 +74,15 @@ class TrainingFile:
         self._written = time.monotonic()
 
     def read(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator, *, most: int
     ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Put network, optimizer and generator where the training was.
+
+        Args:
+            network: What is trained.
+            optimizer: What it is trained with.
+            generator: What draws the order of images.
+            most: A training that has had more epochs is not gone on with.
 
         Returns:
             The kept weights and the facts; None where there is nothing to go on with, or it cannot be read: then it is said
@@ -85,7 +94,7 @@ class TrainingFile:
         try:
             with safe_open(self._path, framework="pt") as file:
                 said = json.loads((file.metadata() or {})[FACTS])
-                if said["identity"] != self._identity:
+                if said["identity"] != self._identity or said["facts"]["epoch"] > most:
                     return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dictionary
             if said["sha256"] != weights_hash(tensors):
