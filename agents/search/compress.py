@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from stable_baselines3.common.logger import Logger
-from torch import Generator, get_num_threads
+from torch import Generator
 
 from agents.algorithms.embedding import ArchitectureCompression
 from agents.algorithms.registry import algorithm
@@ -32,7 +32,7 @@ from n2n_gym.networks.imported import is_imported
 from n2n_gym.settings import values_of
 from n2n_gym.stages import Stage
 from n2n_gym.student import Student
-from n2n_gym.system.device import torch_device
+from n2n_gym.system.device import threads, torch_device
 from n2n_gym.system.files import teachers_folder, write_json
 from n2n_gym.system.versions import library_versions
 from n2n_gym.teachers.saved import Teacher
@@ -70,7 +70,10 @@ def compress(
     with RunFolder(search.folder, start) as folder:
         if (result := folder.result) is not None:
             return result
-        with display or Display() as shown:
+        with (
+            display or Display() as shown,
+            threads(1),
+        ):  # of this process, whose policies are small; others decide for themselves
             return _Run(search, folder, shown).go()
 
 
@@ -262,6 +265,6 @@ class _Run:
             "device": str(torch_device(self.search.device)),
             "configuration": self.search.configuration,
             "versions": library_versions("gymnasium", "stable-baselines3"),
-            "threads": get_num_threads(),
+            "threads": teacher.checkpoint.facts.get("threads"),
             "command": self.folder.start.command,
         }

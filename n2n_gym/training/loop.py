@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 import torch
 from torch import Tensor, nn
 
 from n2n_gym.models.build import Network
 from n2n_gym.models.preprocessing import Batches
-from n2n_gym.system.device import alone
+from n2n_gym.system.device import by_itself
 from n2n_gym.training.gradients import Batch, Gradients, gradients_of
 from n2n_gym.training.images import ImageData, Score
 from n2n_gym.training.logits import TeacherLogits
@@ -22,6 +23,8 @@ from n2n_gym.training.precision import has_bf16, pays_in_bf16
 from n2n_gym.training.recipes import Recipe
 from n2n_gym.training.resume import TrainingFile, weights_hash
 from n2n_gym.training.turns import without_pause
+
+Asked = ParamSpec("Asked")
 
 DIVERGED = "training diverged: the loss is not finite"
 
@@ -153,8 +156,19 @@ def training(
     return Outcome(data.validation_score(network, bf16=bf16_validation), done)
 
 
-train = alone()(without_pause(training))
-"""Train a network in place, as `training` does, without a pause; of several threads of a process, one at a time."""
+def _by_itself(
+    train: Callable[Concatenate[Network, ImageData, Recipe, Asked], Outcome],
+) -> Callable[Concatenate[Network, ImageData, Recipe, Asked], Outcome]:
+    @functools.wraps(train)
+    def decided(network: Network, data: ImageData, recipe: Recipe, /, *rest: Asked.args, **options: Asked.kwargs) -> Outcome:
+        with by_itself(data.device, network.architecture.macs, recipe.batch_size):
+            return train(network, data, recipe, *rest, **options)
+
+    return decided
+
+
+train = _by_itself(without_pause(training))
+"""Train a network in place, as `training` does, without a pause, `by_itself`."""
 
 
 def _logits(teacher: TeacherLogits | None, recipe: Recipe, epoch: int) -> Tensor | None:
