@@ -307,7 +307,7 @@ class _Worker:
                     reason, how = Loss.MEMORY, "ran out of memory"
                 elif kind != "alive":
                     self._said.append((kind, content))
-        except EOFError:
+        except (EOFError, ConnectionError):
             self.process.join(SIGN)  # it is just ending
             over = True
         except Exception as error:  # what is no message of ours can fail in any way
