@@ -118,13 +118,11 @@ SMALLER = "smaller-"
 
 def _as_files(search: Search, folder: RunFolder, smaller: Sequence[str]) -> tuple[str, ...]:
     """Students of the search as files of architectures, which may stand beside another."""
-    first = folder.path / "stage1.json"
-    start = Student.load(first, search.problem.architecture) if first.exists() else search.start
     history = {(episode.iteration, episode.rollout): episode for episode in folder.read_history() if episode.stage == 2}
     files = []
     for name in smaller:
         update, rollout = map(int, name.split(":"))
-        architecture = history[update, rollout].candidate(start).architecture
+        architecture = history[update, rollout].candidate(search.start).architecture
         files.append(folder.path / f"{SMALLER}{architecture.parameters}.json")
         write_json(files[-1], architecture.to_json())
     return tuple(map(str, files))

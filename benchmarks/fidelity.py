@@ -210,10 +210,8 @@ def _found(problem: Problem, searched: int) -> list[Student]:
         )
         run = RunFolder(Path(folder) / "run", read_start(Path(folder) / "run"))
         history = list({episode.fingerprint: episode for episode in run.read_history() if not episode.reason}.values())
-        start = Student.load(Path(folder) / "run" / "stage1.json", problem.architecture)
         best = sorted(history, key=lambda episode: -episode.reward)[: len(history) // 3]
-        plain = Student(problem.architecture)
-        return [episode.candidate(start if episode.stage == 2 else plain) for episode in best]
+        return [episode.candidate(Student(problem.architecture)) for episode in best]
 
 
 Job = tuple[Candidate, Student, int]

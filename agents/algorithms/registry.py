@@ -55,6 +55,11 @@ class Algorithm(ABC):
     kind: type[BaseAlgorithm]
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def any_length(self) -> bool:
+        """Whether it learns a policy that fits episodes with any number of decisions."""
+        return False
+
     @abstractmethod
     def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
         """A fresh agent.
@@ -97,6 +102,10 @@ class _Recurrent(Algorithm):
 
     kind: type[Reinforce]
 
+    @property
+    def any_length(self) -> bool:
+        return True
+
     def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
         settings = STAGES[stage] | dict(self.settings) | _rate(learning_rate)
         return self.kind(env=envs, n_rollouts=envs.num_envs, seed=seed, **settings)
@@ -132,6 +141,10 @@ class _OnPolicy(Algorithm):
 
     policy: str = "MlpPolicy"
     encoding: str = "flat"
+
+    @property
+    def any_length(self) -> bool:
+        return self.encoding == "layer"
 
     def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
         whole = {"n_steps": envs.envs.stage.decisions, "gamma": 1.0, "gae_lambda": 1.0, "device": "cpu"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from agents.search.finals import Finals
 from agents.search.options import Search
 from agents.search.recorder import Recorder
 from agents.search.report import draw_architectures, draw_curves
-from agents.search.run_folder import BASELINE, HISTORY, RESULT, RunFolder, RunStart, trained
+from agents.search.run_folder import BASELINE, HISTORY, RESULT, Episode, RunFolder, RunStart, trained, written
 from n2n_gym.architecture import shrink_decisions
 from n2n_gym.data import load_dataset
 from n2n_gym.envs.settings import JudgedSettings, Settings
@@ -93,12 +94,11 @@ class _Run:
                 "whether the teacher was trained on the validation images is not known: they were drawn from the training "
                 "images; --validation names those that it never saw"
             )
-        start = self.search.start
         found: dict[int, Student] = {}
         for stage in (1, 2):
-            best = self._search(stage, start) if str(stage) in self.search.stages else None
+            best = self._search(stage) if str(stage) in self.search.stages else None
             if best is not None:
-                found[stage] = start = best
+                found[stage] = best
         if not found and self.search.finalists:
             raise InputError(
                 f"every student that was tried was degenerate (see {self.folder.path / HISTORY}); "
@@ -106,17 +106,18 @@ class _Run:
             )
         return self._finish(teacher, found)
 
-    def _search(self, stage: int, start: Student) -> Student | None:
+    def _search(self, stage: int) -> Student | None:
         """One stage's result: the best student seen, or None if all were degenerate or there was nothing to search."""
         result = self.folder.path / f"stage{stage}.json"
         if result.exists():
             if self.search.students is None:
-                self._check_history(stage, self.search.iterations)
+                self._check_history([each for each in self.history if each.stage == stage], self.search.iterations)
             return Student.load(result, self.search.problem.architecture)
-        if stage == 2 and not shrink_decisions(start.architecture):
+        starts = self._starts(stage)
+        if not starts:
             self.display.say("stage 1 left nothing to shrink")
             return None
-        decisions = self.search.stage(stage, start)
+        decisions = self.search.stage(stage, starts[0])
         store = self.search.store or self.folder.path / "evaluations.sqlite"
         try:
             evaluator = self.search.evaluator_of(decisions, run=self.folder.start.run, store=store)
@@ -126,65 +127,98 @@ class _Run:
             self.display.say(f"stage {stage} is left out: {error}")
             return None
         with evaluator:
-            self._learn(stage, decisions, evaluator)
-        best = self._best(stage, start)
+            for number, start in enumerate(starts):
+                self._learn(stage, self.search.stage(stage, start), evaluator, part=number, parts=len(starts))
+        best = self._best(stage)
         if best is not None:
             best.save(result)
         return best
 
-    def _learn(self, stage: int, decisions: Stage, evaluator: Evaluator) -> None:
-        """Run one stage's policy updates."""
+    def _starts(self, stage: int) -> list[Student]:
+        """What a stage starts from: in stage 2, after stage 1, its best students that something can be shrunk of.
+
+        The most rewarded is often the luckiest. A table knows the students from one start only.
+        """
+        if stage == 1:
+            return [self.search.start]
+        first = [episode for episode in self.history if episode.stage == 1 and not episode.reason]
+        ranked = sorted(first, key=lambda episode: (episode.excess, -episode.reward))
+        distinct = {episode.fingerprint: episode for episode in reversed(ranked)}
+        best = [episode.candidate(self.search.start) for episode in ranked if distinct[episode.fingerprint] is episode]
+        shrinkable = [start for start in best or [self.search.start] if shrink_decisions(start.architecture)]
+        return shrinkable[: 1 if self.search.uses_table else self.search.starts]
+
+    def _learn(self, stage: int, decisions: Stage, evaluator: Evaluator, *, part: int, parts: int) -> None:
+        """Run the policy updates of one stage from one start.
+
+        Args:
+            stage: 1 or 2.
+            decisions: From that start.
+            evaluator: Of its students.
+            part: How many starts the stage had before; a policy that fits all goes on from one to the next.
+            parts: How many it has; each has the same share of updates and students.
+        """
         chosen = {"constraints": self.search.limits_in(stage).rows, "evaluator": evaluator}
         settings = Settings(**values_of(self.search, JudgedSettings) | chosen)
         # limits were checked before anything was trained; if stage 1 left too much, stage 2 still comes as near as it can
         envs = BatchedVecEnv(CompressionVectorEnv(self.search.rollouts, decisions, settings, check_limits=False))
-        checkpoint = self.folder.path / f"stage{stage}.policy"
+        *earlier, checkpoint = (
+            self.folder.path / f"stage{stage}{f'-{number}' * bool(number)}.policy" for number in range(part + 1)
+        )
+        before = [path for path in earlier if path.exists()]
         kind = algorithm(self.search.agent)
         seed, learning_rate = self.search.seed, self.search.learning_rate
         if checkpoint.exists():
             agent = kind.load(checkpoint, envs, stage=stage, seed=seed, learning_rate=learning_rate)
         else:
             agent = kind.make(envs, stage=stage, seed=seed, learning_rate=learning_rate)
-            if stage in self.search.policies:
+            if before and kind.any_length:
+                kind.transfer(agent, before[-1])
+            elif stage in self.search.policies:
                 kind.transfer(agent, self.search.policies[stage])
             if isinstance(agent, ArchitectureCompression) and isinstance(evaluator, StoredEvaluator):
                 # what this run trained is not for it to know beforehand, also when it was killed and begins again
                 run = self.folder.start.run
                 agent.study((student, known) for student, known in evaluator.known() if known.run != run)
         done = agent.num_timesteps // (decisions.decisions * self.search.rollouts)
-        self._check_history(stage, done)
-        self.history = [e for e in self.history if e.stage < stage or (e.stage == stage and e.iteration < done)]
+        start = written(decisions.start.removals) if decisions.start != self.search.start else ""
+        own = [episode for episode in self.history if (episode.stage, episode.start) == (stage, start)]
+        self._check_history(own, done)
+        unlearned = set(map(id, own[done * self.search.rollouts :]))
+        self.history = [episode for episode in self.history if id(episode) not in unlearned]
         recorder = Recorder(
             self.folder,
             self.history,
             stage=stage,
+            start=start,
             rollouts=self.search.rollouts,
             save=lambda model: kind.save(model, checkpoint),
             display=self.display,
-            students=self.search.students,
+            students=None if self.search.students is None else math.ceil(self.search.students * (part + 1) / parts),
         )
+        earlier_updates, updates = (self.search.iterations * number // parts for number in (part, part + 1))
         if self.search.students is None:
-            self.display.start(f"stage {stage}", self.search.iterations, done)
+            self.display.start(f"stage {stage}", self.search.iterations, earlier_updates + done)
         else:
             self.display.start(f"stage {stage}, students", self.search.students, len(trained(self.history, stage)))
-        steps = (self.search.iterations - done) * self.search.rollouts * decisions.decisions
+        steps = (updates - earlier_updates - done) * self.search.rollouts * decisions.decisions
         if steps and not recorder.over:
             agent.set_logger(Logger(None, []))  # without one, Stable-Baselines3 leaves an empty folder in the temporary files
             agent.learn(steps, callback=[PolicyUpdates(), recorder], log_interval=NEVER, reset_num_timesteps=done == 0)
 
-    def _check_history(self, stage: int, updates: int) -> None:
-        if sum(episode.stage == stage for episode in self.history) < updates * self.search.rollouts:
+    def _check_history(self, episodes: list[Episode], updates: int) -> None:
+        if len(episodes) < updates * self.search.rollouts:
             path = self.folder.path
             raise InputError(f"{path / HISTORY} lacks episodes that {path} has learned from; start another run")
 
-    def _best(self, stage: int, start: Student) -> Student | None:
+    def _best(self, stage: int) -> Student | None:
         """Who keeps the limits and has the highest reward; where nobody keeps them, who comes nearest; None if all failed."""
         history = by_final_limits(self.history, self.search) if stage == 2 else self.history
         episodes = [episode for episode in history if not episode.reason]
         best = max(episodes, key=lambda episode: (-episode.excess, episode.reward), default=None)
         if best is None:
             return None
-        return best.candidate(start)  # maybe what stage 2 started from, or another one of stage 1
+        return best.candidate(self.search.start)  # in stage 2, maybe one of stage 1
 
     def _finish(self, teacher: Teacher, found: dict[int, Student]) -> dict[str, Any]:
         parts: dict[str, Any] = {"student": None}

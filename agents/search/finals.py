@@ -98,7 +98,7 @@ class Finals:
         candidates = {last.architecture.fingerprint: last}
         if self._search.finalists > 1:
             history = by_final_limits(self._history, self._search)
-            tried = (self._candidate(episode, found) for episode in finalists(history, self._search.finalists))
+            tried = (episode.candidate(self._search.start) for episode in finalists(history, self._search.finalists))
             candidates = {candidate.architecture.fingerprint: candidate for candidate in tried} or candidates
             most = max(candidate.architecture.parameters for candidate in candidates.values())
             alone = self._search.unsearched and self._search.baseline is None  # two searches are compared by what they find
@@ -119,10 +119,6 @@ class Finals:
         beside = {name: self._beside(name, rival, student) for name, rival in rivals.items()}
         shutil.rmtree(self._folder / LOGITS, ignore_errors=True)
         return candidates[best.architecture.fingerprint], {**parts, "beside": beside}
-
-    def _candidate(self, episode: Episode, found: dict[int, Student]) -> Student:
-        start = self._search.start
-        return episode.candidate(found.get(1, start) if episode.stage == 2 else start)
 
     def _raced(self, contest: Sequence[_Contestant]) -> _Contestant:
         """Who is best: all are trained, then again those that may still be, until one is left or has all its trainings."""

@@ -48,6 +48,9 @@ class Search(JudgedSettings):
     students: int | None = None
     """End a stage with the update in which it has trained so many distinct students. Degenerate ones cost nothing, nor do
     those that were seen before, so searches with equally many students are a fair comparison. By default iterations end it."""
+    starts: int = 3
+    """Stage 2 starts from so many of stage 1's best students, each with its share of updates and students: the most rewarded
+    one is often the luckiest."""
     rollouts: int = 5
     """Students per policy update."""
     learning_rate: float | None = None
@@ -261,7 +264,9 @@ class Search(JudgedSettings):
 
 
 _LEAST = {
-    **dict.fromkeys(("iterations", "rollouts", "students", "final_trainings", "final_epochs", "latency_batch_size"), 1),
+    **dict.fromkeys(
+        ("iterations", "starts", "rollouts", "students", "final_trainings", "final_epochs", "latency_batch_size"), 1
+    ),
     "finalists": 0,
 }
 _LISTS = ("constraint", "policy", "beside")

@@ -7,7 +7,7 @@ import io
 import json
 import uuid
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,6 +50,7 @@ class Episode:
         seconds: Time that its training took, whenever that was.
         from_store: Whether it had been trained before.
         latency_ms: Its measured forward pass, if a limit needs it.
+        start: In stage 2, after a stage 1, the removals that it started from, one digit each; else empty.
     """
 
     stage: int
@@ -67,11 +68,26 @@ class Episode:
     seconds: float
     from_store: bool
     latency_ms: float | None = None
+    start: str = ""
 
     def candidate(self, start: Student) -> Student:
-        """The student, made from what its stage started from."""
-        actions = tuple(int(action) for action in self.actions)
-        return replace(start, removals=actions) if self.stage == 1 else replace(start, shrinkages=actions)
+        """The student, made from what the run started from."""
+        if self.stage == 1:
+            return replace(start, removals=_read(self.actions))
+        return replace(self.begin(start), shrinkages=_read(self.actions))
+
+    def begin(self, start: Student) -> Student:
+        """What its stage started from, made from what the run started from."""
+        return replace(start, removals=_read(self.start)) if self.start else start
+
+
+def written(actions: Iterable[int] | None) -> str:
+    """Actions as a row of the history has them."""
+    return "".join(map(str, actions or ()))
+
+
+def _read(actions: str) -> tuple[int, ...]:
+    return tuple(int(action) for action in actions)
 
 
 def trained(history: Iterable[Episode], stage: int) -> set[str]:
@@ -211,6 +227,8 @@ def _differences(saved: dict[str, Any], wanted: dict[str, Any]) -> str:
 def _parse(row: dict[str, str]) -> Episode:
     values: dict[str, Any] = dict(row)
     for column in fields(Episode):
+        if column.name not in row and column.default is not MISSING:
+            continue  # written before there was such a column
         text = row[column.name]
         match column.type:
             case "int":
