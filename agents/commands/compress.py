@@ -58,8 +58,10 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path) -> Non
     search = result["search"]
     console.print(
         f"{search['evaluations']} students: {search['trained']} trained, {search['from_store']} from the store, "
-        f"{search['degenerate']} degenerate",
+        f"{search['degenerate']} degenerate"
+        + "".join(f", {count} failed ({reason})" for reason, count in search.get("failed", {}).items()),
         highlight=False,
+        markup=False,
     )
     for file in ("curves.png", "architectures.png", "result.json"):
         if (folder / file).exists():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from envs_tests.faults import files
+from envs_tests.faults import files, runs
 from envs_tests.faults.harness import Fault
 
 TABLES: dict[str, list[Fault]] = {
     "Files": files.FAULTS,
+    "Runs": runs.FAULTS,
 }
 
 
