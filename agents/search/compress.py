@@ -17,6 +17,7 @@ from agents.display import Display, shown_teacher
 from agents.search.comparison import ahead_by, beside_verdict, class_accuracies, sizes, validation
 from agents.search.finalists import by_final_limits
 from agents.search.finals import Finals
+from agents.search.forecast import Forecast
 from agents.search.options import Search
 from agents.search.places import absolute
 from agents.search.recorder import Recorder
@@ -68,17 +69,16 @@ def compress(
     if search is None:
         check_arguments("compress", settings, (field.name for field in fields(Search)))
         search = Search(**settings)
-    search = search.resumed(settings)
-    search.check()
-    start = RunStart(search.configuration, search.identity, absolute(search.store), command)
-    with RunFolder(search.folder, start) as folder:
-        if (result := folder.result) is not None:
-            return result
-        with (
-            display or Display() as shown,
-            threads(1),
-        ):  # of this process, whose policies are small; others decide for themselves
-            return _Run(search, folder, shown).go()
+    # one thread of this process, whose policies are small; whatever else is computed decides for itself
+    with display or Display() as shown, threads(1):
+        search = search.resumed(settings)
+        search.check()
+        start = RunStart(search.configuration, search.identity, absolute(search.store), command)
+        with RunFolder(search.folder, start) as folder:
+            if (result := folder.result) is not None:
+                return result
+            with Forecast(shown, search) as told:
+                return _Run(search, folder, told).go()
 
 
 class _Run:

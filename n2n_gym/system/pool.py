@@ -24,6 +24,7 @@ from typing import Any, Self
 
 from n2n_gym.errors import InputError
 from n2n_gym.system.processes import begin_worker, ended_by
+from n2n_gym.system.progress import report
 
 SILENCE = 60.0
 """Seconds without a sign of life after which a worker is killed."""
@@ -196,6 +197,7 @@ class Pool:
             if worker.process.is_alive():
                 return worker
             self._end(worker)
+        report("starting worker processes", len(self._workers), self._most)
         started = _Worker.started(*self._begins_with)
         self._workers.append(started)
         return started

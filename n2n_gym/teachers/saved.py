@@ -20,9 +20,13 @@ from n2n_gym.networks.imported import IMPORTED, is_imported
 from n2n_gym.problem import Problem
 from n2n_gym.system.device import by_itself
 from n2n_gym.system.files import DESCRIPTION, sweep, teachers_folder, unfinished_training
+from n2n_gym.system.progress import report
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.loop import train
 from n2n_gym.training.recipes import teacher_recipe
+
+TRAINING = "training the teacher"
+"""What is reported (`n2n_gym.system.progress`) when a teacher's training begins, with the number of its epochs."""
 
 _log = logging.getLogger("n2n_gym")
 
@@ -163,6 +167,7 @@ def _train_teacher(
     data = ImageData.of(problem, device)
     network = Network(architecture, torch.Generator().manual_seed(0)).to(device)
     unfinished = unfinished_training(folder)
+    report(TRAINING, 0, recipe.epochs)
     with by_itself(device, architecture.macs, recipe.batch_size) as threads:
         outcome = train(network, data, recipe, seed=0, on_epoch=on_epoch, resume=unfinished)
         if outcome.failure:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from n2n_gym.models.build import Network
 from n2n_gym.models.preprocessing import Batches
 from n2n_gym.system.device import by_itself
+from n2n_gym.system.progress import report
 from n2n_gym.training.gradients import Batch, Gradients, gradients_of
 from n2n_gym.training.images import ImageData, Score
 from n2n_gym.training.logits import TeacherLogits
@@ -129,7 +130,7 @@ def training(
         batches = _batches(data.viewed(epoch - 1, augment=recipe.augment), data.train_labels, images, parts, logits)
         if recipe.one_cycle:
             batches = _cycled(batches, optimizer, recipe, epoch - 1, len(parts))
-        loss = yield from _trained_once(network, optimizer, gradients, batches)
+        loss = yield from _trained_once(network, optimizer, gradients, _reported(batches, epoch, len(parts)))
         done = epoch
         if not math.isfinite(loss):
             if best is None or not best.weights:
@@ -184,6 +185,13 @@ def _batches(
         if len(part) > 1 or len(parts) == 1:  # else: batch statistics of a single image are no statistics
             indices = images[part]
             yield viewed[indices], labels[indices], None if logits is None else logits[part]
+
+
+def _reported(batches: Iterable[Batch], epoch: int, steps: int) -> Iterator[Batch]:
+    """The batches of an epoch; it is told how far it is."""
+    for step, batch in enumerate(batches):
+        report(f"epoch {epoch}, step", step, steps)
+        yield batch
 
 
 def _cycled(
