@@ -42,7 +42,7 @@ from n2n_gym.rewards import paper_reward
 from n2n_gym.stages import RemovalStage, ShrinkStage
 from n2n_gym.student import Student
 from n2n_gym.system.files import write_whole
-from n2n_gym.system.processes import begin_worker, worker_pool
+from n2n_gym.system.pool import Pool
 from n2n_gym.teachers.saved import Teacher, ready_teacher
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
@@ -240,7 +240,7 @@ def _measured(jobs: list[Job], problem: Problem, processes: int) -> Iterator[Mea
         return
     with tempfile.TemporaryDirectory() as logits:
         if processes > 1:
-            with worker_pool(processes, _begin, problem, Path(logits)) as pool:
+            with Pool(processes, _begin, problem, Path(logits)) as pool:
                 yield from pool.map(_train, jobs)
             return
         _begin(problem, Path(logits), alone=True)
@@ -280,7 +280,6 @@ class _Halved:
 def _begin(problem: Problem, logits: Path, *, alone: bool = False) -> None:
     global _teacher, _data, _logits
     if not alone:
-        begin_worker()
         torch.set_num_threads(1)
     device = torch.device("cpu")
     _teacher = ready_teacher(problem, device=device)

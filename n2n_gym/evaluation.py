@@ -14,7 +14,8 @@ Actions = Sequence[int]
 OUT_OF_MEMORY = "out of memory"
 TIMEOUT = "timeout"
 WORKER_DIED = "worker process died"
-MACHINE_FAILURES = frozenset({OUT_OF_MEMORY, TIMEOUT, WORKER_DIED})
+WORKER_SILENT = "worker process gave no sign of life"
+MACHINE_FAILURES = frozenset({OUT_OF_MEMORY, TIMEOUT, WORKER_DIED, WORKER_SILENT})
 """Reasons that the machine is to blame for, not the student: another try may go well."""
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
-import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +20,7 @@ from agents.display import Display
 from n2n_gym.errors import InputError
 from n2n_gym.system.files import read_json, write_json
 from n2n_gym.system.machine import cores
-from n2n_gym.system.processes import begin_worker, end_at_once
+from n2n_gym.system.pool import Pool
 
 ALGORITHM_MODULES = ("embedding", "episodes", "episodic", "planned", "policies", "registry", "reinforce", "sb3")
 """A run is made again when one of these has changed."""
@@ -145,16 +143,11 @@ def _run_missing(records: list[_Record], workers: int | None, display: Display) 
     display.start("runs", len(records), len(records) - len(missing))
     if not missing:
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers or cores(), mp_context=context, initializer=begin_worker) as pool:
-        futures: dict[Future[Run], _Record] = {}
-        for record in missing:
-            futures[pool.submit(run, record.agent, record.task.name, record.seed, record.evaluations)] = record
-        try:
-            for done, future in enumerate(as_completed(futures), len(records) - len(missing) + 1):
-                finished = future.result()
-                futures[future].write(finished)
-                display.update(done, f"{finished.agent}, {finished.task}: best {finished.best:.4f}")
-        except BaseException:
-            end_at_once(pool)
-            raise
+    with Pool(workers or cores()) as pool:
+        for done, (index, made) in enumerate(pool.each(_made, missing), len(records) - len(missing) + 1):
+            missing[index].write(made)
+            display.update(done, f"{made.agent}, {made.task}: best {made.best:.4f}")
+
+
+def _made(record: _Record) -> Run:
+    return run(record.agent, record.task.name, record.seed, record.evaluations)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import fields, replace
 from typing import Any
 
 from stable_baselines3.common.logger import Logger
-from torch import Generator, get_num_threads
+from torch import Generator
 
 from agents.algorithms.embedding import ArchitectureCompression
 from agents.algorithms.registry import algorithm
@@ -16,7 +17,9 @@ from agents.display import Display, shown_teacher
 from agents.search.comparison import ahead_by, beside_verdict, class_accuracies, sizes, validation
 from agents.search.finalists import by_final_limits
 from agents.search.finals import Finals
+from agents.search.forecast import Forecast
 from agents.search.options import Search
+from agents.search.places import absolute
 from agents.search.recorder import Recorder
 from agents.search.report import draw_architectures, draw_curves
 from agents.search.run_folder import BASELINE, HISTORY, RESULT, Episode, RunFolder, RunStart, trained, written
@@ -25,6 +28,7 @@ from n2n_gym.data import load_dataset
 from n2n_gym.envs.settings import JudgedSettings, Settings
 from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.errors import InputError, check_arguments
+from n2n_gym.evaluation import MACHINE_FAILURES, TIMEOUT
 from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.evaluators.store import StoredEvaluator
 from n2n_gym.models.build import Network
@@ -33,7 +37,7 @@ from n2n_gym.networks.imported import is_imported
 from n2n_gym.settings import values_of
 from n2n_gym.stages import Stage
 from n2n_gym.student import Student
-from n2n_gym.system.device import torch_device
+from n2n_gym.system.device import threads, torch_device
 from n2n_gym.system.files import teachers_folder, write_json
 from n2n_gym.system.versions import library_versions
 from n2n_gym.teachers.saved import Teacher
@@ -65,14 +69,16 @@ def compress(
     if search is None:
         check_arguments("compress", settings, (field.name for field in fields(Search)))
         search = Search(**settings)
-    search = search.resumed(settings)
-    search.check()
-    start = RunStart(search.configuration, search.identity, search.store, command)
-    with RunFolder(search.folder, start) as folder:
-        if (result := folder.result) is not None:
-            return result
-        with display or Display() as shown:
-            return _Run(search, folder, shown).go()
+    # one thread of this process, whose policies are small; whatever else is computed decides for itself
+    with display or Display() as shown, threads(1):
+        search = search.resumed(settings)
+        search.check()
+        start = RunStart(search.configuration, search.identity, absolute(search.store), command)
+        with RunFolder(search.folder, start) as folder:
+            if (result := folder.result) is not None:
+                return result
+            with Forecast(shown, search) as told:
+                return _Run(search, folder, told).go()
 
 
 class _Run:
@@ -86,6 +92,7 @@ class _Run:
 
     def go(self) -> dict[str, Any]:
         teacher = shown_teacher(self.search.problem, self.search.device, self.display)
+        self.folder.hold_teacher(teacher)
         if self._validation == UNKNOWN:
             self.display.say(
                 "whether the teacher was trained on the validation images is not known: they were drawn from the training "
@@ -110,6 +117,9 @@ class _Run:
             if self.search.students is None:
                 self._check_history([each for each in self.history if each.stage == stage], self.search.iterations)
             return Student.load(result, self.search.problem.architecture)
+        if self._failed(stage):
+            self.display.say(f"stage {stage} begins again: the machine failed all of its students")
+            self._forget(stage)
         starts = self._starts(stage)
         if not starts:
             self.display.say("stage 1 left nothing to shrink")
@@ -126,10 +136,39 @@ class _Run:
         with evaluator:
             for number, start in enumerate(starts):
                 self._learn(stage, self.search.stage(stage, start), evaluator, part=number, parts=len(starts))
+        if failed := self._failed(stage):
+            raise InputError(self._advice(stage, failed))
         best = self._best(stage)
         if best is not None:
             best.save(result)
         return best
+
+    def _failed(self, stage: int) -> Counter[str]:
+        """How often the machine failed a stage's students, and why, where no student of it could be trained; else nothing."""
+        episodes = [episode for episode in self.history if episode.stage == stage]
+        if not all(episode.reason for episode in episodes):
+            return Counter()
+        return Counter(episode.reason for episode in episodes if episode.reason in MACHINE_FAILURES)
+
+    def _forget(self, stage: int) -> None:
+        """Have a stage begin anew."""
+        for policy in self.folder.path.glob(f"stage{stage}*.policy"):
+            policy.unlink()
+        self.history = [episode for episode in self.history if episode.stage < stage]
+        self.folder.write_history(self.history)
+
+    def _advice(self, stage: int, failed: Counter[str]) -> str:
+        """What to do where the machine failed all students of a stage."""
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in failed.most_common())
+        remedies = []
+        if TIMEOUT in failed:
+            remedies.append("a longer --timeout, or none")
+        if set(failed) - {TIMEOUT}:
+            remedies.append("fewer --workers, or with less of the machine's memory used by others")
+        return (
+            f"no student of stage {stage} could be trained: {reasons}; see {self.folder.path / HISTORY}. Give the same "
+            f"command again with {' and '.join(remedies)}: the stage then begins anew"
+        )
 
     def _starts(self, stage: int) -> list[Student]:
         """What a stage starts from: in stage 2, after stage 1, its best students that something can be shrunk of.
@@ -286,9 +325,10 @@ class _Run:
             },
             "search": {
                 "evaluations": len(self.history),
-                "trained": sum(not e.from_store and e.seconds > 0 for e in self.history),
+                "trained": sum(not e.from_store and e.seconds > 0 for e in self.history if e.reason not in MACHINE_FAILURES),
                 "from_store": sum(e.from_store for e in self.history),
-                "degenerate": sum(bool(e.reason) for e in self.history),
+                "degenerate": sum(bool(e.reason) and not e.seconds for e in self.history if e.reason not in MACHINE_FAILURES),
+                "failed": dict(Counter(e.reason for e in self.history if e.reason in MACHINE_FAILURES)),
                 "stopped": sum(e.rung > 0 and not e.from_store for e in self.history),
                 "seconds": round(sum(e.seconds for e in self.history if not e.from_store), 3),
                 "recipe": self.search.recipe,
@@ -297,6 +337,6 @@ class _Run:
             "device": str(torch_device(self.search.device)),
             "configuration": self.search.configuration,
             "versions": library_versions("gymnasium", "stable-baselines3"),
-            "threads": get_num_threads(),
+            "threads": teacher.checkpoint.facts.get("threads"),
             "command": self.folder.start.command,
         }

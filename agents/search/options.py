@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from agents.algorithms.saving import read_agent
-from agents.search.run_folder import BY_CONTENT, read_start
+from agents.search.places import MOVABLE, alike, gone, placed
+from agents.search.run_folder import read_start
 from n2n_gym.architecture import FACTORS, student_ranges
 from n2n_gym.data import load_dataset
 from n2n_gym.envs.settings import JudgedSettings
@@ -210,7 +211,8 @@ class Search(JudgedSettings):
     def configuration(self) -> dict[str, Any]:
         """What a resumed run must have in common with its start."""
         values = {name: value for name, value in asdict(self).items() if name not in _FREE}
-        return {**values, **{name: list(getattr(self, name)) for name in _LISTS}}  # as JSON gives them back
+        values |= {name: list(getattr(self, name)) for name in _LISTS}  # as JSON gives them back
+        return {name: placed(name, value) for name, value in values.items()}
 
     @property
     def training_seed(self) -> int | None:
@@ -249,15 +251,21 @@ class Search(JudgedSettings):
         if "out" in given:
             raise InputError("a resumed run stays in its folder: give --resume without --out")
         for name in given:
-            if name in BY_CONTENT or name not in saved.configuration:
+            if name not in saved.configuration:
                 continue
-            if self.configuration[name] != saved.configuration[name]:
-                there, here = saved.configuration[name], self.configuration[name]
+            there, here = placed(name, saved.configuration[name]), self.configuration[name]
+            if not alike(name, there, here):
                 raise InputError(f"{path} holds a run with {name} {there!r}, not {here!r}; leave the option out")
         try:
             store = self.store if "store" in given else saved.store
             lists = {name: tuple(saved.configuration[name]) for name in _LISTS}
-            named = {name: getattr(self, name) for name in BY_CONTENT if name in given}
+            named = {name: getattr(self, name) for name in MOVABLE if name in given}
+            for name in set(MOVABLE) - set(named):
+                if file := gone(name, saved.configuration[name]):
+                    there = f"{file} is not there" if Path(file).is_absolute() else f"there is no {file} in {Path.cwd()}"
+                    raise InputError(
+                        f"the run in {path} was started with {name} {file}, and {there}; say where it is: --{name}"
+                    )
             return replace(self, **{**saved.configuration, **lists, **named}, store=store, out=str(path), resume=None)
         except (TypeError, KeyError):
             raise InputError(f"{path} was made by another version: its configuration does not fit") from None

@@ -8,14 +8,17 @@ import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
+from agents.search.places import alike, placed
 from n2n_gym.errors import InputError
 from n2n_gym.student import Student
-from n2n_gym.system.files import PART, read_json, sweep, write_json, write_text
+from n2n_gym.system.files import PART, read_json, sweep, teachers_folder, write_json, write_text
+from n2n_gym.teachers.saved import Teacher
 
 CONFIG = "config.json"
 RESULT = "result.json"
@@ -25,9 +28,6 @@ LOGITS = ".logits"
 BESIDE = "beside"
 BASELINE = "baseline"
 LOCK = ".lock"
-
-BY_CONTENT = ("policy", "architecture")
-"""Options that name files which a run knows by what they hold (`RunStart.identity`), wherever they are."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,7 @@ class RunStart:
         identity: Fingerprints of the files that the configuration names; the same on every resume.
         store: File of evaluations shared with other runs, or None.
         command: The command line.
+        teacher: What the trained teacher is known by, once it is there; the same on every resume.
         run: A name that no other run has.
     """
 
@@ -122,6 +123,7 @@ class RunStart:
     identity: dict[str, str]
     store: str | None = None
     command: str = ""
+    teacher: str = ""
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -169,6 +171,24 @@ class RunFolder:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+
+    def hold_teacher(self, teacher: Teacher) -> None:
+        """Write down which teacher the run has; a run that is gone on with must have the same.
+
+        Raises:
+            InputError: If it has another one, with other weights or other accuracies.
+        """
+        facts = [teacher.checkpoint.fingerprint, teacher.validation_accuracy, teacher.test_accuracy]
+        known = sha256(json.dumps(facts).encode()).hexdigest()
+        if self.start.teacher not in ("", known):
+            raise InputError(
+                f"the teacher in {teachers_folder() / teacher.name} is not the one that the run in {self.path} was begun "
+                "with: its weights or accuracies are others; go on with N2N_HOME as it was, put that teacher there, or start "
+                "another run"
+            )
+        if not self.start.teacher:
+            self.start = replace(self.start, teacher=known)
+            write_json(self.path / CONFIG, asdict(self.start))
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -224,7 +244,7 @@ def _foreign(path: Path) -> list[Path]:
 
 
 def _differences(saved: dict[str, Any], wanted: dict[str, Any]) -> str:
-    names = [name for name in {**saved, **wanted} if name not in BY_CONTENT and saved.get(name) != wanted.get(name)]
+    names = [name for name in {**saved, **wanted} if not alike(name, placed(name, saved.get(name)), wanted.get(name))]
     return ", ".join(f"{name} is {json.dumps(saved.get(name))} there, {json.dumps(wanted.get(name))} here" for name in names)
 
 

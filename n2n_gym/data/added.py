@@ -20,6 +20,7 @@ from n2n_gym.data.pixels import UnfitImageError, pixels_of
 from n2n_gym.data.spec import DatasetSpec
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.system.files import home, part_of, sweep
+from n2n_gym.system.progress import report
 
 
 def add(
@@ -110,6 +111,7 @@ def _part(data: Any, split: str, scratch: Path) -> Part:
     images: Images | None = None
     labels = np.empty(count, np.int64)
     for i in range(count):
+        report(f"reading {split}, image", i, count)
         pixels, labels[i] = _item(data, split, i)
         if images is None:
             images = np.lib.format.open_memmap(scratch / f"{split}.npy", "w+", np.uint8, (count, *pixels.shape))

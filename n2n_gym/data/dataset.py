@@ -15,6 +15,7 @@ from n2n_gym.data.npz import Images, Labels, Rows, check_labels, digest, read_ar
 from n2n_gym.data.spec import DatasetSpec
 from n2n_gym.data.splits import drawn_split, given_split, validation_rows
 from n2n_gym.errors import InputError
+from n2n_gym.system.progress import report
 
 FINGERPRINT = "2-"
 """How fingerprints begin that cover all of a data set; before, they covered its training images alone."""
@@ -75,6 +76,7 @@ class Dataset:
         """A hash of its images and labels, their shape, which are for what, and how they are shown in training."""
         content = self.spec.content
         if not content:
+            report(f"checking the images of {self.spec.name}")
             (x_train, y_train), (x_test, y_test) = self.train, self.test
             content = digest({"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test})
         return FINGERPRINT + sha256(f"{content} {self.spec.digest}".encode()).hexdigest()

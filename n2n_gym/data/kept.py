@@ -18,6 +18,7 @@ from n2n_gym.data.spec import OWN, DatasetSpec
 from n2n_gym.data.splits import check_classes, test_split
 from n2n_gym.errors import InputError
 from n2n_gym.system.files import home, read_json, sweep, write_folder, write_json
+from n2n_gym.system.progress import report
 
 FACTS = "dataset.json"
 NAMES = "names.json"
@@ -193,7 +194,8 @@ def _write_images(path: Path, chosen: Chosen, shape: tuple[int, int, int]) -> No
                 some = rows[block : block + BLOCK]
                 target[start + block : start + block + len(some)] = part.images[some]
 
-            list(pool.map(convert, range(0, len(rows), BLOCK)))
+            for block, _ in enumerate(pool.map(convert, range(0, len(rows), BLOCK))):
+                report(f"converting to {path.stem}, image", start + block * BLOCK, total)
             start += len(rows)
     target.flush()
 

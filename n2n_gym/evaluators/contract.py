@@ -20,6 +20,7 @@ from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.student import Actions, Student
+from n2n_gym.system.progress import report
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,9 @@ class Evaluator(ABC):
         keys = list(distinct)
         done: dict[str, Evaluation] = {}
         if distinct:
-            done = {keys[i]: evaluation for i, evaluation in self.stream(list(distinct.values()))}
+            for i, evaluation in self.stream(list(distinct.values())):
+                done[keys[i]] = evaluation
+                report("student", len(done), len(keys))
         return [
             done[self.key(s)] if verdict.feasible else Evaluation.failed(s.architecture, self.teacher, verdict)
             for s, verdict in zip(students, verdicts, strict=True)

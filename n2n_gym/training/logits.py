@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from n2n_gym.models.preprocessing import View
 from n2n_gym.system.files import write_whole
+from n2n_gym.system.progress import report
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.resume import weights_hash
 
@@ -63,7 +64,11 @@ class TeacherLogits:
     def _computed(self, view: View, indices: Tensor) -> Tensor:
         self._teacher.eval()
         batches = indices.split(self._data.evaluation_batch)
-        logits = torch.cat([self._teacher(self._data.batch(view, each)) for each in batches])
+        found = []
+        for count, each in enumerate(batches):
+            report("teacher's answers, batch", count, len(batches))
+            found.append(self._teacher(self._data.batch(view, each)))
+        logits = torch.cat(found)
         if logits.is_cuda:
             torch.cuda.current_stream().synchronize()  # other trainings read them in streams of their own
         return logits

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 import torch
 from torch import Tensor, nn
 
 from n2n_gym.models.build import Network
 from n2n_gym.models.preprocessing import Batches
-from n2n_gym.system.device import alone
+from n2n_gym.system.device import by_itself
+from n2n_gym.system.progress import report
 from n2n_gym.training.gradients import Batch, Gradients, gradients_of
 from n2n_gym.training.images import ImageData, Score
 from n2n_gym.training.logits import TeacherLogits
@@ -24,6 +26,8 @@ from n2n_gym.training.precision import has_bf16, pays_in_bf16
 from n2n_gym.training.recipes import Recipe
 from n2n_gym.training.resume import TrainingFile, weights_hash
 from n2n_gym.training.turns import without_pause
+
+Asked = ParamSpec("Asked")
 
 DIVERGED = "training diverged: the loss is not finite"
 
@@ -136,7 +140,7 @@ def training(
         batches = _batches(data.viewed(epoch - 1, augment=recipe.augment), data.train_labels, images, parts, logits)
         if recipe.one_cycle:
             batches = _cycled(batches, optimizer, recipe, epoch - 1, len(parts))
-        loss = yield from _trained_once(network, optimizer, gradients, batches)
+        loss = yield from _trained_once(network, optimizer, gradients, _reported(batches, epoch, len(parts)))
         done = epoch
         losses.append(loss / len(parts))
         if not math.isfinite(loss):
@@ -165,8 +169,19 @@ def training(
     return Outcome(score, done, before=before, loss=fmean(losses) if losses else math.nan)
 
 
-train = alone()(without_pause(training))
-"""Train a network in place, as `training` does, without a pause; of several threads of a process, one at a time."""
+def _by_itself(
+    train: Callable[Concatenate[Network, ImageData, Recipe, Asked], Outcome],
+) -> Callable[Concatenate[Network, ImageData, Recipe, Asked], Outcome]:
+    @functools.wraps(train)
+    def decided(network: Network, data: ImageData, recipe: Recipe, /, *rest: Asked.args, **options: Asked.kwargs) -> Outcome:
+        with by_itself(data.device, network.architecture.macs, recipe.batch_size):
+            return train(network, data, recipe, *rest, **options)
+
+    return decided
+
+
+train = _by_itself(without_pause(training))
+"""Train a network in place, as `training` does, without a pause, `by_itself`."""
 
 
 def _logits(teacher: TeacherLogits | None, recipe: Recipe, epoch: int) -> Tensor | None:
@@ -182,6 +197,13 @@ def _batches(
         if len(part) > 1 or len(parts) == 1:  # else: batch statistics of a single image are no statistics
             indices = images[part]
             yield viewed[indices], labels[indices], None if logits is None else logits[part]
+
+
+def _reported(batches: Iterable[Batch], epoch: int, steps: int) -> Iterator[Batch]:
+    """The batches of an epoch; it is told how far it is."""
+    for step, batch in enumerate(batches):
+        report(f"epoch {epoch}, step", step, steps)
+        yield batch
 
 
 def _cycled(
