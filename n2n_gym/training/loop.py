@@ -19,12 +19,13 @@ from n2n_gym.models.build import Network
 from n2n_gym.models.preprocessing import Batches
 from n2n_gym.system.device import by_itself
 from n2n_gym.system.progress import report
+from n2n_gym.system.tensors import tensors_hash
 from n2n_gym.training.gradients import Batch, Gradients, gradients_of
 from n2n_gym.training.images import ImageData, Score
 from n2n_gym.training.logits import TeacherLogits
 from n2n_gym.training.precision import has_bf16, pays_in_bf16
 from n2n_gym.training.recipes import Recipe
-from n2n_gym.training.resume import TrainingFile, weights_hash
+from n2n_gym.training.resume import TrainingFile
 from n2n_gym.training.turns import without_pause
 
 Asked = ParamSpec("Asked")
@@ -234,7 +235,7 @@ def _identity(network: Network, data: ImageData, recipe: Recipe, teacher: Teache
     """What a training's end depends on."""
     return {
         "architecture": network.architecture.fingerprint,
-        "weights": weights_hash(network.state_dict()),
+        "weights": tensors_hash(network.state_dict()),
         "teacher": teacher and teacher.fingerprint,
         "data": data.dataset.fingerprint,
         "preprocessing": data.preprocessing.to_json(),
