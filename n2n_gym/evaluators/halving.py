@@ -22,7 +22,7 @@ KEPT = 2**31
 
 
 class HalvingEvaluator(WrappingEvaluator):
-    """Trains the students of a batch until a rung, then the better half of them until the next, the best of all to the end.
+    """Trains the students of a batch until a rung, then at most the better half until the next, the best of all to the end.
 
     Rungs are 1, 2, 4, ... epochs. A training goes on from where it was stopped, so that none is done twice. The accuracy of a
     student that was stopped is predicted: what it had reached, and what those of its batch that went on have gained since, in
@@ -92,9 +92,9 @@ class HalvingEvaluator(WrappingEvaluator):
         return {running[place]: each for place, each in inner.stream([students[index] for index in running])}
 
     def _ahead(self, students: Sequence[Student], reached: dict[int, Evaluation]) -> list[int]:
-        """The better half, in the order that they came in; of equals, whoever's key comes first."""
+        """At most the better half, but one, in the order that they came in; of equals, whoever's key comes first."""
         ranked = sorted(reached, key=lambda index: (-self._reward(reached[index]), self.key(students[index])))
-        return sorted(ranked[: math.ceil(len(ranked) / 2)])
+        return sorted(ranked[: max(1, len(ranked) // 2)])
 
     def _tidy(self, whole: Sequence[Student]) -> None:
         """Remove trainings that have ended, and the oldest others if there are too many."""
