@@ -1,4 +1,4 @@
-"""Agents that compress networks: the paper's recurrent REINFORCE, the whole of Algorithm 1, the command `n2n`."""
+"""Agents that compress networks: the paper's recurrent REINFORCE, searches, the whole of Algorithm 1, the command `n2n`."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ def search(problem: Problem, evaluator: Evaluator, iterations: int, seed: int) -
     settings = Settings(**asdict(problem), evaluator=evaluator)
     envs = BatchedVecEnv(CompressionVectorEnv(5, stage, settings))
     recorder = Progress()
-    algorithm("reinforce").make(envs, stage=1, seed=seed).learn(iterations * 5 * stage.decisions, callback=recorder)
+    algorithm("reinforce-imitating").make(envs, stage=1, seed=seed).learn(iterations * 5 * stage.decisions, callback=recorder)
     return recorder
 
 

@@ -88,7 +88,7 @@ class Algorithm(ABC):
         except RuntimeError:
             raise InputError(
                 f"the policy in {path} does not fit this environment: it was trained for the other stage, with other "
-                "settings, or sees a fixed number of decisions (reinforce, actor-critic and recurrent-ppo do not)"
+                "settings, or sees a fixed number of decisions (those with a recurrent policy do not)"
             ) from None
 
 
@@ -192,13 +192,14 @@ def restore_on_policy(agent: BaseAlgorithm, path: Path) -> None:
 
 
 PLAIN = {"n_epochs": 1, "ent_coef": 0.0, "normalize_advantage": False, "max_grad_norm": None, "elite_coef": 0.0}
-"""The paper's gradient and nothing else."""
+"""The paper's gradient and nothing else: `reinforce` and `actor-critic`. Those that are called imitating take clipped steps and
+imitate their best, as `STAGES` says."""
 
 ALGORITHMS: Registry[Algorithm] = Registry("agent")
-ALGORITHMS.register("reinforce", _Recurrent(Reinforce))
-ALGORITHMS.register("reinforce-paper", _Recurrent(Reinforce, PLAIN))
-ALGORITHMS.register("actor-critic", _Recurrent(ActorCritic))
-ALGORITHMS.register("actor-critic-paper", _Recurrent(ActorCritic, PLAIN))
+ALGORITHMS.register("reinforce", _Recurrent(Reinforce, PLAIN))
+ALGORITHMS.register("reinforce-imitating", _Recurrent(Reinforce))
+ALGORITHMS.register("actor-critic", _Recurrent(ActorCritic, PLAIN))
+ALGORITHMS.register("actor-critic-imitating", _Recurrent(ActorCritic))
 ALGORITHMS.register("a2c", _OnPolicy(A2C, {"learning_rate": 0.001, "normalize_advantage": True}))
 ALGORITHMS.register("ppo", _OnPolicy(PPO, {"learning_rate": 0.001}))
 ALGORITHMS.register(
