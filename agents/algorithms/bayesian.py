@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 from stable_baselines3.common.type_aliases import GymEnv
 
 from agents.algorithms.informed import InformedSearch
-from agents.algorithms.known import Candidate, KnownStudents
-from agents.algorithms.plans import Plan, Plans, neighbours
-from agents.algorithms.surrogate import AccuracyModel, Forest, GaussianProcesses, choose
+from agents.algorithms.known import Candidate, Drawn, KnownStudents
+from agents.algorithms.plans import Plan, Plans, neighbours, start_plan
+from agents.algorithms.surrogate import AccuracyModel, Forest, GaussianProcess, choose
+from n2n_gym.stages.base import Stage
 
-DRAWN = 300
+DRAWN = 100
 """Random candidates of an update."""
 
-CENTRES = 5
+CENTRES = 4
 """Of so many of the best students, and of so many of the most promising candidates, the neighbours are candidates too."""
 
 CLIMBS = 2
 """Times that the neighbours of the most promising candidates are added."""
 
-AROUND = 100
+AROUND = 50
 """Neighbours of one student, at most; a random part of them if it has more."""
 
 
@@ -47,29 +49,45 @@ class BayesianOptimisation(InformedSearch):
         super().__init__(env, **settings)
 
     def propose(self, count: int) -> Plans:
-        plans: list[Plan] = []
-        if len(self.known) >= self.warm_up:
-            plans = self._most_promising(count)
-            self._proposed.update(self.known.look(plan).fingerprint for plan in plans)
+        drawn = self.known.new(drawn_plans(self.stage, self.rng), self._proposed)
+        plans = self._most_promising(drawn, count) if len(self.known) >= self.warm_up else of_all_sizes(drawn, count, self.rng)
+        self._proposed.update(self.known.look(plan).fingerprint for plan in plans)
         return np.stack([*plans, *(self.fresh(self.start) for _ in range(count - len(plans)))])
 
-    def _most_promising(self, count: int) -> list[Plan]:
-        """At most so many episodes, by expected improvement."""
+    def _most_promising(self, found: dict[str, Drawn], count: int) -> list[Plan]:
+        """At most so many episodes, by expected improvement; those that were drawn are some of the candidates."""
         known = self.known
         model = fitted(self.model, known, self.rng)
         best = known.best
-        found = known.new((self.start() for _ in range(DRAWN)), self._proposed)
         centres = known.best_plans(CENTRES)
         for _ in range(1 + CLIMBS):
             for centre in centres:
-                around = self.rng.permutation(neighbours(self.stage, centre))[:AROUND]
-                found |= known.new(around, {*found, *self._proposed})
+                found |= known.new(some_neighbours(self.stage, centre, self.rng), {*found, *self._proposed})
             if not found:
                 return []
             plans, students = map(list, zip(*found.values(), strict=True))
             gains = model.improvement(known.standardised([s.features for s in students]), worths(students), best)
             centres = [plans[index] for index in np.argsort(-gains, kind="stable")[:CENTRES]]
         return chosen(model, known, list(found.values()), count)
+
+
+def drawn_plans(stage: Stage, rng: np.random.Generator) -> Iterator[Plan]:
+    """Random candidates, and the episodes that are likely to end with the smallest students: limits may leave no others."""
+    yield from (np.array(ending) for ending in stage.endings)
+    yield from (start_plan(stage, rng) for _ in range(DRAWN))
+
+
+def some_neighbours(stage: Stage, centre: Plan, rng: np.random.Generator) -> Plans:
+    """Episodes that differ in one decision: all of them, or `AROUND` at random."""
+    around: Plans = rng.permutation(neighbours(stage, centre))[:AROUND]
+    return around
+
+
+def of_all_sizes(candidates: dict[str, Drawn], count: int, rng: np.random.Generator) -> list[Plan]:
+    """At most so many of the candidates' episodes, at random among students of each size: a model has to know them all."""
+    by_size = sorted(candidates.values(), key=lambda drawn: drawn[1].parameters)
+    strata = [part for part in np.array_split(np.arange(len(by_size)), count) if len(part)]
+    return [by_size[int(rng.choice(part))][0] for part in strata]
 
 
 def fitted(kind: type[AccuracyModel], known: KnownStudents, rng: np.random.Generator) -> AccuracyModel:
@@ -83,7 +101,7 @@ def worths(students: list[Candidate]) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array([student.worth for student in students])
 
 
-def chosen(model: AccuracyModel, known: KnownStudents, candidates: list[tuple[Plan, Candidate]], count: int) -> list[Plan]:
+def chosen(model: AccuracyModel, known: KnownStudents, candidates: list[Drawn], count: int) -> list[Plan]:
     """At most so many of the candidates' episodes, by `choose`."""
     students = [student for _, student in candidates]
     features = known.standardised([student.features for student in students])
@@ -91,9 +109,9 @@ def chosen(model: AccuracyModel, known: KnownStudents, candidates: list[tuple[Pl
 
 
 class GaussianProcessSearch(BayesianOptimisation):
-    """Bayesian optimisation with Gaussian processes."""
+    """Bayesian optimisation with a Gaussian process."""
 
-    model: ClassVar[type[AccuracyModel]] = GaussianProcesses
+    model: ClassVar[type[AccuracyModel]] = GaussianProcess
 
 
 class RandomForestSearch(BayesianOptimisation):

@@ -33,8 +33,8 @@ class CrossEntropy(InformedSearch):
         env: GymEnv | str,
         *,
         warm_up: int = 10,
-        elite_size: int = 5,
-        step_size: float = 0.5,
+        elite_size: int = 3,
+        step_size: float = 0.7,
         least: float = 0.1,
         **settings: Any,
     ) -> None:

@@ -10,13 +10,13 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from torch import Tensor
 
-from agents.algorithms.bayesian import CENTRES, chosen, fitted, worths
+from agents.algorithms.bayesian import CENTRES, chosen, drawn_plans, fitted, of_all_sizes, some_neighbours, worths
 from agents.algorithms.episodes import Episodes
-from agents.algorithms.known import Candidate, KnownStudents
-from agents.algorithms.plans import Plan, Plans, neighbours, start_plan
+from agents.algorithms.known import Candidate, Drawn, KnownStudents
+from agents.algorithms.plans import Plans, start_plan
 from agents.algorithms.policies import SequencePolicy
 from agents.algorithms.reinforce import Reinforce
-from agents.algorithms.surrogate import AccuracyModel, GaussianProcesses
+from agents.algorithms.surrogate import AccuracyModel, GaussianProcess
 from n2n_gym.rewards import DEGENERATE
 from n2n_gym.stages.base import Stage
 
@@ -41,7 +41,7 @@ class Dyna(Reinforce):
         **settings: Other arguments of `Reinforce`.
     """
 
-    model: ClassVar[type[AccuracyModel]] = GaussianProcesses
+    model: ClassVar[type[AccuracyModel]] = GaussianProcess
     _constructor: ClassVar[tuple[str, ...]] = (
         *Reinforce._constructor,
         "warm_up",
@@ -95,21 +95,20 @@ class Dyna(Reinforce):
 
     def _proposed(self, known: KnownStudents, count: int) -> Plans:
         """The students to train next; imagines and learns before."""
-        draws = (start_plan(self.stage, self.rng) for _ in range(200))
-        candidates = known.new(draws)
-        if len(known) < self.warm_up or not candidates:
-            plans = [plan for plan, _ in candidates.values()][:count]
+        candidates = known.new(drawn_plans(self.stage, self.rng))
+        if len(known) < self.warm_up:
+            plans = of_all_sizes(candidates, count, self.rng)
         else:
             model = fitted(self.model, known, self.rng)
             candidates |= self._imagined(known, model)
             for centre in known.best_plans(CENTRES):
-                candidates |= known.new(neighbours(self.stage, centre))
+                candidates |= known.new(some_neighbours(self.stage, centre, self.rng))
             plans = chosen(model, known, list(candidates.values()), count)
         return np.stack([*plans, *(start_plan(self.stage, self.rng) for _ in range(count - len(plans)))])
 
-    def _imagined(self, known: KnownStudents, model: AccuracyModel) -> dict[str, tuple[Plan, Candidate]]:
+    def _imagined(self, known: KnownStudents, model: AccuracyModel) -> dict[str, Drawn]:
         """Let the policy learn from imagined episodes; their students that are worth a training, by fingerprint."""
-        found: dict[str, tuple[Plan, Candidate]] = {}
+        found: dict[str, Drawn] = {}
         rows = torch.as_tensor(self.stage.rows, device=self.device).expand(self.imagined_rollouts, -1, -1)
         masks = torch.as_tensor(self.stage.masks, device=self.device).expand(self.imagined_rollouts, -1, -1)
         for _ in range(self.imagined_updates):
@@ -128,7 +127,7 @@ class Dyna(Reinforce):
         open_ones = [i for i, student in enumerate(students) if student.allowed]
         if open_ones:
             there = [students[i] for i in open_ones]
-            accuracies = model.optimistic(known.standardised([student.features for student in there]), self.optimism)
+            accuracies = model.accuracies(known.standardised([student.features for student in there]), self.optimism)
             returns[open_ones] = worths(there) * accuracies
         for i, student in enumerate(students):
             if (value := known.return_of(student.fingerprint)) is not None:

@@ -80,6 +80,7 @@ class RegularizedEvolution(PlannedSearch):
     def _parent(self) -> Plan:
         """The best of a sample."""
         rivals = self.rng.choice(len(self.population), min(self.sample_size, len(self.population)), replace=False)
+        parent: Plan
         parent, _ = self.population[max(rivals, key=lambda i: self.population[i][1])]
         return parent
 

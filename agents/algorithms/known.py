@@ -32,14 +32,20 @@ class Candidate(NamedTuple):
     Attributes:
         fingerprint: Equal for equal students.
         allowed: Whether training can make something of it (`Preview.allowed`).
+        parameters: How many it has.
         worth: Its reward if it were as accurate as its teacher (`Preview.worth`).
         features: `summary` and what remains of each decision (`Stage.remains`); zeros if it cannot be built.
     """
 
     fingerprint: str
     allowed: bool
+    parameters: int
     worth: float
     features: Features
+
+
+Drawn = tuple[Plan, Candidate]
+"""An episode, and what is known of its student."""
 
 
 class KnownStudents:
@@ -79,10 +85,12 @@ class KnownStudents:
             built = bool(student.architecture.shapes)
             overall = summary(student.architecture) if built else np.zeros(LENGTH)
             features = np.concatenate([overall, self._stage.remains(student)])
-            known = self._looked[key] = Candidate(preview.fingerprint, preview.allowed, preview.worth, features)
+            known = self._looked[key] = Candidate(
+                preview.fingerprint, preview.allowed, preview.parameters, preview.worth, features
+            )
         return known
 
-    def new(self, plans: Iterable[Plan], besides: Collection[str] = ()) -> dict[str, tuple[Plan, Candidate]]:
+    def new(self, plans: Iterable[Plan], besides: Collection[str] = ()) -> dict[str, Drawn]:
         """Those of some episodes whose students are worth a training: allowed, not trained yet, each once.
 
         Args:
@@ -92,7 +100,7 @@ class KnownStudents:
         Returns:
             By the student's fingerprint.
         """
-        found: dict[str, tuple[Plan, Candidate]] = {}
+        found: dict[str, Drawn] = {}
         for plan in plans:
             student = self.look(plan)
             known = student.fingerprint in self._trained or student.fingerprint in besides

@@ -197,7 +197,7 @@ def restore_on_policy(agent: BaseAlgorithm, path: Path) -> None:
 
 
 PLAIN = {"n_epochs": 1, "ent_coef": 0.0, "normalize_advantage": False, "max_grad_norm": None, "elite_coef": 0.0}
-"""The paper's gradient and nothing else; without it, as those called imitating are, clipped steps and what else `STAGES` has."""
+"""The paper's gradient and nothing else. Those called imitating are without it: they take what else `STAGES` has."""
 
 IMAGINED = PLAIN | {"ent_coef": 0.05, "anneal_entropy": False, "normalize_advantage": True}
 """Imagined episodes cost next to nothing: new ones are better than further steps on the same."""
@@ -221,7 +221,7 @@ ALGORITHMS.register(
 )
 ALGORITHMS.register("maskable-ppo", _OnPolicy(MaskablePPO, {"learning_rate": 0.001}))
 ALGORITHMS.register("random", _Planned(RandomSearch))
-ALGORITHMS.register("evolution", _Planned(RegularizedEvolution))
+ALGORITHMS.register("evolution", _Planned(RegularizedEvolution, {"population_size": 10, "sample_size": 3}))
 ALGORITHMS.register("informed-evolution", _Planned(InformedEvolution))
 ALGORITHMS.register("local-search", _Planned(LocalSearch))
 ALGORITHMS.register("cross-entropy", _Planned(CrossEntropy))

@@ -26,6 +26,9 @@ ROOM = 1.05
 LEAST, MOST = 0.02, 0.995
 """Between these shares of that a model takes accuracies to lie."""
 
+SPREAD = 3.0
+"""Distance between random students that the kernel's length scale is measured by."""
+
 FITTED_ON = 200
 """Students that a Gaussian process's hyperparameters are fitted on, at most; it predicts from all."""
 
@@ -63,34 +66,32 @@ class AccuracyModel(ABC):
         """Learn `_targets` from `_features`."""
 
     @abstractmethod
-    def _predict(self, features: Numbers) -> tuple[Numbers, Numbers]:
-        """Means and standard deviations of the log-odds by equally likely members, shape (members, students) each."""
-
-    @abstractmethod
     def _again(self) -> None:
         """Learn from one more student, by what was found of the others before."""
 
+    @abstractmethod
+    def predict(self, features: Numbers) -> tuple[Numbers, Numbers]:
+        """Expected log-odds and their standard deviations, shape (students,) each."""
+
     def believe(self, features: Numbers) -> None:
-        """Take a student's expected log-odds for seen, shape (columns,): how students are chosen several at a time."""
-        mean, _ = self._predict(features[None])
+        """Take what is expected of a student for seen, shape (columns,): how several are chosen at a time."""
+        mean, _ = self.predict(features[None])
         self._features = np.vstack([self._features, features])
-        self._targets = np.append(self._targets, mean.mean())
+        self._targets = np.append(self._targets, mean)
         self._again()
 
-    def accuracies(self, features: Numbers) -> Numbers:
-        """Accuracies that may be, shape (members, quadrature nodes, students); nodes weigh as `WEIGHTS` says."""
-        mean, deviation = self._predict(features)
-        odds = mean[:, None] + deviation[:, None] * NODES[:, None]
-        return self.top / (1 + np.exp(-odds))
+    def accuracies(self, features: Numbers, deviations: Numbers | float) -> Numbers:
+        """Accuracies so many standard deviations of the log-odds above what is expected.
 
-    def expected(self, features: Numbers) -> Numbers:
-        """Expected accuracies, shape (students,)."""
-        return (self.accuracies(features) * WEIGHTS[:, None]).sum(1).mean(0)  # type: ignore[no-any-return]
+        Args:
+            features: Of students, shape (students, columns).
+            deviations: One number, or several, shape (numbers, 1).
 
-    def optimistic(self, features: Numbers, deviations: float) -> Numbers:
-        """Accuracies so many standard deviations of the log-odds above what is expected, shape (students,)."""
-        mean, deviation = self._predict(features)
-        return (self.top / (1 + np.exp(-mean - deviations * deviation))).mean(0)  # type: ignore[no-any-return]
+        Returns:
+            Shape (students,), or (numbers, students).
+        """
+        mean, deviation = self.predict(features)
+        return self.top / (1 + np.exp(-mean - deviations * deviation))
 
     def improvement(self, features: Numbers, worth: Numbers, best: float) -> Numbers:
         """Expected improvement of the reward, which is known but for the accuracy, shape (students,).
@@ -100,51 +101,42 @@ class AccuracyModel(ABC):
             worth: Their rewards with their teacher's accuracy.
             best: The reward to improve upon.
         """
-        gains = np.maximum(worth * self.accuracies(features) - best, 0.0)
-        return (gains * WEIGHTS[:, None]).sum(1).mean(0)  # type: ignore[no-any-return]
+        gains = np.maximum(worth * self.accuracies(features, NODES[:, None]) - best, 0.0)
+        return WEIGHTS @ gains
 
 
-class GaussianProcesses(AccuracyModel):
-    """Three Gaussian processes: on what a student is as a whole, on what remains of each layer, and on both.
+class GaussianProcess(AccuracyModel):
+    """A Gaussian process with a Matern kernel on what a student is as a whole and what remains of each of its layers.
 
-    Which of them tells accuracy best differs between networks and stages; they are taken to be equally likely.
+    Random students lie equally far from each other in both: one has many more columns than the other.
     """
 
     def _fit(self, rng: np.random.Generator) -> None:
         chosen = np.arange(len(self._targets))
         if len(chosen) > FITTED_ON:
             chosen = rng.choice(chosen, FITTED_ON, replace=False)
-        self._members = []
-        for features in self._views(self._features):
-            kernel = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(3.0, (0.3, 100.0), nu=2.5) + WhiteKernel(0.1, (1e-4, 1.0))
-            member = GaussianProcessRegressor(kernel, normalize_y=True)
-            with warnings.catch_warnings():  # a hyperparameter at the end of its range is as good as one beyond
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                member.fit(features[chosen], self._targets[chosen])
-            self._members.append(member)
+        kernel = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(3.0, (0.3, 100.0), nu=2.5) + WhiteKernel(0.1, (1e-4, 1.0))
+        self._process = GaussianProcessRegressor(kernel, normalize_y=True)
+        with warnings.catch_warnings():  # a hyperparameter at the end of its range is as good as one beyond
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self._process.fit(self._scaled(self._features)[chosen], self._targets[chosen])
         if len(chosen) < len(self._targets):
             self._again()
 
     def _again(self) -> None:
-        members, views = self._members, self._views(self._features)
-        self._members = [
-            GaussianProcessRegressor(member.kernel_, optimizer=None, normalize_y=True).fit(features, self._targets)
-            for member, features in zip(members, views, strict=True)
-        ]
+        self._process = GaussianProcessRegressor(self._process.kernel_, optimizer=None, normalize_y=True)
+        self._process.fit(self._scaled(self._features), self._targets)
 
-    def _predict(self, features: Numbers) -> tuple[Numbers, Numbers]:
-        predicted = [m.predict(f, return_std=True) for m, f in zip(self._members, self._views(features), strict=True)]
-        return np.stack([mean for mean, _ in predicted]), np.stack([deviation for _, deviation in predicted])
+    def predict(self, features: Numbers) -> tuple[Numbers, Numbers]:
+        return self._process.predict(self._scaled(features), return_std=True)  # type: ignore[no-any-return]
 
-    def _views(self, features: Numbers) -> tuple[Numbers, ...]:
-        """What each process sees: columns scaled so that random students lie equally far from each other in each."""
-        whole, layers = features[:, : self.overall], features[:, self.overall :]
-        views = [4 * part / part.shape[1] ** 0.5 for part in (whole, layers) if part.shape[1]]
-        return (*views, np.hstack(views) / 2**0.5) if len(views) == 2 else tuple(views)
+    def _scaled(self, features: Numbers) -> Numbers:
+        parts = (features[:, : self.overall], features[:, self.overall :])
+        return np.hstack([SPREAD * part / max(part.shape[1], 1) ** 0.5 for part in parts])
 
 
 class Forest(AccuracyModel):
-    """A random forest; its trees are taken to be equally likely to be right (Hutter et al., 2011)."""
+    """A random forest; what its trees disagree in is taken for its uncertainty (Hutter et al., 2011)."""
 
     def _fit(self, rng: np.random.Generator) -> None:
         self._seed = int(rng.integers(2**31))
@@ -154,10 +146,10 @@ class Forest(AccuracyModel):
         self._forest = RandomForestRegressor(50, max_features=0.5, random_state=self._seed)
         self._forest.fit(self._features, self._targets)
 
-    def _predict(self, features: Numbers) -> tuple[Numbers, Numbers]:
+    def predict(self, features: Numbers) -> tuple[Numbers, Numbers]:
         given = features.astype(np.float32)  # what a forest makes of them anyway, for each tree
         trees = np.stack([tree.predict(given) for tree in self._forest.estimators_])
-        return trees.mean(0)[None], trees.std(0)[None] + 1e-3
+        return trees.mean(0), trees.std(0) + 1e-3
 
 
 def choose(model: AccuracyModel, features: Numbers, worth: Numbers, best: float, count: int) -> list[int]:
