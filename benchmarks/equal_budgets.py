@@ -39,15 +39,16 @@ RANDOM_SEARCHES = 2_000
 
 AGENTS = (
     "random",
+    "dyna",
+    "gaussian-process",
+    "cross-entropy",
+    "local-search",
     "evolution",
     "informed-evolution",
-    "local-search",
-    "cross-entropy",
+    "reinforce-imitating",
+    "reinforce",
     "tpe",
     "random-forest",
-    "gaussian-process",
-    "reinforce",
-    "reinforce-imitating",
 )
 
 
@@ -117,7 +118,7 @@ def main(
     tables: tuple[str, ...] = (),
     seeds: int = 10,
     first_seed: int = 100,
-    against: tuple[str, ...] = ("gaussian-process",),
+    against: tuple[str, ...] = ("dyna",),
     workers: int = 2,
     out: Path | None = None,
 ) -> None:
@@ -128,7 +129,7 @@ def main(
         tables: Names of tables; all of the package by default.
         seeds: Searches of each agent on each table.
         first_seed: The first of their seeds.
-        against: Agents that all others are compared with, seed by seed.
+        against: Agents that are compared with all others, seed by seed.
         workers: Processes.
         out: The JSON file.
     """
@@ -157,7 +158,7 @@ def main(
     for rival in against:
         for agent in agents:
             if rival in closed and agent != rival:
-                report.add(f"{agent} above {rival} (95%)", **over_tables(closed[agent] - closed[rival], columns))
+                report.add(f"{rival} above {agent} (95%)", **over_tables(closed[rival] - closed[agent], columns))
     report.finish()
 
 

@@ -33,6 +33,12 @@ FITTED_ON = 200
 """Students that a Gaussian process's hyperparameters are fitted on, at most; it predicts from all."""
 
 
+TREES = 30
+
+SURELY = 1e-3
+"""Standard deviation of the log-odds where all trees agree."""
+
+
 class AccuracyModel(ABC):
     """Predicts students' accuracy, with its uncertainty, from their features.
 
@@ -143,13 +149,13 @@ class Forest(AccuracyModel):
         self._again()
 
     def _again(self) -> None:
-        self._forest = RandomForestRegressor(50, max_features=0.5, random_state=self._seed)
+        self._forest = RandomForestRegressor(TREES, max_features=0.5, random_state=self._seed)
         self._forest.fit(self._features, self._targets)
 
     def predict(self, features: Numbers) -> tuple[Numbers, Numbers]:
         given = features.astype(np.float32)  # what a forest makes of them anyway, for each tree
         trees = np.stack([tree.predict(given) for tree in self._forest.estimators_])
-        return trees.mean(0), trees.std(0) + 1e-3
+        return trees.mean(0), trees.std(0) + SURELY
 
 
 def choose(model: AccuracyModel, features: Numbers, worth: Numbers, best: float, count: int) -> list[int]:
