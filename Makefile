@@ -1,4 +1,4 @@
-# make demo | test | lint | types | check | benchmark | leaderboard | clean
+# make demo | test | faults | lint | types | check | benchmark | leaderboard | clean
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
@@ -6,13 +6,17 @@ SEED ?= 0
 OUT ?= runs/demo$(if $(filter-out 0,$(SEED)),-s$(SEED))
 WORKERS ?= auto
 
-.PHONY: demo test lint types check benchmark leaderboard clean
+.PHONY: demo test faults lint types check benchmark leaderboard clean
 
 demo: $(VENV)/.installed
 	$(BIN)/n2n compress --teacher conv4 --dataset digits --seed $(SEED) --out $(OUT)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=15
+
+# Everything that can go wrong, the slow rows too (docs/reliability.md)
+faults: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=15 -m "faults or not faults" envs_tests/faults
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -31,12 +31,13 @@ from agents.search.comparison import sizes
 from agents.search.finals import Finals
 from agents.search.options import Search
 from agents.search.report import draw_architectures
-from agents.search.run_folder import RESULT, RunFolder, read_start
+from agents.search.result import read_result
+from agents.search.run_folder import RunFolder, read_start
 from n2n_gym.models.checkpoint import WEIGHTS
 from n2n_gym.networks.beside import WIDTH_SCALED
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
-from n2n_gym.system.files import read_json, write_json
+from n2n_gym.system.files import write_json
 from n2n_gym.teachers.saved import ready_teacher
 
 MOST_LOST = 0.005
@@ -97,7 +98,7 @@ def main(
     report.facts["student"]["luck"] = parts["student"]["luck"]
     rivals = {name: part for name, part in parts["beside"].items() if not name.startswith(SMALLER)}
     report.facts["ahead"] = {name: part["student_ahead_by"] for name, part in rivals.items()}
-    report.facts["search"] = read_json(run / RESULT, "result")["search"] | {"command": folder.start.command}
+    report.facts["search"] = read_result(run)["search"] | {"command": folder.start.command}
     lost = [teacher.test_accuracy - each for each in measured["student"]["test_accuracy"]]
     report.facts["lost"] = Interval.of(lost).to_json()
     report.facts["student_actions"] = [student.removals, student.shrinkages]
@@ -118,13 +119,11 @@ SMALLER = "smaller-"
 
 def _as_files(search: Search, folder: RunFolder, smaller: Sequence[str]) -> tuple[str, ...]:
     """Students of the search as files of architectures, which may stand beside another."""
-    first = folder.path / "stage1.json"
-    start = Student.load(first, search.problem.architecture) if first.exists() else search.start
     history = {(episode.iteration, episode.rollout): episode for episode in folder.read_history() if episode.stage == 2}
     files = []
     for name in smaller:
         update, rollout = map(int, name.split(":"))
-        architecture = history[update, rollout].candidate(start).architecture
+        architecture = history[update, rollout].candidate(search.start).architecture
         files.append(folder.path / f"{SMALLER}{architecture.parameters}.json")
         write_json(files[-1], architecture.to_json())
     return tuple(map(str, files))

@@ -28,7 +28,7 @@ from n2n_gym.problem import Problem
 from n2n_gym.stages import RemovalStage, ShrinkStage, Stage
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
-from n2n_gym.system.processes import begin_worker, worker_pool
+from n2n_gym.system.pool import Pool
 from n2n_gym.teachers.saved import ready_teacher
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
@@ -118,10 +118,10 @@ Job = tuple[Architecture, Recipe, int]
 def _all(jobs: Sequence[Job], processes: int, what: tuple[Problem, str, bool, bool]) -> Iterator[list[float]]:
     if processes == 1:
         _ready(*what)
-        yield from itertools.starmap(_measured, jobs)
+        yield from map(_measured, jobs)
         return
-    with worker_pool(processes, _ready, *what) as pool:
-        yield from pool.map(_measured, *zip(*jobs, strict=True))
+    with Pool(processes, _ready, *what) as pool:
+        yield from pool.map(_measured, jobs)
 
 
 _data: ImageData  # in a worker process: what it trains with
@@ -132,7 +132,6 @@ _test: bool
 def _ready(problem: Problem, device: str, one_thread: bool, test: bool) -> None:
     global _data, _logits, _test
     if one_thread:  # in a process of its own
-        begin_worker()
         torch.set_num_threads(1)
     where = torch_device(device)
     teacher = ready_teacher(problem, device=where)
@@ -141,7 +140,8 @@ def _ready(problem: Problem, device: str, one_thread: bool, test: bool) -> None:
     _test = test
 
 
-def _measured(architecture: Architecture, recipe: Recipe, seed: int) -> list[float]:
+def _measured(job: Job) -> list[float]:
+    architecture, recipe, seed = job
     network = Network(architecture, torch.Generator().manual_seed(seed)).to(_data.device)
     start = time.perf_counter()
     outcome = train(network, _data, recipe, seed=seed, teacher=_logits)

@@ -23,7 +23,7 @@ from n2n_gym.networks.hand_designed import HAND_DESIGNED, hand_designed
 from n2n_gym.networks.zoo import network as zoo_network
 from n2n_gym.problem import Problem
 from n2n_gym.system.device import torch_device
-from n2n_gym.system.processes import begin_worker, worker_pool
+from n2n_gym.system.pool import Pool
 from n2n_gym.training import gradients
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.loop import Outcome, training
@@ -112,8 +112,8 @@ def _in_turns(job: Job, many: int) -> list[Timed]:
 
 
 def _in_processes(job: Job, many: int) -> list[Timed]:
-    with worker_pool(many, begin_worker) as pool:
-        return [future.result() for future in [pool.submit(_alone, job) for _ in range(many)]]
+    with Pool(many) as pool:
+        return list(pool.map(_alone, [job] * many))
 
 
 def _timed(job: Job) -> Generator[None, None, Timed]:

@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 
 PARENT = """
-import multiprocessing, os, time
-from concurrent.futures import ProcessPoolExecutor
-from n2n_gym.system.processes import begin_worker
+import time
+from n2n_gym.system.pool import Pool
 
 if __name__ == "__main__":
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=begin_worker) as pool:
-        print(pool.submit(os.getpid).result(), flush=True)
+    with Pool(1) as pool:
+        list(pool.map(abs, [1]))
+        print(*pool.processes, flush=True)
         time.sleep(60)
 """
 

@@ -26,7 +26,7 @@ from agents.algorithms.evolution import InformedEvolution, RegularizedEvolution
 from agents.algorithms.local_search import LocalSearch
 from agents.algorithms.planned import PlannedSearch, RandomSearch
 from agents.algorithms.reinforce import ActorCritic, Reinforce
-from agents.algorithms.saving import policy_tensors, read_agent, restore_policy, restore_weights, save_agent
+from agents.algorithms.saving import policy_tensors, read_agent, restore_policy, restore_weights, restoring, save_agent
 from agents.algorithms.sb3 import BatchedVecEnv, EncodedVecEnv
 from agents.algorithms.tpe import ParzenEstimator
 from n2n_gym.errors import InputError
@@ -59,6 +59,11 @@ class Algorithm(ABC):
 
     kind: type[BaseAlgorithm]
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def any_length(self) -> bool:
+        """Whether it learns a policy that fits episodes with any number of decisions."""
+        return False
 
     @abstractmethod
     def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
@@ -102,6 +107,10 @@ class _Recurrent(Algorithm):
 
     kind: type[Reinforce]
 
+    @property
+    def any_length(self) -> bool:
+        return True
+
     def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
         settings = STAGES[stage] | dict(self.settings) | _rate(learning_rate)
         return self.kind(env=envs, n_rollouts=envs.num_envs, seed=seed, **settings)
@@ -137,6 +146,10 @@ class _OnPolicy(Algorithm):
 
     policy: str = "MlpPolicy"
     encoding: str = "flat"
+
+    @property
+    def any_length(self) -> bool:
+        return self.encoding == "layer"
 
     def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
         whole = {"n_steps": envs.envs.stage.decisions, "gamma": 1.0, "gae_lambda": 1.0, "device": "cpu"}
@@ -189,11 +202,13 @@ def restore_on_policy(agent: BaseAlgorithm, path: Path) -> None:
         restore_policy(agent.policy, tensors)
     except RuntimeError:
         raise InputError(f"{path} does not fit: it was trained with other observations or actions") from None
-    agent.num_timesteps = saved["num_timesteps"]
-    agent._n_updates = saved["n_updates"]
-    torch.set_rng_state(tensors["torch_random"])
-    kind, position, has_gauss, gauss = saved["numpy_random"]
-    np.random.set_state((kind, tensors["numpy_random"].numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+    with restoring(path):
+        agent.num_timesteps = saved["num_timesteps"]
+        agent._n_updates = saved["n_updates"]
+        torch.set_rng_state(tensors["torch_random"])
+        kind, position, has_gauss, gauss = saved["numpy_random"]
+        keys = tensors["numpy_random"].numpy().astype(np.uint32)
+        np.random.set_state((kind, keys, position, has_gauss, gauss))  # noqa: NPY002
 
 
 PLAIN = {"n_epochs": 1, "ent_coef": 0.0, "normalize_advantage": False, "max_grad_norm": None, "elite_coef": 0.0}

@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
-import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,9 +18,10 @@ from agents.benchmark.runs import Run, name_of, run, versions
 from agents.benchmark.tasks import SIDE_BY_SIDE, Task, tasks_by_name
 from agents.display import Display
 from n2n_gym.errors import InputError
-from n2n_gym.system.files import read_json, write_json
+from n2n_gym.system.documents import read_document
+from n2n_gym.system.files import write_json
 from n2n_gym.system.machine import cores
-from n2n_gym.system.processes import begin_worker, end_at_once
+from n2n_gym.system.pool import Pool
 
 ALGORITHM_MODULES = ("embedding", "episodes", "episodic", "planned", "policies", "registry", "reinforce", "sb3")
 """A run is made again when one of these has changed."""
@@ -108,6 +107,14 @@ def _is_text(statement: ast.stmt) -> bool:
 
 
 @dataclass(frozen=True)
+class _Kept:
+    """A run's file."""
+
+    made_with: dict[str, Any]
+    run: Run
+
+
+@dataclass(frozen=True)
 class _Record:
     """A run, and the file that keeps it together with what it was made with."""
 
@@ -127,13 +134,13 @@ class _Record:
     def kept(self) -> bool:
         """Whether the run was made, with the same as now."""
         try:
-            return bool(read_json(self.path, "benchmark run")["made_with"] == self.made_with)
-        except (InputError, KeyError):
+            return read_document(self.path, _Kept, "benchmark run").made_with == self.made_with
+        except InputError:
             return False
 
     def read(self) -> Run:
         """The run."""
-        return Run.from_json(read_json(self.path, "benchmark run")["run"])
+        return read_document(self.path, _Kept, "benchmark run").run
 
     def write(self, made: Run) -> None:
         """Keep the run."""
@@ -145,16 +152,11 @@ def _run_missing(records: list[_Record], workers: int | None, display: Display) 
     display.start("runs", len(records), len(records) - len(missing))
     if not missing:
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers or cores(), mp_context=context, initializer=begin_worker) as pool:
-        futures: dict[Future[Run], _Record] = {}
-        for record in missing:
-            futures[pool.submit(run, record.agent, record.task.name, record.seed, record.evaluations)] = record
-        try:
-            for done, future in enumerate(as_completed(futures), len(records) - len(missing) + 1):
-                finished = future.result()
-                futures[future].write(finished)
-                display.update(done, f"{finished.agent}, {finished.task}: best {finished.best:.4f}")
-        except BaseException:
-            end_at_once(pool)
-            raise
+    with Pool(workers or cores()) as pool:
+        for done, (index, made) in enumerate(pool.each(_made, missing), len(records) - len(missing) + 1):
+            missing[index].write(made)
+            display.update(done, f"{made.agent}, {made.task}: best {made.best:.4f}")
+
+
+def _made(record: _Record) -> Run:
+    return run(record.agent, record.task.name, record.seed, record.evaluations)

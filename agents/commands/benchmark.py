@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.commands.parsing import Command, parse
+from agents.display import ProgressDisplay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +34,16 @@ class Benchmark:
 
 def _benchmark(words: list[str]) -> None:
     options = parse(Benchmark, "benchmark", words)
-    from agents.algorithms.registry import ALGORITHMS
-    from agents.benchmark.runs import versions
-    from agents.benchmark.suite import benchmark
-    from agents.display import ProgressDisplay
-    from n2n_gym.system.machine import machine
+    console = Console()
+    with ProgressDisplay(console):  # what is imported takes seconds
+        from agents.algorithms.registry import ALGORITHMS
+        from agents.benchmark.runs import versions
+        from agents.benchmark.suite import benchmark
+        from n2n_gym.system.machine import machine
 
     agents: list[str] = []
     for agent in options.agents or ("all",):
         agents += ALGORITHMS if agent == "all" else [agent]
-    console = Console()
     out = Path(options.out).expanduser()
     command = shlex.join(["n2n", "benchmark", *words])
     with ProgressDisplay(console) as display:

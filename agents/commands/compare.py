@@ -9,6 +9,7 @@ import tyro
 from rich.console import Console
 
 from agents.commands.parsing import Command, parse
+from agents.display import ProgressDisplay
 from n2n_gym.settings import DeviceSettings
 
 
@@ -26,12 +27,13 @@ class Compare(DeviceSettings):
 
 def _compare(words: list[str]) -> None:
     options = parse(Compare, "compare", words)
-    from agents.search.comparison import compare, comparison_table
-    from n2n_gym.system.device import torch_device
-    from n2n_gym.system.files import write_json
-
-    found = compare(options.a, options.b, device=str(torch_device(options.device)))
     console = Console()
+    with ProgressDisplay(console):
+        from agents.search.comparison import compare, comparison_table
+        from n2n_gym.system.device import torch_device
+        from n2n_gym.system.files import write_json
+
+        found = compare(options.a, options.b, device=str(torch_device(options.device)))
     console.print(comparison_table(found, "a", "b"))
     if options.out is not None:
         path = Path(options.out).expanduser()

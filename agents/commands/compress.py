@@ -10,21 +10,20 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.commands.parsing import Command, parse
+from agents.display import ProgressDisplay
 
 MOST_CLASSES = 20
 """Of so many the table is still a help; result.json has all."""
 
 
 def _compress(words: list[str]) -> None:
-    from agents.search.options import Search
-
+    console = Console()
+    with ProgressDisplay(console):  # what is imported takes seconds
+        from agents.search.compress import compress
+        from agents.search.options import Search
     search = parse(Search, "compress", words)
-    from agents.display import ProgressDisplay
-    from agents.search.compress import compress
-
     given = {word[2:].split("=")[0].replace("-", "_") for word in words if word.startswith("--")}
     search = search.resumed(given)
-    console = Console()
     command = shlex.join(["n2n", "compress", *words])
     result = compress(search, display=ProgressDisplay(console), command=command)
     _print_result(console, result, search.folder)
@@ -58,8 +57,10 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path) -> Non
     search = result["search"]
     console.print(
         f"{search['evaluations']} students: {search['trained']} trained, {search['from_store']} from the store, "
-        f"{search['degenerate']} degenerate",
+        f"{search['degenerate']} degenerate"
+        + "".join(f", {count} failed ({reason})" for reason, count in search.get("failed", {}).items()),
         highlight=False,
+        markup=False,
     )
     for file in ("curves.png", "architectures.png", "result.json"):
         if (folder / file).exists():

@@ -8,6 +8,7 @@ import tyro
 from rich.console import Console
 
 from agents.commands.parsing import Command, parse
+from agents.display import ProgressDisplay
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,17 @@ class Export:
 
 def _export(words: list[str]) -> None:
     options = parse(Export, "export", words)
-    from agents.search.student import export
-    from n2n_gym.models.export import FORMS
-
-    forms = options.to or ("python",)
-    for form in forms:
-        FORMS.look_up(form)  # before any is written
     console = Console()
-    for form in forms:
-        for path in export(options.network, form, options.out, preprocessing=not options.without_preprocessing):
-            console.print(f"{path}  {path.stat().st_size:,} bytes", highlight=False, soft_wrap=True)
+    with ProgressDisplay(console) as display:
+        from agents.search.student import export
+        from n2n_gym.models.export import FORMS
+
+        forms = options.to or ("python",)
+        for form in forms:
+            FORMS.look_up(form)  # before any is written
+        for form in forms:
+            for path in export(options.network, form, options.out, preprocessing=not options.without_preprocessing):
+                display.say(f"{path}  {path.stat().st_size:,} bytes")
 
 
 COMMANDS = {"export": Command(_export, "write a trained network as plain PyTorch, ONNX or a torch.export program")}

@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 
 from rich.console import Console
 
 from agents.commands import benchmark, compare, compress, export, profile, reproduce, table, teacher
+from agents.commands.stopping import StoppedError, stoppable
 from n2n_gym import __version__
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.system.memory import keep_freed_memory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, or 2 if the input is wrong."""
+    """Run one command; returns the exit status: 0, 2 if the input is wrong, 128 and its number if a signal ended it."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     keep_freed_memory()
-    try:
-        return _dispatch(words)
-    except InputError as error:
-        return _refuse(str(error))
-    except OSError as error:
-        return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except KeyboardInterrupt:
-        Console(stderr=True).print("\nstopped; a run goes on where it was when the same command is given again")
-        return 130
+    with stoppable():
+        try:
+            return _dispatch(words)
+        except StoppedError as stop:
+            _say("\nstopped; a run goes on where it was when the same command is given again")
+            return stop.status
+        except InputError as error:
+            return _refuse(str(error))
+        except (OSError, MemoryError, RuntimeError) as error:
+            if _out_of_memory(error):
+                return _refuse(
+                    "out of memory; what was done is kept, and the same command goes on from there: try fewer --workers, a "
+                    "smaller --width or --train-size, or end other programs"
+                )
+            if not isinstance(error, OSError):
+                raise
+            return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _out_of_memory(error: Exception) -> bool:
+    from n2n_gym.system.device import is_out_of_memory  # torch takes long to import
+
+    return isinstance(error, MemoryError) or is_out_of_memory(error)
 
 
 def _refuse(reason: str) -> int:
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"n2n: error: {reason}")
+    _say(f"n2n: error: {reason}")
     return 2
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # a terminal that was closed
+        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(line)
 
 
 def _dispatch(words: list[str]) -> int:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.commands.parsing import Command, parse
+from agents.display import ProgressDisplay, duration
 from n2n_gym.problem import Problem, ProblemSettings
 from n2n_gym.settings import DeviceSettings, RecipeSettings
 
@@ -35,12 +36,12 @@ class TeacherProfile(RecipeSettings, DeviceSettings, ProblemSettings):
 
 def _profile(words: list[str]) -> None:
     options = parse(TeacherProfile, "teacher profile", words)
-    from agents.display import ProgressDisplay
-    from agents.search.profile import profile
-    from agents.search.profile_picture import draw_profile
-    from n2n_gym.system.files import write_json
-
     console = Console()
+    with ProgressDisplay(console):  # what is imported takes seconds
+        from agents.search.profile import profile
+        from agents.search.profile_picture import draw_profile
+        from n2n_gym.system.files import write_json
+
     problem = _saved_problem(options.teacher) or options.problem
     found = profile(
         problem,
@@ -97,8 +98,8 @@ def _print_profile(console: Console, found: dict[str, Any]) -> None:
     console.print(f"decisions: {decisions}", highlight=False, soft_wrap=True)
     search = found["search"]
     console.print(
-        f"a search would take about {_duration(search['seconds'])} here, final trainings up to "
-        f"{_duration(search['final_seconds_at_most'])} more: {search['assumes']}",
+        f"a search would take about {duration(search['seconds'])} here, final trainings up to "
+        f"{duration(search['final_seconds_at_most'])} more: {search['assumes']}",
         highlight=False,
         soft_wrap=True,
     )
@@ -119,12 +120,6 @@ def _short(number: int) -> str:
         if abs(number) >= 10**power:
             return f"{number / 10**power:.3g}{unit}"
     return str(number)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6_000 else f"{seconds / 3_600:.1f} h"
 
 
 COMMANDS = {"teacher profile": Command(_profile, "what each layer of a teacher is worth, and what a search would cost")}

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.commands.parsing import Command, parse
+from agents.display import ProgressDisplay
 from n2n_gym.settings import DeviceSettings, WorkerSettings
 
 
@@ -26,10 +27,9 @@ class Reproduce(WorkerSettings, DeviceSettings):
 
 def _reproduce(words: list[str]) -> None:
     options = parse(Reproduce, "reproduce", words)
-    from agents.display import ProgressDisplay
-    from agents.reproduce import reproduce
-
     console = Console()
+    with ProgressDisplay(console):  # what is imported takes seconds
+        from agents.reproduce import reproduce
     document = reproduce(
         options.target,
         scale=options.scale,

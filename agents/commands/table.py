@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table as Shown
 
 from agents.commands.parsing import Command, parse
-from n2n_gym.problem import ProblemSettings
+from agents.display import ProgressDisplay, shown_teacher
+from n2n_gym.errors import InputError
+from n2n_gym.problem import Problem, ProblemSettings
 from n2n_gym.settings import RecipeSettings, WorkerSettings
 
 
@@ -32,17 +34,16 @@ class TableBuild(WorkerSettings, RecipeSettings, ProblemSettings):
 
 def _build(words: list[str]) -> None:
     options = parse(TableBuild, "table build", words)
-    from agents.display import ProgressDisplay, shown_teacher
-    from n2n_gym.errors import InputError
-    from n2n_gym.system.machine import machine
-    from n2n_gym.tables.build import build_table
+    console = Console()
+    with ProgressDisplay(console):  # what is imported takes seconds
+        from n2n_gym.system.machine import machine
+        from n2n_gym.tables.build import build_table
 
     out = Path(options.out).expanduser()
     if out.suffix != ".npz":
         raise InputError(f"a table is a .npz file, not {options.out}")
-    problem = options.problem
-    console = Console()
     with ProgressDisplay(console) as display:
+        problem = options.problem
 
         def progress(done: int, trainings: int) -> None:
             if done == 0:
@@ -139,19 +140,17 @@ class TableCheck(WorkerSettings):
 
 def _check(words: list[str]) -> None:
     options = parse(TableCheck, "table check", words)
-    from agents.display import ProgressDisplay, shown_teacher
-    from n2n_gym.errors import InputError
-    from n2n_gym.problem import Problem
-    from n2n_gym.system.files import write_json
-    from n2n_gym.system.machine import machine
-    from n2n_gym.system.versions import library_versions
-    from n2n_gym.tables import Table
-    from n2n_gym.tables.check import retrain
-    from n2n_gym.teachers.saved import load_teacher
+    console = Console()
+    with ProgressDisplay(console):  # what is imported takes seconds
+        from n2n_gym.system.files import write_json
+        from n2n_gym.system.machine import machine
+        from n2n_gym.system.versions import library_versions
+        from n2n_gym.tables import Table
+        from n2n_gym.tables.check import retrain
+        from n2n_gym.teachers.saved import load_teacher
 
     table = Table.load(options.name)
     problem = Problem(**table.facts["problem"])
-    console = Console()
     with ProgressDisplay(console) as display:
 
         def prepare() -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.commands.parsing import Command, parse
+from agents.display import ProgressDisplay, shown_teacher
 from n2n_gym.errors import InputError
 from n2n_gym.networks.imported import ImportSettings
 from n2n_gym.problem import ProblemSettings
@@ -23,8 +24,6 @@ class TeacherTrain(DeviceSettings, ProblemSettings):
 
 def _teacher_train(words: list[str]) -> None:
     options = parse(TeacherTrain, "teacher train", words)
-    from agents.display import ProgressDisplay, shown_teacher
-
     console = Console()
     with ProgressDisplay(console) as display:
         teacher = shown_teacher(options.problem, options.device, display)
@@ -49,19 +48,21 @@ class TeacherImport(ImportSettings):
 
 def _teacher_import(words: list[str]) -> None:
     options = parse(TeacherImport, "teacher import", words)
-    from n2n_gym.teachers.imported import add_found, check_name
-    from n2n_gym.teachers.modules import find_module
-    from n2n_gym.teachers.weights import load_weights
-
     console = Console()
-    check_name(options.name)
-    found = find_module(options.source, options.classes)
-    if options.weights is not None:
-        load_weights(found.module, Path(options.weights).expanduser())
-    elif found.fresh:
-        console.print(f"{options.source} has random weights; give those that were trained with --weights", highlight=False)
-    settings = ImportSettings(**values_of(options, ImportSettings))
-    _print_teacher(console, add_found(found, settings, name=options.name, source=options.source, weights=options.weights))
+    with ProgressDisplay(console) as display:
+        from n2n_gym.teachers.imported import add_found, check_name
+        from n2n_gym.teachers.modules import find_module
+        from n2n_gym.teachers.weights import load_weights
+
+        check_name(options.name)
+        found = find_module(options.source, options.classes)
+        if options.weights is not None:
+            load_weights(found.module, Path(options.weights).expanduser())
+        elif found.fresh:
+            display.say(f"{options.source} has random weights; give those that were trained with --weights")
+        settings = ImportSettings(**values_of(options, ImportSettings))
+        added = add_found(found, settings, name=options.name, source=options.source, weights=options.weights)
+    _print_teacher(console, added)
 
 
 @dataclass(frozen=True)

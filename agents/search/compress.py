@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import fields, replace
 from typing import Any
 
 from stable_baselines3.common.logger import Logger
-from torch import Generator, get_num_threads
+from torch import Generator
 
 from agents.algorithms.embedding import ArchitectureCompression
 from agents.algorithms.registry import algorithm
@@ -15,15 +17,19 @@ from agents.display import Display, shown_teacher
 from agents.search.comparison import ahead_by, beside_verdict, class_accuracies, sizes, validation
 from agents.search.finalists import by_final_limits
 from agents.search.finals import Finals
+from agents.search.forecast import Forecast
 from agents.search.options import Search
+from agents.search.places import absolute
 from agents.search.recorder import Recorder
 from agents.search.report import draw_architectures, draw_curves
-from agents.search.run_folder import BASELINE, HISTORY, RESULT, RunFolder, RunStart, trained
+from agents.search.result import RESULT
+from agents.search.run_folder import BASELINE, HISTORY, STORE, Episode, RunFolder, RunStart, trained, written
 from n2n_gym.architecture import shrink_decisions
 from n2n_gym.data import load_dataset
 from n2n_gym.envs.settings import JudgedSettings, Settings
 from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.errors import InputError, check_arguments
+from n2n_gym.evaluation import MACHINE_FAILURES, TIMEOUT
 from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.evaluators.store import StoredEvaluator
 from n2n_gym.models.build import Network
@@ -32,7 +38,7 @@ from n2n_gym.networks.imported import is_imported
 from n2n_gym.settings import values_of
 from n2n_gym.stages import Stage
 from n2n_gym.student import Student
-from n2n_gym.system.device import torch_device
+from n2n_gym.system.device import threads, torch_device
 from n2n_gym.system.files import teachers_folder, write_json
 from n2n_gym.system.versions import library_versions
 from n2n_gym.teachers.saved import Teacher
@@ -64,14 +70,16 @@ def compress(
     if search is None:
         check_arguments("compress", settings, (field.name for field in fields(Search)))
         search = Search(**settings)
-    search = search.resumed(settings)
-    search.check()
-    start = RunStart(search.configuration, search.identity, search.store, command)
-    with RunFolder(search.folder, start) as folder:
-        if (result := folder.result) is not None:
-            return result
-        with display or Display() as shown:
-            return _Run(search, folder, shown).go()
+    # one thread of this process, whose policies are small; whatever else is computed decides for itself
+    with display or Display() as shown, threads(1):
+        search = search.resumed(settings)
+        search.check()
+        start = RunStart(search.configuration, search.identity, absolute(search.store), command)
+        with RunFolder(search.folder, start) as folder:
+            if (result := folder.result) is not None:
+                return result
+            with Forecast(shown, search) as told:
+                return _Run(search, folder, told).go()
 
 
 class _Run:
@@ -85,17 +93,17 @@ class _Run:
 
     def go(self) -> dict[str, Any]:
         teacher = shown_teacher(self.search.problem, self.search.device, self.display)
+        self.folder.hold_teacher(teacher)
         if self._validation == UNKNOWN:
             self.display.say(
                 "whether the teacher was trained on the validation images is not known: they were drawn from the training "
                 "images; --validation names those that it never saw"
             )
-        start = self.search.start
         found: dict[int, Student] = {}
         for stage in (1, 2):
-            best = self._search(stage, start) if str(stage) in self.search.stages else None
+            best = self._search(stage) if str(stage) in self.search.stages else None
             if best is not None:
-                found[stage] = start = best
+                found[stage] = best
         if not found and self.search.finalists:
             raise InputError(
                 f"every student that was tried was degenerate (see {self.folder.path / HISTORY}); "
@@ -103,18 +111,22 @@ class _Run:
             )
         return self._finish(teacher, found)
 
-    def _search(self, stage: int, start: Student) -> Student | None:
+    def _search(self, stage: int) -> Student | None:
         """One stage's result: the best student seen, or None if all were degenerate or there was nothing to search."""
         result = self.folder.path / f"stage{stage}.json"
         if result.exists():
             if self.search.students is None:
-                self._check_history(stage, self.search.iterations)
+                self._check_history([each for each in self.history if each.stage == stage], self.search.iterations)
             return Student.load(result, self.search.problem.architecture)
-        if stage == 2 and not shrink_decisions(start.architecture):
+        if self._failed(stage):
+            self.display.say(f"stage {stage} begins again: the machine failed all of its students")
+            self._forget(stage)
+        starts = self._starts(stage)
+        if not starts:
             self.display.say("stage 1 left nothing to shrink")
             return None
-        decisions = self.search.stage(stage, start)
-        store = self.search.store or self.folder.path / "evaluations.sqlite"
+        decisions = self.search.stage(stage, starts[0])
+        store = self.search.store or self.folder.path / STORE
         try:
             evaluator = self.search.evaluator_of(decisions, run=self.folder.start.run, store=store)
         except InputError as error:
@@ -123,65 +135,127 @@ class _Run:
             self.display.say(f"stage {stage} is left out: {error}")
             return None
         with evaluator:
-            self._learn(stage, decisions, evaluator)
-        best = self._best(stage, start)
+            for number, start in enumerate(starts):
+                self._learn(stage, self.search.stage(stage, start), evaluator, part=number, parts=len(starts))
+        if failed := self._failed(stage):
+            raise InputError(self._advice(stage, failed))
+        best = self._best(stage)
         if best is not None:
             best.save(result)
         return best
 
-    def _learn(self, stage: int, decisions: Stage, evaluator: Evaluator) -> None:
-        """Run one stage's policy updates."""
+    def _failed(self, stage: int) -> Counter[str]:
+        """How often the machine failed a stage's students, and why, where no student of it could be trained; else nothing."""
+        episodes = [episode for episode in self.history if episode.stage == stage]
+        if not all(episode.reason for episode in episodes):
+            return Counter()
+        return Counter(episode.reason for episode in episodes if episode.reason in MACHINE_FAILURES)
+
+    def _forget(self, stage: int) -> None:
+        """Have a stage begin anew."""
+        for policy in self.folder.path.glob(f"stage{stage}*.policy"):
+            policy.unlink()
+        self.history = [episode for episode in self.history if episode.stage < stage]
+        self.folder.write_history(self.history)
+
+    def _advice(self, stage: int, failed: Counter[str]) -> str:
+        """What to do where the machine failed all students of a stage."""
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in failed.most_common())
+        remedies = []
+        if TIMEOUT in failed:
+            remedies.append("a longer --timeout, or none")
+        if set(failed) - {TIMEOUT}:
+            remedies.append("fewer --workers, or with less of the machine's memory used by others")
+        return (
+            f"no student of stage {stage} could be trained: {reasons}; see {self.folder.path / HISTORY}. Give the same "
+            f"command again with {' and '.join(remedies)}: the stage then begins anew"
+        )
+
+    def _starts(self, stage: int) -> list[Student]:
+        """What a stage starts from: in stage 2, after stage 1, its best students that something can be shrunk of.
+
+        The most rewarded is often the luckiest. A table knows the students from one start only.
+        """
+        if stage == 1:
+            return [self.search.start]
+        first = [episode for episode in self.history if episode.stage == 1 and not episode.reason]
+        ranked = sorted(first, key=lambda episode: (episode.excess, -episode.reward))
+        distinct = {episode.fingerprint: episode for episode in reversed(ranked)}
+        best = [episode.candidate(self.search.start) for episode in ranked if distinct[episode.fingerprint] is episode]
+        shrinkable = [start for start in best or [self.search.start] if shrink_decisions(start.architecture)]
+        return shrinkable[: 1 if self.search.uses_table else self.search.starts]
+
+    def _learn(self, stage: int, decisions: Stage, evaluator: Evaluator, *, part: int, parts: int) -> None:
+        """Run the policy updates of one stage from one start.
+
+        Args:
+            stage: 1 or 2.
+            decisions: From that start.
+            evaluator: Of its students.
+            part: How many starts the stage had before; a policy that fits all goes on from one to the next.
+            parts: How many it has; each has the same share of updates and students.
+        """
         chosen = {"constraints": self.search.limits_in(stage).rows, "evaluator": evaluator}
         settings = Settings(**values_of(self.search, JudgedSettings) | chosen)
         # limits were checked before anything was trained; if stage 1 left too much, stage 2 still comes as near as it can
         envs = BatchedVecEnv(CompressionVectorEnv(self.search.rollouts, decisions, settings, check_limits=False))
-        checkpoint = self.folder.path / f"stage{stage}.policy"
+        *earlier, checkpoint = (
+            self.folder.path / f"stage{stage}{f'-{number}' * bool(number)}.policy" for number in range(part + 1)
+        )
+        before = [path for path in earlier if path.exists()]
         kind = algorithm(self.search.agent)
         seed, learning_rate = self.search.seed, self.search.learning_rate
         if checkpoint.exists():
             agent = kind.load(checkpoint, envs, stage=stage, seed=seed, learning_rate=learning_rate)
         else:
             agent = kind.make(envs, stage=stage, seed=seed, learning_rate=learning_rate)
-            if stage in self.search.policies:
+            if before and kind.any_length:
+                kind.transfer(agent, before[-1])
+            elif stage in self.search.policies:
                 kind.transfer(agent, self.search.policies[stage])
             if isinstance(agent, ArchitectureCompression) and isinstance(evaluator, StoredEvaluator):
                 # what this run trained is not for it to know beforehand, also when it was killed and begins again
                 run = self.folder.start.run
                 agent.study((student, known) for student, known in evaluator.known() if known.run != run)
         done = agent.num_timesteps // (decisions.decisions * self.search.rollouts)
-        self._check_history(stage, done)
-        self.history = [e for e in self.history if e.stage < stage or (e.stage == stage and e.iteration < done)]
+        start = written(decisions.start.removals) if decisions.start != self.search.start else ""
+        own = [episode for episode in self.history if (episode.stage, episode.start) == (stage, start)]
+        self._check_history(own, done)
+        unlearned = set(map(id, own[done * self.search.rollouts :]))
+        self.history = [episode for episode in self.history if id(episode) not in unlearned]
         recorder = Recorder(
             self.folder,
             self.history,
             stage=stage,
+            start=start,
             rollouts=self.search.rollouts,
             save=lambda model: kind.save(model, checkpoint),
             display=self.display,
-            students=self.search.students,
+            students=None if self.search.students is None else math.ceil(self.search.students * (part + 1) / parts),
         )
+        earlier_updates, updates = (self.search.iterations * number // parts for number in (part, part + 1))
         if self.search.students is None:
-            self.display.start(f"stage {stage}", self.search.iterations, done)
+            self.display.start(f"stage {stage}", self.search.iterations, earlier_updates + done)
         else:
             self.display.start(f"stage {stage}, students", self.search.students, len(trained(self.history, stage)))
-        steps = (self.search.iterations - done) * self.search.rollouts * decisions.decisions
+        steps = (updates - earlier_updates - done) * self.search.rollouts * decisions.decisions
         if steps and not recorder.over:
             agent.set_logger(Logger(None, []))  # without one, Stable-Baselines3 leaves an empty folder in the temporary files
             agent.learn(steps, callback=[PolicyUpdates(), recorder], log_interval=NEVER, reset_num_timesteps=done == 0)
 
-    def _check_history(self, stage: int, updates: int) -> None:
-        if sum(episode.stage == stage for episode in self.history) < updates * self.search.rollouts:
+    def _check_history(self, episodes: list[Episode], updates: int) -> None:
+        if len(episodes) < updates * self.search.rollouts:
             path = self.folder.path
             raise InputError(f"{path / HISTORY} lacks episodes that {path} has learned from; start another run")
 
-    def _best(self, stage: int, start: Student) -> Student | None:
+    def _best(self, stage: int) -> Student | None:
         """Who keeps the limits and has the highest reward; where nobody keeps them, who comes nearest; None if all failed."""
         history = by_final_limits(self.history, self.search) if stage == 2 else self.history
         episodes = [episode for episode in history if not episode.reason]
         best = max(episodes, key=lambda episode: (-episode.excess, episode.reward), default=None)
         if best is None:
             return None
-        return best.candidate(start)  # maybe what stage 2 started from, or another one of stage 1
+        return best.candidate(self.search.start)  # in stage 2, maybe one of stage 1
 
     def _finish(self, teacher: Teacher, found: dict[int, Student]) -> dict[str, Any]:
         parts: dict[str, Any] = {"student": None}
@@ -252,9 +326,11 @@ class _Run:
             },
             "search": {
                 "evaluations": len(self.history),
-                "trained": sum(not e.from_store and e.seconds > 0 for e in self.history),
+                "trained": sum(not e.from_store and e.seconds > 0 for e in self.history if e.reason not in MACHINE_FAILURES),
                 "from_store": sum(e.from_store for e in self.history),
-                "degenerate": sum(bool(e.reason) for e in self.history),
+                "degenerate": sum(bool(e.reason) and not e.seconds for e in self.history if e.reason not in MACHINE_FAILURES),
+                "failed": dict(Counter(e.reason for e in self.history if e.reason in MACHINE_FAILURES)),
+                "stopped": sum(e.rung > 0 and not e.from_store for e in self.history),
                 "seconds": round(sum(e.seconds for e in self.history if not e.from_store), 3),
                 "recipe": self.search.recipe,
             },
@@ -262,6 +338,6 @@ class _Run:
             "device": str(torch_device(self.search.device)),
             "configuration": self.search.configuration,
             "versions": library_versions("gymnasium", "stable-baselines3"),
-            "threads": get_num_threads(),
+            "threads": teacher.checkpoint.facts.get("threads"),
             "command": self.folder.start.command,
         }

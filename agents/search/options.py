@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -12,17 +11,20 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from agents.algorithms.saving import read_agent
-from agents.search.run_folder import BY_CONTENT, read_start
+from agents.search.places import MOVABLE, alike, gone, placed
+from agents.search.run_folder import CONFIG, read_start
 from n2n_gym.architecture import FACTORS, student_ranges
 from n2n_gym.data import load_dataset
 from n2n_gym.envs.settings import JudgedSettings
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluators.store import EvaluationStore
 from n2n_gym.limits import Constraint, Constraints, Relaxation
+from n2n_gym.models.checkpoint import file_hash
 from n2n_gym.networks.beside import WIDTH_SCALED, network_beside
 from n2n_gym.stages import RemovalStage, ShrinkStage, Stage
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
+from n2n_gym.system.documents import checked
 
 
 def _agents(default: str) -> str:
@@ -49,6 +51,9 @@ class Search(JudgedSettings):
     students: int | None = None
     """End a stage with the update in which it has trained so many distinct students. Degenerate ones cost nothing, nor do
     those that were seen before, so searches with equally many students are a fair comparison. By default iterations end it."""
+    starts: int = 3
+    """Stage 2 starts from so many of stage 1's best students, each with its share of updates and students: the most rewarded
+    one is often the luckiest."""
     rollouts: int = 5
     """Students per policy update."""
     learning_rate: float | None = None
@@ -208,7 +213,8 @@ class Search(JudgedSettings):
     def configuration(self) -> dict[str, Any]:
         """What a resumed run must have in common with its start."""
         values = {name: value for name, value in asdict(self).items() if name not in _FREE}
-        return {**values, **{name: list(getattr(self, name)) for name in _LISTS}}  # as JSON gives them back
+        values |= {name: list(getattr(self, name)) for name in _LISTS}  # as JSON gives them back
+        return {name: placed(name, value) for name, value in values.items()}
 
     @property
     def training_seed(self) -> int | None:
@@ -228,7 +234,7 @@ class Search(JudgedSettings):
             "dataset": load_dataset(self.problem.data).fingerprint,
             "constraints": str(self.limits),
             "start": self.start.architecture.fingerprint,
-            "policies": " ".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in self.policies.values()),
+            "policies": " ".join(file_hash(path) for path in self.policies.values()),
         }
 
     def resumed(self, given: Collection[str]) -> Search:
@@ -244,25 +250,35 @@ class Search(JudgedSettings):
             return self
         path = Path(self.resume).expanduser()
         saved = read_start(path)
+        complaint = f"{path} was made by another version, or its {CONFIG} is damaged: its configuration does not fit"
+        checked(saved.configuration, type(self), complaint)
         if "out" in given:
             raise InputError("a resumed run stays in its folder: give --resume without --out")
         for name in given:
-            if name in BY_CONTENT or name not in saved.configuration:
+            if name not in saved.configuration or name not in self.configuration:
                 continue
-            if self.configuration[name] != saved.configuration[name]:
-                there, here = saved.configuration[name], self.configuration[name]
+            there, here = placed(name, saved.configuration[name]), self.configuration[name]
+            if not alike(name, there, here):
                 raise InputError(f"{path} holds a run with {name} {there!r}, not {here!r}; leave the option out")
         try:
             store = self.store if "store" in given else saved.store
             lists = {name: tuple(saved.configuration[name]) for name in _LISTS}
-            named = {name: getattr(self, name) for name in BY_CONTENT if name in given}
+            named = {name: getattr(self, name) for name in MOVABLE if name in given}
+            for name in set(MOVABLE) - set(named):
+                if file := gone(name, saved.configuration[name]):
+                    there = f"{file} is not there" if Path(file).is_absolute() else f"there is no {file} in {Path.cwd()}"
+                    raise InputError(
+                        f"the run in {path} was started with {name} {file}, and {there}; say where it is: --{name}"
+                    )
             return replace(self, **{**saved.configuration, **lists, **named}, store=store, out=str(path), resume=None)
         except (TypeError, KeyError):
-            raise InputError(f"{path} was made by another version: its configuration does not fit") from None
+            raise InputError(complaint) from None
 
 
 _LEAST = {
-    **dict.fromkeys(("iterations", "rollouts", "students", "final_trainings", "final_epochs", "latency_batch_size"), 1),
+    **dict.fromkeys(
+        ("iterations", "starts", "rollouts", "students", "final_trainings", "final_epochs", "latency_batch_size"), 1
+    ),
     "finalists": 0,
 }
 _LISTS = ("constraint", "policy", "beside")

@@ -8,7 +8,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.display import Display
-from agents.search.run_folder import Episode, RunFolder, trained
+from agents.search.run_folder import Episode, RunFolder, trained, written
 from n2n_gym.envs.info import Finished
 from n2n_gym.limits import Constraints
 
@@ -20,10 +20,12 @@ class Recorder(BaseCallback):
         folder: The run's.
         history: The run's episodes so far; new ones are appended.
         stage: 1 or 2.
+        start: The removals that the stage started from, as the history has them.
         rollouts: Episodes per update.
         save: Writes the agent down.
         display: Shows how the stage goes.
-        students: After so many distinct students that were trained the stage is over; without, nothing but its steps ends it.
+        students: Once the stage has trained so many distinct students, from whatever start, it is over; without, nothing but
+            its steps ends it.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Recorder(BaseCallback):
         history: list[Episode],
         *,
         stage: int,
+        start: str = "",
         rollouts: int,
         save: Callable[[BaseAlgorithm], None],
         display: Display,
@@ -41,12 +44,15 @@ class Recorder(BaseCallback):
         self._folder = folder
         self._history = history
         self._stage = stage
+        self._start = start
         self._rollouts = rollouts
         self._save_agent = save
         self._display = display
         self._students = students
         self._seen = {episode.fingerprint for episode in history}
-        self._episodes = [episode for episode in history if episode.stage == stage]
+        of_stage = [episode for episode in history if episode.stage == stage]
+        self._episodes = [episode for episode in of_stage if episode.start == start]
+        self._earlier = 1 + max((episode.iteration for episode in of_stage if episode.start != start), default=-1)
         self._saved = len(self._episodes)
 
     def _on_step(self) -> bool:
@@ -68,9 +74,9 @@ class Recorder(BaseCallback):
         self._seen.add(fingerprint)
         episode = Episode(
             stage=self._stage,
-            iteration=len(self._episodes) // self._rollouts,
+            iteration=self._earlier + len(self._episodes) // self._rollouts,
             rollout=len(self._episodes) % self._rollouts,
-            actions="".join(map(str, finished.actions)),
+            actions=written(finished.actions),
             fingerprint=fingerprint,
             accuracy=evaluation.accuracy,
             compression=evaluation.compression,
@@ -82,6 +88,9 @@ class Recorder(BaseCallback):
             seconds=evaluation.seconds,
             from_store=evaluation.seconds > 0 and not trained_here,
             latency_ms=evaluation.latency_ms,
+            start=self._start,
+            rung=evaluation.rung,
+            rung_accuracy=evaluation.rung_accuracy,
         )
         self._episodes.append(episode)
         self._history.append(episode)
@@ -102,5 +111,5 @@ class Recorder(BaseCallback):
         mean = sum(rewards[-self._rollouts :]) / self._rollouts
         stored = sum(episode.from_store for episode in self._history)
         note = f"best {max(rewards):.3f} mean {mean:.3f} tried {len(self._history)} stored {stored}"
-        updates = len(rewards) // self._rollouts
+        updates = self._earlier + len(rewards) // self._rollouts
         self._display.update(updates if self._students is None else len(trained(self._history, self._stage)), note)

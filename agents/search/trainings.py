@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
-from concurrent.futures.process import BrokenProcessPool
 from functools import cached_property
-from multiprocessing import get_context
-from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
 from agents.search.student import FinalTraining, Training
-from n2n_gym.errors import InputError
 from n2n_gym.problem import Problem
 from n2n_gym.system.device import torch_device
-from n2n_gym.system.processes import begin_worker, end_at_once, worker_pool
+from n2n_gym.system.pool import Pool, tell_parent
 from n2n_gym.teachers.saved import Teacher, ready_teacher
 from n2n_gym.training.recipes import Recipe
-
-SECONDS = 0.5
-"""Between two looks at how far the processes are."""
 
 ON_A_GPU = 24
 """So many trainings take turns on a GPU."""
@@ -61,7 +53,7 @@ class FinalTrainings:
             on_epoch: Told how many epochs of all of them are done.
 
         Raises:
-            InputError: If a training diverges, or a process dies.
+            InputError: If a training diverges, or its processes are lost again and again.
         """
         done = dict.fromkeys(range(len(trainings)), 0)
 
@@ -78,43 +70,20 @@ class FinalTrainings:
             self.here.run(trainings, tell)
 
     def _side_by_side(self, trainings: Sequence[Training], processes: int, tell: Callable[[int, int], None]) -> None:
-        epochs: SimpleQueue[tuple[int, int]] = get_context("spawn").SimpleQueue()
-        what = (self._problem, self._recipe, self._device, self._logits)
-        pool = worker_pool(processes, _begin, what, epochs)
-        try:
-            self._watched([pool.submit(_train, number, each) for number, each in enumerate(trainings)], epochs, tell)
-        except BrokenProcessPool:
-            raise InputError(
-                "a process died in a final training, maybe for want of memory: start the command again, which goes on from "
-                "here, with fewer --workers"
-            ) from None
-        finally:
-            end_at_once(pool)
-
-    def _watched(
-        self, running: list[Future[None]], epochs: SimpleQueue[tuple[int, int]], tell: Callable[[int, int], None]
-    ) -> None:
-        waiting = set(running)
-        while waiting:
-            done, waiting = wait(waiting, SECONDS, FIRST_EXCEPTION)
-            while not epochs.empty():
-                tell(*epochs.get())
-            for future in done:
-                future.result()
+        with Pool(processes, _begin, (self._problem, self._recipe, self._device, self._logits)) as pool:
+            for _ in pool.each(_train, trainings, tell):
+                pass
 
 
 _training: FinalTraining  # in a worker process
-_epochs: SimpleQueue[tuple[int, int]]
 
 
-def _begin(what: tuple[Problem, Recipe, str, Path], epochs: SimpleQueue[tuple[int, int]]) -> None:
-    global _training, _epochs
-    begin_worker()
+def _begin(what: tuple[Problem, Recipe, str, Path]) -> None:
+    global _training
     problem, recipe, device, logits = what
     teacher = ready_teacher(problem, device=torch_device(device))
     _training = FinalTraining(problem, teacher, recipe, device=device, logits=logits)
-    _epochs = epochs
 
 
-def _train(number: int, training: Training) -> None:
-    _training.run([training], lambda _, epoch: _epochs.put((number, epoch)))
+def _train(training: Training) -> None:
+    _training.run([training], lambda _, epoch: tell_parent(epoch))

@@ -14,13 +14,13 @@ from envs_tests.conftest import TOY, FormulaEvaluator
 from n2n_gym.architecture import apply_shrinkages
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import OUT_OF_MEMORY, TIMEOUT, WORKER_DIED, Evaluation
-from n2n_gym.evaluators import workers
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.evaluators.store import EvaluationStore, StoredEvaluator
 from n2n_gym.evaluators.workers import WorkerEvaluator
 from n2n_gym.rewards import paper_reward
 from n2n_gym.student import Student
-from n2n_gym.system.processes import worker_pool
+from n2n_gym.system import pool
+from n2n_gym.system.pool import RETRIES
 
 STUDENTS = [Student(apply_shrinkages(TOY, actions)) for actions in ([0, 0, 9], [4, 4, 9], [9, 9, 0])]
 
@@ -170,7 +170,7 @@ def test_a_forked_child_takes_nothing_from_its_parent(tmp_path):
     """Neither the store's connection, which is closed and opened again on either side, nor the workers."""
     with StoredEvaluator(WorkerEvaluator(Sleepy(TOY), 1), tmp_path / "s.sqlite") as evaluator:
         evaluator.evaluate(STUDENTS[:1])
-        workers = list(evaluator.inner._pool._processes)
+        workers = evaluator.inner._pool.processes
         child = multiprocessing.get_context("fork").Process(target=_evaluates_and_closes, args=(evaluator,))
         child.start()
         assert evaluator.store._connection is None
@@ -179,7 +179,7 @@ def test_a_forked_child_takes_nothing_from_its_parent(tmp_path):
         assert child.exitcode == 0
         assert len(evaluator.store) == 3
         evaluator.inner.evaluate(STUDENTS[:1])
-        assert list(evaluator.inner._pool._processes) == workers
+        assert evaluator.inner._pool.processes == workers
 
 
 def test_a_store_that_stays_locked(tmp_path, monkeypatch):
@@ -231,14 +231,15 @@ def test_a_worker_that_dies_costs_its_own_student_alone():
 def test_who_waits_is_no_suspect_when_a_worker_dies(monkeypatch):
     """Of many students only those that were being trained are tried again by themselves."""
     started = []
-    monkeypatch.setattr(workers, "worker_pool", lambda *arguments: started.append(1) or worker_pool(*arguments))
+    start = pool._Worker.started
+    monkeypatch.setattr(pool._Worker, "started", lambda *arguments: started.append(1) or start(*arguments))
     many = [Student(apply_shrinkages(TOY, [k, p, f])) for k in (0, 4, 9) for p in (0, 9) for f in range(10)]
     many = [student for student in dict.fromkeys([STUDENTS[0], *many]) if student.architecture.verdict(TOY).feasible]
     with WorkerEvaluator(Deadly(TOY), 2) as evaluator:
         answers = dict(evaluator.stream(many))
     assert {many[i] for i, e in answers.items() if e.reason} == {STUDENTS[0]}
     assert len(answers) == len(many) > 5
-    assert len(started) <= 4  # at first, after the death, for the suspects, after the deadly one's second death
+    assert len(started) <= 2 + 1 + RETRIES  # at first, and one for each death but the last
 
 
 def test_workers_compute_as_their_parent(toy_problem):

@@ -61,9 +61,14 @@ def load_dataset(which: str | DatasetSpec) -> Dataset:
     return Dataset(spec, path)
 
 
+def is_named(name: str) -> bool:
+    """Whether a data set is called by a name, and not by its path."""
+    return name in DATASETS or name in added_names()
+
+
 def _found(name: str, image_size: int | None) -> DatasetSpec:
     path = Path(name).expanduser().resolve()
-    named = name in DATASETS or name in added_names()
+    named = is_named(name)
     if not named and not name.endswith(".npz") and path.is_dir():
         return folder_spec(path, image_size)
     if image_size is not None:

@@ -15,6 +15,7 @@ from n2n_gym.data.npz import ARRAYS, Arrays
 from n2n_gym.data.splits import stratified_order
 from n2n_gym.errors import InputError
 from n2n_gym.system.files import write_whole
+from n2n_gym.system.progress import report
 
 
 def fetch(name: str, path: Path) -> None:
@@ -23,6 +24,7 @@ def fetch(name: str, path: Path) -> None:
     Raises:
         InputError: If it cannot be had; it says where the file may be put by hand.
     """
+    report(f"downloading {name}")
     try:
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             arrays = _LOADERS[name](folder)

@@ -20,6 +20,7 @@ from n2n_gym.data.pixels import GREY, UnfitImageError, check_depth, picture
 from n2n_gym.data.spec import DatasetSpec
 from n2n_gym.data.splits import first
 from n2n_gym.errors import InputError
+from n2n_gym.system.progress import report
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -180,7 +181,8 @@ def _parts(listing: _Listing, size: int | None) -> Parts:
     modes: dict[str, str] = {}
     sizes: dict[str, tuple[int, int]] = {}
     faults: dict[str, str] = {}
-    for name in names:
+    for count, name in enumerate(names):
+        report("looking at image", count, len(names))
         try:
             with _opened(listing.root / name) as image:  # only its header is read
                 check_depth(image)

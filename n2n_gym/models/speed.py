@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -20,7 +19,7 @@ from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
 from n2n_gym.models.export.forms import ONNX_PACKAGES, onnx_bytes
 from n2n_gym.registry import Registry
-from n2n_gym.system.device import alone
+from n2n_gym.system.device import alone, threads
 from n2n_gym.system.machine import cores
 
 _log = logging.getLogger("n2n_gym")
@@ -150,7 +149,7 @@ def compare_speed(networks: Mapping[str, Network], device: str = "cpu") -> list[
     for setting in todo:
         if setting.engine not in engines:
             continue
-        with _threads(setting.threads):
+        with alone(), threads(setting.threads):
             passes = {}
             for name, network in networks.items():
                 images = torch.randn(setting.batch, *network.architecture.input_shape, generator=generator)
@@ -176,14 +175,3 @@ def _in_turn(passes: Mapping[str, Pass]) -> dict[str, list[float]]:
         order.reverse()
         begun = time.perf_counter() if done < 0 else begun
     return times
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    with alone():
-        before = torch.get_num_threads()
-        torch.set_num_threads(count)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -52,20 +53,77 @@ def alone() -> Iterator[None]:
         yield
 
 
+LARGE = 20e9
+"""Multiply-accumulates in a step's forward pass from which on a training on a CPU has `MANY` threads."""
+
+MANY = 4
+
+
+def threads_for(macs: int, batch_size: int) -> int:
+    """By how many threads of a CPU a network is trained by itself: a matter of the problem, never of the machine.
+
+    The number of threads changes the order of sums, so weights, and all that follows from them. Small networks gain nothing
+    from a second thread and lose much beside other programs (docs/speed.md).
+
+    Args:
+        macs: The network's, for one image.
+        batch_size: Images of a step.
+    """
+    return MANY if macs * batch_size >= LARGE else 1
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Compute with so many of torch's threads on a CPU; a process has only one such number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+_decided = threading.local()  # whether a thread is within `by_itself` or `one_thread`
+
+
+@contextlib.contextmanager
+def by_itself(device: torch.device, macs: int, batch_size: int) -> Iterator[int]:
+    """Train a network, or look how accurate it is, `alone`, with as many threads of a CPU as `threads_for` says.
+
+    Within `one_thread`, or another `by_itself`, the number of threads stays as it is.
+
+    Yields:
+        The number of threads.
+    """
+    with alone():
+        if getattr(_decided, "by", False) or device.type != "cpu":
+            yield torch.get_num_threads()
+            return
+        count = threads_for(macs, batch_size)
+        _decided.by = True
+        try:
+            with threads(count):
+                yield count
+        finally:
+            _decided.by = False
+
+
 @contextlib.contextmanager
 def one_thread(device: torch.device) -> Iterator[None]:
     """Train, or time, `alone`; on the CPU with one thread, so that no result depends on the number of cores."""
-    with alone():
-        threads = torch.get_num_threads()
-        if device.type == "cpu":
-            torch.set_num_threads(1)
+    before = getattr(_decided, "by", False)
+    with alone(), threads(1) if device.type == "cpu" else contextlib.nullcontext():
+        _decided.by = True
         try:
             yield
         finally:
-            torch.set_num_threads(threads)
+            _decided.by = before
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether torch, or Python, ran out of memory."""
-    words = ("can't allocate memory", "out of memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(each in str(error) for each in words)
+    """Whether torch, Python or the system ran out of memory."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    words = ("can't allocate memory", "out of memory", "can't start new thread", "std::bad_alloc")
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or (isinstance(error, RuntimeError) and any(each in str(error) for each in words))

@@ -10,18 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 
 from n2n_gym.data import FINGERPRINT, load_dataset
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.models.build import Network
-from n2n_gym.models.checkpoint import Checkpoint, describe_checkpoint, load_checkpoint, save_checkpoint
+from n2n_gym.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from n2n_gym.networks.described import read_description
 from n2n_gym.networks.imported import IMPORTED, is_imported
 from n2n_gym.problem import Problem
-from n2n_gym.system.files import DESCRIPTION, sweep, teachers_folder, unfinished_training
+from n2n_gym.system.device import by_itself
+from n2n_gym.system.files import locked, sweep, teachers_folder, unfinished_training
+from n2n_gym.system.progress import report
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.loop import train
 from n2n_gym.training.recipes import teacher_recipe
+
+TRAINING = "training the teacher"
+"""What is reported (`n2n_gym.system.progress`) when a teacher's training begins, with the number of its epochs."""
 
 _log = logging.getLogger("n2n_gym")
 
@@ -105,37 +110,37 @@ def load_saved(name: str) -> Checkpoint:
 
 
 def teacher_names() -> list[str]:
-    """Names of all saved teachers, in alphabetical order."""
+    """Names of all saved teachers, in alphabetical order; damaged ones are among them."""
     folder = teachers_folder()
-    return sorted(path.parent.name for path in folder.glob(f"*/{DESCRIPTION}") if not path.parent.name.startswith("."))
+    return sorted(path.name for path in folder.glob("*") if path.is_dir() and not path.name.startswith("."))
 
 
 @contextmanager
 def making(name: str) -> Iterator[None]:
     """While a teacher's folder is made: no other process makes it, and what a killed one left is swept up."""
     folder = teachers_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f".{name}.lock"):
+    with locked(folder / f".{name}.lock"):
         sweep(folder, name)
         yield
 
 
 def teacher_facts(name: str) -> dict[str, Any]:
     """What was recorded when a saved teacher was trained or imported, without reading its weights."""
-    facts: dict[str, Any] = describe_checkpoint(teachers_folder() / name)["facts"]
+    facts: dict[str, Any] = read_description(teachers_folder() / name)["facts"]
     return facts
 
 
 def measured(network: Network, data: ImageData) -> dict[str, Any]:
     """Facts of a network that was not trained here: on which images it was measured, and how well it classifies them."""
     network = network.to(data.device)
-    validation = data.validation_score(network)
+    with by_itself(data.device, network.architecture.macs, data.evaluation_batch):
+        validation, test = data.validation_score(network), data.test_score(network)
     return {
         "data_fingerprint": data.dataset.fingerprint,
         **data.spec.facts,
         "val_accuracy": validation.accuracy,
         "val_class_accuracy": list(validation.class_accuracy),
-        "test_accuracy": data.test_score(network).accuracy,
+        "test_accuracy": test.accuracy,
     }
 
 
@@ -161,10 +166,13 @@ def _train_teacher(
     data = ImageData.of(problem, device)
     network = Network(architecture, torch.Generator().manual_seed(0)).to(device)
     unfinished = unfinished_training(folder)
-    outcome = train(network, data, recipe, seed=0, on_epoch=on_epoch, resume=unfinished)
-    if outcome.failure:
-        unfinished.unlink(missing_ok=True)
-        raise InputError(f"teacher {folder.name}: {outcome.failure} under recipe {recipe.name}; try another width")
+    report(TRAINING, 0, recipe.epochs)
+    with by_itself(device, architecture.macs, recipe.batch_size) as threads:
+        outcome = train(network, data, recipe, seed=0, on_epoch=on_epoch, resume=unfinished)
+        if outcome.failure:
+            unfinished.unlink(missing_ok=True)
+            raise InputError(f"teacher {folder.name}: {outcome.failure} under recipe {recipe.name}; try another width")
+        test_accuracy = data.test_score(network).accuracy
     facts = {
         "name": folder.name,
         "teacher": problem.teacher,
@@ -177,8 +185,9 @@ def _train_teacher(
         "macs": architecture.macs,
         "val_accuracy": outcome.score.accuracy,
         "val_class_accuracy": list(outcome.score.class_accuracy),
-        "test_accuracy": data.test_score(network).accuracy,
+        "test_accuracy": test_accuracy,
         "recipe": recipe.to_json(),
+        "threads": threads,
     }
     save_checkpoint(folder, network, data.preprocessing, facts)
     unfinished.unlink(missing_ok=True)

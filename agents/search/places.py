@@ -1,0 +1,71 @@
+"""Which options of a run name files, so that it is found again from any working folder, and goes on when they were moved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from n2n_gym.data import is_named
+
+MOVABLE = ("teacher", "dataset", "validation", "constraint", "policy", "architecture")
+"""Options whose files a run knows by what they hold (`RunStart.identity`), wherever they are."""
+
+
+def absolute(path: str | None) -> str | None:
+    """A path that means the same in every working folder."""
+    return path and str(Path(path).expanduser().absolute())
+
+
+def names_file(name: str, value: Any) -> bool:
+    """Whether the value of an option names a file or folder of the user's, or one of its values does.
+
+    Args:
+        name: Of the option.
+        value: A text, several, or None.
+    """
+    if isinstance(value, list | tuple):
+        return any(names_file(name, each) for each in value)
+    if not isinstance(value, str):
+        return False
+    match name:
+        case "dataset":
+            return not is_named(value) and (value.endswith(".npz") or _is_path(value))
+        case "validation" | "policy" | "architecture":
+            return True
+        case "evaluator":
+            return value.startswith("table:")
+        case "teacher" | "beside" | "constraint":
+            return value.endswith(".json")
+    return False
+
+
+def placed(name: str, value: Any) -> Any:
+    """The value of an option with absolute paths, where it names files."""
+    if isinstance(value, list | tuple):
+        return [placed(name, each) for each in value]
+    if not names_file(name, value):
+        return value
+    if name == "constraint":  # several may stand in one text
+        parts = (part.strip() for part in value.split(";"))
+        return "; ".join(str(absolute(part)) if part.endswith(".json") else part for part in parts)
+    kind, colon, path = value.rpartition(":") if name == "evaluator" else ("", "", value)
+    return f"{kind}{colon}{absolute(path)}"
+
+
+def gone(name: str, value: Any) -> str | None:
+    """A file that an option names and that is not there; None if there is none such."""
+    if isinstance(value, list | tuple):
+        return next((path for each in value if (path := gone(name, each))), None)
+    if not names_file(name, value) or name == "evaluator":
+        return None
+    paths = [part.strip() for part in value.split(";")] if name == "constraint" else [value]
+    return next((path for path in paths if names_file(name, path) and not Path(path).expanduser().exists()), None)
+
+
+def alike(name: str, there: Any, here: Any) -> bool:
+    """Whether two values of an option may mean the same: equal ones, and files, which are told apart by what they hold."""
+    return there == here or (name in MOVABLE and names_file(name, there) and names_file(name, here))
+
+
+def _is_path(value: str) -> bool:
+    return "/" in value or "\\" in value or Path(value).expanduser().is_dir()

@@ -1,0 +1,218 @@
+"""Faults of where, when and beside whom a run goes on."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from agents.search.compress import compress
+from agents.search.run_folder import LOCK, RESULT
+from envs_tests.faults.harness import Fault, Refused, Same, Scene
+from n2n_gym.models.checkpoint import load_checkpoint, save_checkpoint
+from n2n_gym.system.files import read_json, write_json
+
+RESUMED = {"workers": 0, "device": "cpu"}
+
+
+def _as_it_was(scene: Scene) -> None:
+    """Nothing has to be done but to go on."""
+
+
+def _from_its_own_folder(scene: Scene) -> None:
+    scene.monkeypatch.chdir(scene.place)
+    scene.begin()
+    (scene.place / "elsewhere").mkdir()
+    scene.monkeypatch.chdir(scene.place / "elsewhere")
+    scene.changed = {}
+
+
+def _resume(scene: Scene) -> None:
+    compress(resume=str(scene.run), **RESUMED)
+
+
+def _moved_away(scene: Scene) -> None:
+    (scene.place / "moved").mkdir()
+    for name in ("toy.npz", "deeper.json"):
+        (scene.place / name).rename(scene.place / "moved" / name)
+
+
+def _moved_back(scene: Scene) -> None:
+    for path in (scene.place / "moved").iterdir():
+        path.rename(scene.place / path.name)
+
+
+def _say_where(scene: Scene) -> None:
+    moved = scene.place / "moved"
+    compress(resume=str(scene.run), teacher=str(moved / "deeper.json"), dataset=str(moved / "toy.npz"), workers=0)
+    _moved_back(scene)
+    (scene.run / RESULT).unlink()
+
+
+def _other_weights(scene: Scene) -> None:
+    shutil.copytree(scene.teacher, scene.place / "kept")
+    checkpoint = load_checkpoint(scene.teacher)
+    with torch.no_grad():
+        next(checkpoint.network.parameters()).mul_(1.01)
+    folder = scene.teacher
+    shutil.rmtree(folder)
+    save_checkpoint(folder, checkpoint.network, checkpoint.preprocessing, checkpoint.facts)
+
+
+def _other_accuracy(scene: Scene) -> None:
+    shutil.copytree(scene.teacher, scene.place / "kept")
+    said = read_json(scene.teacher / "model.json", "teacher")
+    said["facts"]["val_accuracy"] *= 0.9
+    write_json(scene.teacher / "model.json", said)
+
+
+def _first_teacher(scene: Scene) -> None:
+    folder = scene.teacher
+    shutil.rmtree(folder)
+    (scene.place / "kept").rename(folder)
+
+
+def _patient(scene: Scene) -> None:
+    scene.changed = {"timeout": 600.0}
+
+
+def _clock_set_back(scene: Scene) -> None:
+    now = time.time
+    scene.monkeypatch.setattr(time, "time", lambda: now() - 10 * 365 * 86_400)
+
+
+def _host_renamed(scene: Scene) -> None:
+    for module, name in ((platform, "node"), (socket, "gethostname")):
+        scene.monkeypatch.setattr(module, name, lambda: "another-host")
+
+
+HOLDER = """
+import sys
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def _held_by_another(scene: Scene) -> Iterator[None]:
+    command = [sys.executable, "-c", HOLDER, str(scene.run / LOCK)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        yield
+        assert other.stdin is not None
+        other.stdin.close()
+
+
+WRITER = """
+import itertools, sys
+from pathlib import Path
+from n2n_gym.evaluation import Evaluation
+from n2n_gym.evaluators.store import EvaluationStore
+from n2n_gym.architecture import Architecture
+from n2n_gym.layers import linear
+ARCHITECTURE = Architecture.chain([linear(3)], (1, 8, 8), 3)
+store = EvaluationStore(Path(sys.argv[1]))
+print("there", flush=True)
+for count in itertools.count():
+    key = f"{sys.argv[2]} {count % 500}"
+    store.put(key, ARCHITECTURE, "{}", Evaluation(0.5, 1.0, 1, 2, 3))
+    assert store.get(key).accuracy == 0.5
+    if Path(sys.argv[3]).exists():
+        print(count, flush=True)
+        break
+"""
+
+WRITERS = 8
+
+
+@contextmanager
+def _written_by_others(scene: Scene) -> Iterator[None]:
+    over = scene.place / "over"
+    others = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(scene.store), str(number), str(over)], stdout=subprocess.PIPE, text=True
+        )
+        for number in range(WRITERS)
+    ]
+    for other in others:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "there\n"
+    yield
+    over.touch()
+    counts = [int(other.communicate(timeout=120)[0]) for other in others]
+    assert [other.returncode for other in others] == [0] * WRITERS
+    assert min(counts) > 0
+
+
+NOT_THE_ONE = "is not the one that the run in .* was begun with"
+
+FAULTS = [
+    Fault(
+        "resumed from another working folder, with relative paths to teacher and data",
+        "the run goes on: paths are written down whole",
+        _from_its_own_folder,
+        Same(),
+        does=_resume,
+        changed={"teacher": "deeper.json", "dataset": "toy.npz"},
+        begun=0,
+    ),
+    Fault(
+        "data set and teacher's architecture moved away",
+        "one line names the first that is missing and the option that says where it is",
+        _moved_away,
+        Refused(r"started with \w+ /.* is not there; say where it is: --", mend=_moved_back),
+        does=_resume,
+    ),
+    Fault(
+        "data set and teacher's architecture moved, and their new places given with --resume",
+        "the run goes on: what they hold is the same",
+        _moved_away,
+        Same(),
+        does=_say_where,
+    ),
+    Fault(
+        "a teacher of the same name with other weights, as in another home",
+        "refused: two teachers' rewards are never mixed",
+        _other_weights,
+        Refused(NOT_THE_ONE, mend=_first_teacher),
+    ),
+    Fault(
+        "the teacher's recorded accuracy changed between two sittings",
+        "refused: it is part of every reward",
+        _other_accuracy,
+        Refused(NOT_THE_ONE, mend=_first_teacher),
+    ),
+    Fault(
+        "every student takes longer than --timeout",
+        "one line says so, and to give a longer one; the stage then begins anew",
+        _as_it_was,
+        Refused("no student of stage 1 could be trained: timeout .* a longer --timeout, or none", mend=_patient),
+        changed={"timeout": 1e-9},
+        begun=0,
+    ),
+    Fault("the clock is set back by ten years", "nothing depends on it", _clock_set_back, Same()),
+    Fault("the host gets another name", "nothing depends on it", _host_renamed, Same()),
+    Fault(
+        "two runs in one folder",
+        "the second is refused; the first is not disturbed",
+        _held_by_another,
+        Refused("is in use by another process", mend=_as_it_was),
+    ),
+    Fault(
+        "eight other processes read and write the run's store all the time",
+        "all get what they ask for; the run ends as if it were alone",
+        _written_by_others,
+        Same(),
+        slow=True,
+    ),
+]
