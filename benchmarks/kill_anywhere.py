@@ -153,9 +153,9 @@ def killed(place: Path, options: dict[str, Any], phase: str, after: float) -> bo
 
 def main(
     kills: int = 50,
-    width: float = 0.15,
-    train_size: int = 200,
-    iterations: int = 6,
+    width: float = 0.1,
+    train_size: int = 60,
+    iterations: int = 4,
     workers: int = 0,
     seed: int = 0,
     out: Path | None = None,
@@ -173,8 +173,8 @@ def main(
     """
     report = Report("kill_anywhere-conv4-digits", ("equal", "seconds_into_phase"), out)
     options = {"teacher": "conv4", "dataset": "digits", "width": width, "train_size": train_size, "iterations": iterations}
-    options |= {"rollouts": 3, "workers": workers, "device": "cpu", "finalists": 2, "final_trainings": 2, "final_epochs": 8}
-    options |= {"speed": False}
+    options |= {"rollouts": 3, "workers": workers, "device": "cpu", "finalists": 2, "final_trainings": 2, "final_epochs": 5}
+    options |= {"speed": False, "beside": ()}
     rng = np.random.default_rng(seed)
     equal = done = 0
     with tempfile.TemporaryDirectory() as folder:

@@ -17,7 +17,6 @@ from agents.search.compress import compress
 from agents.search.forecast import Forecast
 from agents.search.options import Search
 from envs_tests.conftest import toy_arrays
-from n2n_gym.data import load_dataset
 from n2n_gym.problem import Problem
 from n2n_gym.system.progress import heard, report
 
@@ -118,9 +117,8 @@ def test_durations(seconds, said):
 def test_who_works_says_so(tmp_path, toy_teacher, untrained):
     np.savez(tmp_path / "new.npz", **toy_arrays(images=300))
     told = {}
-    problem = Problem(toy_teacher, str(tmp_path / "new.npz"))
     with heard(lambda what, done, total: told.setdefault(what.split(",")[0], (done, total))):
-        load_dataset(problem.data)
+        problem = Problem(toy_teacher, str(tmp_path / "new.npz"))
         shown_teacher(problem, "cpu", Display())
     assert any(what.startswith("converting") for what in told)
 

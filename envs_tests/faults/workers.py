@@ -21,14 +21,14 @@ Fate = Callable[[int], object]
 """What befalls a process of that number."""
 
 
-def _befalls(fate: Fate, scene: Scene, *, tasks: tuple[int, ...] = (1,)) -> None:
-    """A worker meets its fate as it takes up some of its tasks; the first of all tasks is 0."""
+def _befalls(fate: Fate, scene: Scene) -> None:
+    """A worker meets its fate as it takes up its second task."""
     begin, begun = pool._Worker.begin, []
 
     def beginning(worker: pool._Worker, *arguments: Any) -> None:
         begun.append(worker)
         begin(worker, *arguments)
-        if len(begun) - 1 in tasks:
+        if len(begun) == 2:
             fate(worker.process.pid or 0)
 
     scene.monkeypatch.setattr(pool._Worker, "begin", beginning)
@@ -57,7 +57,16 @@ def _out_of_memory(scene: Scene) -> None:
 
 
 def _always_killed(scene: Scene) -> None:
-    _befalls(lambda process: os.kill(process, signal.SIGKILL), scene, tasks=tuple(range(1, 1000)))
+    look = pool._Worker.look
+
+    def looking(worker: pool._Worker, passed: float) -> None:
+        if worker.ready:
+            os.kill(worker.process.pid or 0, signal.SIGKILL)
+            worker.process.join()
+        look(worker, passed)
+
+    scene.monkeypatch.setattr(pool._Worker, "look", looking)
+    scene.monkeypatch.setattr(pool, "MOST_LOST", 3)
 
 
 def _killed_as_it_starts(scene: Scene) -> None:
