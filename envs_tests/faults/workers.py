@@ -109,6 +109,7 @@ def words(scene: Scene) -> list[str]:
 STARVED = """
 import resource, sys
 from pathlib import Path
+import torch
 from agents.commands.main import main
 from agents.search.recorder import Recorder
 save = Recorder._save
@@ -117,6 +118,7 @@ def starved(self):
     save(self)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + 2**16, -1))
+    torch.zeros(2**26)
 
 Recorder._save = starved
 sys.exit(main(["compress", *sys.argv[1:]]))

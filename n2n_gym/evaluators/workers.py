@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from n2n_gym.evaluation import OUT_OF_MEMORY, WORKER_DIED, WORKER_SILENT, Evaluation
 from n2n_gym.evaluators.contract import Evaluator, WrappingEvaluator, dearest_first
@@ -32,12 +31,6 @@ class WorkerEvaluator(WrappingEvaluator):
         self.inner = inner
         self.workers = workers
         self._pool = Pool(workers, _start_worker, inner)
-
-    def __getstate__(self) -> dict[str, Any]:  # a copy starts workers of its own
-        return {name: value for name, value in self.__dict__.items() if name != "_pool"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _pool=Pool(state["workers"], _start_worker, state["inner"]))
 
     def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
         self.inner.context()  # the teacher is trained here, not once in every worker
