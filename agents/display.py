@@ -102,6 +102,7 @@ class ProgressDisplay(Display):
         self._note = ""
         self._within = ""
         self._tenth = 0
+        self._what = ""
         self._glanced = 0.0
         self._ends: float | None = None  # by the clock on the wall
         self._bar: TaskID | None = None
@@ -134,9 +135,9 @@ class ProgressDisplay(Display):
             self._line(self._state())
 
     def detail(self, what: str, done: int, total: int | None) -> None:
-        if (now := time.monotonic()) < self._glanced + GLANCE:
+        if (now := time.monotonic()) < self._glanced + GLANCE and what == self._what:
             return
-        self._glanced = now
+        self._glanced, self._what = now, what
         if self._bar is None:
             self._bar = self._progress.add_task("starting", total=None, note="")
             self._open[-1].append(self._bar)

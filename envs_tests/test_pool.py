@@ -1,12 +1,15 @@
 """Worker processes that die, stop, run out of memory or talk nonsense."""
 
 import contextlib
+import copy
 import os
+import pickle
 import signal
 import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -217,3 +220,27 @@ def test_who_is_stopped_together_with_its_workers_goes_on_with_them(tmp_path):
         time.sleep(3)
         os.killpg(parent.pid, signal.SIGCONT)
         assert parent.wait(60) == 0
+
+
+def test_threads_that_share_a_pool_get_their_own_answers():
+    with Pool(2) as workers, ThreadPoolExecutor(3) as threads:
+        answers = list(threads.map(lambda first: list(workers.map(square, range(first, first + 4))), (0, 10, 20)))
+        assert answers == [[n * n for n in range(first, first + 4)] for first in (0, 10, 20)]
+        assert len(workers.processes) <= 2
+    assert workers.processes == []
+
+
+def test_two_runs_of_one_thread_take_turns():
+    with Pool(1) as workers:
+        one, other = workers.map(square, [1, 2]), workers.map(square, [3, 4])
+        assert [next(each) for each in (one, other, one, other)] == [1, 9, 4, 16]
+
+
+def test_a_copy_has_workers_of_its_own():
+    with Pool(1, time.sleep, 0) as workers:
+        assert list(workers.map(square, [1])) == [1]
+        for copied in (copy.deepcopy(workers), pickle.loads(pickle.dumps(workers))):
+            with copied:
+                assert copied.processes == []
+                assert list(copied.map(square, [2])) == [4]
+                assert copied.processes != workers.processes

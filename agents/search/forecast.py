@@ -54,8 +54,10 @@ class Forecast(Display):
         self._held: list[ExitStack] = []
 
     def start(self, task: str, total: int, done: int = 0) -> None:
-        if FINALS in self._task:
-            self._trainings = max(self._trainings - self._total / self._long, 0)
+        if FINALS in task:
+            batch = total / self._long
+            before = self._trainings - self._total / self._long if FINALS in self._task else batch + self._later(batch)
+            self._trainings = max(before, batch)
         self._task, self._total, self._done, self._begun_at = task.split(",")[0], total, done, done
         self._begun = time.monotonic()
         self._display.start(task, total, done)
@@ -93,9 +95,13 @@ class Forecast(Display):
         search = self._search
         if not search.finalists:
             return 0
-        again = search.final_trainings - 1
         first = search.finalists + (search.unsearched and search.finalists > 1)
-        return first + min(RACING, first) * again + len(search.beside) * search.final_trainings
+        return first + self._later(first)
+
+    def _later(self, first: float) -> float:
+        """How many follow the first trainings of so many finalists."""
+        again = min(RACING, first) * (self._search.final_trainings - 1)
+        return again + len(self._search.beside) * self._search.final_trainings
 
     def _foretell(self) -> None:
         done = self._done - self._begun_at

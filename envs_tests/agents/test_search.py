@@ -24,6 +24,7 @@ from envs_tests.agents.conftest import rows, timeless
 from envs_tests.conftest import DEEPER_TOY, toy_arrays
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
+from n2n_gym.evaluation import TIMEOUT, Evaluation
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.evaluators.store import EvaluationStore
 from n2n_gym.layers import linear, max_pool, relu
@@ -249,6 +250,50 @@ def test_where_stage_1_can_remove_nothing_stage_2_starts_from_the_teacher(settin
     assert {row["reason"] for row in rows(settings["out"]) if row["stage"] == "1"} == {"not smaller than the teacher"}
     with pytest.raises(InputError, match="every student that was tried was degenerate"):
         compress(**{**settings, "teacher": teacher, "stages": "1", "out": str(tmp_path / "one")})
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_stopped_after_a_stage_without_a_student(settings, tmp_path, monkeypatch, at):
+    options = {**settings, "teacher": bare(tmp_path)}
+    train_student, trained = DistillationEvaluator.train_student, []
+
+    def counting(self, student):
+        trained.append(student)
+        if len(trained) == at:
+            raise Killed
+        return train_student(self, student)
+
+    monkeypatch.setattr(DistillationEvaluator, "train_student", counting)
+    with pytest.raises(Killed):
+        compress(**options)
+    monkeypatch.setattr(DistillationEvaluator, "train_student", train_student)
+    resumed = compress(resume=settings["out"], workers=0)
+    assert timeless(resumed) == timeless(compress(**{**options, "out": str(tmp_path / "straight")}))
+
+
+def test_a_run_whose_students_all_timed_out_goes_on_with_more_time(settings, tmp_path):
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"no student of stage 1 .*: timeout \(\d\).* --timeout") as error:
+            compress(**settings, timeout=1e-9)
+        assert "degenerate" not in str(error.value)
+    resumed = compress(resume=settings["out"], workers=0, timeout=1000.0)
+    assert timeless(resumed) == timeless(compress(**{**settings, "out": str(tmp_path / "straight")}))
+    assert resumed["search"]["failed"] == {}
+
+
+def test_what_the_machine_failed_is_not_called_degenerate(settings, monkeypatch):
+    train_student, trained = DistillationEvaluator.train_student, []
+
+    def failing(self, student):
+        trained.append(student)
+        if len(trained) == 2:
+            return Evaluation.failed(student.architecture, self.teacher, TIMEOUT, 1.0)
+        return train_student(self, student)
+
+    monkeypatch.setattr(DistillationEvaluator, "train_student", failing)
+    counts = compress(**settings)["search"]
+    assert counts["failed"] == {TIMEOUT: 1}
+    assert counts["trained"] + counts["from_store"] + counts["degenerate"] + 1 == counts["evaluations"]
 
 
 def bare(tmp_path):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from envs_tests.faults import files, runs
+from envs_tests.faults import files, runs, signals, workers
 from envs_tests.faults.harness import Fault
 
 TABLES: dict[str, list[Fault]] = {
     "Files": files.FAULTS,
     "Runs": runs.FAULTS,
+    "Worker processes and memory": workers.FAULTS,
+    "Signals": signals.FAULTS,
 }
 
 

@@ -17,14 +17,12 @@ from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.student import Student
 from n2n_gym.system.machine import cores
 from n2n_gym.system.memory import keep_freed_memory
+from n2n_gym.system.pool import RETRIES
 from n2n_gym.system.versions import library_versions
 
 if TYPE_CHECKING:
     from n2n_gym.teachers.saved import Teacher
     from n2n_gym.training.images import ImageData
-
-RETRIES = 2
-"""Times that a student is tried again whose worker or node was lost."""
 
 
 @dataclass(frozen=True)

@@ -33,12 +33,6 @@ class WorkerEvaluator(WrappingEvaluator):
         self.workers = workers
         self._pool = Pool(workers, _start_worker, inner)
 
-    def __getstate__(self) -> dict[str, Any]:  # a copy starts workers of its own
-        return {name: value for name, value in self.__dict__.items() if name != "_pool"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _pool=Pool(state["workers"], _start_worker, state["inner"]))
-
     def until(self, rung: Rung) -> Evaluator:  # by the same processes
         return _Stopping(self, rung)
 

@@ -70,23 +70,33 @@ class Lost:
 
 
 class Pool:
-    """Worker processes, started anew and not forked, as they are needed.
+    """Worker processes, started anew and not forked, as they are needed; threads that share a pool have workers of their own.
 
     A task whose worker dies, is stopped or runs out of memory is tried again when nothing else is being done, `RETRIES`
     times; then it is `Lost`. A worker is alive as long as it can run Python: not while it is stopped, or swapped out.
 
     Args:
-        workers: How many, at most.
+        workers: How many work for one `run`, at most, and are kept afterwards.
         initializer: What each begins with; nothing by default.
         *arguments: Its arguments.
     """
 
     def __init__(self, workers: int, initializer: Callable[..., object] | None = None, *arguments: Any) -> None:
-        self._most = workers
-        self._begins_with = (initializer, arguments)
+        self.__setstate__((workers, initializer, arguments))
+
+    def __getstate__(self) -> tuple[Any, ...]:  # a copy starts workers of its own
+        return self._most, *self._begins_with
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._most, *self._begins_with = state
+        self._lost = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Have no workers."""
         self._workers: list[_Worker] = []
         self._owner = os.getpid()
-        self._lost = 0
+        self._access = threading.Lock()
 
     def run(
         self,
@@ -110,22 +120,26 @@ class Pool:
         self._leave_to_parent()
         waiting, again = deque(range(len(tasks))), deque[int]()
         losses = [0] * len(tasks)
+        busy: dict[_Worker, int] = {}  # what each is doing for us
         try:
-            while waiting or again or self._busy:
-                self._hand_out(function, tasks, waiting, again)
-                for worker in self._listen():
-                    index = worker.task
-                    assert index is not None
+            while waiting or again or busy:
+                while waiting and len(busy) < self._most:
+                    self._begin(busy, function, tasks, waiting.popleft())
+                if again and not busy:  # by itself: two that need much memory may have killed each other
+                    self._begin(busy, function, tasks, again.popleft())
+                for worker, index in _heard_of(busy):
                     for kind, content in worker.said():
                         if kind == "note":
                             on_note(index, content)
                         elif kind == "raised":
-                            worker.task = None
+                            self._rest(worker, busy)
                             raise content
                         elif kind == "done":
-                            worker.task, self._lost = None, 0
+                            self._rest(worker, busy)
+                            self._lost = 0
                             yield index, content
                     if worker.lost is not None:
+                        del busy[worker]
                         self._drop(worker)
                         losses[index] += worker.ready
                         if losses[index] <= RETRIES:
@@ -133,7 +147,7 @@ class Pool:
                         else:
                             yield index, worker.lost
         finally:
-            for worker in self._busy:
+            for worker in busy:
                 self._end(worker)
 
     def each(
@@ -182,36 +196,28 @@ class Pool:
         """The numbers of the processes that there are."""
         return [worker.process.pid or 0 for worker in self._workers]
 
-    @property
-    def _busy(self) -> list[_Worker]:
-        return [worker for worker in self._workers if worker.task is not None]
+    def _begin(self, busy: dict[_Worker, int], function: Callable[[Any], Any], tasks: Sequence[Any], index: int) -> None:
+        with self._access:
+            for worker in [each for each in self._workers if each.idle]:
+                worker.idle = False
+                if worker.process.is_alive():
+                    break
+                self._workers.remove(worker)
+                worker.end()
+            else:
+                report("starting worker processes", len(busy), self._most)
+                worker = _Worker.started(*self._begins_with)
+                self._workers.append(worker)
+        busy[worker] = index
+        worker.begin(function, tasks[index])
 
-    def _hand_out(self, function: Callable[[Any], Any], tasks: Sequence[Any], waiting: deque[int], again: deque[int]) -> None:
-        while waiting and len(self._busy) < self._most:
-            self._idle().begin(function, tasks, waiting.popleft())
-        if again and not self._busy:  # by itself: two that need much memory may have killed each other
-            self._idle().begin(function, tasks, again.popleft())
-
-    def _idle(self) -> _Worker:
-        for worker in [each for each in self._workers if each.task is None]:
-            if worker.process.is_alive():
-                return worker
+    def _rest(self, worker: _Worker, busy: dict[_Worker, int]) -> None:
+        """A worker has done its task: it waits for another one, unless there are more that wait than are ever needed."""
+        del busy[worker]
+        with self._access:
+            worker.idle = sum(each.idle for each in self._workers) < self._most
+        if not worker.idle:
             self._end(worker)
-        report("starting worker processes", len(self._workers), self._most)
-        started = _Worker.started(*self._begins_with)
-        self._workers.append(started)
-        return started
-
-    def _listen(self) -> list[_Worker]:
-        """Those that are busy, once something was heard of one, or some time has passed."""
-        busy = self._busy
-        begun = time.monotonic()
-        connection.wait([part for worker in busy for part in (worker.pipe, worker.process.sentinel)], SIGN)
-        # who was stopped together with its workers wakes up with them: no time has passed for them either
-        passed = min(time.monotonic() - begun, 2 * SIGN)
-        for worker in busy:
-            worker.look(passed)
-        return busy
 
     def _drop(self, worker: _Worker) -> None:
         """Note that a worker was lost.
@@ -236,13 +242,26 @@ class Pool:
             )
 
     def _end(self, worker: _Worker) -> None:
-        self._workers.remove(worker)
+        with self._access:
+            if worker in self._workers:  # else whoever closed the pool has ended it
+                self._workers.remove(worker)
         worker.end()
 
     def _leave_to_parent(self) -> None:
         """In a process that was forked since the workers were started, forget them: they are the parent's."""
         if self._owner != os.getpid():
-            self._workers, self._owner = [], os.getpid()
+            self._forget()
+
+
+def _heard_of(busy: dict[_Worker, int]) -> list[tuple[_Worker, int]]:
+    """Those that are busy, once something was heard of one, or some time has passed."""
+    begun = time.monotonic()
+    connection.wait([part for worker in busy for part in (worker.pipe, worker.process.sentinel)], SIGN)
+    # who was stopped together with its workers wakes up with them: no time has passed for them either
+    passed = min(time.monotonic() - begun, 2 * SIGN)
+    for worker in busy:
+        worker.look(passed)
+    return list(busy.items())
 
 
 @dataclass(eq=False)
@@ -252,7 +271,7 @@ class _Worker:
     Attributes:
         process: It.
         pipe: The way to it.
-        task: Index of what it is doing; None if nothing.
+        idle: Whether it waits for a task.
         ready: Whether it has begun.
         quiet: Seconds since its last sign of life.
         lost: How it was lost, if it was.
@@ -260,7 +279,7 @@ class _Worker:
 
     process: BaseProcess
     pipe: Connection
-    task: int | None = None
+    idle: bool = False
     ready: bool = False
     quiet: float = 0.0
     lost: Lost | None = None
@@ -278,10 +297,10 @@ class _Worker:
         there.close()
         return cls(process, here)
 
-    def begin(self, function: Callable[[Any], Any], tasks: Sequence[Any], index: int) -> None:
+    def begin(self, function: Callable[[Any], Any], task: Any) -> None:
         """Hand it a task; whether it is there to take it shows when it is listened to."""
-        self.task, self.quiet = index, 0.0
-        message = pickle.dumps((function, tasks[index]))
+        self.quiet = 0.0
+        message = pickle.dumps((function, task))
         if len(message) < ROOM:
             self._send(message)
         else:  # one that is stopped would stop us, too

@@ -1,0 +1,192 @@
+"""Faults of worker processes, and of the memory of a run."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from envs_tests.faults.harness import Fault, Refused, Same, Scene
+from n2n_gym.errors import InputError
+from n2n_gym.system import pool
+
+WORKERS = {"workers": 1}
+
+Fate = Callable[[int], object]
+"""What befalls a process of that number."""
+
+
+def _befalls(fate: Fate, scene: Scene) -> None:
+    """A worker meets its fate as it takes up its second task."""
+    begin, begun = pool._Worker.begin, []
+
+    def beginning(worker: pool._Worker, *arguments: Any) -> None:
+        begun.append(worker)
+        begin(worker, *arguments)
+        if len(begun) == 2:
+            fate(worker.process.pid or 0)
+
+    scene.monkeypatch.setattr(pool._Worker, "begin", beginning)
+
+
+def _stopped(scene: Scene) -> None:
+    scene.monkeypatch.setattr(pool, "SILENCE", 10.0)
+    _befalls(lambda process: os.kill(process, signal.SIGSTOP), scene)
+
+
+def _killed(scene: Scene) -> None:
+    _befalls(lambda process: os.kill(process, signal.SIGKILL), scene)
+
+
+def _segfault(scene: Scene) -> None:
+    _befalls(lambda process: os.kill(process, signal.SIGSEGV), scene)
+
+
+def _short_of_memory(process: int) -> None:
+    size = int(Path(f"/proc/{process}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(process, resource.RLIMIT_AS, (size + 2**16, size + 2**16))
+
+
+def _out_of_memory(scene: Scene) -> None:
+    _befalls(_short_of_memory, scene)
+
+
+def _always_killed(scene: Scene) -> None:
+    look = pool._Worker.look
+
+    def looking(worker: pool._Worker, passed: float) -> None:
+        if worker.ready:
+            os.kill(worker.process.pid or 0, signal.SIGKILL)
+            worker.process.join()
+        look(worker, passed)
+
+    scene.monkeypatch.setattr(pool._Worker, "look", looking)
+    scene.monkeypatch.setattr(pool, "MOST_LOST", 3)
+
+
+def _killed_as_it_starts(scene: Scene) -> None:
+    started = pool._Worker.started
+
+    def starting(*arguments: Any) -> pool._Worker:
+        worker: pool._Worker = started(*arguments)
+        os.kill(worker.process.pid or 0, signal.SIGKILL)
+        return worker
+
+    scene.monkeypatch.setattr(pool._Worker, "started", starting)
+
+
+def _undone(scene: Scene) -> None:
+    """The machine is as it was."""
+    scene.monkeypatch.undo()
+    scene.monkeypatch.setenv("N2N_HOME", str(scene.home))
+    scene.changed = {}
+
+
+def _nothing(scene: Scene) -> None:
+    """What goes wrong, goes wrong later."""
+
+
+def words(scene: Scene) -> list[str]:
+    """The scene's run as words of `n2n compress`."""
+    options = {name.replace("_", "-"): value for name, value in scene.settings.items()}
+    found = []
+    for name, value in options.items():
+        match value:
+            case bool():
+                found.append(f"--{'' if value else 'no-'}{name}")
+            case tuple():
+                found += [f"--{name}", *map(str, value)]
+            case _:
+                found += [f"--{name}", str(value)]
+    return found
+
+
+STARVED = """
+import resource, sys
+from pathlib import Path
+import torch
+from agents.commands.main import main
+from agents.search.recorder import Recorder
+save = Recorder._save
+
+def starved(self):
+    save(self)
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + 2**16, -1))
+    torch.zeros(2**26)
+
+Recorder._save = starved
+sys.exit(main(["compress", *sys.argv[1:]]))
+"""
+
+
+def _with_little_memory(scene: Scene) -> None:
+    command = [sys.executable, "-c", STARVED, *words(scene)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert ended.returncode == 2, (ended.returncode, ended.stderr)
+    [line] = ended.stderr.splitlines()
+    raise InputError(line)
+
+
+FAULTS = [
+    Fault(
+        "a worker is killed",
+        "its student is trained again by another one",
+        _killed,
+        Same(),
+        changed=WORKERS,
+    ),
+    Fault(
+        "a worker is stopped (SIGSTOP)",
+        "after a minute without a sign of life it is killed, its student trained again by another one",
+        _stopped,
+        Same(),
+        changed=WORKERS,
+        slow=True,
+    ),
+    Fault(
+        "a worker has a segmentation fault",
+        "its student is trained again by another one",
+        _segfault,
+        Same(),
+        changed=WORKERS,
+        slow=True,
+    ),
+    Fault(
+        "a worker runs out of memory (RLIMIT_AS)",
+        "its student is trained again by another one, beside which none is trained",
+        _out_of_memory,
+        Same(),
+        changed=WORKERS,
+        slow=True,
+    ),
+    Fault(
+        "workers are killed over and over",
+        "the run ends with one line: fewer workers; it goes on from there",
+        _always_killed,
+        Refused(r"lost one after the other \(the last one was killed by SIGKILL\).*fewer --workers", mend=_undone),
+        changed=WORKERS,
+        slow=True,
+    ),
+    Fault(
+        "workers are killed as they start",
+        "the run ends with one line: fewer workers, or none; it goes on from there",
+        _killed_as_it_starts,
+        Refused(r"lost as they start \(the last one was killed by SIGKILL\).*fewer --workers, or none", mend=_undone),
+        changed=WORKERS,
+    ),
+    Fault(
+        "the run itself is out of memory (RLIMIT_AS)",
+        "one line says so; it goes on from there",
+        _nothing,
+        Refused("n2n: error: out of memory; what was done is kept", mend=_undone),
+        does=_with_little_memory,
+        begun=0,
+        slow=True,
+    ),
+]
