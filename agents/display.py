@@ -52,11 +52,11 @@ class ProgressDisplay(Display):
         self._console = console
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=8),
             MofNCompleteColumn(table_column=Column(no_wrap=True)),
             TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True)),
-            TextColumn("{task.fields[note]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+            TextColumn("{task.fields[note]}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
             expand=True,
             console=console,
             disable=not console.is_terminal,
@@ -71,17 +71,21 @@ class ProgressDisplay(Display):
         self._task = self._progress.add_task(task, total=total, completed=done, note="")
         self._open[-1].append(self._task)
         if not self._console.is_terminal:
-            self._console.print(f"{task}: {done} of {total}")
+            self._print(f"{task}: {done} of {total}")
 
     def update(self, done: int, note: str) -> None:
         self._progress.update(self._task, completed=done, note=note)
         tenth = 10 * done // self._total
         if not self._console.is_terminal and tenth > self._tenth:
             self._tenth = tenth
-            self._console.print(f"{self._name}: {done} of {self._total}  {note}", soft_wrap=True)
+            self._print(f"{self._name}: {done} of {self._total}  {note}")
 
     def say(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True)
+        self._print(line)
+
+    def _print(self, line: str) -> None:
+        """Print a line as it is: names of files may hold brackets."""
+        self._console.print(line, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
     def __enter__(self) -> Self:
         if not self._open:

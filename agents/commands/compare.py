@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 
 from agents.commands.parsing import Command, parse
+from agents.console import console
 from n2n_gym.settings import DeviceSettings
 
 
@@ -31,12 +31,12 @@ def _compare(words: list[str]) -> None:
     from n2n_gym.system.files import write_json
 
     found = compare(options.a, options.b, device=str(torch_device(options.device)))
-    console = Console()
-    console.print(comparison_table(found, "a", "b"))
+    screen = console()
+    screen.print(comparison_table(found, "a", "b"))
     if options.out is not None:
         path = Path(options.out).expanduser()
         write_json(path, found)
-        console.print(str(path), highlight=False, soft_wrap=True)
+        screen.print(str(path), soft_wrap=True)
 
 
 COMMANDS = {"compare": Command(_compare, "two trained networks side by side: accuracy, size, speed")}

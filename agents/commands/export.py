@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import tyro
-from rich.console import Console
 
 from agents.commands.parsing import Command, parse
+from agents.console import console
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ def _export(words: list[str]) -> None:
     forms = options.to or ("python",)
     for form in forms:
         FORMS.look_up(form)  # before any is written
-    console = Console()
+    screen = console()
     for form in forms:
         for path in export(options.network, form, options.out, preprocessing=not options.without_preprocessing):
-            console.print(f"{path}  {path.stat().st_size:,} bytes", highlight=False, soft_wrap=True)
+            screen.print(f"{path}  {path.stat().st_size:,} bytes", soft_wrap=True)
 
 
 COMMANDS = {"export": Command(_export, "write a trained network as plain PyTorch, ONNX or a torch.export program")}

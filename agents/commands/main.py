@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from agents.commands import benchmark, compare, compress, export, profile, reproduce, table, teacher
+from agents.console import console
 from n2n_gym import __version__
 from n2n_gym.errors import InputError, unknown
+from n2n_gym.system.files import remedy_of
 from n2n_gym.system.memory import keep_freed_memory
 
 
@@ -22,14 +22,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _refuse(str(error))
     except OSError as error:
-        return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return _refuse(f"{error.filename or 'a file'}: {error.strerror or error}; {remedy_of(error)}")
+    except MemoryError:
+        return _refuse("there is not enough memory; try fewer --workers, a smaller width or smaller images")
     except KeyboardInterrupt:
-        Console(stderr=True).print("\nstopped; a run goes on where it was when the same command is given again")
+        console(stderr=True).print("\nstopped; a run goes on where it was when the same command is given again")
         return 130
 
 
 def _refuse(reason: str) -> int:
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"n2n: error: {reason}")
+    console(stderr=True).print(f"n2n: error: {reason}", soft_wrap=True)
     return 2
 
 
@@ -38,7 +40,7 @@ def _dispatch(words: list[str]) -> int:
         _print_help()
         return 0
     if words[0] == "--version":
-        Console().print(f"n2n-gym {__version__}", highlight=False)
+        console().print(f"n2n-gym {__version__}")
         return 0
     for length in (2, 1):
         name = " ".join(words[:length])
@@ -57,7 +59,7 @@ def _print_help() -> None:
     lines = ["usage: n2n COMMAND [options]", ""]
     lines += [f"  n2n {name:<18} {command.about}" for name, command in COMMANDS.items()]
     lines += ["", "n2n COMMAND --help lists a command's options."]
-    Console(highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
+    console().print("\n".join(lines), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from agents.commands.parsing import Command, parse
+from agents.console import console
 from n2n_gym.settings import DeviceSettings, WorkerSettings
 
 
@@ -29,12 +29,12 @@ def _reproduce(words: list[str]) -> None:
     from agents.display import ProgressDisplay
     from agents.reproduce import reproduce
 
-    console = Console()
+    screen = console()
     document = reproduce(
         options.target,
         scale=options.scale,
         out=options.out,
-        display=ProgressDisplay(console),
+        display=ProgressDisplay(screen),
         device=options.device,
         workers=options.workers,
     )
@@ -43,9 +43,9 @@ def _reproduce(words: list[str]) -> None:
         table.add_column(heading)
     for row in document.rows:
         table.add_row(*row)
-    console.print(table)
+    screen.print(table)
     for note in document.notes:
-        console.print(note, markup=False)
+        screen.print(note)
 
 
 COMMANDS = {"reproduce": Command(_reproduce, "regenerate a table or figure of the paper")}

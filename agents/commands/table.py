@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table as Shown
 
 from agents.commands.parsing import Command, parse
+from agents.console import console
 from n2n_gym.problem import ProblemSettings
 from n2n_gym.settings import RecipeSettings, WorkerSettings
 
@@ -41,8 +42,8 @@ def _build(words: list[str]) -> None:
     if out.suffix != ".npz":
         raise InputError(f"a table is a .npz file, not {options.out}")
     problem = options.problem
-    console = Console()
-    with ProgressDisplay(console) as display:
+    screen = console()
+    with ProgressDisplay(screen) as display:
 
         def progress(done: int, trainings: int) -> None:
             if done == 0:
@@ -62,8 +63,8 @@ def _build(words: list[str]) -> None:
             prepare=lambda: shown_teacher(problem, "cpu", display),
             on_progress=progress,
         )
-    _print_facts(console, table.name, table.statistics())
-    console.print(str(out), highlight=False, soft_wrap=True)
+    _print_facts(screen, table.name, table.statistics())
+    screen.print(str(out), soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def _list(words: list[str]) -> None:
         episodes = f"{len(table.columns['row_of']):,}"
         cells = (episodes, f"{len(table):,}", str(len(table.seeds)), f"{best.value:.4f}", f"{best.evaluation.parameters:,}")
         shown.add_row(name, *cells)
-    Console().print(shown)
+    console().print(shown)
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,9 @@ def _show(words: list[str]) -> None:
     from n2n_gym.tables import Table
 
     table = Table.load(options.name)
-    console = Console()
+    screen = console()
     recorded = ("problem", "seeds", "recipe", "versions", "started", "finished", "command", "machine")
-    _print_facts(console, table.name, {key: table.facts[key] for key in recorded if key in table.facts} | table.statistics())
+    _print_facts(screen, table.name, {key: table.facts[key] for key in recorded if key in table.facts} | table.statistics())
     shown = Shown(title="best students, means over the seeds")
     for heading in ("reward", "val accuracy", "test accuracy", "parameters", "MACs", "actions"):
         shown.add_column(heading, justify="left" if heading == "actions" else "right")
@@ -115,7 +116,7 @@ def _show(words: list[str]) -> None:
         accuracies = (f"{found.accuracy:.2%}", f"{found.test_accuracy:.2%}")
         sizes = (f"{found.parameters:,}", f"{found.macs:,}")
         shown.add_row(f"{values[row]:.4f}", *accuracies, *sizes, "".join(map(str, table.actions(row))))
-    console.print(shown)
+    screen.print(shown)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,8 +152,8 @@ def _check(words: list[str]) -> None:
 
     table = Table.load(options.name)
     problem = Problem(**table.facts["problem"])
-    console = Console()
-    with ProgressDisplay(console) as display:
+    screen = console()
+    with ProgressDisplay(screen) as display:
 
         def prepare() -> None:
             shown_teacher(problem, "cpu", display)
@@ -174,10 +175,10 @@ def _check(words: list[str]) -> None:
         accuracies = ("-" if value is None else f"{value:.2%}" for value in values)
         sizes = "yes" if each.same_sizes else "NO"
         shown.add_row(str(each.row), str(each.seed), *accuracies, f"{each.points:.2f}", sizes)
-    console.print(shown)
+    screen.print(shown)
     same_teacher = load_teacher(problem.name).checkpoint.fingerprint == table.facts["teacher"]["fingerprint"]
     if not same_teacher:
-        console.print("the teacher here has other weights than the table's: it was trained on another kind of processor")
+        screen.print("the teacher here has other weights than the table's: it was trained on another kind of processor")
     apart = [each.points for each in done]
     agree = max(apart) <= options.tolerance and all(each.same_sizes for each in done)
     equal = sum(points == 0 and each.same_sizes for points, each in zip(apart, done, strict=True))
@@ -201,12 +202,12 @@ def _check(words: list[str]) -> None:
     said = f"{equal} of {len(done)} trainings are equal, the most that one differs by is {max(apart):.2f} points"
     if not agree:
         raise InputError(f"{table} does not repeat: {said}")
-    console.print(said)
+    screen.print(said)
 
 
-def _print_facts(console: Console, name: str, facts: dict[str, Any]) -> None:
-    console.print(name, highlight=False)
-    console.print_json(data=facts)
+def _print_facts(screen: Console, name: str, facts: dict[str, Any]) -> None:
+    screen.print(name)
+    screen.print_json(data=facts)
 
 
 COMMANDS = {

@@ -86,6 +86,7 @@ class _Run:
 
     def go(self) -> dict[str, Any]:
         teacher = shown_teacher(self.search.problem, self.search.device, self.display)
+        self.folder.check_teacher(teacher)
         if self._validation == UNKNOWN:
             self.display.say(
                 "whether the teacher was trained on the validation images is not known: they were drawn from the training "

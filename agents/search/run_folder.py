@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypedDict
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -18,11 +18,13 @@ from filelock import FileLock, Timeout
 from agents.search.result import RESULT, read_result
 from n2n_gym.errors import InputError
 from n2n_gym.student import Student
-from n2n_gym.system.documents import Count, Duration, Finite, Share, checked, read_bytes, read_document
+from n2n_gym.system.documents import Count, Duration, Finite, Sha256, Share, checked, read_bytes, read_document
 from n2n_gym.system.files import PART, sweep, write_json, write_text, writing
+from n2n_gym.teachers.saved import Teacher
 
 CONFIG = "config.json"
 HISTORY = "history.csv"
+TEACHER = "teacher.json"
 FINALISTS = "finalists"
 LOGITS = ".logits"
 BESIDE = "beside"
@@ -85,6 +87,15 @@ _COLUMNS = tuple(column.name for column in fields(Episode))
 
 CHECK = "check"
 """The last column of `history.csv`: a checksum of the row."""
+
+
+class _Teacher(TypedDict):
+    """What a run notes of its teacher."""
+
+    weights: Sha256
+    val_accuracy: Share | None
+    val_class_accuracy: list[Share] | None
+    test_accuracy: Share | None
 
 
 def trained(history: Iterable[Episode], stage: int) -> set[str]:
@@ -172,22 +183,30 @@ class RunFolder:
         return read_result(self.path)
 
     def read_history(self) -> list[Episode]:
-        """All episodes that were written down.
+        """All episodes that were written down."""
+        return read_history(self.path)
+
+    def check_teacher(self, teacher: Teacher) -> None:
+        """Refuse another teacher than the one that the run began with; written down when it is first known.
 
         Raises:
-            InputError: If a row is damaged.
+            InputError: If its weights or what was recorded of it have changed.
         """
-        path = self.path / HISTORY
+        path = self.path / TEACHER
+        facts = teacher.checkpoint.facts
+        now = {
+            "weights": teacher.checkpoint.fingerprint,
+            **{name: facts.get(name) for name in ("val_accuracy", "val_class_accuracy", "test_accuracy")},
+        }
         if not path.exists():
-            return []
-        store = self.path / STORE
-        remedy = f"start another run; with --store {store} it need not train again what this one has"
-        text = io.StringIO(read_bytes(path, "history", largest=LARGEST).decode(errors="replace"), newline="")
-        try:
-            found = list(csv.DictReader(text, strict=True))
-        except csv.Error as error:
-            raise InputError(f"{path} is damaged: {error}; {remedy}") from None
-        return [_episode(row, path, remedy) for row in found]
+            write_json(path, now)
+        then = read_document(path, _Teacher, "note of a run's teacher", remedy="start another run")
+        if changed := [name.replace("_", " ") for name, value in then.items() if value != now[name]]:
+            what = " and ".join(changed)
+            raise InputError(
+                f"the teacher {teacher.name} is not the one that the run in {self.path} began with: its {what} changed; "
+                "put back the one of then, or start another run"
+            )
 
     def write_history(self, episodes: list[Episode]) -> None:
         """Write all episodes in one step."""
@@ -209,6 +228,24 @@ def read_start(path: Path) -> RunStart:
     if not (path / CONFIG).exists():
         raise InputError(f"no run to resume in {path}: it has no {CONFIG}; start one with --out {path}")
     return read_document(path / CONFIG, RunStart, "run configuration", remedy="start another run")
+
+
+def read_history(run: Path) -> list[Episode]:
+    """All episodes that were written down in a run's folder.
+
+    Raises:
+        InputError: If a row is damaged.
+    """
+    path = run / HISTORY
+    if not path.exists():
+        return []
+    remedy = f"start another run; with --store {run / STORE} it need not train again what this one has"
+    text = io.StringIO(read_bytes(path, "history", largest=LARGEST).decode(errors="replace"), newline="")
+    try:
+        found = list(csv.DictReader(text, strict=True))
+    except csv.Error as error:
+        raise InputError(f"{path} is damaged: {error}; {remedy}") from None
+    return [_episode(row, path, remedy) for row in found]
 
 
 def _foreign(path: Path) -> list[Path]:
