@@ -25,7 +25,7 @@ FLOORS = {
         {"testing"},
     ),
     "agents": (
-        {"interval", "pictures", "display"},
+        {"interval", "pictures", "display", "console"},
         {"algorithms"},
         {"search"},
         {"benchmark", "reproduce"},

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from agents.commands.parsing import Command, parse
+from agents.console import console
 from agents.display import ProgressDisplay
 
 
@@ -34,8 +34,8 @@ class Benchmark:
 
 def _benchmark(words: list[str]) -> None:
     options = parse(Benchmark, "benchmark", words)
-    console = Console()
-    with ProgressDisplay(console):  # what is imported takes seconds
+    screen = console()
+    with ProgressDisplay(screen):  # what is imported takes seconds
         from agents.algorithms.registry import ALGORITHMS
         from agents.benchmark.runs import versions
         from agents.benchmark.suite import benchmark
@@ -46,7 +46,7 @@ def _benchmark(words: list[str]) -> None:
         agents += ALGORITHMS if agent == "all" else [agent]
     out = Path(options.out).expanduser()
     command = shlex.join(["n2n", "benchmark", *words])
-    with ProgressDisplay(console) as display:
+    with ProgressDisplay(screen) as display:
         comparison = benchmark(
             tuple(agents),
             tasks=options.tasks,
@@ -64,9 +64,9 @@ def _benchmark(words: list[str]) -> None:
         policy = comparison.policy[agent]
         cells = (f"{each.mean:.4f}" if each else "-" for each in (comparison.area[agent], comparison.best[agent], policy))
         shown.add_row(agent, *cells)
-    console.print(shown)
+    screen.print(shown)
     for file in ("LEADERBOARD.md", "regret.png", "profiles.png"):
-        console.print(str(out / file), highlight=False, soft_wrap=True)
+        screen.print(str(out / file), soft_wrap=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def _validate(words: list[str]) -> None:
             algorithm=options.algorithm,
             again=options.again,
         )
-        Console().print(f"{file}: {results.agent}, {len(results.runs)} runs: valid", highlight=False, soft_wrap=True)
+        console().print(f"{file}: {results.agent}, {len(results.runs)} runs: valid", soft_wrap=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,7 @@ def _report(words: list[str]) -> None:
     for each in results:
         validate(each, tasks, evaluations=each.evaluations, seeds=len(each.of_task(tasks[0].table.name)))
     Comparison(results, tasks).write(Path(options.out).expanduser(), shlex.join(["n2n", "benchmark", "report", *words]))
-    Console().print(str(Path(options.out) / "LEADERBOARD.md"), highlight=False, soft_wrap=True)
+    console().print(str(Path(options.out) / "LEADERBOARD.md"), soft_wrap=True)
 
 
 COMMANDS = {

@@ -6,12 +6,12 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from agents.commands import benchmark, compare, compress, export, profile, reproduce, table, teacher
 from agents.commands.stopping import StoppedError, stoppable
+from agents.console import console
 from n2n_gym import __version__
 from n2n_gym.errors import InputError, unknown
+from n2n_gym.system.files import remedy_of
 from n2n_gym.system.memory import keep_freed_memory
 
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 )
             if not isinstance(error, OSError):
                 raise
-            return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            return _refuse(f"{error.filename or 'a file'}: {error.strerror or error}; {remedy_of(error)}")
 
 
 def _out_of_memory(error: Exception) -> bool:
@@ -51,7 +51,7 @@ def _refuse(reason: str) -> int:
 
 def _say(line: str) -> None:
     with contextlib.suppress(OSError):  # a terminal that was closed
-        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(line)
+        console(stderr=True).print(line, soft_wrap=True)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -59,7 +59,7 @@ def _dispatch(words: list[str]) -> int:
         _print_help()
         return 0
     if words[0] == "--version":
-        Console().print(f"n2n-gym {__version__}", highlight=False)
+        console().print(f"n2n-gym {__version__}")
         return 0
     for length in (2, 1):
         name = " ".join(words[:length])
@@ -78,7 +78,7 @@ def _print_help() -> None:
     lines = ["usage: n2n COMMAND [options]", ""]
     lines += [f"  n2n {name:<18} {command.about}" for name, command in COMMANDS.items()]
     lines += ["", "n2n COMMAND --help lists a command's options."]
-    Console(highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
+    console().print("\n".join(lines), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table as Shown
 
 from agents.commands.parsing import Command, parse
+from agents.console import console
 from agents.display import ProgressDisplay, shown_teacher
 from n2n_gym.errors import InputError
 from n2n_gym.problem import Problem, ProblemSettings
@@ -34,15 +35,15 @@ class TableBuild(WorkerSettings, RecipeSettings, ProblemSettings):
 
 def _build(words: list[str]) -> None:
     options = parse(TableBuild, "table build", words)
-    console = Console()
-    with ProgressDisplay(console):  # what is imported takes seconds
+    screen = console()
+    with ProgressDisplay(screen):  # what is imported takes seconds
         from n2n_gym.system.machine import machine
         from n2n_gym.tables.build import build_table
 
     out = Path(options.out).expanduser()
     if out.suffix != ".npz":
         raise InputError(f"a table is a .npz file, not {options.out}")
-    with ProgressDisplay(console) as display:
+    with ProgressDisplay(screen) as display:
         problem = options.problem
 
         def progress(done: int, trainings: int) -> None:
@@ -63,8 +64,8 @@ def _build(words: list[str]) -> None:
             prepare=lambda: shown_teacher(problem, "cpu", display),
             on_progress=progress,
         )
-    _print_facts(console, table.name, table.statistics())
-    console.print(str(out), highlight=False, soft_wrap=True)
+    _print_facts(screen, table.name, table.statistics())
+    screen.print(str(out), soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def _list(words: list[str]) -> None:
         episodes = f"{len(table.columns['row_of']):,}"
         cells = (episodes, f"{len(table):,}", str(len(table.seeds)), f"{best.value:.4f}", f"{best.evaluation.parameters:,}")
         shown.add_row(name, *cells)
-    Console().print(shown)
+    console().print(shown)
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,9 @@ def _show(words: list[str]) -> None:
     from n2n_gym.tables import Table
 
     table = Table.load(options.name)
-    console = Console()
+    screen = console()
     recorded = ("problem", "seeds", "recipe", "versions", "started", "finished", "command", "machine")
-    _print_facts(console, table.name, {key: table.facts[key] for key in recorded if key in table.facts} | table.statistics())
+    _print_facts(screen, table.name, {key: table.facts[key] for key in recorded if key in table.facts} | table.statistics())
     shown = Shown(title="best students, means over the seeds")
     for heading in ("reward", "val accuracy", "test accuracy", "parameters", "MACs", "actions"):
         shown.add_column(heading, justify="left" if heading == "actions" else "right")
@@ -116,7 +117,7 @@ def _show(words: list[str]) -> None:
         accuracies = (f"{found.accuracy:.2%}", f"{found.test_accuracy:.2%}")
         sizes = (f"{found.parameters:,}", f"{found.macs:,}")
         shown.add_row(f"{values[row]:.4f}", *accuracies, *sizes, "".join(map(str, table.actions(row))))
-    console.print(shown)
+    screen.print(shown)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +141,8 @@ class TableCheck(WorkerSettings):
 
 def _check(words: list[str]) -> None:
     options = parse(TableCheck, "table check", words)
-    console = Console()
-    with ProgressDisplay(console):  # what is imported takes seconds
+    screen = console()
+    with ProgressDisplay(screen):  # what is imported takes seconds
         from n2n_gym.system.files import write_json
         from n2n_gym.system.machine import machine
         from n2n_gym.system.versions import library_versions
@@ -151,7 +152,7 @@ def _check(words: list[str]) -> None:
 
     table = Table.load(options.name)
     problem = Problem(**table.facts["problem"])
-    with ProgressDisplay(console) as display:
+    with ProgressDisplay(screen) as display:
 
         def prepare() -> None:
             shown_teacher(problem, "cpu", display)
@@ -173,10 +174,10 @@ def _check(words: list[str]) -> None:
         accuracies = ("-" if value is None else f"{value:.2%}" for value in values)
         sizes = "yes" if each.same_sizes else "NO"
         shown.add_row(str(each.row), str(each.seed), *accuracies, f"{each.points:.2f}", sizes)
-    console.print(shown)
+    screen.print(shown)
     same_teacher = load_teacher(problem.name).checkpoint.fingerprint == table.facts["teacher"]["fingerprint"]
     if not same_teacher:
-        console.print("the teacher here has other weights than the table's: it was trained on another kind of processor")
+        screen.print("the teacher here has other weights than the table's: it was trained on another kind of processor")
     apart = [each.points for each in done]
     agree = max(apart) <= options.tolerance and all(each.same_sizes for each in done)
     equal = sum(points == 0 and each.same_sizes for points, each in zip(apart, done, strict=True))
@@ -200,12 +201,12 @@ def _check(words: list[str]) -> None:
     said = f"{equal} of {len(done)} trainings are equal, the most that one differs by is {max(apart):.2f} points"
     if not agree:
         raise InputError(f"{table} does not repeat: {said}")
-    console.print(said)
+    screen.print(said)
 
 
-def _print_facts(console: Console, name: str, facts: dict[str, Any]) -> None:
-    console.print(name, highlight=False)
-    console.print_json(data=facts)
+def _print_facts(screen: Console, name: str, facts: dict[str, Any]) -> None:
+    screen.print(name)
+    screen.print_json(data=facts)
 
 
 COMMANDS = {

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 from scipy.stats import binomtest
 
@@ -133,7 +132,7 @@ def class_table(classes: Sequence[Mapping[str, Any]]) -> Table:
     for heading in ("class", "teacher", "student"):
         table.add_column(heading, justify="left" if heading == "class" else "right", overflow="fold")
     for row in classes:
-        table.add_row(escape(row["name"]), *("" if row[who] is None else f"{row[who]:.2%}" for who in ("teacher", "student")))
+        table.add_row(row["name"], *("" if row[who] is None else f"{row[who]:.2%}" for who in ("teacher", "student")))
     return table
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypedDict
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -19,12 +19,13 @@ from agents.search.places import alike, placed
 from agents.search.result import RESULT, read_result
 from n2n_gym.errors import InputError
 from n2n_gym.student import Student
-from n2n_gym.system.documents import Count, Duration, Finite, Share, checked, read_bytes, read_document
+from n2n_gym.system.documents import Count, Duration, Finite, Sha256, Share, checked, read_bytes, read_document
 from n2n_gym.system.files import PART, sweep, teachers_folder, write_json, write_text, writing
 from n2n_gym.teachers.saved import Teacher
 
 CONFIG = "config.json"
 HISTORY = "history.csv"
+TEACHER = "teacher.json"
 FINALISTS = "finalists"
 LOGITS = ".logits"
 BESIDE = "beside"
@@ -106,6 +107,15 @@ CHECK = "check"
 """The last column of `history.csv`: a checksum of the row."""
 
 
+class _Teacher(TypedDict):
+    """What a run notes of its teacher."""
+
+    weights: Sha256
+    val_accuracy: Share | None
+    val_class_accuracy: list[Share] | None
+    test_accuracy: Share | None
+
+
 def trained(history: Iterable[Episode], stage: int) -> set[str]:
     """The distinct students whose training a stage asked for, wherever it was done: none that an earlier stage had.
 
@@ -127,7 +137,6 @@ class RunStart:
         identity: Fingerprints of the files that the configuration names; the same on every resume.
         store: File of evaluations shared with other runs, or None.
         command: The command line.
-        teacher: What the trained teacher is known by, once it is there; the same on every resume.
         run: A name that no other run has.
     """
 
@@ -135,7 +144,6 @@ class RunStart:
     identity: dict[str, str]
     store: str | None = None
     command: str = ""
-    teacher: str = ""
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -189,19 +197,23 @@ class RunFolder:
         """Write down which teacher the run has; a run that is gone on with must have the same.
 
         Raises:
-            InputError: If it has another one, with other weights or other accuracies.
+            InputError: If its weights, or the accuracies that were recorded of it, are others.
         """
-        facts = [teacher.checkpoint.fingerprint, teacher.validation_accuracy, teacher.test_accuracy]
-        known = sha256(json.dumps(facts).encode()).hexdigest()
-        if self.start.teacher not in ("", known):
+        path = self.path / TEACHER
+        facts = teacher.checkpoint.facts
+        now = {
+            "weights": teacher.checkpoint.fingerprint,
+            **{name: facts.get(name) for name in ("val_accuracy", "val_class_accuracy", "test_accuracy")},
+        }
+        if not path.exists():
+            write_json(path, now)
+        then = read_document(path, _Teacher, "note of a run's teacher", remedy="start another run")
+        if changed := [name.replace("_", " ") for name, value in then.items() if value != now[name]]:
             raise InputError(
-                f"the teacher in {teachers_folder() / teacher.name} is not the one that the run in {self.path} was begun "
-                "with: its weights or accuracies are others; go on with N2N_HOME as it was, put that teacher there, or start "
+                f"the teacher in {teachers_folder() / teacher.name} is not the one that the run in {self.path} was begun with "
+                f"(its {' and '.join(changed)} changed); go on with N2N_HOME as it was, put that teacher there, or start "
                 "another run"
             )
-        if not self.start.teacher:
-            self.start = replace(self.start, teacher=known)
-            write_json(self.path / CONFIG, asdict(self.start))
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -211,22 +223,8 @@ class RunFolder:
         return read_result(self.path)
 
     def read_history(self) -> list[Episode]:
-        """All episodes that were written down.
-
-        Raises:
-            InputError: If a row is damaged.
-        """
-        path = self.path / HISTORY
-        if not path.exists():
-            return []
-        store = self.path / STORE
-        remedy = f"start another run; with --store {store} it need not train again what this one has"
-        text = io.StringIO(read_bytes(path, "history", largest=LARGEST).decode(errors="replace"), newline="")
-        try:
-            found = list(csv.DictReader(text, strict=True))
-        except csv.Error as error:
-            raise InputError(f"{path} is damaged: {error}; {remedy}") from None
-        return [_episode(row, path, remedy) for row in found]
+        """All episodes that were written down."""
+        return read_history(self.path)
 
     def write_history(self, episodes: list[Episode]) -> None:
         """Write all episodes in one step."""
@@ -248,6 +246,24 @@ def read_start(path: Path) -> RunStart:
     if not (path / CONFIG).exists():
         raise InputError(f"no run to resume in {path}: it has no {CONFIG}; start one with --out {path}")
     return read_document(path / CONFIG, RunStart, "run configuration", remedy="start another run")
+
+
+def read_history(run: Path) -> list[Episode]:
+    """All episodes that were written down in a run's folder.
+
+    Raises:
+        InputError: If a row is damaged.
+    """
+    path = run / HISTORY
+    if not path.exists():
+        return []
+    remedy = f"start another run; with --store {run / STORE} it need not train again what this one has"
+    text = io.StringIO(read_bytes(path, "history", largest=LARGEST).decode(errors="replace"), newline="")
+    try:
+        found = list(csv.DictReader(text, strict=True))
+    except csv.Error as error:
+        raise InputError(f"{path} is damaged: {error}; {remedy}") from None
+    return [_episode(row, path, remedy) for row in found]
 
 
 def _foreign(path: Path) -> list[Path]:

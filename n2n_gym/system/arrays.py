@@ -64,7 +64,10 @@ class _Header:
         version = np.lib.format.read_magic(file)
         if version not in readers:
             raise ValueError(f"arrays of format {version[0]}.{version[1]} are not read")
-        shape, fortran, dtype = readers[version](file)
+        try:
+            shape, fortran, dtype = readers[version](file)
+        except Exception as error:  # it is read as Python's source, which fails in many ways
+            raise ValueError(f"an array's header cannot be read: {shown(error)}") from None
         found = cls(shape, fortran, dtype, file.tell())
         if dtype.kind not in PLAIN:
             raise ValueError(f"an array of {dtype} holds no numbers")
