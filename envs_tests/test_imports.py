@@ -28,7 +28,7 @@ FLOORS = {
         {"interval", "pictures", "display"},
         {"algorithms"},
         {"search"},
-        {"benchmark", "reproduce"},
+        {"benchmark", "report", "reproduce"},
         {"commands"},
     ),
 }

@@ -27,6 +27,9 @@ def _compress(words: list[str]) -> None:
     console = Console()
     command = shlex.join(["n2n", "compress", *words])
     result = compress(search, display=ProgressDisplay(console), command=command)
+    from agents.report.page import write_report  # it is for who looks at a result: not before there is one
+
+    write_report([search.folder])
     _print_result(console, result, search.folder)
 
 
@@ -61,7 +64,7 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path) -> Non
         f"{search['degenerate']} degenerate",
         highlight=False,
     )
-    for file in ("curves.png", "architectures.png", "result.json"):
+    for file in ("curves.png", "architectures.png", "result.json", "report.html"):
         if (folder / file).exists():
             console.print(str(folder / file), highlight=False, soft_wrap=True)
 

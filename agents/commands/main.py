@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from agents.commands import benchmark, compare, compress, export, profile, reproduce, table, teacher
+from agents.commands import benchmark, compare, compress, export, profile, report, reproduce, table, teacher
 from n2n_gym import __version__
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.system.memory import keep_freed_memory
@@ -49,7 +49,7 @@ def _dispatch(words: list[str]) -> int:
     raise unknown("command", " ".join(words[:length]), COMMANDS)
 
 
-_FILES = (compress, export, compare, reproduce, teacher, profile, table, benchmark)
+_FILES = (compress, report, export, compare, reproduce, teacher, profile, table, benchmark)
 COMMANDS = {name: command for file in _FILES for name, command in file.COMMANDS.items()}
 
 

@@ -18,7 +18,7 @@ from agents.search.finals import Finals
 from agents.search.options import Search
 from agents.search.recorder import Recorder
 from agents.search.report import draw_architectures, draw_curves
-from agents.search.run_folder import BASELINE, HISTORY, RESULT, RunFolder, RunStart, trained
+from agents.search.run_folder import BASELINE, HISTORY, RESULT, TEACHER, RunFolder, RunStart, now, trained
 from n2n_gym.architecture import shrink_decisions
 from n2n_gym.data import load_dataset
 from n2n_gym.envs.settings import JudgedSettings, Settings
@@ -34,6 +34,7 @@ from n2n_gym.stages import Stage
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
 from n2n_gym.system.files import teachers_folder, write_json
+from n2n_gym.system.machine import machine
 from n2n_gym.system.versions import library_versions
 from n2n_gym.teachers.saved import Teacher
 
@@ -91,6 +92,7 @@ class _Run:
                 "images; --validation names those that it never saw"
             )
         start = self.search.start
+        self._describe(teacher, start)
         found: dict[int, Student] = {}
         for stage in (1, 2):
             best = self._search(stage, start) if str(stage) in self.search.stages else None
@@ -102,6 +104,18 @@ class _Run:
                 "start another run with more --iterations"
             )
         return self._finish(teacher, found)
+
+    def _describe(self, teacher: Teacher, start: Student) -> None:
+        """Write down what the search starts from: with it the folder tells what each action means, wherever it is read."""
+        described = {
+            "name": teacher.name,
+            "dataset": self.search.dataset,
+            "val_accuracy": teacher.validation_accuracy,
+            "architecture": start.teacher.to_json(),
+            "places": teacher.checkpoint.facts.get("places"),
+            "removals": None if start.removals is None else list(start.removals),
+        }
+        write_json(self.folder.path / TEACHER, described)
 
     def _search(self, stage: int, start: Student) -> Student | None:
         """One stage's result: the best student seen, or None if all were degenerate or there was nothing to search."""
@@ -262,6 +276,9 @@ class _Run:
             "device": str(torch_device(self.search.device)),
             "configuration": self.search.configuration,
             "versions": library_versions("gymnasium", "stable-baselines3"),
+            "machine": machine(),
             "threads": get_num_threads(),
             "command": self.folder.start.command,
+            "started": self.folder.start.started,
+            "finished": now(),
         }

@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ from n2n_gym.system.files import PART, read_json, sweep, write_json, write_text
 CONFIG = "config.json"
 RESULT = "result.json"
 HISTORY = "history.csv"
+TEACHER = "teacher.json"
 FINALISTS = "finalists"
 LOGITS = ".logits"
 BESIDE = "beside"
@@ -96,6 +98,7 @@ class RunStart:
         store: File of evaluations shared with other runs, or None.
         command: The command line.
         run: A name that no other run has.
+        started: When, in ISO 8601; empty where an older version started it.
     """
 
     configuration: dict[str, Any]
@@ -103,6 +106,7 @@ class RunStart:
     store: str | None = None
     command: str = ""
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
+    started: str = ""
 
 
 class RunFolder:
@@ -126,12 +130,12 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path / LOCK)
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=0.2)  # `in_use` holds it for a moment
         except Timeout:
             raise InputError(f"{path} is in use by another process; wait for it or choose another --out") from None
         try:
             if not (path / CONFIG).exists():
-                write_json(path / CONFIG, asdict(start))
+                write_json(path / CONFIG, asdict(replace(start, started=now())))
             self.start = read_start(path)
             if differences := _differences(self.start.configuration, start.configuration):
                 raise InputError(f"{path} holds a run of another configuration ({differences}); choose another --out")
@@ -153,24 +157,11 @@ class RunFolder:
     @property
     def result(self) -> dict[str, Any] | None:
         """The finished run's result; None while it is not finished."""
-        if not (self.path / RESULT).exists():
-            return None
-        result = read_json(self.path / RESULT, "result")
-        if not {"teacher", "student", "search", "seed"} <= set(result):
-            raise InputError(f"{self.path / RESULT} is damaged; remove it and resume the run to have it written again")
-        return result
+        return read_result(self.path / RESULT)
 
     def read_history(self) -> list[Episode]:
         """All episodes that were written down."""
-        if not (self.path / HISTORY).exists():
-            return []
-        try:
-            with (self.path / HISTORY).open(newline="", encoding="utf-8") as file:
-                return [_parse(row) for row in csv.DictReader(file)]
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{self.path / HISTORY} is damaged ({type(error).__name__}: {error}); start another run"
-            ) from None
+        return read_history(self.path / HISTORY)
 
     def write_history(self, episodes: list[Episode]) -> None:
         """Write all episodes in one step."""
@@ -179,6 +170,11 @@ class RunFolder:
         writer.writeheader()
         writer.writerows(asdict(episode) for episode in episodes)
         write_text(self.path / HISTORY, text.getvalue())
+
+
+def now() -> str:
+    """The time, in ISO 8601, to the second."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def read_start(path: Path) -> RunStart:
@@ -196,6 +192,48 @@ def read_start(path: Path) -> RunStart:
     except TypeError as error:
         raise InputError(f"{path / CONFIG} is damaged ({error}); start another run") from None
     return start
+
+
+def in_use(path: Path) -> bool:
+    """Whether a process holds a run's folder now."""
+    if not (path / LOCK).exists():
+        return False
+    lock = FileLock(path / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def read_result(path: Path) -> dict[str, Any] | None:
+    """What a finished run's file says; None while there is none.
+
+    Raises:
+        InputError: If it is damaged.
+    """
+    if not path.exists():
+        return None
+    result = read_json(path, "result")
+    if not {"teacher", "student", "search", "seed"} <= set(result):
+        raise InputError(f"{path} is damaged; remove it and resume the run to have it written again")
+    return result
+
+
+def read_history(path: Path) -> list[Episode]:
+    """All episodes that a run has written down.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    if not path.exists():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [_parse(row) for row in csv.DictReader(file)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({type(error).__name__}: {error}); start another run") from None
 
 
 def _foreign(path: Path) -> list[Path]:
