@@ -39,4 +39,4 @@ def _compare(words: list[str]) -> None:
         console.print(str(path), highlight=False, soft_wrap=True)
 
 
-COMMANDS = {"compare": Command(_compare, "two trained networks side by side: accuracy, size, speed")}
+COMMANDS = {"compare": Command(_compare, "two trained networks side by side: accuracy, size, speed", lambda: Compare)}

@@ -15,10 +15,14 @@ MOST_CLASSES = 20
 """Of so many the table is still a help; result.json has all."""
 
 
-def _compress(words: list[str]) -> None:
+def _options() -> type[Any]:
     from agents.search.options import Search
 
-    search = parse(Search, "compress", words)
+    return Search
+
+
+def _compress(words: list[str]) -> None:
+    search = parse(_options(), "compress", words)
     from agents.display import ProgressDisplay
     from agents.search.compress import compress
 
@@ -42,7 +46,7 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path) -> Non
         console.print(doubt, highlight=False, markup=False)
     table = Table(title=f"{result['teacher']['name']}, seed {result['seed']}")
     for heading in ("", "test accuracy", "parameters", "MACs", "ratio", "reward", "luck"):
-        table.add_column(heading, justify="right" if heading else "left")
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=not heading)
     named = {"teacher": result["teacher"], "stage 1": result.get("stage1"), "student": result["student"]}
     named |= result.get("beside", {})
     if baseline := result.get("baseline"):
@@ -79,4 +83,6 @@ def _accuracy(part: dict[str, Any]) -> str:
     return f"{found['mean']:.2%} ({100 * found['low']:.2f} to {100 * min(found['high'], 1):.2f})"
 
 
-COMMANDS = {"compress": Command(_compress, "compress a teacher: Algorithm 1 and the final training of its best student")}
+COMMANDS = {
+    "compress": Command(_compress, "compress a teacher: Algorithm 1 and the final training of its best student", _options)
+}

@@ -39,4 +39,6 @@ def _export(words: list[str]) -> None:
             console.print(f"{path}  {path.stat().st_size:,} bytes", highlight=False, soft_wrap=True)
 
 
-COMMANDS = {"export": Command(_export, "write a trained network as plain PyTorch, ONNX or a torch.export program")}
+COMMANDS = {
+    "export": Command(_export, "write a trained network as plain PyTorch, ONNX or a torch.export program", lambda: Export)
+}

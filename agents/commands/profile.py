@@ -127,4 +127,8 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6_000 else f"{seconds / 3_600:.1f} h"
 
 
-COMMANDS = {"teacher profile": Command(_profile, "what each layer of a teacher is worth, and what a search would cost")}
+COMMANDS = {
+    "teacher profile": Command(
+        _profile, "what each layer of a teacher is worth, and what a search would cost", lambda: TeacherProfile
+    )
+}

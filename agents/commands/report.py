@@ -18,7 +18,7 @@ class Report:
     A finished run has its own already; this one shows a run that is going on, too, and what a teacher's profile adds.
     """
 
-    runs: tyro.conf.Positional[tuple[str, ...]]
+    runs: tyro.conf.Positional[tuple[str, ...]] = ()
     """Folders of runs."""
     out: str | None = None
     """The page's file; by default report.html in the run's folder, or here for several runs."""
@@ -62,6 +62,6 @@ def _browse(words: list[str]) -> None:
 
 
 COMMANDS = {
-    "report": Command(_report, "write a page of a run, or of several beside each other"),
-    "browse": Command(_browse, "list the runs in a folder in the browser"),
+    "report": Command(_report, "write a page of a run, or of several beside each other", lambda: Report),
+    "browse": Command(_browse, "list the runs in a folder in the browser", lambda: Browse),
 }

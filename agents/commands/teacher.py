@@ -7,8 +7,8 @@ from pathlib import Path
 
 import tyro
 from rich.console import Console
-from rich.table import Table
 
+from agents.commands.output import Listing
 from agents.commands.parsing import Command, parse
 from n2n_gym.errors import InputError
 from n2n_gym.networks.imported import ImportSettings
@@ -74,20 +74,17 @@ def _teacher_list(words: list[str]) -> None:
     from n2n_gym.system.files import teachers_folder
     from n2n_gym.teachers.saved import teacher_facts, teacher_names
 
-    console = Console()
-    table = Table(title=f"teachers in {teachers_folder()}")
-    for heading in ("name", "parameters", "MACs", "val accuracy", "test accuracy"):
-        table.add_column(heading, justify="left" if heading == "name" else "right", overflow="fold")
+    names = Listing(f"teachers in {teachers_folder()}", ("name", "parameters", "MACs", "val accuracy", "test accuracy"))
     for name in teacher_names():
         try:
             facts = teacher_facts(name)
         except InputError:
-            table.add_row(name, "damaged")
+            names.add(name, "damaged")
             continue
         measured = (facts[split] for split in ("val_accuracy", "test_accuracy"))
         accuracies = ("" if accuracy is None else f"{accuracy:.2%}" for accuracy in measured)
-        table.add_row(name, f"{facts['parameters']:,}", f"{facts['macs']:,}", *accuracies)
-    console.print(table)
+        names.add(name, f"{facts['parameters']:,}", f"{facts['macs']:,}", *accuracies)
+    names.print()
 
 
 @dataclass(frozen=True)
@@ -116,8 +113,8 @@ def _print_teacher(console: Console, name: str) -> None:
 
 
 COMMANDS = {
-    "teacher train": Command(_teacher_train, "train a teacher and keep it"),
-    "teacher import": Command(_teacher_import, "import a network that you trained"),
-    "teacher list": Command(_teacher_list, "list the teachers that are kept"),
-    "teacher show": Command(_teacher_show, "show what is known of a teacher"),
+    "teacher train": Command(_teacher_train, "train a teacher and keep it", lambda: TeacherTrain),
+    "teacher import": Command(_teacher_import, "import a network that you trained", lambda: TeacherImport),
+    "teacher list": Command(_teacher_list, "list the teachers that are kept", lambda: TeacherList),
+    "teacher show": Command(_teacher_show, "show what is known of a teacher", lambda: TeacherShow),
 }

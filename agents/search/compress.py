@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
-from stable_baselines3.common.logger import Logger
 from torch import Generator, get_num_threads
 
 from agents.algorithms.embedding import ArchitectureCompression
@@ -19,6 +18,7 @@ from agents.search.options import Search
 from agents.search.recorder import Recorder
 from agents.search.report import draw_architectures, draw_curves
 from agents.search.run_folder import BASELINE, HISTORY, RESULT, TEACHER, RunFolder, RunStart, now, trained
+from agents.search.trackers import check_trackers, tracked
 from n2n_gym.architecture import shrink_decisions
 from n2n_gym.data import load_dataset
 from n2n_gym.envs.settings import JudgedSettings, Settings
@@ -67,6 +67,7 @@ def compress(
         search = Search(**settings)
     search = search.resumed(settings)
     search.check()
+    check_trackers(search)
     start = RunStart(search.configuration, search.identity, search.store, command)
     with RunFolder(search.folder, start) as folder:
         if (result := folder.result) is not None:
@@ -180,8 +181,9 @@ class _Run:
             self.display.start(f"stage {stage}, students", self.search.students, len(trained(self.history, stage)))
         steps = (self.search.iterations - done) * self.search.rollouts * decisions.decisions
         if steps and not recorder.over:
-            agent.set_logger(Logger(None, []))  # without one, Stable-Baselines3 leaves an empty folder in the temporary files
-            agent.learn(steps, callback=[PolicyUpdates(), recorder], log_interval=NEVER, reset_num_timesteps=done == 0)
+            with tracked(self.search, self.folder.path, self.folder.start.run, stage) as logger:
+                agent.set_logger(logger)
+                agent.learn(steps, callback=[PolicyUpdates(), recorder], log_interval=NEVER, reset_num_timesteps=done == 0)
 
     def _check_history(self, stage: int, updates: int) -> None:
         if sum(episode.stage == stage for episode in self.history) < updates * self.search.rollouts:
@@ -225,6 +227,8 @@ class _Run:
             "learning_rate": None,
             "speed": False,
             "store": None,
+            "tensorboard": False,
+            "wandb": None,
             "unsearched": False,
         }
         self.display.say(f"baseline: {agent}")
