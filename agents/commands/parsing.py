@@ -6,7 +6,7 @@ import contextlib
 import io
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, make_dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import tyro
@@ -59,7 +59,7 @@ def _spoken(options: type[Options]) -> type[Options]:
         if any(hasattr(mark, "help_behavior_hint") for mark in getattr(kind, "__metadata__", ())):
             continue  # it speaks for itself
         wording: dict[str, Any] = {"help": said.get(each.name)}
-        if each.default is None or each.default == ():
+        if each.default is None or each.default == () or (each.default is MISSING and "tuple" in str(kind)):
             wording["help_behavior_hint"] = ""
         if each.default is None:
             wording["metavar"] = "|".join(part.__name__.upper() for part in get_args(kind) if part is not type(None))
