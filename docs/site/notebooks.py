@@ -5,6 +5,7 @@ python docs/site/notebooks.py [name ...]
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tempfile
@@ -43,7 +44,8 @@ def executed(program: Path, folder: Path) -> nbformat.NotebookNode:
         nbclient.exceptions.CellExecutionError: If a cell fails.
     """
     notebook = new_notebook(cells=cells(program.read_text(encoding="utf-8")), metadata=KERNEL)
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
+    client.execute(env=os.environ | {"N2N_HOME": str(folder / "home")})  # nothing of an earlier time is there
     for cell in notebook.cells:
         cell.metadata.clear()  # times, which differ each time
     return notebook
