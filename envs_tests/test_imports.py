@@ -28,7 +28,7 @@ FLOORS = {
         {"interval", "pictures", "display", "console"},
         {"algorithms"},
         {"search"},
-        {"benchmark", "reproduce"},
+        {"benchmark", "report", "reproduce"},
         {"commands"},
     ),
 }

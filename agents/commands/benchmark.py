@@ -135,7 +135,7 @@ def _report(words: list[str]) -> None:
 
 
 COMMANDS = {
-    "benchmark": Command(_benchmark, "compare algorithms on tables, whose best student is known"),
-    "benchmark validate": Command(_validate, "check a submitted result"),
-    "benchmark report": Command(_report, "make the leaderboard from result files"),
+    "benchmark": Command(_benchmark, "compare algorithms on tables, whose best student is known", lambda: Benchmark),
+    "benchmark validate": Command(_validate, "check a submitted result", lambda: Validate),
+    "benchmark report": Command(_report, "make the leaderboard from result files", lambda: Report),
 }

@@ -41,4 +41,4 @@ def _compare(words: list[str]) -> None:
         screen.print(str(path), soft_wrap=True)
 
 
-COMMANDS = {"compare": Command(_compare, "two trained networks side by side: accuracy, size, speed")}
+COMMANDS = {"compare": Command(_compare, "two trained networks side by side: accuracy, size, speed", lambda: Compare)}

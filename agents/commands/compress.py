@@ -17,16 +17,26 @@ MOST_CLASSES = 20
 """Of so many the table is still a help; result.json has all."""
 
 
+def _options() -> type[Any]:
+    from agents.search.options import Search
+
+    return Search
+
+
 def _compress(words: list[str]) -> None:
     screen = console()
     with ProgressDisplay(screen):  # what is imported takes seconds
         from agents.search.compress import compress
-        from agents.search.options import Search
-    search = parse(Search, "compress", words)
+
+        options = _options()
+    search = parse(options, "compress", words)
     given = {word[2:].split("=")[0].replace("-", "_") for word in words if word.startswith("--")}
     search = search.resumed(given)
     command = shlex.join(["n2n", "compress", *words])
     result = compress(search, display=ProgressDisplay(screen), command=command)
+    from agents.report.page import write_report  # it is for who looks at a result: not before there is one
+
+    write_report([search.folder])
     _print_result(screen, result, search.folder)
 
 
@@ -39,7 +49,7 @@ def _print_result(screen: Console, result: dict[str, Any], folder: Path) -> None
         screen.print(doubt)
     table = Table(title=f"{result['teacher']['name']}, seed {result['seed']}")
     for heading in ("", "test accuracy", "parameters", "MACs", "ratio", "reward", "luck"):
-        table.add_column(heading, justify="right" if heading else "left")
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=not heading)
     named = {"teacher": result["teacher"], "stage 1": result.get("stage1"), "student": result["student"]}
     named |= result.get("beside", {})
     if baseline := result.get("baseline"):
@@ -61,7 +71,7 @@ def _print_result(screen: Console, result: dict[str, Any], folder: Path) -> None
         f"{search['degenerate']} degenerate"
         + "".join(f", {count} failed ({reason})" for reason, count in search.get("failed", {}).items()),
     )
-    for file in ("curves.png", "architectures.png", "result.json"):
+    for file in ("curves.png", "architectures.png", "result.json", "report.html"):
         if (folder / file).exists():
             screen.print(str(folder / file), soft_wrap=True)
 
@@ -76,4 +86,6 @@ def _accuracy(part: dict[str, Any]) -> str:
     return f"{found['mean']:.2%} ({100 * found['low']:.2f} to {100 * min(found['high'], 1):.2f})"
 
 
-COMMANDS = {"compress": Command(_compress, "compress a teacher: Algorithm 1 and the final training of its best student")}
+COMMANDS = {
+    "compress": Command(_compress, "compress a teacher: Algorithm 1 and the final training of its best student", _options)
+}

@@ -41,4 +41,6 @@ def _export(words: list[str]) -> None:
                 display.say(f"{path}  {path.stat().st_size:,} bytes")
 
 
-COMMANDS = {"export": Command(_export, "write a trained network as plain PyTorch, ONNX or a torch.export program")}
+COMMANDS = {
+    "export": Command(_export, "write a trained network as plain PyTorch, ONNX or a torch.export program", lambda: Export)
+}

@@ -122,4 +122,8 @@ def _short(number: int) -> str:
     return str(number)
 
 
-COMMANDS = {"teacher profile": Command(_profile, "what each layer of a teacher is worth, and what a search would cost")}
+COMMANDS = {
+    "teacher profile": Command(
+        _profile, "what each layer of a teacher is worth, and what a search would cost", lambda: TeacherProfile
+    )
+}

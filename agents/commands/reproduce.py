@@ -48,4 +48,4 @@ def _reproduce(words: list[str]) -> None:
         screen.print(note)
 
 
-COMMANDS = {"reproduce": Command(_reproduce, "regenerate a table or figure of the paper")}
+COMMANDS = {"reproduce": Command(_reproduce, "regenerate a table or figure of the paper", lambda: Reproduce)}

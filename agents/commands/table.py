@@ -11,6 +11,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table as Shown
 
+from agents.commands.output import Listing
 from agents.commands.parsing import Command, parse
 from agents.console import console
 from agents.display import ProgressDisplay, shown_teacher
@@ -77,16 +78,14 @@ def _list(words: list[str]) -> None:
     parse(TableList, "table list", words)
     from n2n_gym.tables import Table, table_names
 
-    shown = Shown(title="tables")
-    for heading in ("name", "episodes", "students", "seeds", "best reward", "its parameters"):
-        shown.add_column(heading, justify="left" if heading == "name" else "right", overflow="fold")
+    names = Listing("tables", ("name", "episodes", "students", "seeds", "best reward", "its parameters"))
     for name in table_names():
         table = Table.load(name)
         best = table.best()
         episodes = f"{len(table.columns['row_of']):,}"
         cells = (episodes, f"{len(table):,}", str(len(table.seeds)), f"{best.value:.4f}", f"{best.evaluation.parameters:,}")
-        shown.add_row(name, *cells)
-    console().print(shown)
+        names.add(name, *cells)
+    names.print()
 
 
 @dataclass(frozen=True)
@@ -210,8 +209,8 @@ def _print_facts(screen: Console, name: str, facts: dict[str, Any]) -> None:
 
 
 COMMANDS = {
-    "table build": Command(_build, "train every student of a space, for a benchmark with a known optimum"),
-    "table list": Command(_list, "list the tables that come with the package"),
-    "table show": Command(_show, "show a table's statistics and its best students"),
-    "table check": Command(_check, "train some of a table's students again, and compare"),
+    "table build": Command(_build, "train every student of a space, for a benchmark with a known optimum", lambda: TableBuild),
+    "table list": Command(_list, "list the tables that come with the package", lambda: TableList),
+    "table show": Command(_show, "show a table's statistics and its best students", lambda: TableShow),
+    "table check": Command(_check, "train some of a table's students again, and compare", lambda: TableCheck),
 }

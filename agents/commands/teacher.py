@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tyro
 from rich.console import Console
-from rich.table import Table
 
+from agents.commands.output import Listing
 from agents.commands.parsing import Command, parse
 from agents.console import console
 from agents.display import ProgressDisplay, shown_teacher
@@ -92,24 +92,21 @@ def _teacher_list(words: list[str]) -> None:
     from n2n_gym.system.files import teachers_folder
     from n2n_gym.teachers.saved import teacher_names
 
-    screen = console()
-    table = Table(title=f"teachers in {teachers_folder()}")
-    for heading in ("name", "parameters", "MACs", "val accuracy", "test accuracy"):
-        table.add_column(heading, justify="left" if heading == "name" else "right", overflow="fold")
+    names = Listing(f"teachers in {teachers_folder()}", ("name", "parameters", "MACs", "val accuracy", "test accuracy"))
     damaged = []
     for name in teacher_names():
         try:
             facts = check_weights(teachers_folder() / name)["facts"]
         except InputError as error:
-            table.add_row(name, "damaged")
+            names.add(name, "damaged")
             damaged.append(str(error))
             continue
         measured = (facts[split] for split in ("val_accuracy", "test_accuracy"))
         accuracies = ("" if accuracy is None else f"{accuracy:.2%}" for accuracy in measured)
-        table.add_row(name, f"{facts['parameters']:,}", f"{facts['macs']:,}", *accuracies)
-    screen.print(table)
+        names.add(name, f"{facts['parameters']:,}", f"{facts['macs']:,}", *accuracies)
+    names.print()
     for line in damaged:
-        screen.print(line)
+        console().print(line)
 
 
 @dataclass(frozen=True)
@@ -138,8 +135,8 @@ def _print_teacher(screen: Console, name: str) -> None:
 
 
 COMMANDS = {
-    "teacher train": Command(_teacher_train, "train a teacher and keep it"),
-    "teacher import": Command(_teacher_import, "import a network that you trained"),
-    "teacher list": Command(_teacher_list, "list the teachers that are kept"),
-    "teacher show": Command(_teacher_show, "show what is known of a teacher"),
+    "teacher train": Command(_teacher_train, "train a teacher and keep it", lambda: TeacherTrain),
+    "teacher import": Command(_teacher_import, "import a network that you trained", lambda: TeacherImport),
+    "teacher list": Command(_teacher_list, "list the teachers that are kept", lambda: TeacherList),
+    "teacher show": Command(_teacher_show, "show what is known of a teacher", lambda: TeacherShow),
 }

@@ -113,6 +113,12 @@ def beside_verdict(student: Mapping[str, Any], beside: Mapping[str, Mapping[str,
         trainings = len(ahead["values"])
         if low is None or high is None:
             known = "one training each, which proves nothing"
+        elif low == high:  # so few images, so few trainings: how much they would differ by is not known
+            known, low, high = (
+                f"{trainings} trainings each, which happen to differ by as much, and so prove nothing",
+                None,
+                None,
+            )
         else:
             known = f"95% interval {low:+.2f} to {high:+.2f}, {trainings} trainings each"
         beats = low is not None and low > 0

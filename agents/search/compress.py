@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import fields, replace
 from typing import Any
 
-from stable_baselines3.common.logger import Logger
 from torch import Generator
 
 from agents.algorithms.embedding import ArchitectureCompression
@@ -23,7 +22,8 @@ from agents.search.places import absolute
 from agents.search.recorder import Recorder
 from agents.search.report import draw_architectures, draw_curves
 from agents.search.result import RESULT
-from agents.search.run_folder import BASELINE, HISTORY, STORE, Episode, RunFolder, RunStart, trained, written
+from agents.search.run_folder import BASELINE, HISTORY, STORE, Episode, RunFolder, RunStart, now, trained, written
+from agents.search.trackers import check_trackers, tracked
 from n2n_gym.architecture import shrink_decisions
 from n2n_gym.data import load_dataset
 from n2n_gym.envs.settings import JudgedSettings, Settings
@@ -40,6 +40,7 @@ from n2n_gym.stages import Stage
 from n2n_gym.student import Student
 from n2n_gym.system.device import threads, torch_device
 from n2n_gym.system.files import teachers_folder, write_json
+from n2n_gym.system.machine import machine
 from n2n_gym.system.versions import library_versions
 from n2n_gym.teachers.saved import Teacher
 
@@ -74,6 +75,7 @@ def compress(
     with display or Display() as shown, threads(1):
         search = search.resumed(settings)
         search.check()
+        check_trackers(search)
         start = RunStart(search.configuration, search.identity, absolute(search.store), command)
         with RunFolder(search.folder, start) as folder:
             if (result := folder.result) is not None:
@@ -93,7 +95,7 @@ class _Run:
 
     def go(self) -> dict[str, Any]:
         teacher = shown_teacher(self.search.problem, self.search.device, self.display)
-        self.folder.hold_teacher(teacher)
+        self.folder.hold_teacher(teacher, self.search.start)
         if self._validation == UNKNOWN:
             self.display.say(
                 "whether the teacher was trained on the validation images is not known: they were drawn from the training "
@@ -240,8 +242,9 @@ class _Run:
             self.display.start(f"stage {stage}, students", self.search.students, len(trained(self.history, stage)))
         steps = (updates - earlier_updates - done) * self.search.rollouts * decisions.decisions
         if steps and not recorder.over:
-            agent.set_logger(Logger(None, []))  # without one, Stable-Baselines3 leaves an empty folder in the temporary files
-            agent.learn(steps, callback=[PolicyUpdates(), recorder], log_interval=NEVER, reset_num_timesteps=done == 0)
+            with tracked(self.search, self.folder.path, self.folder.start.run, stage) as logger:
+                agent.set_logger(logger)
+                agent.learn(steps, callback=[PolicyUpdates(), recorder], log_interval=NEVER, reset_num_timesteps=done == 0)
 
     def _check_history(self, episodes: list[Episode], updates: int) -> None:
         if len(episodes) < updates * self.search.rollouts:
@@ -285,6 +288,8 @@ class _Run:
             "learning_rate": None,
             "speed": False,
             "store": None,
+            "tensorboard": False,
+            "wandb": None,
             "unsearched": False,
         }
         self.display.say(f"baseline: {agent}")
@@ -338,6 +343,9 @@ class _Run:
             "device": str(torch_device(self.search.device)),
             "configuration": self.search.configuration,
             "versions": library_versions("gymnasium", "stable-baselines3"),
+            "machine": machine(),
             "threads": teacher.checkpoint.facts.get("threads"),
             "command": self.folder.start.command,
+            "started": self.folder.start.started,
+            "finished": now(),
         }

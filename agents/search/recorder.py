@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import fmean
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -108,8 +109,22 @@ class Recorder(BaseCallback):
         self._folder.write_history(self._history)
         self._save_agent(self.model)
         rewards = [episode.reward for episode in self._episodes]
-        mean = sum(rewards[-self._rollouts :]) / self._rollouts
+        mean = fmean(rewards[-self._rollouts :])
         stored = sum(episode.from_store for episode in self._history)
         note = f"best {max(rewards):.3f} mean {mean:.3f} tried {len(self._history)} stored {stored}"
         updates = self._earlier + len(rewards) // self._rollouts
+        self._log(rewards, updates)
         self._display.update(updates if self._students is None else len(trained(self._history, self._stage)), note)
+
+    def _log(self, rewards: list[float], updates: int) -> None:
+        """Tell whoever follows the search (`agents.search.trackers`) how it stands, with what the agent says of itself."""
+        latest = self._episodes[-self._rollouts :]
+        feasible = [episode for episode in latest if not episode.reason]
+        self.logger.record("search/reward", fmean(rewards[-self._rollouts :]))
+        self.logger.record("search/best_reward", max(rewards))
+        self.logger.record("search/degenerate", 1 - len(feasible) / len(latest))
+        for name in ("accuracy", "compression", "parameters", "macs"):
+            if feasible:
+                self.logger.record(f"search/{name}", fmean(getattr(episode, name) for episode in feasible))
+        self.logger.record("search/trained_students", len(trained(self._history, self._stage)))
+        self.logger.dump(updates)

@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Self, TypedDict
@@ -16,7 +17,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from agents.search.places import alike, placed
-from agents.search.result import RESULT, read_result
+from agents.search.result import result_of
 from n2n_gym.errors import InputError
 from n2n_gym.student import Student
 from n2n_gym.system.documents import Count, Duration, Finite, Sha256, Share, checked, read_bytes, read_document
@@ -107,13 +108,34 @@ CHECK = "check"
 """The last column of `history.csv`: a checksum of the row."""
 
 
-class _Teacher(TypedDict):
-    """What a run notes of its teacher."""
+class KnownTeacher(TypedDict):
+    """What a run writes down of its teacher: by what it is known again, and with what its history can be read.
 
+    Attributes:
+        name: Among the saved teachers.
+        dataset: The data set's.
+        weights: Fingerprint of what was trained.
+        val_accuracy: On validation images.
+        val_class_accuracy: The same for each class.
+        test_accuracy: On test images.
+        architecture: As JSON.
+        places: Where its owner's module has each layer, if it was imported.
+        removals: Of the student that the first stage starts from.
+    """
+
+    name: str
+    dataset: str
     weights: Sha256
-    val_accuracy: Share | None
+    val_accuracy: Share
     val_class_accuracy: list[Share] | None
     test_accuracy: Share | None
+    architecture: dict[str, Any]
+    places: list[dict[str, Any]] | None
+    removals: list[Count] | None
+
+
+_LASTING = ("weights", "val_accuracy", "val_class_accuracy", "test_accuracy")
+"""What must be the same of a teacher on every resume."""
 
 
 def trained(history: Iterable[Episode], stage: int) -> set[str]:
@@ -138,6 +160,7 @@ class RunStart:
         store: File of evaluations shared with other runs, or None.
         command: The command line.
         run: A name that no other run has.
+        started: When, in ISO 8601; empty where an older version started it.
     """
 
     configuration: dict[str, Any]
@@ -145,6 +168,7 @@ class RunStart:
     store: str | None = None
     command: str = ""
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
+    started: str = ""
 
 
 class RunFolder:
@@ -169,12 +193,12 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(path / LOCK)
             try:
-                self._lock.acquire(timeout=0)
+                self._lock.acquire(timeout=0.2)  # `in_use` holds it for a moment
             except Timeout:
                 raise InputError(f"{path} is in use by another process; wait for it or choose another --out") from None
         try:
             if not (path / CONFIG).exists():
-                write_json(path / CONFIG, asdict(start))
+                write_json(path / CONFIG, asdict(replace(start, started=now())))
             self.start = read_start(path)
             if differences := _differences(self.start.configuration, start.configuration):
                 raise InputError(f"{path} holds a run of another configuration ({differences}); choose another --out")
@@ -193,22 +217,32 @@ class RunFolder:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
-    def hold_teacher(self, teacher: Teacher) -> None:
+    def hold_teacher(self, teacher: Teacher, start: Student) -> None:
         """Write down which teacher the run has; a run that is gone on with must have the same.
+
+        Args:
+            teacher: It.
+            start: What the first stage starts from.
 
         Raises:
             InputError: If its weights, or the accuracies that were recorded of it, are others.
         """
-        path = self.path / TEACHER
-        facts = teacher.checkpoint.facts
-        now = {
-            "weights": teacher.checkpoint.fingerprint,
-            **{name: facts.get(name) for name in ("val_accuracy", "val_class_accuracy", "test_accuracy")},
-        }
+        path, facts = self.path / TEACHER, teacher.checkpoint.facts
+        now = KnownTeacher(
+            name=teacher.name,
+            dataset=self.start.configuration["dataset"],
+            weights=teacher.checkpoint.fingerprint,
+            val_accuracy=teacher.validation_accuracy,
+            val_class_accuracy=facts.get("val_class_accuracy"),
+            test_accuracy=teacher.test_accuracy,
+            architecture=start.teacher.to_json(),
+            places=facts.get("places"),
+            removals=None if start.removals is None else list(start.removals),
+        )
         if not path.exists():
             write_json(path, now)
-        then = read_document(path, _Teacher, "note of a run's teacher", remedy="start another run")
-        if changed := [name.replace("_", " ") for name, value in then.items() if value != now[name]]:
+        then = read_teacher(self.path)
+        if changed := [name.replace("_", " ") for name in _LASTING if then.get(name) != now.get(name)]:
             raise InputError(
                 f"the teacher in {teachers_folder() / teacher.name} is not the one that the run in {self.path} was begun with "
                 f"(its {' and '.join(changed)} changed); go on with N2N_HOME as it was, put that teacher there, or start "
@@ -218,9 +252,7 @@ class RunFolder:
     @property
     def result(self) -> dict[str, Any] | None:
         """The finished run's result; None while it is not finished."""
-        if not (self.path / RESULT).exists():
-            return None
-        return read_result(self.path)
+        return result_of(self.path)
 
     def read_history(self) -> list[Episode]:
         """All episodes that were written down."""
@@ -237,6 +269,11 @@ class RunFolder:
         write_text(self.path / HISTORY, text.getvalue())
 
 
+def now() -> str:
+    """The time, in ISO 8601, to the second."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
 def read_start(path: Path) -> RunStart:
     """How the run in a folder was started.
 
@@ -246,6 +283,15 @@ def read_start(path: Path) -> RunStart:
     if not (path / CONFIG).exists():
         raise InputError(f"no run to resume in {path}: it has no {CONFIG}; start one with --out {path}")
     return read_document(path / CONFIG, RunStart, "run configuration", remedy="start another run")
+
+
+def read_teacher(run: Path) -> KnownTeacher:
+    """What a run's folder says of its teacher.
+
+    Raises:
+        InputError: If it says nothing, or its file is damaged.
+    """
+    return read_document(run / TEACHER, KnownTeacher, "description of a run's teacher", remedy="start another run")
 
 
 def read_history(run: Path) -> list[Episode]:
@@ -264,6 +310,19 @@ def read_history(run: Path) -> list[Episode]:
     except csv.Error as error:
         raise InputError(f"{path} is damaged: {error}; {remedy}") from None
     return [_episode(row, path, remedy) for row in found]
+
+
+def in_use(path: Path) -> bool:
+    """Whether a process holds a run's folder now."""
+    if not (path / LOCK).exists():
+        return False
+    lock = FileLock(path / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
 
 
 def _foreign(path: Path) -> list[Path]:
