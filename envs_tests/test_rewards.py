@@ -41,7 +41,11 @@ def test_where_limits_say_how_small_it_must_be_accuracy_alone_counts():
 
 
 def test_where_limits_say_how_accurate_it_must_be_size_alone_counts():
-    assert compression_reward(evaluation(0.4, 10)) == compression_reward(evaluation(0.7, 10)) > compression_reward(evaluation(1, 20))
+    assert (
+        compression_reward(evaluation(0.4, 10))
+        == compression_reward(evaluation(0.7, 10))
+        > compression_reward(evaluation(1, 20))
+    )
     assert compression_reward(evaluation(0.9, 10, "empty")) == -1
 
 

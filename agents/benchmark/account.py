@@ -14,8 +14,8 @@ from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Actions
 
 LOOKS, PATIENCE = 20, 2
-"""A run that has not found as many students as it may pay for ends after so many times as many episodes, or after so many times as
-many in a row without a new student."""
+"""A run that has not found as many students as it may pay for ends after so many times as many episodes, or after so many
+times as many in a row without a new student."""
 
 
 class BudgetSpentError(Exception):
@@ -25,8 +25,8 @@ class BudgetSpentError(Exception):
 class Account:
     """Counts what a search looks at, and what it reports.
 
-    A student costs one training when it is looked at first. Degenerate students, and those whose sizes alone break a limit, cost
-    nothing, nor do students that were looked at before.
+    A student costs one training when it is looked at first. Degenerate students, and those whose sizes alone break a limit,
+    cost nothing, nor do students that were looked at before.
 
     Args:
         task: What is searched.
@@ -87,15 +87,17 @@ class Account:
             InputError: If it was not looked at, or cost nothing.
         """
         if int(self.task.table.rows([actions])[0]) not in self._rows:
-            raise InputError("report() takes the actions of a student that this search has looked at and that could be trained")
+            raise InputError(
+                "report() takes the actions of a student that this search has looked at and that could be trained"
+            )
         self.reports.append((len(self.students), encode(self.task, [actions])[0]))
 
     @contextlib.contextmanager
     def of(self, judge: Judge) -> Iterator[None]:
         """Count what an environment's judge finishes.
 
-        An algorithm runs in this process, so it could look at the table itself; who submits one is trusted not to, and its file
-        is read.
+        An algorithm runs in this process, so it could look at the table itself; who submits one is trusted not to, and its
+        file is read.
         """
 
         def finish(episodes: Sequence[Actions], _: Sequence[np.random.Generator]) -> list[Finished]:

@@ -29,10 +29,8 @@ def looks(agents: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def draw_curves(
-    tasks: Sequence[Task], runs: Mapping[str, Sequence[Sequence[Run]]], agents: Sequence[str], path: Path
-) -> None:
-    """What choices are worth against distinct students, on each task: means over runs, with random search's exact expectation."""
+def draw_curves(tasks: Sequence[Task], runs: Mapping[str, Sequence[Sequence[Run]]], agents: Sequence[str], path: Path) -> None:
+    """What choices are worth against distinct students, on each task: means over runs, random search's exact expectation."""
     columns = min(3, len(tasks))
     rows = -(-len(tasks) // columns)
     figure = new_figure(3.3 * columns + 2.2, 2.9 * rows)

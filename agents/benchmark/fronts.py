@@ -18,8 +18,8 @@ SIMULATED = 500
 class Fronts:
     """Fronts of one table's students: no other one is both smaller and more accurate, by the trainings that a search sees.
 
-    What a front is worth is the area under the steps of what is true of its students: accuracy on test images over how many times
-    smaller than the teacher they are, by powers of ten.
+    What a front is worth is the area under the steps of what is true of its students: accuracy on test images over how many
+    times smaller than the teacher they are, by powers of ten.
 
     Args:
         task: On the table.

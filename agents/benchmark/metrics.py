@@ -23,7 +23,7 @@ RESAMPLES = 2_000
 
 
 def gaps_closed(runs: Sequence[Run], task: Task, budgets: Sequence[int]) -> Numbers:
-    """Shares of the gap between random search's expectation and the optimum, shape (runs, budgets): 0 as random search, 1 the best.
+    """Shares of the gap between random search's expectation and the optimum, shape (runs, budgets): 0 as it, 1 the best.
 
     Where random search finds the optimum, there is no gap, and the share is 0.
     """
@@ -87,11 +87,11 @@ def difference(by_task: Sequence[Numbers], others: Sequence[Numbers]) -> Interva
 
 
 def resampled(groups: Sequence[Numbers], statistic: Callable[[Sequence[Numbers]], float]) -> Interval:
-    """A statistic of some groups of runs, with the 95% interval that resampling within each group gives (stratified bootstrap).
+    """A statistic of some groups of runs, with the 95% interval of the stratified bootstrap: resampling within each group.
 
     Args:
-        groups: Each of one algorithm on one task. With fewer than 10 runs the interval is too narrow; with a single one there is
-            none.
+        groups: Each of one algorithm on one task. With fewer than 10 runs the interval is too narrow; with a single one there
+            is none.
         statistic: Of such groups.
     """
     values = tuple(np.concatenate([group.ravel() for group in groups]).tolist())

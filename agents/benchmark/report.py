@@ -190,9 +190,11 @@ class Comparison:
         lines = [
             f"# Leaderboard, edition {EDITION}",
             "",
-            f"{len(tables)} table{'s' * (len(tables) > 1)} ({', '.join(tables)}), {seeds} runs of each algorithm on each task. "
-            "*Gap closed*: what the chosen student is worth, by trainings and test images that no search sees, between random "
-            "search's exact expectation at as many distinct feasible students (0) and the best student that there is (1); mean over "
+            f"{len(tables)} table{'s' * (len(tables) > 1)} ({', '.join(tables)}), {seeds} runs of each algorithm on each "
+            "task. "
+            "*Gap closed*: what the chosen student is worth, by trainings and test images that no search sees, between "
+            "random search's exact expectation at as many distinct feasible students (0) and the best student that there is "
+            "(1); mean over "
             f"{', '.join(map(str, self.budgets))} students, then over tables. In parentheses 95% intervals (bootstrap, runs "
             "resampled within each task); *rank* is the mean over tables. [How it is measured](../docs/benchmark.md)."
             + (" With fewer than 10 runs the intervals are too narrow." if counts[0] < 10 else ""),
@@ -207,7 +209,9 @@ class Comparison:
                 for picture, title in pictures.items():
                     lines += ["", f"![{title}]({picture}.png)"]
             if error := list(standing.random_search_error()):
-                said = f"Random search's runs are at most so many standard errors from its exact expectation: {', '.join(error)}."
+                said = (
+                    f"Random search's runs are at most so many standard errors from its exact expectation: {', '.join(error)}."
+                )
                 lines += ["", said]
         return "\n".join([*lines, "", f"Made by `{command}`.", ""])
 

@@ -56,8 +56,8 @@ class Results:
         try:
             if data.get("format") == 1:
                 raise InputError(
-                    f"{path} is a result of the benchmark's first edition, which scored what searches had seen; this version reads "
-                    f"edition {EDITION}: run the algorithm again (docs/benchmark.md)"
+                    f"{path} is a result of the benchmark's first edition, which scored what searches had seen; this version "
+                    f"reads edition {EDITION}: run the algorithm again (docs/benchmark.md)"
                 )
             if data["edition"] != EDITION:
                 raise InputError(f"{path} is a result of edition {data['edition']!r}; this version reads edition {EDITION}")
@@ -159,9 +159,7 @@ def _validate_run(each: Run, task: Task, budgets: Sequence[int]) -> None:
     if [after for after, _ in each.reports] != sorted(after for after, _ in each.reports):
         raise InputError(f"{where}: reports must be in order")
     due = worth(task, each.seed, each.students, each.reports, budgets)
-    if len(due) != len(each.worth) or not all(
-        math.isclose(a, b, abs_tol=1e-9) for a, b in zip(each.worth, due, strict=True)
-    ):
+    if len(due) != len(each.worth) or not all(math.isclose(a, b, abs_tol=1e-9) for a, b in zip(each.worth, due, strict=True)):
         raise InputError(f"{where}: worth is {list(due)}, not {list(each.worth)}")
 
 

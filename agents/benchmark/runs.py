@@ -74,7 +74,11 @@ class Run:
             raise ValueError(f"not a run: {error}") from None
         if not all(isinstance(each, int | float) and math.isfinite(each) for each in (made.seconds, *made.worth)):
             raise ValueError("not a run: a number is missing or out of range")
-        if made.seconds < 0 or not all(type(each) is int for each in (made.seed, made.looks)) or not isinstance(made.task, str):
+        if (
+            made.seconds < 0
+            or not all(type(each) is int for each in (made.seed, made.looks))
+            or not isinstance(made.task, str)
+        ):
             raise ValueError("not a run: a seed is a whole number, a task has a name, seconds are not negative")
         return made
 
@@ -202,7 +206,9 @@ def _load(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not isinstance(getattr(module, "NAME", None), str) or not callable(getattr(module, "search", None)):
-        raise InputError(f"{path} needs NAME = '...' and search(env, budget, seed), which searches until the environment ends it")
+        raise InputError(
+            f"{path} needs NAME = '...' and search(env, budget, seed), which searches until the environment ends it"
+        )
     if not re.fullmatch(r"[\w.+-]+", module.NAME):
         raise InputError(f"{path}: NAME names a file, so it is made of letters, digits and . + - _, unlike {module.NAME!r}")
     if module.NAME in ALGORITHMS:

@@ -67,7 +67,9 @@ def benchmark(
     if not names or len(set(names.values())) != len(agents):
         raise InputError(f"agents must be one or more different algorithms, not {', '.join(agents) or 'none'}")
     records = [
-        _Record(agent, task, seed, tuple(budgets), out / "runs" / task.table.name / task.track / f"{names[agent]}-s{seed}.json")
+        _Record(
+            agent, task, seed, tuple(budgets), out / "runs" / task.table.name / task.track / f"{names[agent]}-s{seed}.json"
+        )
         for task in chosen
         for agent in agents
         for seed in range(seeds)
@@ -119,7 +121,9 @@ def _with_imports(files: Sequence[Path]) -> list[Path]:
         known.append(file)
         imports = [node.module or "" for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom)]
         waiting += [
-            ALGORITHMS_FOLDER / f"{module.rpartition('.')[2]}.py" for module in imports if module.startswith("agents.algorithms.")
+            ALGORITHMS_FOLDER / f"{module.rpartition('.')[2]}.py"
+            for module in imports
+            if module.startswith("agents.algorithms.")
         ]
     return sorted(known)
 

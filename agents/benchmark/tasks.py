@@ -1,4 +1,4 @@
-"""What algorithms are compared on: an environment over a table, and what of the table a search may see, and what it is worth."""
+"""What algorithms are compared on: an environment over a table, what of the table a search may see, and what is true."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ SIDE_BY_SIDE = 5
 ENVIRONMENTS = {"removal": "N2N/LayerRemoval-v0", "shrink": "N2N/LayerShrink-v0"}
 
 POINTS = 0.02
-"""How much less accurate than the most accurate student the smallest one may be; what is less accurate by twice as much is worth
-nothing."""
+"""How much less accurate than the most accurate student the smallest one may be; what is less accurate by twice as much is
+worth nothing."""
 
 
 @dataclass(frozen=True)
@@ -234,14 +234,14 @@ def tasks_by_name(names: Sequence[str] = (), tracks: Sequence[str] = ()) -> list
 
     Args:
         names: Tables of the package, `.npz` files, and `test` and `development` for the package's tables of the kind; by
-            default `test`.
+            default those to test on, or, as long as there are none, all.
         tracks: Of `TRACKS`; all by default.
 
     Raises:
         InputError: If there is none, two tables have the same name, or one cannot keep search and truth apart.
     """
     sources: list[str] = []
-    for name in names or ("test",):
+    for name in names or (("test",) if benchmark_tables("test") else ("development",)):
         sources += benchmark_tables(name) if name in ("test", "development") else [name]
     tasks = [Task(source, track) for track in (tracks or TRACKS) for source in sources]
     if not tasks:

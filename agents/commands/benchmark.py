@@ -19,8 +19,9 @@ class Benchmark:
 
     agents: tuple[str, ...] = ()
     """Algorithms of this package, all of them (all), and .py files of your own; by default all of this package's."""
-    tasks: tuple[str, ...] = ("test",)
-    """Tables by name, or .npz files; test, or development, for the package's of the kind: settings are chosen on the latter."""
+    tasks: tuple[str, ...] = ()
+    """Tables by name, or .npz files; test, the default, or development, for the package's of the kind: settings are chosen on
+    the latter."""
     tracks: tuple[str, ...] = ("reward", "noisy", "smallest", "macs")
     """What is asked of each table: reward, noisy, smallest, macs."""
     seeds: int = 20
@@ -79,7 +80,7 @@ class Validate:
 
     files: tyro.conf.Positional[tuple[str, ...]]
     """Result files of `n2n benchmark`."""
-    tasks: tuple[str, ...] = ("test",)
+    tasks: tuple[str, ...] = ()
     """Tables that they must be on, as of n2n benchmark."""
     tracks: tuple[str, ...] = ("reward", "noisy", "smallest", "macs")
     """What must have been asked of each."""
@@ -118,7 +119,7 @@ class Report:
 
     files: tyro.conf.Positional[tuple[str, ...]]
     """Result files of `n2n benchmark`."""
-    tasks: tuple[str, ...] = ("test",)
+    tasks: tuple[str, ...] = ()
     """Tables that they are on, as of n2n benchmark."""
     tracks: tuple[str, ...] = ("reward", "noisy", "smallest", "macs")
     """What was asked of each."""

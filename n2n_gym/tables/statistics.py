@@ -38,9 +38,9 @@ def expected_choice(truth: Numbers, weights: Numbers, draws: int) -> Numbers:
 
     An equal process in continuous time, in which students arrive independently, i at rate w_i, has closed forms: none of a set
     B of rate W is among the first n arrivals if, when the first of B arrives (at a time T that is exponential of rate W), n
-    others are there already; how many are, given T, is a sum of independent Bernoulli numbers. B grows by one student at a time,
-    from the most preferred on, and what is left is the integral over T, by the trapezoidal rule over log T, which is exact to
-    rounding for functions that are as smooth as these.
+    others are there already; how many are, given T, is a sum of independent Bernoulli numbers. B grows by one student at a
+    time, from the most preferred on, and what is left is the integral over T, by the trapezoidal rule over log T, which is
+    exact to rounding for functions that are as smooth as these.
 
     Args:
         truth: What each student is worth, the most preferred first.

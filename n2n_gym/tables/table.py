@@ -33,8 +33,8 @@ Objective = str | Callable[[Evaluation], float]
 
 MEAN, SEARCH, TRUTH = "mean", "search", "truth"
 Seed = int | str
-"""Which trainings of a student count: that of one seed; `mean`, over all; `search`, over those that a search may see, the first
-half; `truth`, over the others, judged on test images: what a student is worth, which no search may see."""
+"""Which trainings of a student count: that of one seed; `mean`, over all; `search`, over those that a search may see, the
+first half; `truth`, over the others, judged on test images: what a student is worth, which no search may see."""
 
 
 @dataclass(frozen=True)
