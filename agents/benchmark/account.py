@@ -13,9 +13,9 @@ from n2n_gym.envs.judge import Judge
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Actions
 
-LOOKS, PATIENCE = 20, 2
-"""A run that has not found as many students as it may pay for ends after so many times as many episodes, or after so many
-times as many in a row without a new student."""
+MOST_LOOKS, MOST_IDLE = 2_000, 200
+"""A run that has not found as many students as it may pay for ends after so many episodes, or after so many in a row without a
+new student."""
 
 
 class BudgetSpentError(Exception):
@@ -43,8 +43,6 @@ class Account:
         self.task = task
         self.seed = seed
         self.budget = min(budget, int(task.counts.sum()))
-        self.most_looks = LOOKS * budget
-        self.patience = PATIENCE * budget
         self.students: list[int] = []
         self.reports: list[tuple[int, int]] = []
         self.looks = 0
@@ -55,7 +53,7 @@ class Account:
     def over(self) -> bool:
         """Whether all is spent."""
         idle = self.looks - self._last_new
-        return len(self.students) >= self.budget or self.looks >= self.most_looks or idle >= self.patience
+        return len(self.students) >= self.budget or self.looks >= MOST_LOOKS or idle >= MOST_IDLE
 
     def look(self, episodes: Sequence[Actions]) -> list[int]:
         """Write down finished episodes.

@@ -33,7 +33,7 @@ class Fronts:
         self._parameters = table.columns["parameters"]
         self._seen = table.values("accuracy", SEARCH)
         self._true = table.values("accuracy", TRUTH)
-        self._smaller: Numbers = np.log10(table.facts["teacher"]["parameters"] / self._parameters)
+        self._smaller: Numbers = np.log10(table.facts["teacher"]["parameters"] / np.maximum(self._parameters, 1))
         self._random: dict[int, float] = {}
 
     def volume(self, students: Sequence[int]) -> float:

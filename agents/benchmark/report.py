@@ -22,6 +22,7 @@ from agents.benchmark.metrics import (
     optimality_gap,
 )
 from agents.benchmark.results import EDITION, Results
+from agents.benchmark.runs import Run
 from agents.benchmark.tasks import TRACKS, Task
 from agents.interval import Interval
 from n2n_gym.errors import InputError
@@ -59,6 +60,7 @@ class Standing:
         self.agents = sorted(self.gaps, key=lambda agent: -self.closed[agent].mean)
         self.ranks = dict(zip(self.gaps, mean_ranks(list(self.gaps.values())), strict=True))
         self.fronts = self._fronts() if self.track == MAIN else {}
+        self.ceiling = [self._ceiling(task, len(results[0].of_task(task.name))) for task in tasks]
 
     def _fronts(self) -> dict[str, Interval]:
         fronts = [Fronts(task) for task in self.tasks]
@@ -66,6 +68,15 @@ class Standing:
             agent: mean_of_tasks([fronts_closed(own, front, self.budgets) for own, front in zip(by_task, fronts, strict=True)])
             for agent, by_task in self.runs.items()
         }
+
+    def _ceiling(self, task: Task, seeds: int) -> Numbers:
+        """What would close how much of the gap: the choice of a search that has seen every student, shape (runs, budgets)."""
+        best = [float(task.worth[task.preferred(seed)[0]]) for seed in range(seeds)]
+        runs = [
+            Run("", task.name, seed, (), (), 0, 0.0, (each,) * len(self.budgets))
+            for seed, each in zip(range(seeds), best, strict=True)
+        ]
+        return gaps_closed(runs, task, self.budgets)
 
     def at(self, agent: str, budget: int) -> Interval:
         """The share of the gap closed at one budget, mean over tasks."""
@@ -112,6 +123,8 @@ class Standing:
             cells = (self.closed[agent], *(self.at(agent, budget) for budget in self.budgets))
             columns = " | ".join(shown(cell) for cell in cells)
             yield f"| {agent} | {columns} | {shown(self.ranks[agent], '.1f')} | {shown(behind)} |"
+        means = np.mean([by_run.mean(0) for by_run in self.ceiling], axis=0)
+        yield f"| *every student seen* | {means.mean():.2f} | {' | '.join(f'{mean:.2f}' for mean in means)} | - | - |"
 
     def further(self) -> Iterator[str]:
         """Measures beside it."""
@@ -132,6 +145,7 @@ class Standing:
         yield f"|---|{'---|' * len(self.tasks)}"
         for agent in self.agents:
             yield f"| {agent} | {' | '.join(shown(mean_of_tasks([by_run])) for by_run in self.gaps[agent])} |"
+        yield f"| *every student seen* | {' | '.join(f'{by_run.mean():.2f}' for by_run in self.ceiling)} |"
 
     def random_search_error(self) -> Iterator[str]:
         """How far random search's runs are from its exact expectation, task by task: a check of the whole accounting."""
@@ -196,7 +210,8 @@ class Comparison:
             "random search's exact expectation at as many distinct feasible students (0) and the best student that there is "
             "(1); mean over "
             f"{', '.join(map(str, self.budgets))} students, then over tables. In parentheses 95% intervals (bootstrap, runs "
-            "resampled within each task); *rank* is the mean over tables. [How it is measured](../docs/benchmark.md)."
+            "resampled within each task); *rank* is the mean over tables. *Every student seen* is what a search would choose "
+            "that has seen all: what noise takes from the best one. [How it is measured](../docs/benchmark.md)."
             + (" With fewer than 10 runs the intervals are too narrow." if counts[0] < 10 else ""),
         ]
         for standing in self.standings:

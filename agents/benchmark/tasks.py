@@ -65,8 +65,8 @@ def _smallest(table: Table, evaluation: Evaluation) -> float:
     return evaluation.compression * float(np.clip(2 - lost / POINTS, 0.0, 1.0))
 
 
-def _quarter(table: Table) -> str:
-    return f"macs<={int(np.quantile(table.columns['macs'][table.trained], 0.25))}"
+def _half(table: Table) -> str:
+    return f"macs<={int(np.quantile(table.columns['macs'][table.trained], 0.5))}"
 
 
 TRACKS = {
@@ -79,9 +79,9 @@ TRACKS = {
         worth=_smallest,
     ),
     "macs": Track(
-        "the most accurate of the quarter of the students with the fewest multiply-accumulates",
+        "the most accurate of the half of the students with the fewest multiply-accumulates",
         reward="accuracy",
-        limits=_quarter,
+        limits=_half,
         worth=lambda _, evaluation: reward_by_name("accuracy")(evaluation),
     ),
 }

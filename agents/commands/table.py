@@ -26,8 +26,10 @@ class TableBuild(WorkerSettings, RecipeSettings, ProblemSettings):
     """removal (of the teacher's layers) or shrink."""
     architecture: str | None = None
     """With --stage shrink: file of the stage-1 student to start from; by default the teacher itself."""
-    seeds: int = 3
-    """How many times each student is trained."""
+    seeds: int = 5
+    """How many times each student is trained: the first half is for searches to see, the rest says what students are worth."""
+    benchmark: str | None = None
+    """One of the benchmark's tables by name (n2n table list), built as it is defined, instead of the options above."""
 
 
 def _build(words: list[str]) -> None:
@@ -36,11 +38,17 @@ def _build(words: list[str]) -> None:
     from n2n_gym.errors import InputError
     from n2n_gym.system.machine import machine
     from n2n_gym.tables.build import build_table
+    from n2n_gym.tables.definitions import definition_by_name
 
     out = Path(options.out).expanduser()
     if out.suffix != ".npz":
         raise InputError(f"a table is a .npz file, not {options.out}")
-    problem = options.problem
+    problem, stage, recipe, seeds = options.problem, options.stage, options.recipe, options.seeds
+    if options.benchmark is not None:
+        if options != TableBuild(out=options.out, benchmark=options.benchmark, workers=options.workers):
+            raise InputError("--benchmark says teacher, data, stage, recipe and seeds: leave them out")
+        defined = definition_by_name(options.benchmark)
+        problem, stage, recipe, seeds = defined.problem, defined.stage, defined.recipe, defined.trainings
     console = Console()
     with ProgressDisplay(console) as display:
 
@@ -52,11 +60,11 @@ def _build(words: list[str]) -> None:
 
         table = build_table(
             problem,
-            options.stage,
+            stage,
             out,
-            seeds=range(options.seeds),
+            seeds=range(seeds),
             architecture=options.architecture,
-            recipe=options.recipe,
+            recipe=recipe,
             workers=options.workers,
             facts={"command": shlex.join(["n2n", "table", "build", *words]), "machine": machine()},
             prepare=lambda: shown_teacher(problem, "cpu", display),
@@ -74,6 +82,7 @@ class TableList:
 def _list(words: list[str]) -> None:
     parse(TableList, "table list", words)
     from n2n_gym.tables import Table, table_names
+    from n2n_gym.tables.definitions import DEFINITIONS
 
     shown = Shown(title="tables")
     for heading in ("name", "episodes", "students", "seeds", "best reward", "its parameters"):
@@ -84,7 +93,10 @@ def _list(words: list[str]) -> None:
         episodes = f"{len(table.columns['row_of']):,}"
         cells = (episodes, f"{len(table):,}", str(len(table.seeds)), f"{best.value:.4f}", f"{best.evaluation.parameters:,}")
         shown.add_row(name, *cells)
-    Console().print(shown)
+    console = Console()
+    console.print(shown)
+    if missing := [name for name in DEFINITIONS if name not in table_names()]:
+        console.print(f"The benchmark's other tables, to be built (n2n table build --benchmark NAME): {', '.join(missing)}")
 
 
 @dataclass(frozen=True)

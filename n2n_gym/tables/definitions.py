@@ -56,8 +56,8 @@ DEFINITIONS = {definition.name: definition for definition in _ALL}
 and depthwise-separable ones, MNIST, Fashion-MNIST and CIFAR-10, both stages."""
 
 DEVELOPMENT = ("conv4-digits-removal", "conv4-digits-shrink", "conv4-w0.25-fashion-mnist-n2000-removal")
-"""Tables of the first edition: two or three trainings a student, those of digits judged on 359 test images. Settings are chosen
-on them."""
+"""Tables of the first edition: two or three trainings a student, those of digits judged on 359 test images. Settings are
+chosen on them."""
 
 
 def definition_by_name(name: str) -> Definition:
@@ -70,6 +70,6 @@ def definition_by_name(name: str) -> Definition:
 
 
 def benchmark_tables(kind: str) -> list[str]:
-    """The benchmark's tables that the package ships: those to compare on (`test`), or to choose settings on (`development`)."""
+    """The benchmark's tables that the package ships: to compare on (`test`), or to choose settings on (`development`)."""
     names = DEVELOPMENT if kind == "development" else tuple(DEFINITIONS)
     return [name for name in names if name in table_names()]
