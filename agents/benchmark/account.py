@@ -98,7 +98,7 @@ class Account:
         file is read.
         """
 
-        def finish(episodes: Sequence[Actions], _: Sequence[np.random.Generator]) -> list[Finished]:
+        def finish(episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]) -> list[Finished]:  # noqa: ARG001
             return Judge.finish(judge, episodes, self.task.rngs(self.seed, self.look(episodes)))
 
         judge.finish = finish  # type: ignore[method-assign]

@@ -123,7 +123,7 @@ def mean_ranks(scores: Sequence[Sequence[Numbers]]) -> list[Interval]:
         for _ in range(RESAMPLES)
     ]
     low, high = np.quantile(draws, [0.025, 0.975], axis=0)
-    return [Interval(*map(float, each), ()) for each in zip(found, low, high, strict=True)]
+    return [Interval(float(rank), float(a), float(b), ()) for rank, a, b in zip(found, low, high, strict=True)]
 
 
 def profile(by_task: Sequence[Numbers], shares: Numbers) -> Numbers:

@@ -180,7 +180,7 @@ class Task:
             found = self._seen(seed, rows)
             reward, limits = reward_by_name(self.question.reward), Constraints.parse(self._limits)
             rewards = [DEGENERATE if not e.reason and limits.violated(e) else reward(e) for e in found]
-            self._preferred[key] = rows[np.lexsort((rows, [-e.accuracy for e in found], [-each for each in rewards]))]
+            self._preferred[key] = rows[np.lexsort((rows, -np.array([e.accuracy for e in found]), -np.array(rewards)))]
         return self._preferred[key]
 
     @cached_property

@@ -216,6 +216,41 @@ def _check(words: list[str]) -> None:
     console.print(said)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TableTransfer(WorkerSettings):
+    """Train students of 48 generated tasks, for algorithms that learn across tasks; what was stopped goes on where it was."""
+
+    out: str
+    """Folder of the tasks' files; what is done is kept beside them."""
+    students: int = 200
+    """Distinct students of each task."""
+    first: int = 0
+    """The first task that is built: several machines may share the work."""
+    last: int = 48
+    """The one after the last."""
+    seed: int = 0
+    """Draws the tasks."""
+
+
+def _transfer(words: list[str]) -> None:
+    options = parse(TableTransfer, "table transfer", words)
+    from agents.display import ProgressDisplay
+    from n2n_gym.errors import InputError
+    from n2n_gym.tables.transfer import build_transfer_task, transfer_tasks
+
+    tasks = transfer_tasks(options.seed)[max(options.first, 0) : options.last]
+    if not tasks:
+        raise InputError(f"there are tasks 0 to 47, none from {options.first} to before {options.last}")
+    folder = Path(options.out).expanduser()
+    console = Console()
+    with ProgressDisplay(console) as display:
+        display.start("tasks", len(tasks))
+        for index, task in enumerate(tasks, 1):
+            path = build_transfer_task(task, folder, students=options.students, workers=options.workers)
+            display.update(index, task.name)
+            console.print(str(path), highlight=False, soft_wrap=True)
+
+
 def _print_facts(console: Console, name: str, facts: dict[str, Any]) -> None:
     console.print(name, highlight=False)
     console.print_json(data=facts)
@@ -226,4 +261,5 @@ COMMANDS = {
     "table list": Command(_list, "list the tables that come with the package"),
     "table show": Command(_show, "show a table's statistics and its best students"),
     "table check": Command(_check, "train some of a table's students again, and compare"),
+    "table transfer": Command(_transfer, "train students of generated tasks, for algorithms that learn across tasks"),
 }

@@ -257,7 +257,8 @@ class Table:
     @cached_property
     def trained(self) -> npt.NDArray[np.bool_]:
         """Which rows are students whose training took place, however it ended; the others are degenerate."""
-        return (self.columns["seconds"] > 0).any(1)  # type: ignore[no-any-return]
+        trained: npt.NDArray[np.bool_] = (self.columns["seconds"] > 0).any(1)
+        return trained
 
     @cached_property
     def episode_share(self) -> Numbers:
@@ -304,7 +305,8 @@ class Table:
 
     def _feasible_with(self, seed: Seed) -> npt.NDArray[np.bool_]:
         """Which rows are students that could be trained, in all trainings that count."""
-        return (self.columns["reason"][:, self.trainings(seed)] == 0).all(1)  # type: ignore[no-any-return]
+        feasible: npt.NDArray[np.bool_] = (self.columns["reason"][:, self.trainings(seed)] == 0).all(1)
+        return feasible
 
     def _entry(self, row: int, values: Numbers, seed: Seed) -> Entry:
         return Entry(row, self.actions(row), self.evaluation(row, seed), float(values[row]))
