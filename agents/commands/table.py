@@ -244,11 +244,16 @@ def _transfer(words: list[str]) -> None:
     folder = Path(options.out).expanduser()
     console = Console()
     with ProgressDisplay(console) as display:
-        display.start("tasks", len(tasks))
-        for index, task in enumerate(tasks, 1):
-            path = build_transfer_task(task, folder, students=options.students, workers=options.workers)
-            display.update(index, task.name)
-            console.print(str(path), highlight=False, soft_wrap=True)
+
+        def progress(done: int, trainings: int) -> None:
+            if done == 0:
+                display.start("trainings", trainings)
+            else:
+                display.update(done, "")
+
+        for task in tasks:
+            path = build_transfer_task(task, folder, students=options.students, workers=options.workers, on_progress=progress)
+            display.say(str(path))
 
 
 def _print_facts(console: Console, name: str, facts: dict[str, Any]) -> None:

@@ -28,6 +28,9 @@ UNSEEN_FAMILY, UNSEEN_DATASET = "dense", "cifar10"
 
 TRAIN_SIZES = (500, 1_000, 2_000)
 
+CHUNK = 50
+"""Students handed out at a time."""
+
 TRIES = 50
 """Times as many episodes as students, at most, that are drawn for distinct ones."""
 
@@ -124,7 +127,7 @@ def build_transfer_task(
         recipe: How they are trained.
         trainings: How many times each, with the seeds from 0 on; the last is for the truth.
         workers: As in `make_evaluator`.
-        on_progress: Told the trainings done and how many there are.
+        on_progress: Told the trainings done, from 0, and how many there are.
 
     Raises:
         InputError: If numbers are out of range.
@@ -136,14 +139,15 @@ def build_transfer_task(
     problem = Problem(str(teacher), task.dataset, 1.0, task.train_size)
     chosen = distinct_students(task, problem, students)
     rows: list[list[Evaluation]] = []
+    progress = on_progress or (lambda _done, _trainings: None)
+    progress(0, trainings * len(chosen))
     for seed in range(trainings):
         settings = {"seed": seed, "device": "cpu", "workers": workers, "store": folder / f"{task.name}.sqlite"}
         with make_evaluator(problem, recipe=recipe, thorough=True, **settings) as evaluator:
             done: list[Evaluation] = []
-            for start in range(0, len(chosen), 50):
-                done += evaluator.evaluate([student for _, student in chosen[start : start + 50]])
-                if on_progress is not None:
-                    on_progress(seed * len(chosen) + len(done), trainings * len(chosen))
+            for start in range(0, len(chosen), CHUNK):
+                done += evaluator.evaluate([student for _, student in chosen[start : start + CHUNK]])
+                progress(seed * len(chosen) + len(done), trainings * len(chosen))
         rows.append(done)
     written = [
         {
