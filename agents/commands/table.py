@@ -30,8 +30,10 @@ class TableBuild(WorkerSettings, RecipeSettings, ProblemSettings):
     """removal (of the teacher's layers) or shrink."""
     architecture: str | None = None
     """With --stage shrink: file of the stage-1 student to start from; by default the teacher itself."""
-    seeds: int = 3
-    """How many times each student is trained."""
+    seeds: int = 5
+    """How many times each student is trained: the first half is for searches to see, the rest says what students are worth."""
+    benchmark: str | None = None
+    """One of the benchmark's tables by name (n2n table list), built as it is defined, instead of the options above."""
 
 
 def _build(words: list[str]) -> None:
@@ -40,12 +42,18 @@ def _build(words: list[str]) -> None:
     with ProgressDisplay(screen):  # what is imported takes seconds
         from n2n_gym.system.machine import machine
         from n2n_gym.tables.build import build_table
+        from n2n_gym.tables.definitions import definition_by_name
 
     out = Path(options.out).expanduser()
     if out.suffix != ".npz":
         raise InputError(f"a table is a .npz file, not {options.out}")
+    problem, stage, recipe, seeds = options.problem, options.stage, options.recipe, options.seeds
+    if options.benchmark is not None:
+        if options != TableBuild(out=options.out, benchmark=options.benchmark, workers=options.workers):
+            raise InputError("--benchmark says teacher, data, stage, recipe and seeds: leave them out")
+        defined = definition_by_name(options.benchmark)
+        problem, stage, recipe, seeds = defined.problem, defined.stage, defined.recipe, defined.trainings
     with ProgressDisplay(screen) as display:
-        problem = options.problem
 
         def progress(done: int, trainings: int) -> None:
             if done == 0:
@@ -55,11 +63,11 @@ def _build(words: list[str]) -> None:
 
         table = build_table(
             problem,
-            options.stage,
+            stage,
             out,
-            seeds=range(options.seeds),
+            seeds=range(seeds),
             architecture=options.architecture,
-            recipe=options.recipe,
+            recipe=recipe,
             workers=options.workers,
             facts={"command": shlex.join(["n2n", "table", "build", *words]), "machine": machine()},
             prepare=lambda: shown_teacher(problem, "cpu", display),
@@ -77,6 +85,7 @@ class TableList:
 def _list(words: list[str]) -> None:
     parse(TableList, "table list", words)
     from n2n_gym.tables import Table, table_names
+    from n2n_gym.tables.definitions import DEFINITIONS
 
     names = Listing("tables", ("name", "episodes", "students", "seeds", "best reward", "its parameters"))
     for name in table_names():
@@ -86,6 +95,9 @@ def _list(words: list[str]) -> None:
         cells = (episodes, f"{len(table):,}", str(len(table.seeds)), f"{best.value:.4f}", f"{best.evaluation.parameters:,}")
         names.add(name, *cells)
     names.print()
+    if missing := [name for name in DEFINITIONS if name not in table_names()]:
+        said = f"The benchmark's other tables, to be built (n2n table build --benchmark NAME): {', '.join(missing)}"
+        console().print(said, soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -203,6 +215,43 @@ def _check(words: list[str]) -> None:
     screen.print(said)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TableTransfer(WorkerSettings):
+    """Train students of 48 generated tasks, for algorithms that learn across tasks; what was stopped goes on where it was."""
+
+    out: str
+    """Folder of the tasks' files; what is done is kept beside them."""
+    students: int = 200
+    """Distinct students of each task."""
+    first: int = 0
+    """The first task that is built: several machines may share the work."""
+    last: int = 48
+    """The one after the last."""
+    seed: int = 0
+    """Draws the tasks."""
+
+
+def _transfer(words: list[str]) -> None:
+    options = parse(TableTransfer, "table transfer", words)
+    with ProgressDisplay(console()) as display:
+        from n2n_gym.tables.transfer import build_transfer_task, transfer_tasks
+
+        tasks = transfer_tasks(options.seed)[max(options.first, 0) : options.last]
+        if not tasks:
+            raise InputError(f"there are tasks 0 to 47, none from {options.first} to before {options.last}")
+        folder = Path(options.out).expanduser()
+
+        def progress(done: int, trainings: int) -> None:
+            if done == 0:
+                display.start("trainings", trainings)
+            else:
+                display.update(done, "")
+
+        for task in tasks:
+            path = build_transfer_task(task, folder, students=options.students, workers=options.workers, on_progress=progress)
+            display.say(str(path))
+
+
 def _print_facts(screen: Console, name: str, facts: dict[str, Any]) -> None:
     screen.print(name)
     screen.print_json(data=facts)
@@ -213,4 +262,7 @@ COMMANDS = {
     "table list": Command(_list, "list the tables that come with the package", lambda: TableList),
     "table show": Command(_show, "show a table's statistics and its best students", lambda: TableShow),
     "table check": Command(_check, "train some of a table's students again, and compare", lambda: TableCheck),
+    "table transfer": Command(
+        _transfer, "train students of generated tasks, for algorithms that learn across tasks", lambda: TableTransfer
+    ),
 }

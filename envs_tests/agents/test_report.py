@@ -24,7 +24,8 @@ from agents.report.server import RunServer, link
 from agents.report.students import Explained, side_by_side
 from agents.search.compress import compress
 from agents.search.profile import profile
-from agents.search.run_folder import RESULT, Episode, RunFolder, read_start
+from agents.search.result import RESULT
+from agents.search.run_folder import Episode, RunFolder, read_start
 from envs_tests.conftest import toy_arrays
 from n2n_gym.errors import InputError
 from n2n_gym.problem import Problem
