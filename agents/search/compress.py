@@ -152,6 +152,7 @@ class _Run:
                 agent.study((student, known) for student, known in evaluator.known() if known.run != run)
         done = agent.num_timesteps // (decisions.decisions * self.search.rollouts)
         self._check_history(stage, done)
+        later = [e for e in self.history if e.stage > stage]  # there are some if this stage left no result, or it was removed
         self.history = [e for e in self.history if e.stage < stage or (e.stage == stage and e.iteration < done)]
         recorder = Recorder(
             self.folder,
@@ -170,6 +171,7 @@ class _Run:
         if steps and not recorder.over:
             agent.set_logger(Logger(None, []))  # without one, Stable-Baselines3 leaves an empty folder in the temporary files
             agent.learn(steps, callback=[PolicyUpdates(), recorder], log_interval=NEVER, reset_num_timesteps=done == 0)
+        self.history += later
 
     def _check_history(self, stage: int, updates: int) -> None:
         if sum(episode.stage == stage for episode in self.history) < updates * self.search.rollouts:
@@ -179,7 +181,7 @@ class _Run:
     def _best(self, stage: int, start: Student) -> Student | None:
         """Who keeps the limits and has the highest reward; where nobody keeps them, who comes nearest; None if all failed."""
         history = by_final_limits(self.history, self.search) if stage == 2 else self.history
-        episodes = [episode for episode in history if not episode.reason]
+        episodes = [episode for episode in history if not episode.reason and episode.stage <= stage]
         best = max(episodes, key=lambda episode: (-episode.excess, episode.reward), default=None)
         if best is None:
             return None

@@ -314,12 +314,10 @@ def _mounted(folder: Path, size: str) -> Iterator[None]:
     inside.rename(folder)
 
 
-def _full_disk(scene: Scene) -> AbstractDisk:
+def _full_disk(scene: Scene) -> contextlib.AbstractContextManager[None]:
     size = sum(path.stat().st_size for path in scene.run.rglob("*") if path.is_file())
     return _mounted(scene.run, f"{size // 1024 + 48}k")
 
-
-AbstractDisk = contextlib.AbstractContextManager[None]
 
 _CAP_DAC_OVERRIDE = 1 << 1
 
