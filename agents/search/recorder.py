@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import fmean
 
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -27,6 +27,7 @@ class Recorder(BaseCallback):
         display: Shows how the stage goes.
         students: Once the stage has trained so many distinct students, from whatever start, it is over; without, nothing but
             its steps ends it.
+        later: Episodes of what comes after, from before the stage began anew: written down behind its own.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Recorder(BaseCallback):
         save: Callable[[BaseAlgorithm], None],
         display: Display,
         students: int | None = None,
+        later: Sequence[Episode] = (),
     ) -> None:
         super().__init__()
         self._folder = folder
@@ -50,6 +52,7 @@ class Recorder(BaseCallback):
         self._save_agent = save
         self._display = display
         self._students = students
+        self._later = later
         self._seen = {episode.fingerprint for episode in history}
         of_stage = [episode for episode in history if episode.stage == stage]
         self._episodes = [episode for episode in of_stage if episode.start == start]
@@ -106,7 +109,7 @@ class Recorder(BaseCallback):
         if len(self._episodes) == self._saved:
             return
         self._saved = len(self._episodes)
-        self._folder.write_history(self._history)
+        self._folder.write_history([*self._history, *self._later])
         self._save_agent(self.model)
         rewards = [episode.reward for episode in self._episodes]
         mean = fmean(rewards[-self._rollouts :])

@@ -116,7 +116,7 @@ def read_array(path: Path, *, what: str, remedy: str, mapped: bool = False) -> A
     try:
         with path.open("rb") as file:
             header = _Header.of(file, path.stat().st_size)
-            if mapped and all(header.shape):
+            if mapped and 0 not in header.shape:
                 return _map(path, header, header.length)
             return _values(file, header)
     except FAULTS as error:
@@ -153,7 +153,7 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
 
 def _values(file: IO[bytes], header: _Header) -> Array:
     """What follows a header that fits its file."""
-    flat = np.empty(math.prod(header.shape), header.dtype)
+    flat = np.empty(math.prod(map(int, header.shape)), header.dtype)
     target = flat.view(np.uint8).data if flat.nbytes else memoryview(b"")
     done = 0
     while done < len(target):
@@ -179,7 +179,7 @@ def _mapped(path: Path, info: zipfile.ZipInfo) -> Array | None:
             raise EOFError("it ends too early")
         member = _Within(file, begin)
         header = _Header.of(member, info.file_size)  # type: ignore[arg-type]
-        if header.dtype != np.uint8 or header.fortran or not math.prod(header.shape):
+        if header.dtype != np.uint8 or header.fortran or 0 in header.shape:
             return None
         return _map(path, header, begin + header.length)
 
