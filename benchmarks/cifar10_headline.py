@@ -31,12 +31,13 @@ from agents.search.comparison import sizes
 from agents.search.finals import Finals
 from agents.search.options import Search
 from agents.search.report import draw_architectures
-from agents.search.run_folder import RESULT, RunFolder, read_start
+from agents.search.result import read_result
+from agents.search.run_folder import RunFolder, read_start
 from n2n_gym.models.checkpoint import WEIGHTS
 from n2n_gym.networks.beside import WIDTH_SCALED
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
-from n2n_gym.system.files import read_json, write_json
+from n2n_gym.system.files import write_json
 from n2n_gym.teachers.saved import ready_teacher
 
 MOST_LOST = 0.005
@@ -97,7 +98,7 @@ def main(
     report.facts["student"]["luck"] = parts["student"]["luck"]
     rivals = {name: part for name, part in parts["beside"].items() if not name.startswith(SMALLER)}
     report.facts["ahead"] = {name: part["student_ahead_by"] for name, part in rivals.items()}
-    report.facts["search"] = read_json(run / RESULT, "result")["search"] | {"command": folder.start.command}
+    report.facts["search"] = read_result(run)["search"] | {"command": folder.start.command}
     lost = [teacher.test_accuracy - each for each in measured["student"]["test_accuracy"]]
     report.facts["lost"] = Interval.of(lost).to_json()
     report.facts["student_actions"] = [student.removals, student.shrinkages]

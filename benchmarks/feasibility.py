@@ -21,7 +21,7 @@ from report import Report
 from n2n_gym.networks.zoo import ZOO, network
 from n2n_gym.stages import RemovalStage
 from n2n_gym.student import Student
-from n2n_gym.system.files import read_json
+from n2n_gym.system.documents import read_document
 
 WIDTHS = (0.125, 1.0)
 COLUMNS = ("feasible", "feasible_without_lookahead", "milliseconds_an_episode", "decisions", "episodes")
@@ -36,7 +36,7 @@ def main(networks: tuple[str, ...] = tuple(ZOO), episodes: int = 500, out: Path 
         out: JSON file of the results.
     """
     report = Report("feasibility", COLUMNS, out)
-    before = read_json(report.out, "report") if report.out.exists() else {"rows": []}
+    before = read_document(report.out, dict[str, Any], "report") if report.out.exists() else {"rows": []}
     known = {row["case"]: row for row in before["rows"] if row["episodes"] == episodes}
     for name in networks:
         for width in WIDTHS:

@@ -25,14 +25,18 @@ import torch
 import tyro
 from report import RESULTS, Report
 from rich.progress import track
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
+from torch import Tensor
+from torch.nn import functional
 
 from agents import compress
 from agents.pictures import new_figure, open_frame, save_figure
 from agents.search.run_folder import RunFolder, read_start
+from n2n_gym.architecture import Architecture
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.models.build import Network
 from n2n_gym.models.inherit import inherit
+from n2n_gym.models.preprocessing import Batches
 from n2n_gym.problem import Problem
 from n2n_gym.rewards import paper_reward
 from n2n_gym.stages import RemovalStage, ShrinkStage
@@ -67,11 +71,14 @@ class Candidate:
 
     Attributes:
         recipe: How it is trained; with 0 epochs it has its teacher's weights, and batch statistics of its own.
-        bf16: Whether in bfloat16, where that pays; by default where the machine has it.
+        images: What it is trained on: `all`, those that the teacher is least sure of (`doubtful`) or surest (`confident`), as
+            many as the recipe says, or all at half their height and width in the first half of the epochs (`small first`).
+        by_loss: Whether students are ranked by the loss of their training, summed over epochs, and not by their accuracy.
     """
 
     recipe: Recipe
-    bf16: bool | None = None
+    images: str = "all"
+    by_loss: bool = False
 
 
 def candidates(problem: Problem) -> dict[str, Candidate]:
@@ -82,23 +89,31 @@ def candidates(problem: Problem) -> dict[str, Candidate]:
     found: dict[str, Candidate] = {
         "paper": Candidate(paper),
         "fast": Candidate(fast),
-        "fast, float32": Candidate(fast, bf16=False),
         "fast, labels too": Candidate(replace(fast, hard=1.0)),
-        "3 epochs, rate .004": Candidate(replace(fast, epochs=3, learning_rate=4e-3)),
         "inherited, no step": Candidate(replace(fast, epochs=0, inherits=True)),
     }
-    for epochs in (1, 2, 3, 5):
-        for rate in (2e-3, 5e-3):
-            found[f"cycle, {epochs} x {rate:g}"] = Candidate(replace(cycle, epochs=epochs, learning_rate=rate))
+    for epochs, rate in ((1, 2e-3), (2, 2e-3), (2, 5e-3), (3, 5e-3), (5, 5e-3)):
+        found[f"cycle, {epochs} x {rate:g}"] = Candidate(replace(cycle, epochs=epochs, learning_rate=rate))
+    half = replace(cycle, epochs=4, learning_rate=5e-3, images=images // 2)
     found |= {
-        "cycle, 4 x .005, half the images": Candidate(replace(cycle, epochs=4, learning_rate=5e-3, images=images // 2)),
+        "cycle, 3 x .005, sum of losses": Candidate(replace(cycle, epochs=3, learning_rate=5e-3), by_loss=True),
+        "cycle, 4 x .005, the doubtful half": Candidate(half, "doubtful"),
+        "cycle, 4 x .005, the confident half": Candidate(half, "confident"),
+        "cycle, 4 x .005, half the images": Candidate(half),
         "cycle, 2 x .005, labels too": Candidate(replace(cycle, learning_rate=5e-3, hard=1.0)),
-        "cycle, 2 x .005, larger batches": Candidate(replace(cycle, learning_rate=5e-3, batch_size=2 * cycle.batch_size)),
-        "cycle, 1 x .002, inherited": Candidate(replace(cycle, epochs=1, learning_rate=2e-3, inherits=True)),
         "cycle, 2 x .002, inherited": Candidate(replace(cycle, learning_rate=2e-3, inherits=True)),
         "cycle, 3 x .005, inherited": Candidate(replace(cycle, epochs=3, learning_rate=5e-3, inherits=True)),
     }
+    if _fits_small(problem.architecture):
+        found["cycle, 3 x .005, small first"] = Candidate(replace(cycle, epochs=3, learning_rate=5e-3), "small first")
     return found
+
+
+def _fits_small(architecture: Architecture) -> bool:
+    """Whether the same weights read images of half the height and width."""
+    channels, height, width = architecture.input_shape
+    small = replace(architecture, input_shape=(channels, height // 2, width // 2))
+    return small.parameters == architecture.parameters
 
 
 def main(
@@ -216,7 +231,8 @@ def _found(problem: Problem, searched: int) -> list[Student]:
 
 Job = tuple[Candidate, Student, int]
 Measured = tuple[float, float, float, int]
-"""Accuracy on validation images and, of a training to convergence, on test images, core seconds, epochs."""
+"""Accuracy on validation images, or the negative loss; of a training to convergence the accuracy on test images; core seconds;
+epochs."""
 
 
 def _measured(jobs: list[Job], problem: Problem, processes: int) -> Iterator[Measured]:
@@ -232,8 +248,33 @@ def _measured(jobs: list[Job], problem: Problem, processes: int) -> Iterator[Mea
 
 
 _teacher: Teacher  # in a worker process: what it trains with
-_data: ImageData
-_logits: TeacherLogits
+_data: dict[str, ImageData]
+_logits: dict[str, TeacherLogits]
+
+
+class _Chosen(ImageData):
+    """The images in an order of their own, of which the first ones are trained on, the same in all epochs."""
+
+    order: Tensor
+
+    def stretch(self, epoch: int, images: int | None) -> Tensor:
+        return self.order[:images].sort().values
+
+
+class _SmallFirst(ImageData):
+    """Images of half the height and width in the first epoch of three."""
+
+    def viewed(self, epoch: int, *, augment: bool) -> Batches:
+        whole = super().viewed(epoch, augment=augment)
+        return _Halved(whole) if epoch == 0 else whole
+
+
+@dataclass(frozen=True)
+class _Halved:
+    whole: Batches
+
+    def __getitem__(self, indices: Tensor, /) -> Tensor:
+        return functional.avg_pool2d(self.whole[indices], 2)
 
 
 def _begin(problem: Problem, logits: Path, *, alone: bool = False) -> None:
@@ -242,26 +283,37 @@ def _begin(problem: Problem, logits: Path, *, alone: bool = False) -> None:
         torch.set_num_threads(1)
     device = torch.device("cpu")
     _teacher = ready_teacher(problem, device=device)
-    _data = ImageData.of(problem, device)
-    _logits = TeacherLogits(_teacher.checkpoint.network, _data, views=100, folder=logits)
+    kinds = {"all": ImageData, "doubtful": _Chosen, "confident": _Chosen, "small first": _SmallFirst}
+    _data = {name: kind.of(problem, device) for name, kind in kinds.items()}
+    _logits = {
+        name: TeacherLogits(_teacher.checkpoint.network, data, views=100, folder=logits / name) for name, data in _data.items()
+    }
+    everything = _data["all"]
+    plain = _logits["all"].of(0, augment=False).softmax(1)
+    sure = plain.gather(1, everything.train_labels[:, None])[:, 0]
+    for name, descending in (("doubtful", False), ("confident", True)):
+        chosen = _data[name]
+        assert isinstance(chosen, _Chosen)
+        chosen.order = sure.argsort(descending=descending)
 
 
 def _train(job: Job) -> Measured:
     candidate, student, seed = job
     recipe = candidate.recipe
+    data, logits = _data[candidate.images], _logits[candidate.images]
     for epoch in range(recipe.epochs):  # what all students of a search share is not part of the cost
-        _logits.of(epoch, augment=recipe.augment, images=recipe.images)
+        logits.of(epoch, augment=recipe.augment, images=recipe.images)
     start = time.process_time()  # not the clock's: other programs may run beside
     network = Network(student.architecture, torch.Generator().manual_seed(seed))
     if recipe.inherits:
         inherit(network, student, _teacher.checkpoint.network)
     if recipe.epochs:
-        outcome = train(network, _data, recipe, seed=seed, teacher=_logits, bf16=candidate.bf16, bf16_validation=True)
-        accuracy = outcome.score.accuracy
+        outcome = train(network, data, recipe, seed=seed, teacher=logits, bf16_validation=True)
+        accuracy = -outcome.loss if candidate.by_loss else outcome.score.accuracy
     else:
         accuracy = _renewed(network)
     seconds = time.process_time() - start
-    tested = _data.test_score(network).accuracy if recipe.name == TESTED else math.nan
+    tested = data.test_score(network).accuracy if recipe.name == TESTED else math.nan
     return accuracy, tested, seconds, recipe.epochs
 
 
@@ -269,9 +321,10 @@ def _train(job: Job) -> Measured:
 def _renewed(network: Network) -> float:
     """Accuracy without a step, with batch statistics of what the network reads now."""
     network.train()
-    for part in torch.arange(min(len(_data.train_images), 2_000)).split(250):
-        network(_data.batch(_data.view(0, augment=False), part))
-    return _data.validation_score(network).accuracy
+    data = _data["all"]
+    for part in torch.arange(min(len(data.train_images), 2_000)).split(250):
+        network(data.batch(data.view(0, augment=False), part))
+    return data.validation_score(network).accuracy
 
 
 def _summed_up(
@@ -279,6 +332,10 @@ def _summed_up(
 ) -> None:
     """Rows and claims: rewards of each recipe against the truth's."""
     measured = {name: np.array([kept[f"{name}/{number}"] for number in range(len(students))], dtype=float) for name in names}
+    for name, candidate in candidates(problem).items():
+        if candidate.by_loss:  # the best has the highest accuracy of those that the same training gives without
+            ranks = rankdata(measured[name][:, 0], method="ordinal") - 1
+            measured[name][:, 0] = np.sort(measured[name.removesuffix(", sum of losses")][:, 0])[ranks]
     # in one case as a search sees it, in the other by the images that no search sees
     seen = {name: _rewards(problem, teacher.validation_accuracy, students, values[:, 0]) for name, values in measured.items()}
     true = [

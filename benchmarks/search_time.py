@@ -1,22 +1,27 @@
-"""How long whole searches take to reach a reward: the defaults, and recipe `paper` trained by the paper's published loop.
+"""How long whole searches take until their best student is truly worth something, and what halving saves.
 
-    python benchmarks/search_time.py [--teacher conv4 --dataset digits] [--iterations 30] [--seeds 3] [--out FILE]
+    python benchmarks/search_time.py [--teacher conv4 --dataset digits] [--iterations 30] [--seeds 5] [--out FILE]
 
-Both searches are stage 1 by the same agent with the same seeds; who goes first alternates. The published loop trains every
-student, also one that it trained before, in batches as small as recipe `paper`'s, so that both look at equally good students:
-with its own batches it would be faster and its students worse (evaluator_throughput.py). When both are done, the students of
-both are trained by recipe `paper` once more, with a seed of its own, for the defaults may train otherwise, and a search thinks
-well of students that were lucky. Reported is the time after which the defaults were where the published loop's search ended,
-against all of that search's time: by the best student so far, which luck can find in the first update, and by the mean reward
-of the last ten updates, which has to be learned; and when either saw given rewards.
+Searches of stage 1 with the same seeds, in one process and thread each, so that their cost is core seconds, whatever else the
+machine does; who goes first changes from seed to seed:
+
+- `published loop`: the default agent; each student is trained by the paper's published loop, also one that it trained before,
+  in batches as small as recipe `paper`'s, so that its students are as good (evaluator_throughput.py);
+- `defaults`: the same agent with the default recipe;
+- `random`: random search with the default recipe;
+- `halving`: as `defaults`, by `HalvingEvaluator`.
+
+A search thinks well of students that were lucky. So whoever was its best at some time is trained to convergence, with fresh
+seeds, and what counts is that student's mean reward on test images. Reported is the cost after which each search's best was
+truly worth given rewards, and what the published loop's was worth in the end.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, median
 from tempfile import TemporaryDirectory
@@ -26,10 +31,12 @@ import torch
 import tyro
 from reference_loop import ReferenceLoop
 from report import Report
+from rich.progress import track
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.algorithms.registry import algorithm
-from agents.algorithms.sb3 import BatchedVecEnv
+from agents.algorithms.sb3 import BatchedVecEnv, PolicyUpdates
+from agents.interval import Interval
 from agents.search.options import Search as Options
 from n2n_gym.architecture import Architecture
 from n2n_gym.envs.settings import Settings
@@ -37,13 +44,17 @@ from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.evaluators.contract import Evaluator
+from n2n_gym.models.build import Network
 from n2n_gym.problem import Problem
 from n2n_gym.rewards import paper_reward
 from n2n_gym.stages.removal import RemovalStage
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
 from n2n_gym.teachers.saved import ready_teacher
-from n2n_gym.training.recipes import search_recipe
+from n2n_gym.training.images import ImageData
+from n2n_gym.training.logits import TeacherLogits
+from n2n_gym.training.loop import train
+from n2n_gym.training.recipes import final_recipe, search_recipe
 
 
 class ReferenceEvaluator(Evaluator):
@@ -86,75 +97,49 @@ class ReferenceEvaluator(Evaluator):
         ]
 
 
-WINDOW = 10
-"""Updates that a mean reward is taken over; all of a shorter search."""
+JUDGES = (1000, 1001)
+"""Seeds of the trainings to convergence: no search saw them."""
 
-JUDGE = 1000
-"""Seed of the trainings by which both searches are judged: neither saw them."""
+GOALS = (0.9, 0.95, 0.97)
+"""Rewards to reach besides what the published loop's search reached."""
+
+PUBLISHED = "published loop"
 
 
 class Progress(BaseCallback):
-    """After every policy update: seconds since the start, and the update's episodes with their rewards."""
+    """After every policy update: core seconds since the start, and the student that has done best so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, stage: RemovalStage) -> None:
         super().__init__()
         self.seconds: list[float] = []
-        self.episodes: list[list[Sequence[int]]] = []
-        self.rewards: list[list[float]] = []
-        self._start = time.perf_counter()
+        self.best: list[Student] = []
+        self._stage = stage
+        self._reward = -math.inf
+        self._start = time.process_time()
 
     def _on_step(self) -> bool:
         if self.locals["dones"].all():
-            self.seconds.append(time.perf_counter() - self._start)
-            self.episodes.append([info["actions"].tolist() for info in self.locals["infos"]])
-            self.rewards.append([float(reward) for reward in self.locals["rewards"]])
+            for info, reward in zip(self.locals["infos"], self.locals["rewards"], strict=True):
+                if reward > self._reward:
+                    self._reward, leader = float(reward), self._stage.student(info["actions"].tolist())
+                    self.best = [*self.best[: len(self.seconds)], leader]
+            if len(self.best) == len(self.seconds):
+                self.best.append(self.best[-1])
+            self.seconds.append(time.process_time() - self._start)
         return True
 
-
-@dataclass(frozen=True)
-class Search:
-    """A search as it looks when its students are trained once more, by recipe `paper`.
-
-    Attributes:
-        seconds: From the start until each policy update.
-        best: Reward of the student that had done best in the search so far.
-        mean: Mean reward of the last `WINDOW` updates; before there are so many, -1.
-    """
-
-    seconds: list[float]
-    best: list[float]
-    mean: list[float]
-
-    @classmethod
-    def of(cls, progress: Progress, stage: RemovalStage, judge: Evaluator) -> Search:
-        """What was searched, judged."""
-        window = min(WINDOW, len(progress.rewards))
-        students = [[stage.student(actions) for actions in episodes] for episodes in progress.episodes]
-        judged = iter(judge.evaluate([student for update in students for student in update]))
-        rewards = [[paper_reward(next(judged)) for _ in update] for update in students]
-        best, found = [], (-math.inf, -math.inf)
-        for own, again in zip(progress.rewards, rewards, strict=True):
-            found = max([found, *zip(own, again, strict=True)], key=lambda pair: pair[0])  # of equals, the first
-            best.append(found[1])
-        means = [fmean(update) for update in rewards]
-        late = [fmean(means[end - window : end]) if end >= window else -1.0 for end in range(1, len(means) + 1)]
-        return cls(progress.seconds, best, late)
-
-    def until(self, curve: Sequence[float], reward: float) -> float:
-        """Seconds until that reward was reached on one of the curves; infinite if it was not."""
-        return next((seconds for seconds, value in zip(self.seconds, curve, strict=True) if value >= reward), math.inf)
-
-
-GOALS = (0.9, 0.95, 0.98)
-"""Rewards to reach besides the published loop's last."""
+    def until(self, worth: Mapping[str, float], reward: float) -> float:
+        """Core seconds until the best so far was worth a reward; infinite if it never was."""
+        pairs = zip(self.seconds, self.best, strict=True)
+        return next((seconds for seconds, each in pairs if worth[each.architecture.fingerprint] >= reward), math.inf)
 
 
 def main(
     problem: tyro.conf.OmitArgPrefixes[Problem] = Problem(),  # noqa: B008  it cannot be changed
     iterations: int = 30,
-    seeds: int = 3,
-    device: str = "auto",
-    workers: int | None = None,
+    seeds: int = 5,
+    kinds: tuple[str, ...] = (PUBLISHED, "defaults", "random", "halving"),
+    device: str = "cpu",
     out: Path | None = None,
 ) -> None:
     """Measure.
@@ -163,71 +148,95 @@ def main(
         problem: Teacher and data.
         iterations: Policy updates of each search.
         seeds: Searches of each kind.
+        kinds: Of those above.
         device: Where.
-        workers: Processes that train the defaults' students; by default one per core.
         out: The JSON file.
     """
-    ends = ("best", "mean")
-    columns = ("seconds", *ends, *(f"share_to_its_{end}" for end in ends), *(f"seconds_to_{goal}" for goal in GOALS))
-    report = Report(f"search_time-{problem.name}", columns, out)
-    batch_size = search_recipe("paper", problem.data, problem.train_size).batch_size
-    kinds = {
-        "published loop": lambda seed: searched_by_published_loop(problem, batch_size, device, iterations, seed),
-        "defaults": lambda seed: searched_by_defaults(problem, device, workers, iterations, seed),
-    }
+    torch.set_num_threads(1)
+    report = Report(f"search_time-{problem.name}", ("seconds", "worth", *(f"seconds_to_{goal}" for goal in GOALS)), out)
     done: dict[str, list[Progress]] = {kind: [] for kind in kinds}
     for seed in range(seeds):
-        for kind in list(kinds) if seed % 2 == 0 else reversed(kinds):
-            done[kind].append(kinds[kind](seed))
-            print(f"seed {seed}, {kind}: {done[kind][-1].seconds[-1]:.0f} s", flush=True)
-    stage = RemovalStage(Student(problem.architecture))
-    with (
-        TemporaryDirectory() as folder,
-        make_evaluator(problem, seed=JUDGE, device=device, workers=workers, store=Path(folder) / "store.sqlite") as judge,
-    ):
-        curves = {kind: [Search.of(progress, stage, judge) for progress in each] for kind, each in done.items()}
-    published = curves["published loop"]
-    shares: dict[str, list[float]] = {}
-    for kind, each in curves.items():
-        for end in ends:
-            pairs = zip(each, published, strict=True)
-            shares[end] = [run.until(getattr(run, end), getattr(whole, end)[-1]) / whole.seconds[-1] for run, whole in pairs]
+        for kind in kinds[seed % len(kinds) :] + kinds[: seed % len(kinds)]:
+            done[kind].append(searched(kind, problem, device, iterations, seed))
+            print(f"seed {seed}, {kind}: {done[kind][-1].seconds[-1]:.0f} core seconds", flush=True)
+    worth = judged(problem, [best for each in done.values() for progress in each for best in progress.best], device)
+    for kind, each in done.items():
         report.add(
             f"{problem.name}, {iterations} updates: {kind}",
             seconds=[run.seconds[-1] for run in each],
-            **{end: [getattr(run, end)[-1] for run in each] for end in ends},
-            **{f"share_to_its_{end}": shares[end] for end in ends},
-            **{f"seconds_to_{goal}": [run.until(run.best, goal) for run in each] for goal in GOALS},
+            worth=[worth[run.best[-1].architecture.fingerprint] for run in each],
+            **{f"seconds_to_{goal}": [run.until(worth, goal) for run in each] for goal in GOALS},
         )
-    for end in ends:  # the last ones are the defaults'
-        report.claim(f"share of the published loop's time until its last {end} reward", median(shares[end]), at_most=0.1)
+    ends = {kind: [worth[run.best[-1].architecture.fingerprint] for run in each] for kind, each in done.items()}
+    if PUBLISHED in kinds:
+        for kind in kinds[1:]:
+            pairs = list(zip(done[kind], done[PUBLISHED], ends[PUBLISHED], strict=True))
+            shares = [run.until(worth, end) / published.seconds[-1] for run, published, end in pairs]
+            report.facts[f"share of the {PUBLISHED}'s cost until its worth, {kind}"] = shares
+            if kind == "defaults":
+                report.claim(f"share of the {PUBLISHED}'s cost until its worth", median(shares), at_most=0.1)
+    if {"defaults", "halving"} <= set(kinds):
+        pairs_of_seconds = zip(done["halving"], done["defaults"], strict=True)
+        report.claim("cost of halving", median(a.seconds[-1] / b.seconds[-1] for a, b in pairs_of_seconds), at_most=0.5)
+        gained = [a - b for a, b in zip(ends["halving"], ends["defaults"], strict=True)]
+        report.facts["worth of halving's best above the defaults'"] = Interval.of(gained).to_json()
     report.facts["default_recipe"] = Options().recipe
-    report.facts["curves"] = {kind: [asdict(run) for run in each] for kind, each in curves.items()}
+    report.facts["worth"] = worth
     report.finish()
 
 
-def searched_by_published_loop(problem: Problem, batch_size: int, device: str, iterations: int, seed: int) -> Progress:
-    """A search whose students the published loop trains."""
-    return search(problem, ReferenceEvaluator(problem, batch_size, device), iterations, seed)
-
-
-def searched_by_defaults(problem: Problem, device: str, workers: int | None, iterations: int, seed: int) -> Progress:
-    """A search as `n2n compress` does it."""
-    with TemporaryDirectory() as folder:
-        store, recipe = Path(folder) / "store.sqlite", Options().recipe
-        with make_evaluator(problem, recipe=recipe, seed=seed, device=device, workers=workers, store=store) as evaluator:
-            evaluator.context()  # the teacher is there before the clock starts
-            return search(problem, evaluator, iterations, seed)
-
-
-def search(problem: Problem, evaluator: Evaluator, iterations: int, seed: int) -> Progress:
-    """One search of stage 1."""
+def searched(kind: str, problem: Problem, device: str, iterations: int, seed: int) -> Progress:
+    """One search."""
     stage = RemovalStage(Student(problem.architecture))
+    if kind == PUBLISHED:
+        batch_size = search_recipe("paper", problem.data, problem.train_size).batch_size
+        return search(stage, problem, ReferenceEvaluator(problem, batch_size, device), Options().agent, iterations, seed)
+    with (
+        TemporaryDirectory() as folder,
+        make_evaluator(
+            problem,
+            evaluator="halving" if kind == "halving" else "distillation",
+            recipe=Options().recipe,
+            seed=seed,
+            device=device,
+            store=Path(folder) / "store.sqlite",
+        ) as evaluator,
+    ):
+        evaluator.context()  # the teacher is there before the clock starts
+        agent = "random" if kind == "random" else Options().agent
+        return search(stage, problem, evaluator, agent, iterations, seed)
+
+
+def search(stage: RemovalStage, problem: Problem, evaluator: Evaluator, agent: str, iterations: int, seed: int) -> Progress:
+    """One search of stage 1, by a given agent with a given evaluator."""
     settings = Settings(**asdict(problem), evaluator=evaluator)
     envs = BatchedVecEnv(CompressionVectorEnv(5, stage, settings))
-    recorder = Progress()
-    algorithm("reinforce").make(envs, stage=1, seed=seed).learn(iterations * 5 * stage.decisions, callback=recorder)
-    return recorder
+    progress = Progress(stage)
+    algorithm(agent).make(envs, stage=1, seed=seed).learn(
+        iterations * 5 * stage.decisions, callback=[PolicyUpdates(), progress]
+    )
+    return progress
+
+
+def judged(problem: Problem, students: Sequence[Student], device: str) -> dict[str, float]:
+    """The mean reward on test images of trainings to convergence, by fingerprint."""
+    where = torch_device(device)
+    teacher, data = ready_teacher(problem, device=where), ImageData.of(problem, where)
+    recipe = final_recipe(problem.data, problem.train_size)
+    logits = TeacherLogits(teacher.checkpoint.network, data, views=recipe.epochs)
+    found: dict[str, float] = {}
+    for student in track({each.architecture.fingerprint: each for each in students}.values(), "to convergence"):
+        rewards = []
+        for seed in JUDGES:
+            network = Network(student.architecture, torch.Generator().manual_seed(seed))
+            train(network, data, recipe, seed=seed, teacher=logits)
+            accuracy = data.test_score(network).accuracy
+            tested = Evaluation.of(
+                student.architecture, problem.architecture, accuracy=accuracy, teacher_accuracy=teacher.test_accuracy
+            )
+            rewards.append(paper_reward(tested))
+        found[student.architecture.fingerprint] = fmean(rewards)
+    return found
 
 
 if __name__ == "__main__":

@@ -217,9 +217,9 @@ def test_from_a_file(tmp_path):
     assert str(first) == "parameters<=20000"
     assert second.excess(STUDENT) == pytest.approx((25_000 - 1000 - 30_000) / 30_000)
     for content, message in (
-        ("[]", "not an object"),
-        ("{}", "holds no constraints"),
-        ('{"constraints": [3]}', "holds no con"),
+        ("[]", "Expected `object`, got `array`; expected"),
+        ("{}", "missing required field `constraints`; expected"),
+        ('{"constraints": [3]}', r"Expected `str \| object`, got `int` - at `\$.constraints\[0\]`; expected"),
     ):
         path.write_text(content)
         with pytest.raises(InputError, match=message):

@@ -352,7 +352,7 @@ def test_trainings_repeat(folder, table, capsys):
         assert "does not repeat" in capsys.readouterr().err
     assert main(["table", "check", str(folder / "removal.npz"), "--students", "1000", "--workers", "0"]) == 2
     assert "students that were trained" in capsys.readouterr().err
-    other = {**table.facts, "recipe": {**table.facts["recipe"], "epochs": 6}}
+    other = {**table.facts, "recipe": {**table.facts["recipe"], "learning_rate": 6.0}}
     Table(other, table.columns).save(folder / "other.npz")
     assert main(["table", "check", str(folder / "other.npz"), "--students", "1", "--workers", "0"]) == 2
     assert "another recipe than this version's 'paper'" in capsys.readouterr().err
@@ -365,7 +365,7 @@ def test_files_that_are_no_tables_are_refused(tmp_path):
     np.savez(tmp_path / "whole.npz", x=np.zeros(1000))
     (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:500])
     for name in ("other.npz", "text.npz", "empty.npz", "cut.npz"):
-        with pytest.raises(InputError, match="is not a table"):
+        with pytest.raises(InputError, match="is not a table|cannot be read as a table"):
             Table.load(str(tmp_path / name))
     with pytest.raises(InputError, match="no table at"):
         Table.load(str(tmp_path / "none.npz"))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from n2n_gym.architecture import Architecture
+from n2n_gym.errors import InputError
+from n2n_gym.system.documents import Count, Duration, Share, checked
 
 Actions = Sequence[int]
 """Of a whole episode, one per decision."""
@@ -38,22 +40,27 @@ class Evaluation:
         reason: Why the student is degenerate or failed, or "".
         seconds: Time that its training took.
         run: Name of the run that trained it, or "".
+        rung: Epochs after which its training was stopped, for what it had reached was worth less than what others had
+            (`HalvingEvaluator`); then `accuracy` is predicted. 0 if it was trained whole.
+        rung_accuracy: Its validation accuracy when it was stopped.
     """
 
-    accuracy: float
-    teacher_accuracy: float
-    parameters: int
-    teacher_parameters: int
-    macs: int
-    model_bytes: int = 0
-    activation_bytes: int = 0
-    class_accuracy: tuple[float, ...] = ()
-    epoch_accuracy: tuple[float, ...] = ()
-    test_accuracy: float | None = None
-    latency_ms: float | None = None
+    accuracy: Share
+    teacher_accuracy: Share
+    parameters: Count
+    teacher_parameters: Count
+    macs: Count
+    model_bytes: Count = 0
+    activation_bytes: Count = 0
+    class_accuracy: tuple[Share, ...] = ()
+    epoch_accuracy: tuple[Share, ...] = ()
+    test_accuracy: Share | None = None
+    latency_ms: Duration | None = None
     reason: str = ""
-    seconds: float = 0.0
+    seconds: Duration = 0.0
     run: str = ""
+    rung: int = 0
+    rung_accuracy: float | None = None
 
     @classmethod
     def of(
@@ -100,6 +107,11 @@ class Evaluation:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Evaluation:
-        """The evaluation that `to_json` wrote."""
-        tuples = {name: tuple(data.get(name, ())) for name in ("class_accuracy", "epoch_accuracy")}
-        return cls(**{**data, **tuples})
+        """The evaluation that `to_json` wrote.
+
+        Raises:
+            InputError: If the data is none: a number is missing, of another type or out of range, or there is more.
+        """
+        if foreign := data.keys() - {field.name for field in fields(cls)}:
+            raise InputError(f"an evaluation has no {min(foreign)}")
+        return checked(data, cls, "not an evaluation")

@@ -7,14 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
+
+import msgspec
 
 from n2n_gym.architecture import Architecture, apply_shrinkages, cut, removed_layers
 from n2n_gym.errors import InputError
-from n2n_gym.system.files import read_json, write_json
+from n2n_gym.system.documents import read_document, shown
+from n2n_gym.system.files import write_json
 
 Actions = Sequence[int]
 """Of a whole episode, one per decision."""
+
+
+class _File(TypedDict):
+    """A student's file; it may say more."""
+
+    teacher_fingerprint: str
+    removals: tuple[Annotated[int, msgspec.Meta(ge=0, le=1)], ...] | None
+    shrinkages: tuple[Annotated[int, msgspec.Meta(ge=0, le=99)], ...] | None
+    architecture: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -91,20 +103,17 @@ class Student:
         Raises:
             InputError: If the file is missing, malformed, or of another teacher.
         """
-        data = read_json(path, "student's file")
+        data = read_document(path, _File, "student's file")
+        if data["teacher_fingerprint"] != teacher.fingerprint:
+            raise InputError(
+                f"{path} is a student of another teacher (other network, width, image size or classes); "
+                f"give the teacher that it was made from"
+            )
+        student = cls(teacher, data["removals"], data["shrinkages"])
         try:
-            removals, shrinkages = (_tuple(data[key]) for key in ("removals", "shrinkages"))
-            if data["teacher_fingerprint"] != teacher.fingerprint:
-                raise InputError(
-                    f"{path} is a student of another teacher (other network, width, image size or classes); "
-                    f"give the teacher that it was made from"
-                )
-            student = cls(teacher, removals, shrinkages)
             consistent = student.architecture == Architecture.from_json(data["architecture"])
-        except InputError:
-            raise
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise InputError(f"{path} is not a student's file: {type(error).__name__}: {error}") from None
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise InputError(f"{path} is not a student's file: {shown(error)}") from None
         if not consistent:
             raise InputError(f"{path} was changed: its actions do not lead to its architecture")
         return student
@@ -112,7 +121,3 @@ class Student:
 
 def _listed(actions: Actions | None) -> list[int] | None:
     return None if actions is None else [int(action) for action in actions]
-
-
-def _tuple(actions: list[int] | None) -> tuple[int, ...] | None:
-    return None if actions is None else tuple(actions)

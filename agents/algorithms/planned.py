@@ -20,7 +20,7 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from torch import Tensor
 
 from agents.algorithms.episodic import EpisodicAlgorithm, keeps_limits
-from agents.algorithms.saving import read_agent, save_agent
+from agents.algorithms.saving import read_agent, restoring, save_agent
 from n2n_gym.errors import InputError
 from n2n_gym.stages.base import Stage
 
@@ -200,16 +200,17 @@ class PlannedSearch(EpisodicAlgorithm):
         tensors, saved = read_agent(Path(path), cls.__name__)
         if env is None:
             raise InputError(f"give the environment that {path} is to act in: {cls.__name__}.load(path, env)")
-        agent = cls(env, **{name: saved[name] for name in cls._constructor} | settings)
-        if tensors["plan"].shape != agent.policy.plan.shape:
-            raise InputError(f"{path} plans {len(tensors['plan'])} decisions, the environment has {len(agent.masks)}")
-        agent.policy.plan.copy_(tensors.pop("plan"))
-        agent.best_keeps = saved["best_keeps"]
-        agent.best_return = -np.inf if saved["best_return"] is None else saved["best_return"]
-        agent.num_timesteps = saved["num_timesteps"]
-        agent._n_updates = saved["n_updates"]
-        agent.rng.bit_generator.state = saved["rng"]
-        agent.remember(tensors)
+        with restoring(Path(path)):
+            agent = cls(env, **{name: saved[name] for name in cls._constructor} | settings)
+            if tensors["plan"].shape != agent.policy.plan.shape:
+                raise InputError(f"{path} plans {len(tensors['plan'])} decisions, the environment has {len(agent.masks)}")
+            agent.policy.plan.copy_(tensors.pop("plan"))
+            agent.best_keeps = saved["best_keeps"]
+            agent.best_return = -np.inf if saved["best_return"] is None else saved["best_return"]
+            agent.num_timesteps = saved["num_timesteps"]
+            agent._n_updates = saved["n_updates"]
+            agent.rng.bit_generator.state = saved["rng"]
+            agent.remember(tensors)
         return agent
 
 

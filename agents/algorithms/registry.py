@@ -22,7 +22,7 @@ from agents.algorithms.embedding import ArchitectureCompression
 from agents.algorithms.informed import InformedEvolution
 from agents.algorithms.planned import PlannedSearch, RandomSearch, RegularizedEvolution
 from agents.algorithms.reinforce import ActorCritic, Reinforce
-from agents.algorithms.saving import policy_tensors, read_agent, restore_policy, restore_weights, save_agent
+from agents.algorithms.saving import policy_tensors, read_agent, restore_policy, restore_weights, restoring, save_agent
 from agents.algorithms.sb3 import BatchedVecEnv, EncodedVecEnv
 from n2n_gym.errors import InputError
 from n2n_gym.registry import Registry
@@ -197,11 +197,13 @@ def restore_on_policy(agent: BaseAlgorithm, path: Path) -> None:
         restore_policy(agent.policy, tensors)
     except RuntimeError:
         raise InputError(f"{path} does not fit: it was trained with other observations or actions") from None
-    agent.num_timesteps = saved["num_timesteps"]
-    agent._n_updates = saved["n_updates"]
-    torch.set_rng_state(tensors["torch_random"])
-    kind, position, has_gauss, gauss = saved["numpy_random"]
-    np.random.set_state((kind, tensors["numpy_random"].numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+    with restoring(path):
+        agent.num_timesteps = saved["num_timesteps"]
+        agent._n_updates = saved["n_updates"]
+        torch.set_rng_state(tensors["torch_random"])
+        kind, position, has_gauss, gauss = saved["numpy_random"]
+        keys = tensors["numpy_random"].numpy().astype(np.uint32)
+        np.random.set_state((kind, keys, position, has_gauss, gauss))  # noqa: NPY002
 
 
 PLAIN = {"n_epochs": 1, "ent_coef": 0.0, "normalize_advantage": False, "max_grad_norm": None, "elite_coef": 0.0}

@@ -21,7 +21,7 @@ from torch.nn import functional
 from agents.algorithms.episodes import Episodes
 from agents.algorithms.episodic import EpisodicAlgorithm, keeps_limits
 from agents.algorithms.policies import AutoregressiveLstmPolicy, BidirectionalLstmPolicy, SequencePolicy, masked
-from agents.algorithms.saving import policy_tensors, read_agent, restore_policy, save_agent
+from agents.algorithms.saving import policy_tensors, read_agent, restore_policy, restoring, save_agent
 from n2n_gym.envs.observation import observation_space
 from n2n_gym.errors import InputError, unknown
 
@@ -328,7 +328,7 @@ class Reinforce(EpisodicAlgorithm):
             InputError: If the file is no saved agent, or was saved for another kind of environment.
         """
         tensors, saved = read_agent(Path(path), cls.__name__)
-        try:
+        with restoring(Path(path)):
             given = {name: saved[name] for name in cls._constructor} | settings
             agent = cls(saved["policy_class"], env, device=device, _init_setup_model=env is not None, **given)
             if env is None:
@@ -343,10 +343,6 @@ class Reinforce(EpisodicAlgorithm):
                     f"{agent.policy.actions}; was it trained for the other stage?"
                 )
             agent._restore(saved, tensors)
-        except InputError:
-            raise
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise InputError(f"{path} is not a saved agent: {str(error).splitlines()[0]}") from None
         return agent
 
     def _restore(self, saved: dict[str, Any], tensors: dict[str, Tensor]) -> None:

@@ -2,21 +2,77 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Required, TypedDict
 
+import msgspec
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from n2n_gym.errors import InputError
-from n2n_gym.system.files import write_whole
+from n2n_gym.system.documents import Count, Finite, Share, checked, parse_document, shown
+from n2n_gym.system.tensors import not_finite, read_tensors, tensors_hash, write_tensors
 
 FORMAT = 4
 KEY = "agent"
+CHECKSUM = "sha256"
+
+REMEDY = "save it again, or start another run"
+
+Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
+"""Of a layer, a batch, a population."""
+
+
+class _PolicyArguments(TypedDict, total=False):
+    """Arguments of a sequence policy."""
+
+    hidden: Size
+    critic: bool
+
+
+class _Settings(TypedDict, total=False):
+    """What is written beside an agent's tensors; each algorithm has its own share of it, and may have more."""
+
+    format: Required[int]
+    algorithm: Required[str]
+    actions: Size
+    decisions: Size
+    num_timesteps: Count
+    n_updates: Count
+    policy_class: str
+    observes_previous_action: bool
+    learning_rate: Annotated[float, msgspec.Meta(gt=0, le=1e6)]
+    n_rollouts: Size
+    n_epochs: Size
+    clip_range: Finite
+    baseline_decay: Share
+    normalize_advantage: bool
+    ent_coef: Finite
+    anneal_entropy: bool
+    max_grad_norm: Finite | None
+    elite_size: Annotated[int, msgspec.Meta(ge=0, le=1 << 16)]
+    elite_coef: Finite
+    use_masking: bool
+    vf_coef: Finite
+    seed: Count | None
+    policy_kwargs: _PolicyArguments | None
+    baseline: Finite | None
+    advantage_square: Finite | None
+    best_keeps: bool
+    best_return: Finite | None
+    rng: dict[str, Any]
+    population_size: Size
+    sample_size: Size
+    warm_up: Size
+    training_steps: Annotated[int, msgspec.Meta(ge=0, le=1 << 16)]
+    descent_steps: Annotated[int, msgspec.Meta(ge=0, le=1 << 16)]
+    step_size: Finite
+    numpy_random: tuple[Literal["MT19937"], Count, Annotated[int, msgspec.Meta(ge=0, le=1)], Finite]
 
 
 def save_agent(path: Path, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
@@ -26,10 +82,12 @@ def save_agent(path: Path, tensors: dict[str, Tensor], settings: dict[str, Any])
         path: The file, by custom ending in `.policy`.
         tensors: Its weights and states.
         settings: JSON data; `algorithm` names the class.
+
+    Raises:
+        InputError: If there is no room, or nothing may be written there.
     """
-    metadata = {KEY: json.dumps({"format": FORMAT, **settings})}
-    whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_whole(path, lambda part: save_file(whole, part, metadata))
+    said = json.dumps({"format": FORMAT, **settings})
+    write_tensors(path, tensors, {KEY: said, CHECKSUM: _seal(said, tensors)})
 
 
 def read_agent(path: Path, algorithm: str | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -40,23 +98,56 @@ def read_agent(path: Path, algorithm: str | None = None) -> tuple[dict[str, Tens
         algorithm: The class that it must have been saved by; any by default.
 
     Raises:
-        InputError: If the file is missing, damaged, or another algorithm's.
+        InputError: If the file is missing, damaged, or another algorithm's, or a number in it is NaN or infinite.
+    """
+    tensors, texts = read_tensors(path, "saved agent", remedy=REMEDY)
+    complaint = f"{path} is not a saved agent"
+    if KEY not in texts:
+        raise InputError(f"{complaint}: it holds tensors alone; {REMEDY}")
+    settings: dict[str, Any] = parse_document(texts[KEY], dict[str, Any], complaint, remedy=REMEDY)
+    if (version := settings.get("format")) != FORMAT:
+        raise InputError(f"{path} has format {shown(version)}, this version reads {FORMAT}")
+    known = checked(settings, _Settings, complaint, remedy=REMEDY)
+    if CHECKSUM in texts and texts[CHECKSUM] != _seal(texts[KEY], tensors):  # older ones have none
+        raise InputError(f"{path} was changed since it was saved: its checksum is another; {REMEDY}")
+    if unfit := not_finite(tensors):
+        raise InputError(f"{path} holds numbers that are not finite, such as {shown(unfit[0])}; {REMEDY}")
+    if algorithm not in (None, known["algorithm"]):
+        raise InputError(f"{path} was saved by {shown(known['algorithm'])}, not by {algorithm}")
+    return tensors, settings
+
+
+@contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """While an agent is made of what `read_agent` returned: what does not fit becomes one line.
+
+    Raises:
+        InputError: Then.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            settings: dict[str, Any] = json.loads(file.metadata()[KEY])
-            names = file.keys()
-            tensors = {name: file.get_tensor(name) for name in names}
-        if settings["format"] != FORMAT:
-            raise InputError(f"{path} has format {settings['format']}, this version reads {FORMAT}")
-        saved_by = settings["algorithm"]
-    except FileNotFoundError:
-        raise InputError(f"no saved agent at {path}") from None
-    except (SafetensorError, KeyError, TypeError, OSError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is not a saved agent: {str(error).splitlines()[0]}") from None
-    if algorithm not in (None, saved_by):
-        raise InputError(f"{path} was saved by {saved_by}, not by {algorithm}")
-    return tensors, settings
+        yield
+    except InputError:
+        raise
+    except _UNFIT as error:
+        raise InputError(f"{path} is not a saved agent of this kind: {shown(error)}; {REMEDY}") from None
+
+
+_UNFIT = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    IndexError,
+    RuntimeError,
+    AssertionError,
+    OverflowError,
+    MemoryError,
+)
+
+
+def _seal(said: str, tensors: Mapping[str, Tensor]) -> str:
+    """A hash of all that is saved."""
+    return hashlib.sha256((said + tensors_hash(tensors)).encode()).hexdigest()
 
 
 def policy_tensors(policy: BasePolicy) -> dict[str, Tensor]:

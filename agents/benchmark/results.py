@@ -7,18 +7,40 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from agents.benchmark.runs import POLICY_EPISODES, Run, measure, run, versions
 from agents.benchmark.tasks import Task
 from n2n_gym.errors import InputError
-from n2n_gym.system.files import read_json, write_text
+from n2n_gym.system.documents import Positive, checked, read_document
+from n2n_gym.system.files import write_text
 from n2n_gym.system.machine import machine
 from n2n_gym.tables import Table
 
 FORMAT = 1
+
+LARGEST = 1 << 27
+"""Bytes of a result file; those of the committed benchmark have some hundred thousand."""
+
+
+class _Facts(TypedDict, total=False):
+    """What the package reads of a result's facts."""
+
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    command: str
+
+
+class _File(TypedDict):
+    """A result file."""
+
+    agent: str
+    evaluations: Positive
+    runs: list[dict[str, Any]]
+    tables: dict[str, str]
+    facts: _Facts
 
 
 @dataclass(frozen=True)
@@ -53,14 +75,13 @@ class Results:
         Raises:
             InputError: If it is none.
         """
-        data = read_json(path, "benchmark result")
-        try:
-            if data["format"] != FORMAT:
-                raise ValueError(f"format {data['format']!r} is not {FORMAT}")
-            runs = tuple(Run.from_json({**each, "agent": data["agent"]}) for each in data["runs"])
-            return cls(str(data["agent"]), int(data["evaluations"]), runs, dict(data["tables"]), dict(data["facts"]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{path} is not a benchmark result: {error}") from None
+        data = read_document(path, dict[str, Any], "benchmark result", largest=LARGEST)
+        if data.get("format") != FORMAT:
+            raise InputError(f"{path} is a benchmark result of format {data.get('format')!r}; this version reads {FORMAT}")
+        complaint = f"{path} is not a benchmark result"
+        known = checked(data, _File, complaint)
+        runs = tuple(checked({**each, "agent": known["agent"]}, Run, complaint) for each in known["runs"])
+        return cls(known["agent"], known["evaluations"], runs, known["tables"], data["facts"])
 
     def save(self, path: Path) -> None:
         """Write the results, a line for each run."""

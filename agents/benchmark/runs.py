@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import math
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +29,7 @@ from agents.benchmark.tasks import SIDE_BY_SIDE, Task
 from n2n_gym.envs.info import Finished
 from n2n_gym.envs.judge import Judge
 from n2n_gym.errors import InputError, unknown
+from n2n_gym.system.documents import Count, Duration, Finite
 from n2n_gym.system.versions import library_versions
 from n2n_gym.tables import Table
 
@@ -61,36 +61,18 @@ class Run:
 
     agent: str
     task: str
-    seed: int
-    episodes: tuple[int, ...]
-    sampled: tuple[int, ...]
-    greedy: int | None
-    seconds: float
-    best: float
-    policy_mean: float | None
-    policy_greedy: float | None
+    seed: Count
+    episodes: tuple[Count, ...]
+    sampled: tuple[Count, ...]
+    greedy: Count | None
+    seconds: Duration
+    best: Finite
+    policy_mean: Finite | None
+    policy_greedy: Finite | None
 
     def to_json(self) -> dict[str, Any]:
         """The run as JSON data."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Run:
-        """The run that `to_json` wrote.
-
-        Raises:
-            ValueError: If the data is no run.
-        """
-        try:
-            made = cls(**{**data, "episodes": tuple(data["episodes"]), "sampled": tuple(data["sampled"])})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a run: {error}") from None
-        numbers = [made.seconds, made.best, *(each for each in (made.policy_mean, made.policy_greedy) if each is not None)]
-        if not all(isinstance(each, int | float) and math.isfinite(each) for each in numbers) or made.seconds < 0:
-            raise ValueError("not a run: a number is missing or out of range")
-        if type(made.seed) is not int or not isinstance(made.task, str):
-            raise ValueError("not a run: a seed is a whole number, a task has a name")
-        return made
 
 
 def run(agent: str, task_name: str, seed: int, evaluations: int) -> Run:

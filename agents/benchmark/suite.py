@@ -18,7 +18,8 @@ from agents.benchmark.runs import Run, name_of, run, versions
 from agents.benchmark.tasks import SIDE_BY_SIDE, Task, tasks_by_name
 from agents.display import Display
 from n2n_gym.errors import InputError
-from n2n_gym.system.files import read_json, write_json
+from n2n_gym.system.documents import read_document
+from n2n_gym.system.files import write_json
 from n2n_gym.system.machine import cores
 from n2n_gym.system.pool import Pool
 
@@ -106,6 +107,14 @@ def _is_text(statement: ast.stmt) -> bool:
 
 
 @dataclass(frozen=True)
+class _Kept:
+    """A run's file."""
+
+    made_with: dict[str, Any]
+    run: Run
+
+
+@dataclass(frozen=True)
 class _Record:
     """A run, and the file that keeps it together with what it was made with."""
 
@@ -125,13 +134,13 @@ class _Record:
     def kept(self) -> bool:
         """Whether the run was made, with the same as now."""
         try:
-            return bool(read_json(self.path, "benchmark run")["made_with"] == self.made_with)
-        except (InputError, KeyError):
+            return read_document(self.path, _Kept, "benchmark run").made_with == self.made_with
+        except InputError:
             return False
 
     def read(self) -> Run:
         """The run."""
-        return Run.from_json(read_json(self.path, "benchmark run")["run"])
+        return read_document(self.path, _Kept, "benchmark run").run
 
     def write(self, made: Run) -> None:
         """Keep the run."""

@@ -12,7 +12,8 @@ from agents.search.student import FinalTraining, Training, test_saved
 from n2n_gym.architecture import Architecture
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.models.build import Network
-from n2n_gym.models.checkpoint import describe_checkpoint, load_checkpoint, save_checkpoint
+from n2n_gym.models.checkpoint import load_checkpoint, save_checkpoint
+from n2n_gym.networks.described import read_description
 from n2n_gym.networks.hand_designed import hand_designed
 from n2n_gym.problem import Problem
 from n2n_gym.rewards import paper_reward
@@ -88,7 +89,7 @@ def _prune(teacher: Network, data: ImageData, problem: Problem, limits: Limits, 
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = describe_checkpoint(folder)["facts"]
+    facts: dict[str, Any] = read_description(folder)["facts"]
     return facts
 
 

@@ -22,7 +22,8 @@ from agents.search.options import Search
 from agents.search.places import absolute
 from agents.search.recorder import Recorder
 from agents.search.report import draw_architectures, draw_curves
-from agents.search.run_folder import BASELINE, HISTORY, RESULT, Episode, RunFolder, RunStart, trained, written
+from agents.search.result import RESULT
+from agents.search.run_folder import BASELINE, HISTORY, STORE, Episode, RunFolder, RunStart, trained, written
 from n2n_gym.architecture import shrink_decisions
 from n2n_gym.data import load_dataset
 from n2n_gym.envs.settings import JudgedSettings, Settings
@@ -125,7 +126,7 @@ class _Run:
             self.display.say("stage 1 left nothing to shrink")
             return None
         decisions = self.search.stage(stage, starts[0])
-        store = self.search.store or self.folder.path / "evaluations.sqlite"
+        store = self.search.store or self.folder.path / STORE
         try:
             evaluator = self.search.evaluator_of(decisions, run=self.folder.start.run, store=store)
         except InputError as error:
@@ -329,6 +330,7 @@ class _Run:
                 "from_store": sum(e.from_store for e in self.history),
                 "degenerate": sum(bool(e.reason) and not e.seconds for e in self.history if e.reason not in MACHINE_FAILURES),
                 "failed": dict(Counter(e.reason for e in self.history if e.reason in MACHINE_FAILURES)),
+                "stopped": sum(e.rung > 0 and not e.from_store for e in self.history),
                 "seconds": round(sum(e.seconds for e in self.history if not e.from_store), 3),
                 "recipe": self.search.recipe,
             },

@@ -28,8 +28,9 @@ from agents.search.trainings import FinalTrainings
 from n2n_gym.architecture import Architecture
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators.latency import measured_latency
-from n2n_gym.models.checkpoint import describe_checkpoint, load_checkpoint
+from n2n_gym.models.checkpoint import load_checkpoint
 from n2n_gym.networks.beside import label_beside, network_beside
+from n2n_gym.networks.described import read_description
 from n2n_gym.rewards import reward_by_name
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
@@ -149,7 +150,7 @@ class Finals:
             self._display.start(name if len(new) == 1 else f"{len(new)} final trainings", len(new) * self._recipe.epochs)
             self._trainings.run(new, lambda epochs: self._display.update(epochs, ""))
         for each, training in due:
-            each.trainings.append(describe_checkpoint(training.folder)["facts"])
+            each.trainings.append(read_description(training.folder)["facts"])
 
     @cached_property
     def _trainings(self) -> FinalTrainings:
@@ -231,8 +232,8 @@ class Finals:
         places = [self._place(contestant, facts["seed"]) for facts in contestant.trainings]
         tested = self._folder / "stage1"
         if tested.exists() and folder != tested:
-            before = describe_checkpoint(tested)
-            same = before["weights_sha256"] == describe_checkpoint(places[contestant.best])["weights_sha256"]
+            before = read_description(tested)
+            same = before["weights_sha256"] == read_description(places[contestant.best])["weights_sha256"]
             if same and len(before["facts"]["trainings"]) == len(places):
                 part = part_of(folder)
                 shutil.copytree(tested, part)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -13,17 +12,19 @@ import tyro
 
 from agents.algorithms.saving import read_agent
 from agents.search.places import MOVABLE, alike, gone, placed
-from agents.search.run_folder import read_start
+from agents.search.run_folder import CONFIG, read_start
 from n2n_gym.architecture import FACTORS, student_ranges
 from n2n_gym.data import load_dataset
 from n2n_gym.envs.settings import JudgedSettings
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluators.store import EvaluationStore
 from n2n_gym.limits import Constraint, Constraints, Relaxation
+from n2n_gym.models.checkpoint import file_hash
 from n2n_gym.networks.beside import WIDTH_SCALED, network_beside
 from n2n_gym.stages import RemovalStage, ShrinkStage, Stage
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
+from n2n_gym.system.documents import checked
 
 
 def _agents(default: str) -> str:
@@ -232,7 +233,7 @@ class Search(JudgedSettings):
             "dataset": load_dataset(self.problem.data).fingerprint,
             "constraints": str(self.limits),
             "start": self.start.architecture.fingerprint,
-            "policies": " ".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in self.policies.values()),
+            "policies": " ".join(file_hash(path) for path in self.policies.values()),
         }
 
     def resumed(self, given: Collection[str]) -> Search:
@@ -248,10 +249,12 @@ class Search(JudgedSettings):
             return self
         path = Path(self.resume).expanduser()
         saved = read_start(path)
+        complaint = f"{path} was made by another version, or its {CONFIG} is damaged: its configuration does not fit"
+        checked(saved.configuration, type(self), complaint)
         if "out" in given:
             raise InputError("a resumed run stays in its folder: give --resume without --out")
         for name in given:
-            if name not in saved.configuration:
+            if name not in saved.configuration or name not in self.configuration:
                 continue
             there, here = placed(name, saved.configuration[name]), self.configuration[name]
             if not alike(name, there, here):
@@ -268,7 +271,7 @@ class Search(JudgedSettings):
                     )
             return replace(self, **{**saved.configuration, **lists, **named}, store=store, out=str(path), resume=None)
         except (TypeError, KeyError):
-            raise InputError(f"{path} was made by another version: its configuration does not fit") from None
+            raise InputError(complaint) from None
 
 
 _LEAST = {

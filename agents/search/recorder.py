@@ -89,6 +89,8 @@ class Recorder(BaseCallback):
             from_store=evaluation.seconds > 0 and not trained_here,
             latency_ms=evaluation.latency_ms,
             start=self._start,
+            rung=evaluation.rung,
+            rung_accuracy=evaluation.rung_accuracy,
         )
         self._episodes.append(episode)
         self._history.append(episode)

@@ -6,28 +6,34 @@ import csv
 import io
 import json
 import uuid
-from collections.abc import Iterable
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
+import msgspec
 from filelock import FileLock, Timeout
 
 from agents.search.places import alike, placed
+from agents.search.result import RESULT, read_result
 from n2n_gym.errors import InputError
 from n2n_gym.student import Student
-from n2n_gym.system.files import PART, read_json, sweep, teachers_folder, write_json, write_text
+from n2n_gym.system.documents import Count, Duration, Finite, Share, checked, read_bytes, read_document
+from n2n_gym.system.files import PART, sweep, teachers_folder, write_json, write_text, writing
 from n2n_gym.teachers.saved import Teacher
 
 CONFIG = "config.json"
-RESULT = "result.json"
 HISTORY = "history.csv"
 FINALISTS = "finalists"
 LOGITS = ".logits"
 BESIDE = "beside"
 BASELINE = "baseline"
+STORE = "evaluations.sqlite"
 LOCK = ".lock"
+
+LARGEST = 1 << 30
+"""Bytes of a history: of some millions of episodes."""
 
 
 @dataclass(frozen=True)
@@ -51,24 +57,28 @@ class Episode:
         from_store: Whether it had been trained before.
         latency_ms: Its measured forward pass, if a limit needs it.
         start: In stage 2, after a stage 1, the removals that it started from, one digit each; else empty.
+        rung: Epochs after which halving stopped its training, and predicted its accuracy; 0 if it was trained whole.
+        rung_accuracy: Its validation accuracy then.
     """
 
-    stage: int
-    iteration: int
-    rollout: int
-    actions: str
-    fingerprint: str
-    accuracy: float
-    compression: float
-    parameters: int
-    macs: int
-    reward: float
+    stage: Annotated[int, msgspec.Meta(ge=1, le=2)]
+    iteration: Count
+    rollout: Count
+    actions: Annotated[str, msgspec.Meta(pattern="^[0-9]*$")]
+    fingerprint: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+    accuracy: Share
+    compression: Annotated[float, msgspec.Meta(le=1)]
+    parameters: Count
+    macs: Count
+    reward: Finite
     reason: str
-    excess: float
-    seconds: float
+    excess: Duration
+    seconds: Duration
     from_store: bool
-    latency_ms: float | None = None
-    start: str = ""
+    latency_ms: Duration | None = None
+    start: Annotated[str, msgspec.Meta(pattern="^[0-9]*$")] = ""
+    rung: Count = 0
+    rung_accuracy: Share | None = None
 
     def candidate(self, start: Student) -> Student:
         """The student, made from what the run started from."""
@@ -88,6 +98,12 @@ def written(actions: Iterable[int] | None) -> str:
 
 def _read(actions: str) -> tuple[int, ...]:
     return tuple(int(action) for action in actions)
+
+
+_COLUMNS = tuple(column.name for column in fields(Episode))
+
+CHECK = "check"
+"""The last column of `history.csv`: a checksum of the row."""
 
 
 def trained(history: Iterable[Episode], stage: int) -> set[str]:
@@ -141,12 +157,13 @@ class RunFolder:
         self.path = path
         if path.exists() and not (path / CONFIG).exists() and (not path.is_dir() or _foreign(path)):
             raise InputError(f"{path} exists and is not a run folder; choose another --out")
-        path.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(path / LOCK)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise InputError(f"{path} is in use by another process; wait for it or choose another --out") from None
+        with writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(path / LOCK)
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout:
+                raise InputError(f"{path} is in use by another process; wait for it or choose another --out") from None
         try:
             if not (path / CONFIG).exists():
                 write_json(path / CONFIG, asdict(start))
@@ -191,29 +208,34 @@ class RunFolder:
         """The finished run's result; None while it is not finished."""
         if not (self.path / RESULT).exists():
             return None
-        result = read_json(self.path / RESULT, "result")
-        if not {"teacher", "student", "search", "seed"} <= set(result):
-            raise InputError(f"{self.path / RESULT} is damaged; remove it and resume the run to have it written again")
-        return result
+        return read_result(self.path)
 
     def read_history(self) -> list[Episode]:
-        """All episodes that were written down."""
-        if not (self.path / HISTORY).exists():
+        """All episodes that were written down.
+
+        Raises:
+            InputError: If a row is damaged.
+        """
+        path = self.path / HISTORY
+        if not path.exists():
             return []
+        store = self.path / STORE
+        remedy = f"start another run; with --store {store} it need not train again what this one has"
+        text = io.StringIO(read_bytes(path, "history", largest=LARGEST).decode(errors="replace"), newline="")
         try:
-            with (self.path / HISTORY).open(newline="", encoding="utf-8") as file:
-                return [_parse(row) for row in csv.DictReader(file)]
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{self.path / HISTORY} is damaged ({type(error).__name__}: {error}); start another run"
-            ) from None
+            found = list(csv.DictReader(text, strict=True))
+        except csv.Error as error:
+            raise InputError(f"{path} is damaged: {error}; {remedy}") from None
+        return [_episode(row, path, remedy) for row in found]
 
     def write_history(self, episodes: list[Episode]) -> None:
         """Write all episodes in one step."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, [column.name for column in fields(Episode)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(episode) for episode in episodes)
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([*_COLUMNS, CHECK])
+        for episode in episodes:
+            texts = ["" if value is None else str(value) for value in (getattr(episode, name) for name in _COLUMNS)]
+            writer.writerow([*texts, _check(texts)])
         write_text(self.path / HISTORY, text.getvalue())
 
 
@@ -225,13 +247,7 @@ def read_start(path: Path) -> RunStart:
     """
     if not (path / CONFIG).exists():
         raise InputError(f"no run to resume in {path}: it has no {CONFIG}; start one with --out {path}")
-    try:
-        start = RunStart(**read_json(path / CONFIG, "run configuration"))
-        if not isinstance(start.configuration, dict):
-            raise TypeError("the configuration is no object")
-    except TypeError as error:
-        raise InputError(f"{path / CONFIG} is damaged ({error}); start another run") from None
-    return start
+    return read_document(path / CONFIG, RunStart, "run configuration", remedy="start another run")
 
 
 def _foreign(path: Path) -> list[Path]:
@@ -244,19 +260,16 @@ def _differences(saved: dict[str, Any], wanted: dict[str, Any]) -> str:
     return ", ".join(f"{name} is {json.dumps(saved.get(name))} there, {json.dumps(wanted.get(name))} here" for name in names)
 
 
-def _parse(row: dict[str, str]) -> Episode:
-    values: dict[str, Any] = dict(row)
-    for column in fields(Episode):
-        if column.name not in row and column.default is not MISSING:
-            continue  # written before there was such a column
-        text = row[column.name]
-        match column.type:
-            case "int":
-                values[column.name] = int(text)
-            case "float":
-                values[column.name] = float(text)
-            case "float | None":
-                values[column.name] = float(text) if text else None
-            case "bool":
-                values[column.name] = text == "True"
-    return Episode(**values)
+def _episode(row: dict[Any, Any], path: Path, remedy: str) -> Episode:
+    """A row of the history; one of an older version has no checksum."""
+    complaint = f"{path} is damaged"
+    if (check := row.pop(CHECK, None)) is not None and check != _check([row.get(name) or "" for name in _COLUMNS]):
+        raise InputError(f"{complaint}: a row is not as it was written; {remedy}")
+    values = {name: text for name, text in row.items() if text or name not in ("latency_ms", "rung_accuracy")}
+    return checked(values, Episode, complaint, remedy=remedy, lax=True)
+
+
+def _check(texts: Sequence[str]) -> str:
+    """A row's checksum; what may differ between two runs that are alike in all that matters is left out."""
+    lasting = [text for name, text in zip(_COLUMNS, texts, strict=True) if name not in ("seconds", "from_store")]
+    return sha256(",".join(lasting).encode()).hexdigest()[:8]

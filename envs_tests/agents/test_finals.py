@@ -17,7 +17,7 @@ from agents.search.student import FinalTraining, load_student
 from agents.search.trainings import FinalTrainings, Training
 from envs_tests.agents.conftest import rows, timeless
 from n2n_gym.errors import InputError
-from n2n_gym.models.checkpoint import describe_checkpoint
+from n2n_gym.networks.described import read_description
 from n2n_gym.student import Student
 from n2n_gym.teachers.saved import ready_teacher
 from n2n_gym.training.images import ImageData
@@ -81,7 +81,7 @@ def test_the_best_finalist_by_validation_is_the_student_and_its_test_images_are_
     monkeypatch.setattr(ImageData, "test_score", lambda self, network: tested.append(network) or score(self, network))
     result = compress(**{**settings, "iterations": 8}, recipe="paper", finalists=4)  # with "fast" too few differ
     folder = Path(settings["out"])
-    trained = [describe_checkpoint(path)["facts"] for path in sorted((folder / "finalists").iterdir())]
+    trained = [read_description(path)["facts"] for path in sorted((folder / "finalists").iterdir())]
     assert len(trained) > 2
     assert all(facts["test_accuracy"] is None for facts in trained)
 

@@ -258,7 +258,7 @@ def test_two_processes_that_want_it_convert_it_once(plain_folder, own_home, kept
 def test_a_damaged_cache_is_said(plain_folder):
     spec = dataset_spec(str(plain_folder))
     (Path(spec.store) / "dataset.json").write_text("{}")
-    with pytest.raises(InputError, match="is damaged; remove .* to have the images converted again"):
+    with pytest.raises(InputError, match="is not a readable kept data set: .*; remove .* to have the images converted again"):
         dataset_spec(str(plain_folder))
 
 

@@ -15,6 +15,9 @@ from n2n_gym.layers import FLOAT_BYTES, Layer, Shape, Verdict, layer_from_json
 
 FORMAT = 1
 
+MOST_LAYERS, MOST_NUMBERS = 5_000, 1 << 26
+"""Of an architecture that is read from a file: its layers, and the numbers in an image of its."""
+
 FC_INPUTS, FC_GROWTH = 50_000, 4
 """What a neuron may read: so many numbers (the authors' code's limit), or so many times what any of the teacher's reads."""
 
@@ -75,9 +78,13 @@ class Architecture:
         try:
             if data["format"] != FORMAT:
                 raise ValueError(f"architecture format {data['format']!r} is not {FORMAT}")
+            if len(data["layers"]) > MOST_LAYERS:
+                raise ValueError(f"{len(data['layers']):,} layers are more than {MOST_LAYERS:,}")
+            if prod(data["input_shape"]) > MOST_NUMBERS:
+                raise ValueError(f"images of {data['input_shape']} numbers are too large: at most {MOST_NUMBERS:,} in all")
             nodes = tuple(_node_from_json(index, fields) for index, fields in enumerate(data["layers"]))
             return cls(nodes, tuple(data["input_shape"]), data["classes"])
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"not an architecture: {type(error).__name__}: {error}") from error
 
     def to_json(self) -> dict[str, Any]:

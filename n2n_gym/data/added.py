@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from n2n_gym.data.kept import FACTS, Part, Parts, keep, kept_spec
 from n2n_gym.data.known import DATASETS
@@ -19,7 +18,8 @@ from n2n_gym.data.npz import Images
 from n2n_gym.data.pixels import UnfitImageError, pixels_of
 from n2n_gym.data.spec import DatasetSpec
 from n2n_gym.errors import InputError, unknown
-from n2n_gym.system.files import home, part_of, sweep
+from n2n_gym.system.arrays import made_map
+from n2n_gym.system.files import home, locked, part_of, sweep, writing
 from n2n_gym.system.progress import report
 
 
@@ -89,8 +89,7 @@ def _folder(name: str) -> Path:
 def _scratch(folder: Path) -> Iterator[Path]:
     """A folder for what is read off a data set in Python, where there is room for it; nothing of it stays."""
     place = folder.with_name(f"{folder.name}.reading")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / f".{place.name}.lock"):
+    with locked(folder.parent / f".{place.name}.lock"):
         sweep(folder.parent, place.name)
         scratch = part_of(place)
         scratch.mkdir()
@@ -114,7 +113,8 @@ def _part(data: Any, split: str, scratch: Path) -> Part:
         report(f"reading {split}, image", i, count)
         pixels, labels[i] = _item(data, split, i)
         if images is None:
-            images = np.lib.format.open_memmap(scratch / f"{split}.npy", "w+", np.uint8, (count, *pixels.shape))
+            with writing(scratch):
+                images = made_map(scratch / f"{split}.npy", (count, *pixels.shape))
         if pixels.shape != images.shape[1:]:
             raise InputError(
                 f"image {i} of {split} has height, width and channels {pixels.shape}, image 0 {images.shape[1:]}; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from n2n_gym.data.kept import NAMES
+from n2n_gym.data.kept import kept_names
 from n2n_gym.data.npz import Images, Labels, Rows, check_labels, digest, read_arrays
 from n2n_gym.data.spec import DatasetSpec
 from n2n_gym.data.splits import drawn_split, given_split, validation_rows
@@ -48,10 +47,12 @@ class Dataset:
         """Rows of all training images that are for training, in the order in which fewer are taken, and for validation."""
         labels = self.train[1]
         if self.spec.validation:
-            names = json.loads((self.path / NAMES).read_text()) if (self.path / NAMES).exists() else []
-            return given_split(labels, validation_rows(Path(self.spec.validation), names, len(labels)))
+            return given_split(labels, validation_rows(Path(self.spec.validation), kept_names(self.path), len(labels)))
         if self.spec.validation_given:
-            return given_split(labels, read_arrays(self.path, ("validation",))["validation"].astype(np.intp))
+            rows = read_arrays(self.path, ("validation",))["validation"]
+            if rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows) or rows.min() < 0 or rows.max() >= len(labels):
+                raise InputError(f"{self.path} is damaged; remove it to have the images converted again")
+            return given_split(labels, rows.astype(np.intp))
         return drawn_split(labels, self.spec.validation_share)
 
     def split(self, train_size: int | None = None) -> tuple[Rows, Rows]:

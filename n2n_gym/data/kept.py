@@ -7,17 +7,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol, TypedDict
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock
 
 from n2n_gym.data.npz import Arrays, Images, Labels, Rows, digest
 from n2n_gym.data.spec import OWN, DatasetSpec
 from n2n_gym.data.splits import check_classes, test_split
 from n2n_gym.errors import InputError
-from n2n_gym.system.files import home, read_json, sweep, write_folder, write_json
+from n2n_gym.system.arrays import made_map
+from n2n_gym.system.documents import Positive, Sha256, Share, read_document
+from n2n_gym.system.files import home, locked, sweep, write_folder, write_json
 from n2n_gym.system.progress import report
 
 FACTS = "dataset.json"
@@ -25,8 +27,25 @@ NAMES = "names.json"
 
 _log = logging.getLogger("n2n_gym")
 
+MOST_NAMES = 1 << 30
+"""Bytes of a list of images: of ten millions, say."""
+
 BLOCK = 64
 """Images that one thread converts at a time."""
+
+
+class _Facts(TypedDict):
+    """What is written of kept images."""
+
+    input_shape: tuple[Positive, Positive, Positive]
+    classes: Annotated[int, msgspec.Meta(ge=2)]
+    class_names: tuple[str, ...]
+    images: Positive
+    mean: tuple[Share, ...]
+    std: tuple[Annotated[float, msgspec.Meta(gt=0)], ...]
+    content: Sha256
+    validation_given: bool
+    test_held_out: bool
 
 
 class Pixels(Protocol):
@@ -91,8 +110,7 @@ def keep(folder: Path, made: Callable[[], Parts], check: Callable[[Parts], objec
         InputError: If a class has too few images, or `made` or `check` says so.
     """
     if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / f".{folder.name}.lock"):
+        with locked(folder.parent / f".{folder.name}.lock"):
             if not folder.exists():
                 sweep(folder.parent, folder.name)
                 write_folder(folder, lambda part: _write(part, made(), check))
@@ -109,25 +127,39 @@ def kept_spec(folder: Path, name: str) -> DatasetSpec:
     Raises:
         InputError: If the folder is damaged.
     """
-    facts = read_json(folder / FACTS, "kept data set")
-    try:
-        return DatasetSpec(
-            name,
-            tuple(facts["input_shape"]),
-            facts["classes"],
-            tuple(facts["mean"]),
-            tuple(facts["std"]),
-            teacher=OWN,
-            images=facts["images"],
-            class_names=tuple(facts["class_names"]),
-            store=str(folder),
-            content=facts["content"],
-            digest=facts["content"],
-            validation_given=facts["validation_given"],
-            test_held_out=facts["test_held_out"],
-        )
-    except (KeyError, TypeError):
-        raise InputError(f"{folder / FACTS} is damaged; remove {folder} to have the images converted again") from None
+    remedy = f"remove {folder} to have the images converted again"
+    facts = read_document(folder / FACTS, _Facts, "kept data set", remedy=remedy)
+    channels, named = facts["input_shape"][0], len(facts["class_names"])
+    fits = len(facts["mean"]) == len(facts["std"]) == channels and named in (0, facts["classes"])
+    if not fits or facts["classes"] > facts["images"]:
+        raise InputError(f"{folder / FACTS} is damaged; {remedy}")
+    return DatasetSpec(
+        name,
+        facts["input_shape"],
+        facts["classes"],
+        facts["mean"],
+        facts["std"],
+        teacher=OWN,
+        images=facts["images"],
+        class_names=facts["class_names"],
+        store=str(folder),
+        content=facts["content"],
+        digest=facts["content"],
+        validation_given=facts["validation_given"],
+        test_held_out=facts["test_held_out"],
+    )
+
+
+def kept_names(folder: Path) -> list[str]:
+    """What the user calls each of the kept training images; nothing where they have only numbers.
+
+    Raises:
+        InputError: If the list is damaged.
+    """
+    if not (folder / NAMES).exists():
+        return []
+    remedy = f"remove {folder} to have the images converted again"
+    return read_document(folder / NAMES, list[str], "list of images", remedy=remedy, largest=MOST_NAMES)
 
 
 def kept_folder(key: str) -> Path:
@@ -185,7 +217,7 @@ def _labels(chosen: Chosen) -> Labels:
 
 def _write_images(path: Path, chosen: Chosen, shape: tuple[int, int, int]) -> None:
     total = sum(len(rows) for _, rows in chosen)
-    target = np.lib.format.open_memmap(path, "w+", np.uint8, (total, *shape))
+    target = made_map(path, (total, *shape))
     with ThreadPoolExecutor() as pool:  # decoders of images let other threads run
         start = 0
         for part, rows in chosen:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import struct
-import zipfile
-import zlib
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from n2n_gym.errors import InputError
+from n2n_gym.system.arrays import read_archive, read_array
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -20,9 +19,6 @@ Rows = npt.NDArray[np.intp]
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-
-FAULTS = (OSError, ValueError, EOFError, KeyError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error, struct.error)
-"""How numpy fails at a damaged file."""
 
 
 def read_arrays(path: Path, names: tuple[str, ...], optional: tuple[str, ...] = ()) -> Arrays:
@@ -38,40 +34,17 @@ def read_arrays(path: Path, names: tuple[str, ...], optional: tuple[str, ...] = 
     Raises:
         InputError: If it cannot be read or lacks one.
     """
-    try:
-        if path.is_dir():
-            files = {each.stem: each for each in path.glob("*.npy")}
-            found = {name: np.load(files[name], "c", allow_pickle=False) for name in (*names, *optional) if name in files}
-        else:
-            with np.load(path, allow_pickle=False) as file:
-                present = [name for name in (*names, *optional) if name in file.files]
-                maps = {name: _mapped(path, file.zip.getinfo(f"{name}.npy")) for name in present}
-                found = {name: file[name] if maps[name] is None else maps[name] for name in present}
-    except FAULTS as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} cannot be read as a .npz data set ({reason}); write it again with numpy.savez") from None
+    wanted = (*names, *optional)
+    known: dict[str, Any] = {"what": ".npz data set", "remedy": "write it again with numpy.savez", "mapped": True}
+    if path.is_dir():
+        known["remedy"] = f"remove {path} to have the images converted again"
+        files = {each.stem: each for each in path.glob("*.npy")}
+        found: Arrays = {name: read_array(files[name], **known) for name in wanted if name in files}
+    else:
+        found = dict(read_archive(path, wanted, **known))
     if missing := [name for name in names if name not in found]:
         raise InputError(f"{path} lacks {', '.join(missing)}; a data set has {', '.join(ARRAYS)}")
     return found
-
-
-_LOCAL_HEADER = struct.Struct("<26xHH")
-"""Of a file in a zip archive: the lengths of its name and of what follows the name."""
-
-
-def _mapped(path: Path, member: zipfile.ZipInfo) -> npt.NDArray[np.generic] | None:
-    """An array of bytes that a `.npz` file holds uncompressed, mapped; None for any other."""
-    if member.compress_type != zipfile.ZIP_STORED:
-        return None
-    with path.open("rb") as file:
-        file.seek(member.header_offset)
-        file.seek(sum(_LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))), 1)
-        if np.lib.format.read_magic(file) != (1, 0):
-            return None
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        if dtype != np.uint8 or fortran or 0 in shape:
-            return None
-        return np.memmap(path, dtype, "c", file.tell(), shape)
 
 
 def check_labels(path: Path, name: str, images: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> None:

@@ -12,11 +12,9 @@ import numpy.typing as npt
 
 from n2n_gym.data.kept import Part, Parts, keep, kept_folder, kept_spec
 from n2n_gym.data.npz import ARRAYS, check_labels, read_arrays
+from n2n_gym.data.pixels import channels_first
 from n2n_gym.data.spec import DatasetSpec
 from n2n_gym.errors import InputError
-
-MOST_CHANNELS = 4
-"""More channels than this in the last place are looked at twice: they may be columns."""
 
 
 def npz_spec(path: Path) -> DatasetSpec:
@@ -74,7 +72,7 @@ def _check_images(path: Path, name: str, images: npt.NDArray[Any]) -> None:
     remedies = []
     if images.ndim == 3:
         remedies.append(f"{name} = {name}[..., None]")
-    elif images.ndim == 4 and _channels_first(*images.shape[1:]):
+    elif images.ndim == 4 and channels_first(*images.shape[1:]):
         remedies.append(f"{name} = {name}.transpose(0, 2, 3, 1)")
     if np.issubdtype(images.dtype, np.floating):
         remedies.append(_to_pixels(name, float(images.min()), float(images.max())))
@@ -85,11 +83,6 @@ def _check_images(path: Path, name: str, images: npt.NDArray[Any]) -> None:
         raise InputError(
             f"{path}: {name} must be uint8 of shape (N, H, W, C), not {images.dtype} of shape {images.shape}{remedy}"
         )
-
-
-def _channels_first(first: int, second: int, third: int) -> bool:
-    """Whether sizes are those of channels, rows and columns rather than of rows, columns and channels."""
-    return third > MOST_CHANNELS and (first <= MOST_CHANNELS or (second == third and first != second))
 
 
 def _to_pixels(name: str, least: float, most: float) -> str:

@@ -17,16 +17,30 @@ DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 """PIL's modes of pictures with more than 8 bits a channel."""
 
 
+MOST_CHANNELS = 4
+"""More channels than this in the last place are looked at twice: they may be columns."""
+
+MOST_PIXELS = 1 << 26
+"""Of a picture; a small file can say that it has far more, and would fill the memory with them."""
+
+
 class UnfitImageError(ValueError):
     """An image that cannot be kept as it is; the message says why and what to do."""
 
 
+def channels_first(first: int, second: int, third: int) -> bool:
+    """Whether sizes are those of channels, rows and columns rather than of rows, columns and channels."""
+    return third > MOST_CHANNELS and (first <= MOST_CHANNELS or (second == third and first != second))
+
+
 def check_depth(image: Image) -> None:
-    """Refuse a picture with more than 8 bits a channel: PIL would cut its values off.
+    """Refuse a picture with more than 8 bits a channel, for PIL would cut its values off, and one of very many pixels.
 
     Raises:
         UnfitImageError: If it is one.
     """
+    if image.width * image.height > MOST_PIXELS:
+        raise UnfitImageError(f"{image.width} x {image.height} pixels are more than {MOST_PIXELS:,}; make it smaller")
     if image.mode in DEEP:
         raise UnfitImageError("more than 8 bits a channel; scale the values to 0 ... 255 and save them with 8 bits")
 
@@ -77,6 +91,8 @@ def pixels_of(image: Any) -> Images:
         values = values[..., None]
     if values.ndim != 3 or 0 in values.shape:
         raise UnfitImageError(f"not a PIL image, a tensor (C, H, W) or an array (H, W, C), but of shape {values.shape}")
+    if not tensor and channels_first(*values.shape):
+        raise UnfitImageError(f"shape {values.shape} has its channels first; give .transpose(1, 2, 0) of it")
     if np.issubdtype(values.dtype, np.floating):
         if not (values.min() >= 0 and values.max() <= 1):
             raise UnfitImageError(

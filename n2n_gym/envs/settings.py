@@ -86,7 +86,8 @@ class JudgedSettings(EvaluationSettings, ABC):
         if isinstance(self.evaluator, TableEvaluator):
             check_table(self.evaluator.table, self, stage)
         latency = self.latency_batch_size if self.limits.need_latency else None
-        asked = {"latency_batch_size": latency, "seed": self.training_seed, **changes}
+        worth = reward_by_name(self.reward)
+        asked = {"latency_batch_size": latency, "seed": self.training_seed, "reward": worth, **changes}
         return make_evaluator(self, stage=stage, run=run, **asked)
 
 

@@ -6,17 +6,38 @@ around or instead of one, and passes the same tests.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
 from n2n_gym.architecture import Architecture
+from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.student import Actions, Student
 from n2n_gym.system.progress import report
+
+
+@dataclass(frozen=True)
+class Rung:
+    """Where trainings are stopped, maybe to go on later.
+
+    Attributes:
+        epoch: After so many epochs of the whole training.
+        states: Folder that holds trainings which were stopped.
+    """
+
+    epoch: int
+    states: Path
+
+    def file(self, key: str) -> Path:
+        """Of a student's training."""
+        return self.states / f"{key}.safetensors"
 
 
 class Evaluator(ABC):
@@ -42,6 +63,21 @@ class Evaluator(ABC):
     def key(self, student: Student) -> str:
         """What a student is known by: 64 hexadecimal digits."""
         return student.lineage if self.inherits else student.architecture.fingerprint
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of a student's training; 0 where trainings cannot be stopped on the way."""
+        return 0
+
+    def until(self, rung: Rung) -> Evaluator:
+        """The same evaluator, but its trainings stop early, and go on from where they were stopped.
+
+        Where its rung is the last epoch, it is equal to this one.
+
+        Raises:
+            InputError: If its trainings cannot be stopped on the way.
+        """
+        raise InputError("trainings can be stopped on the way only where students are trained, in processes of this machine")
 
     @abstractmethod
     def context(self) -> dict[str, Any]:
@@ -107,6 +143,15 @@ class WrappingEvaluator(Evaluator):
 
     def context(self) -> dict[str, Any]:
         return self.inner.context()
+
+    @property
+    def epochs(self) -> int:
+        return self.inner.epochs
+
+    def until(self, rung: Rung) -> Evaluator:
+        stopping = copy.copy(self)
+        stopping.inner = self.inner.until(rung)
+        return stopping
 
     def close(self) -> None:
         self.inner.close()

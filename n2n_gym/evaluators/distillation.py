@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import time
@@ -14,7 +15,7 @@ import torch
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.evaluation import OUT_OF_MEMORY, TIMEOUT, Evaluation
-from n2n_gym.evaluators.contract import Evaluator
+from n2n_gym.evaluators.contract import Evaluator, Rung
 from n2n_gym.evaluators.settings import TrainingSettings
 from n2n_gym.models.build import Network
 from n2n_gym.models.inherit import inherit
@@ -42,11 +43,13 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
         problem: Teacher and data set.
         seed: Another seed gives every student another initialisation and order of images.
         thorough: Whether students are validated after each epoch and tested at the end, for tables; a search must not.
+        rung: Where trainings are stopped; they are trained whole by default.
     """
 
     problem: Problem
     seed: int = 0
     thorough: bool = False
+    rung: Rung | None = None
 
     def __post_init__(self) -> None:
         _ = self._recipe  # an unknown name is said at once
@@ -74,6 +77,16 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
     def bf16(self) -> bool:
         """Whether larger students are trained in bfloat16."""
         return has_bf16(self._device)
+
+    @property
+    def epochs(self) -> int:
+        return self._recipe.epochs
+
+    def until(self, rung: Rung) -> Evaluator:
+        _ = self.data, self.teacher_logits  # which both share
+        stopping = copy.deepcopy(self)
+        stopping.__dict__["rung"] = rung
+        return stopping
 
     @property
     def teacher(self) -> Architecture:
@@ -111,6 +124,7 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
             "bf16": self.bf16,
             "versions": library_versions(),
             **({"thorough": True} if self.thorough else {}),
+            **({"rung": self.rung.epoch} if self.rung and self.rung.epoch < self.epochs else {}),
         }
 
     def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
@@ -141,6 +155,7 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
 
         seed = self._student_seed(student)
         score = Score(0.0)
+        before = 0.0  # seconds that earlier rungs took
         try:
             with one_thread(self._device):
                 network = Network(student.architecture, torch.Generator().manual_seed(seed)).to(self._device)
@@ -155,8 +170,10 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
                     bf16=self.bf16,
                     bf16_validation=True,
                     on_epoch=watch,
+                    resume=None if self.rung is None else self.rung.file(self.key(student)),
+                    until=None if self.rung is None else self.rung.epoch,
                 )
-                failure, score = outcome.failure, outcome.score
+                failure, score, before = outcome.failure, outcome.score, outcome.before
                 test_accuracy = None
                 if self.thorough and not failure:
                     epoch_accuracy.append(score.accuracy)
@@ -167,7 +184,7 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
             failure = OUT_OF_MEMORY
         except _OutOfTimeError:
             failure = TIMEOUT
-        seconds = time.monotonic() - start - aside
+        seconds = before + time.monotonic() - start - aside
         if failure:
             return Evaluation.failed(student.architecture, self.teacher, failure, seconds)
         return Evaluation.of(

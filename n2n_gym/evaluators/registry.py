@@ -12,6 +12,7 @@ from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.evaluators.settings import EvaluationSettings, TrainingSettings
 from n2n_gym.problem import ProblemSettings
 from n2n_gym.registry import Registry
+from n2n_gym.rewards import Reward, paper_reward
 from n2n_gym.settings import values_of
 from n2n_gym.stages.base import Stage
 
@@ -28,12 +29,14 @@ class Order:
         argument: What stands behind the colon of its name.
         run: Name to mark newly stored students with.
         thorough: Whether students are validated after each epoch and tested at the end, for tables; a search must not.
+        reward: What students are worth to who asks.
     """
 
     stage: Stage | None = None
     argument: str = ""
     run: str = ""
     thorough: bool = False
+    reward: Reward = paper_reward
 
 
 Maker = Callable[[EvaluationSettings, Order], Evaluator]
@@ -46,7 +49,13 @@ WORKERS: Registry[Callable[[DistillationEvaluator, str], Evaluator]] = Registry(
 
 
 def make_evaluator(
-    settings: ProblemSettings, stage: Stage | None = None, *, run: str = "", thorough: bool = False, **changes: Any
+    settings: ProblemSettings,
+    stage: Stage | None = None,
+    *,
+    run: str = "",
+    thorough: bool = False,
+    reward: Reward = paper_reward,
+    **changes: Any,
 ) -> Evaluator:
     """The evaluator that settings describe.
 
@@ -55,6 +64,7 @@ def make_evaluator(
         stage: Whose students it will be asked for.
         run: Name to mark newly stored students with.
         thorough: Whether students are validated after each epoch and tested, for tables.
+        reward: What students are worth, for evaluators that give more time to better ones.
         **changes: Fields of `EvaluationSettings`, instead of what `settings` says.
 
     Raises:
@@ -68,7 +78,7 @@ def make_evaluator(
             raise InputError("the evaluator is for another teacher than the settings'; give both the same settings")
         return chosen.evaluator
     maker, argument = EVALUATORS.look_up(chosen.evaluator)
-    return maker(chosen, Order(stage, argument, run, thorough))
+    return maker(chosen, Order(stage, argument, run, thorough, reward))
 
 
 def check_workers(workers: int | str | None) -> None:
@@ -109,6 +119,17 @@ def distillation(settings: EvaluationSettings, order: Order) -> Evaluator:
     return evaluator
 
 
+def halving(settings: EvaluationSettings, order: Order) -> Evaluator:
+    """Trains students as `distillation` does, but those whole that are ahead on the way.
+
+    Raises:
+        InputError: As `distillation`; or if trainings cannot be stopped on the way, or have one epoch.
+    """
+    from n2n_gym.evaluators.halving import HalvingEvaluator
+
+    return HalvingEvaluator(distillation(settings, order), order.reward)
+
+
 def _with_workers(trains: DistillationEvaluator, workers: int | str | None) -> Evaluator:
     from n2n_gym.evaluators.workers import WorkerEvaluator
     from n2n_gym.system.device import torch_device
@@ -128,4 +149,5 @@ def _ray(trains: DistillationEvaluator, address: str) -> Evaluator:
 
 
 EVALUATORS.register("distillation", distillation)
+EVALUATORS.register("halving", halving)
 WORKERS.register("ray", _ray, argument="ADDRESS")

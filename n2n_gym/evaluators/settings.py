@@ -24,7 +24,8 @@ class EvaluationSettings(WorkerSettings, TrainingSettings, ProblemSettings):
     """What is compressed, and how its students are evaluated: all that an evaluator is made of."""
 
     evaluator: str | Evaluator = "distillation"
-    """Who evaluates students: distillation trains them; table looks them up in a table of the package (n2n table list), and
+    """Who evaluates students: distillation trains them; halving trains those whole that are ahead on the way, and
+    predicts what the others would reach; table looks them up in a table of the package (n2n table list), and
     table:FILE.npz in your own; or an evaluator that you registered (n2n_gym.evaluators.EVALUATORS)."""
     seed: int | str | None = None
     """Of the students' trainings, 0 by default. With a table: which training counts, one seed's, the mean of all (mean, by

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,32 @@ from weakref import WeakSet
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import MACHINE_FAILURES, Evaluation
-from n2n_gym.evaluators.contract import Evaluator, WrappingEvaluator
+from n2n_gym.evaluators.contract import Evaluator, Rung, WrappingEvaluator
 from n2n_gym.student import Student
+from n2n_gym.system.documents import parse_document, shown
+from n2n_gym.system.files import writing
 
+FORMAT = 2
+"""Of a store's tables, as `PRAGMA user_version` says; one without a number is of the first, which had no checksums."""
+
+_COLUMNS = ("key", "architecture", "context", "evaluation", "checksum")
+_ONE = "SELECT key, architecture, context, evaluation, checksum FROM evaluations WHERE key = ?"
+_PAGE = """
+SELECT key, architecture, context, evaluation, checksum FROM evaluations WHERE key > CAST(? AS TEXT) ORDER BY key LIMIT ?
+"""
+_KEEP = "INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?, ?, ?)"
+_REPLACE = "INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?, ?, ?)"
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS evaluations (
+CREATE TABLE evaluations (
     key TEXT PRIMARY KEY,
     architecture TEXT NOT NULL,
     context TEXT NOT NULL,
-    evaluation TEXT NOT NULL
+    evaluation TEXT NOT NULL,
+    checksum TEXT NOT NULL
 ) WITHOUT ROWID
 """
 
+_log = logging.getLogger("n2n_gym")
 
 PATIENCE = 60.0
 """Seconds to wait for other processes that write."""
@@ -62,33 +77,53 @@ class EvaluationStore:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.path: Path = state["path"]
         self._connection: sqlite3.Connection | None = None
+        self._damaged: set[str] = set()
         _stores.add(self)
 
     def get(self, key: str) -> Evaluation | None:
-        """The evaluation under a key, if there is one."""
-        rows = self._rows("SELECT evaluation FROM evaluations WHERE key = ?", key)
-        return Evaluation.from_json(json.loads(rows[0][0])) if rows else None
+        """The evaluation under a key, if there is one.
+
+        A row that is damaged is as good as none: that is said, and the next evaluation under its key takes its place.
+        """
+        rows = self._rows(_ONE, key)
+        if not rows:
+            return None
+        try:
+            return _Row.of(rows[0]).evaluation
+        except InputError as error:
+            self._damaged.add(key)
+            _log.warning("a student in %s is trained again, for its row is damaged: %s", self.path, error)
+            return None
 
     def put(self, key: str, architecture: Architecture, context: str, evaluation: Evaluation) -> None:
-        """Keep an evaluation; the first one under a key stays."""
-        row = (key, json.dumps(architecture.to_json()), context, json.dumps(evaluation.to_json()))
-        self._rows("INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?, ?)", *row)
+        """Keep an evaluation; the first one under a key stays, unless it is damaged.
+
+        Raises:
+            InputError: If a number of it is out of range, or it cannot be written.
+        """
+        made = json.dumps(evaluation.to_json())
+        Evaluation.from_json(parse_document(made, dict[str, Any], "not an evaluation"))  # nothing wrong is remembered
+        texts = (key, json.dumps(architecture.to_json()), context, made)
+        self._rows(_REPLACE if key in self._damaged else _KEEP, *texts, _checksum(texts))
+        self._damaged.discard(key)
 
     def __len__(self) -> int:
         [(count,)] = self._rows("SELECT COUNT(*) FROM evaluations")
         return int(count)
 
     def __iter__(self) -> Iterator[tuple[Architecture, dict[str, Any], Evaluation]]:
-        """Every stored architecture with its context and evaluation."""
-        key = ""
-        while page := self._rows("SELECT * FROM evaluations WHERE key > ? ORDER BY key LIMIT ?", key, PAGE):
-            for _, architecture, context, evaluation in page:
-                yield (
-                    Architecture.from_json(json.loads(architecture)),
-                    json.loads(context),
-                    Evaluation.from_json(json.loads(evaluation)),
-                )
+        """Every stored architecture with its context and evaluation; damaged rows are passed over, and that is said."""
+        key, damaged = b"", 0
+        while page := self._rows(_PAGE, key, PAGE):
+            for row in page:
+                try:
+                    found = _Row.of(row)
+                    yield found.architecture, found.context, found.evaluation
+                except InputError:
+                    damaged += 1
             key = page[-1][0]
+        if damaged:
+            _log.warning("%d rows of %s are damaged, and passed over", damaged, self.path)
 
     def close(self) -> None:
         """Close the file; whatever is asked of the store opens it again."""
@@ -101,7 +136,51 @@ class EvaluationStore:
         with _access:
             if self._connection is None:
                 self._connection = _patiently_opened(self.path)
-            return self._connection.execute(statement, values).fetchall()
+            try:
+                return self._connection.execute(statement, values).fetchall()
+            except sqlite3.DatabaseError as error:
+                raise _unusable(self.path, error) from None
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What a row says, read and checked piece by piece as it is asked for."""
+
+    texts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, row: tuple[Any, ...]) -> _Row:
+        """A row of bytes, as SQLite has it.
+
+        Raises:
+            InputError: If something is missing or no text, or it is not what was written.
+        """
+        try:
+            *texts, checksum = (bytes.decode(each) for each in row)
+        except (TypeError, UnicodeDecodeError) as error:
+            raise InputError(f"it holds something else than texts: {shown(error)}") from None
+        if checksum and checksum != _checksum(texts):  # the first format had none
+            raise InputError("its checksum is another")
+        return cls(tuple(texts))
+
+    @property
+    def architecture(self) -> Architecture:
+        try:
+            return Architecture.from_json(parse_document(self.texts[1], dict[str, Any], "no architecture"))
+        except ValueError as error:
+            raise InputError(shown(error)) from None
+
+    @property
+    def context(self) -> dict[str, Any]:
+        return parse_document(self.texts[2], dict[str, Any], "no context")
+
+    @property
+    def evaluation(self) -> Evaluation:
+        return Evaluation.from_json(parse_document(self.texts[3], dict[str, Any], "no evaluation"))
+
+
+def _checksum(texts: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
 _stores: WeakSet[EvaluationStore] = WeakSet()
@@ -118,31 +197,85 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_access.release, after_in_child=_access.release)
 
 
+def _unusable(path: Path, error: sqlite3.Error) -> InputError:
+    """What a user is told of an error of SQLite."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    goes_on = "what was finished is kept, and the same command goes on"
+    match code:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return InputError(f"{path} stays locked by another program; end that, and the same command goes on")
+        case sqlite3.SQLITE_FULL:
+            return InputError(f"{path} cannot be written: no space left on device; make room there; {goes_on}")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            remedy = "allow writing there, or name another store"
+            return InputError(f"{path} cannot be written: {shown(error)}; {remedy}; {goes_on}")
+        case sqlite3.SQLITE_IOERR:
+            return InputError(f"{path} cannot be read or written: {shown(error)}; is its disk full or broken? {goes_on}")
+        case sqlite3.SQLITE_CORRUPT:
+            remedy = f"move it away, with {path.name}-wal and {path.name}-shm: its students are trained again"
+            return InputError(f"{path} is damaged ({shown(error)}); {remedy}")
+    return InputError(f"{path} is not a store of evaluations ({shown(error)}); move it away or name another")
+
+
 def _patiently_opened(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + PATIENCE
     while True:
         try:
             return _opened(path)
         except sqlite3.DatabaseError as error:
             # SQLite does not wait while another process turns a new file into a store
-            if "locked" not in str(error):
-                raise InputError(f"{path} is not a store of evaluations ({error}); move it away or name another") from None
-            if time.monotonic() > until:
-                raise InputError(f"{path} stays locked by another program") from None
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise _unusable(path, error) from None
         time.sleep(0.02)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+    connection.text_factory = bytes  # a damaged text is found where it is read, and stops nothing else
     try:
+        _lay_out(connection, path)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute(_SCHEMA)
-    except sqlite3.DatabaseError:
+    except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _lay_out(connection: sqlite3.Connection, path: Path) -> None:
+    """Make a new file a store, and one of the first format one of this; refuse any other."""
+    if _layout(connection) == (FORMAT, _COLUMNS):
+        return
+    connection.execute("BEGIN IMMEDIATE")  # another process may be doing the same
+    try:
+        version, columns = _layout(connection)
+        [(tables,)] = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchall()
+        if (version, tables) == (0, 0):
+            connection.execute(_SCHEMA)
+        elif (version, columns) == (0, _COLUMNS[:-1]):
+            connection.execute("ALTER TABLE evaluations ADD COLUMN checksum TEXT NOT NULL DEFAULT ''")
+        elif version not in (0, FORMAT) and columns:
+            raise InputError(
+                f"{path} is a store of format {version}, this version reads {FORMAT}; use the version that wrote it, or name "
+                "another store"
+            )
+        elif (version, columns) != (FORMAT, _COLUMNS):
+            raise InputError(f"{path} is another program's database, not a store of evaluations; move it away or name another")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _layout(connection: sqlite3.Connection) -> tuple[int, tuple[str, ...]]:
+    """The format that a file says it has, and the columns of its evaluations."""
+    [(version,)] = connection.execute("PRAGMA user_version").fetchall()
+    columns = connection.execute("PRAGMA table_info(evaluations)").fetchall()
+    return version, tuple(column[1].decode(errors="replace") for column in columns)
 
 
 class StoredEvaluator(WrappingEvaluator):
@@ -169,6 +302,12 @@ class StoredEvaluator(WrappingEvaluator):
         if self._open is None:
             self._open = EvaluationStore(self._path)
         return self._open
+
+    def until(self, rung: Rung) -> Evaluator:
+        _ = self.store  # which both share
+        stopping = super().until(rung)
+        stopping.__dict__.pop("_context", None)
+        return stopping
 
     def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
         missing = []

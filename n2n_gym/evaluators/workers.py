@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from n2n_gym.evaluation import OUT_OF_MEMORY, WORKER_DIED, WORKER_SILENT, Evaluation
-from n2n_gym.evaluators.contract import Evaluator, WrappingEvaluator, dearest_first
+from n2n_gym.evaluators.contract import Evaluator, Rung, WrappingEvaluator, dearest_first
 from n2n_gym.student import Student
 from n2n_gym.system.memory import keep_freed_memory
 from n2n_gym.system.pool import Loss, Lost, Pool
@@ -32,10 +33,17 @@ class WorkerEvaluator(WrappingEvaluator):
         self.workers = workers
         self._pool = Pool(workers, _start_worker, inner)
 
+    def until(self, rung: Rung) -> Evaluator:  # by the same processes
+        return _Stopping(self, rung)
+
     def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
+        return self.trained(students)
+
+    def trained(self, students: Sequence[Student], rung: Rung | None = None) -> Iterator[tuple[int, Evaluation]]:
+        """As `stream`; with a rung, each until there."""
         self.inner.context()  # the teacher is trained here, not once in every worker
         order = dearest_first(students)
-        for place, answer in self._pool.run(_evaluate, [students[index] for index in order]):
+        for place, answer in self._pool.run(_evaluate, [(students[index], rung) for index in order]):
             index = order[place]
             if isinstance(answer, Lost):
                 answer = Evaluation.failed(students[index].architecture, self.teacher, REASONS[answer.reason])
@@ -46,12 +54,29 @@ class WorkerEvaluator(WrappingEvaluator):
         super().close()
 
 
+class _Stopping(WrappingEvaluator):
+    """Workers' trainings until a rung, by the same processes."""
+
+    inner: WorkerEvaluator
+
+    def __init__(self, inner: WorkerEvaluator, rung: Rung) -> None:
+        self.inner = inner
+        self._rung = rung
+
+    def context(self) -> dict[str, Any]:
+        return self.inner.inner.until(self._rung).context()
+
+    def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
+        return self.inner.trained(students, self._rung)
+
+
 def _start_worker(evaluator: Evaluator) -> None:
     global _evaluator
     _evaluator = evaluator
     keep_freed_memory()
 
 
-def _evaluate(student: Student) -> Evaluation:
-    [evaluation] = _evaluator.evaluate([student])
+def _evaluate(job: tuple[Student, Rung | None]) -> Evaluation:
+    student, rung = job
+    [evaluation] = (_evaluator if rung is None else _evaluator.until(rung)).evaluate([student])
     return evaluation

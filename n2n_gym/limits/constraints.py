@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, TypedDict
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.limits.feasibility import contradictory
 from n2n_gym.limits.quantities import NAME, RANGES, SHRINKING, Quantity
-from n2n_gym.system.files import read_json
+from n2n_gym.system.documents import read_document
 
 _NUMBER = r"(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _TERM = re.compile(rf"(?P<sign>[+-])(?:(?P<factor>{_NUMBER})\*)?(?P<quantity>{NAME})")
@@ -135,6 +135,8 @@ class Constraints:
             if isinstance(text, Constraint):
                 rows.append(text)
                 continue
+            if limits != "" and not text.strip("; \t\n"):  # "" by itself is an environment's way to say none
+                raise InputError(f"an empty constraint limits nothing; leave it out, or {_EXAMPLE}")
             for part in filter(None, map(str.strip, text.split(";"))):
                 rows += _of_file(Path(part).expanduser()) if part.endswith(".json") else [Constraint.parse(part)]
         return cls(tuple(rows))
@@ -229,14 +231,23 @@ def _contradict(rows: Sequence[Constraint], ranges: Mapping[Quantity, Range]) ->
     return contradictory(weights, np.array([row.bound for row in rows]), lows, highs)
 
 
+class _Sum(TypedDict):
+    """A limit on a weighted sum, as a file has it."""
+
+    coefficients: dict[str, float]
+    at_most: float
+
+
+class _File(TypedDict):
+    """A file of limits."""
+
+    constraints: list[str | _Sum]
+
+
 def _of_file(path: Path) -> list[Constraint]:
-    data: Any = read_json(path, "file of constraints")
+    expected = 'expected {"constraints": [...]} with texts, or objects with "coefficients" and "at_most"'
+    data = read_document(path, _File, "file of constraints", remedy=expected)
     try:
         return [Constraint.parse(item) if isinstance(item, str) else Constraint.of(**item) for item in data["constraints"]]
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{path} holds no constraints ({type(error).__name__}: {error}); expected "
-            '{"constraints": [...]} with texts, or objects with "coefficients" and "at_most"'
-        ) from None

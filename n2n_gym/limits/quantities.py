@@ -44,6 +44,7 @@ RANGES: dict[str, Range] = {
 
 NAME = r"(?P<name>[a-z_]+)(?:\[(?P<index>\d+)\])?"
 _QUANTITY = re.compile(NAME)
+_MOST_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -74,7 +75,10 @@ class Quantity:
         match = _QUANTITY.fullmatch(text.strip())
         if match is None:
             raise unknown("constrained quantity", text, (*QUANTITIES, CLASS_ACCURACY))
-        return cls(match["name"], int(match["index"]) if match["index"] else None)
+        index = match["index"]
+        if index is not None and len(index) > _MOST_DIGITS:
+            raise InputError(f"class_accuracy: no data set has a class whose number has {len(index):,} digits")
+        return cls(match["name"], None if index is None else int(index))
 
     def of(self, evaluation: Evaluation) -> float:
         """Its value for one student."""

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
 from n2n_gym.models.preprocessing import Preprocessing
-from n2n_gym.system.files import DESCRIPTION, read_json, write_folder, write_json
+from n2n_gym.networks.described import AGAIN, described, read_architecture, read_description
+from n2n_gym.system.documents import shown
+from n2n_gym.system.files import DESCRIPTION, write_folder, write_json
+from n2n_gym.system.tensors import not_finite, read_tensors, write_tensors
 
 WEIGHTS = "weights.safetensors"
 
@@ -81,32 +81,30 @@ def check_images(images: Tensor, channels: int) -> None:
 
 
 def save_checkpoint(folder: Path, network: Network, preprocessing: Preprocessing, facts: dict[str, Any]) -> None:
-    """Write a network's folder in one step; there must be none yet."""
+    """Write a network's folder in one step; there must be none yet.
+
+    Raises:
+        InputError: If a weight is no finite number, there is no room, or nothing may be written there.
+    """
+    state = network.state_dict()
+    if unfit := not_finite(state):
+        raise InputError(f"{folder} is not written: {len(unfit)} of the network's weights, such as {unfit[0]}, are not finite")
 
     def write(part: Path) -> None:
-        state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-        save_file(state, part / WEIGHTS)
-        description = {
-            "architecture": network.architecture.to_json(),
-            "preprocessing": preprocessing.to_json(),
-            "weights_sha256": _sha256(part / WEIGHTS),
-            "facts": facts,
-        }
-        write_json(part / DESCRIPTION, description)
+        write_tensors(part / WEIGHTS, state)
+        weights = file_hash(part / WEIGHTS)
+        write_json(part / DESCRIPTION, described(network.architecture, preprocessing.to_json(), weights, facts))
 
     write_folder(folder, write)
 
 
-def describe_checkpoint(folder: Path) -> dict[str, Any]:
-    """A saved network's description without its weights.
+def check_weights(folder: Path) -> dict[str, Any]:
+    """What is said of a saved network, if its weights are those that were saved, and finite; no network is built.
 
     Raises:
-        InputError: If the folder holds none.
+        InputError: If a file is missing, was changed or is not what was saved, or a weight is NaN or infinite.
     """
-    description = read_json(folder / DESCRIPTION, "saved network")
-    facts = description.get("facts")
-    if not isinstance(facts, dict) or not {"parameters", "macs", "val_accuracy", "test_accuracy"} <= set(facts):
-        raise InputError(f"{folder / DESCRIPTION} is not the description of a saved network")
+    description, _, _ = _read(folder)
     return description
 
 
@@ -114,26 +112,48 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a network's folder.
 
     Raises:
-        InputError: If a file is missing, truncated or not what was saved.
+        InputError: If a file is missing, was changed or is not what was saved, or a weight is NaN or infinite.
     """
-    description = describe_checkpoint(folder)
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise InputError(f"no weights at {path}; the folder of a saved network holds {DESCRIPTION} and {WEIGHTS}")
-    fingerprint = _sha256(path)
-    if fingerprint != description.get("weights_sha256"):
-        raise InputError(f"{path} is truncated or was changed: its checksum is not the one in {DESCRIPTION}; train it again")
+    description, state, fingerprint = _read(folder)
+    architecture = read_architecture(folder, description)
+    pixels = description["preprocessing"]
+    if len(pixels["mean"]) != architecture.input_shape[0] or tuple(pixels["side"]) != architecture.input_shape[1:]:
+        raise InputError(f"{folder / DESCRIPTION} says other images of the network than of its preprocessing; {AGAIN}")
+    if architecture.model_bytes > (folder / WEIGHTS).stat().st_size:  # before memory is asked for
+        raise InputError(f"{folder / WEIGHTS} does not hold the weights of the network in {DESCRIPTION}; {AGAIN}")
     try:
         # from a generator of its own: whoever loads a network finds torch's as it was
-        network = Network(Architecture.from_json(description["architecture"]), torch.Generator())
-        network.load_state_dict(load_file(path))
-        preprocessing = Preprocessing.from_json(description["preprocessing"])
-        facts = dict(description["facts"])
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"{folder} is not a saved network: {str(error).splitlines()[0]}") from None
-    return Checkpoint(network.eval(), preprocessing, facts, fingerprint)
+        network = Network(architecture, torch.Generator())
+        network.load_state_dict(state)
+        preprocessing = Preprocessing.from_json(pixels)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+        raise InputError(f"{folder} is not a saved network: {shown(error)}; {AGAIN}") from None
+    return Checkpoint(network.eval(), preprocessing, dict(description["facts"]), fingerprint)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], str]:
+    """Description, weights and their hash."""
+    description = read_description(folder)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise InputError(f"no weights at {path}; the folder of a saved network holds {DESCRIPTION} and {WEIGHTS}; {AGAIN}")
+    fingerprint = file_hash(path)
+    if fingerprint != description["weights_sha256"]:
+        raise InputError(f"{path} is truncated or was changed: its checksum is not the one in {DESCRIPTION}; {AGAIN}")
+    state, _ = read_tensors(path, "file of weights", remedy=AGAIN)
+    if unfit := not_finite(state):
+        raise InputError(f"{path} holds weights that are no finite numbers, such as {unfit[0]}; {AGAIN}")
+    return description, state, fingerprint
+
+
+def file_hash(path: Path) -> str:
+    """A file's SHA-256, 64 hexadecimal digits.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None

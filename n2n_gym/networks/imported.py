@@ -9,8 +9,9 @@ from typing import Any
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.layers import Shape
+from n2n_gym.networks.described import read_architecture, read_description
 from n2n_gym.settings import DeviceSettings
-from n2n_gym.system.files import DESCRIPTION, read_json, teachers_folder
+from n2n_gym.system.files import DESCRIPTION, teachers_folder
 
 IMPORTED = "imported"
 """The fact that an imported teacher has and no other: where it comes from."""
@@ -48,14 +49,26 @@ def is_imported(name: str) -> bool:
         return False
     path = teachers_folder() / name / DESCRIPTION
     try:
-        return path.is_file() and IMPORTED in read_json(path, "saved network").get("facts", {})
-    except (InputError, TypeError):
+        return path.is_file() and IMPORTED in read_description(path.parent)["facts"]
+    except InputError:
         return False  # damaged: whoever loads it by its name is told
+
+
+def is_damaged(name: str) -> bool:
+    """Whether there is a saved teacher of that name whose description cannot be read."""
+    folder = teachers_folder() / name
+    if not name or Path(name).name != name or not folder.is_dir():
+        return False
+    try:
+        read_description(folder)
+    except InputError:
+        return True
+    return False
 
 
 def description(name: str) -> dict[str, Any]:
     """What is written of an imported teacher."""
-    return read_json(teachers_folder() / name / DESCRIPTION, "saved network")
+    return read_description(teachers_folder() / name)
 
 
 def imported_architecture(name: str, input_shape: Shape, classes: int, width: float) -> Architecture:
@@ -72,10 +85,7 @@ def imported_architecture(name: str, input_shape: Shape, classes: int, width: fl
     """
     if width != 1:
         raise InputError(f"width is for networks of the zoo; {name} was trained as it is, so leave width at 1")
-    try:
-        found = Architecture.from_json(description(name)["architecture"])
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{teachers_folder() / name / DESCRIPTION} is not a saved network: {error}") from None
+    found = read_architecture(teachers_folder() / name, description(name))
     if (found.input_shape[0], found.classes) != (input_shape[0], classes):
         raise InputError(
             f"the teacher {name} takes {found.input_shape[0]} channel(s) and tells {found.classes} classes apart; "

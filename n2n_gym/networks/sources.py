@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 from n2n_gym.architecture import Architecture, Variable
 from n2n_gym.architecture.features import decision_rows
@@ -16,11 +17,12 @@ from n2n_gym.networks.imported import (
     imported_architecture,
     imported_names,
     imported_normalisation,
+    is_damaged,
     is_imported,
 )
 from n2n_gym.networks.zoo import ZOO, network
 from n2n_gym.registry import Registry
-from n2n_gym.system.files import read_json
+from n2n_gym.system.documents import read_document
 
 
 class TeacherSource(ABC):
@@ -90,7 +92,7 @@ class ArchitectureFile(TeacherSource):
         path = Path(teacher).expanduser()
         if width != 1:
             raise InputError(f"width is for networks of the zoo; {path} says its own filters, so leave width at 1")
-        data = read_json(path, "architecture")
+        data: dict[str, Any] = read_document(path, dict[str, Any], "architecture")
         try:
             found = Architecture.from_json(data)
             if not found.verdict().feasible:
@@ -117,7 +119,7 @@ class ImportedSource(TeacherSource):
         return (*imported_names(), "an imported teacher (n2n teacher import)")
 
     def knows(self, teacher: str) -> bool:
-        return is_imported(teacher)
+        return is_imported(teacher) or is_damaged(teacher)  # then what is wrong with it is said
 
     def architecture(self, teacher: str, input_shape: Shape, classes: int, width: float) -> Architecture:
         return imported_architecture(teacher, input_shape, classes, width)

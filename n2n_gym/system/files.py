@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import platformdirs
+from filelock import FileLock
 
 from n2n_gym.errors import InputError
 
@@ -30,28 +32,93 @@ def teachers_folder() -> Path:
     return home() / "teachers"
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Have `write` make a file beside `path`, then move it there in one step; missing folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = part_of(path)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def remedy_of(error: OSError) -> str:
+    """What a user does about an error of the system."""
+    if error.errno in NO_ROOM:
+        return "make room there; what was finished is kept, and the same command goes on"
+    if error.errno in FORBIDDEN:
+        return "allow writing there, or choose another place; what was finished is kept, and the same command goes on"
+    return "what was finished is kept, and the same command goes on when this is mended"
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """While something is written: an error of the system becomes one line with the remedy.
+
+    Raises:
+        InputError: If there is no room, or nothing may be written there.
+    """
     try:
-        write(part)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+        yield
+    except OSError as error:
+        where = error.filename if isinstance(error.filename, str) and PART not in error.filename else path
+        raise InputError(f"{where} cannot be written: {error.strerror or error}; {remedy_of(error)}") from error
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """While no other process has this lock file's lock; missing folders are made.
+
+    Raises:
+        InputError: If nothing may be written there.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Have `write` make a file beside `path`, then move it there in one step; missing folders are made.
+
+    Raises:
+        InputError: If there is no room, or nothing may be written there.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = part_of(path)
+        try:
+            write(part)
+            _keep(part)
+            part.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
 
 
 def write_folder(path: Path, write: Callable[[Path], object]) -> None:
-    """Have `write` fill a new folder beside `path`, then move it there in one step; there must be none yet."""
-    part = part_of(path)
-    part.mkdir(parents=True)
-    try:
-        write(part)
-        part.rename(path)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+    """Have `write` fill a new folder beside `path`, then move it there in one step; there must be none yet.
+
+    Raises:
+        InputError: If there is no room, or nothing may be written there.
+    """
+    with writing(path):
+        part = part_of(path)
+        part.mkdir(parents=True)
+        try:
+            write(part)
+            for each in part.iterdir():
+                _keep(each)
+            part.rename(path)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+
+
+def _keep(file: Path) -> None:
+    """Have the system put a file on the disk now: else one that was moved may be empty after a power loss."""
+    if file.is_file():
+        with file.open("rb") as there:
+            os.fsync(there.fileno())
 
 
 PART = ".n2n-part-"
@@ -83,22 +150,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, data: object) -> None:
-    """Write JSON, indented, in one step."""
-    write_text(path, json.dumps(data, indent=2) + "\n")
-
-
-def read_json(path: Path, what: str) -> dict[str, Any]:
-    """Read a JSON object.
+    """Write JSON, indented, in one step.
 
     Raises:
-        InputError: If the file is missing, is not JSON or holds no object; `what` names it in the message.
+        ValueError: If a number in it is infinite or NaN, which JSON has not.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"no {what} at {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"{path} is not a readable {what}: {error}") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{path} is no {what}: it holds {type(data).__name__}, not an object")
-    return data
+    write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n")

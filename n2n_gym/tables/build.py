@@ -19,7 +19,8 @@ from n2n_gym.evaluators import make_evaluator
 from n2n_gym.problem import Problem
 from n2n_gym.stages import stage_by_name
 from n2n_gym.system.device import torch_device
-from n2n_gym.system.files import read_json, write_json
+from n2n_gym.system.documents import read_document
+from n2n_gym.system.files import write_json
 from n2n_gym.system.versions import library_versions
 from n2n_gym.tables.space import Space
 from n2n_gym.tables.table import Table
@@ -108,7 +109,7 @@ def build_table(
         "validation_images": len(dataset.split(problem.train_size)[1]),
         "test_images": len(dataset.test[1]),
         "versions": library_versions(),
-        "started": read_json(begun, "note of a table's beginning")["started"],
+        "started": read_document(begun, dict[str, str], "note of a table's beginning", remedy="remove it").get("started", ""),
         "finished": _now(),
         **(facts or {}),
     }

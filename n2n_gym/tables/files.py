@@ -2,21 +2,72 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
+import os
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
+from n2n_gym.system.arrays import read_archive
+from n2n_gym.system.documents import Count, Positive, Share, checked, parse_document, shown
 from n2n_gym.system.files import write_whole
 
 FORMAT = 1
 
+REMEDY = "build it again, or get it again from where it came"
+
 Columns = dict[str, npt.NDArray[Any]]
+
+
+class _Problem(TypedDict):
+    """What is compressed, as far as every version wrote it down."""
+
+    teacher: str
+    dataset: str
+    width: NotRequired[float]
+    train_size: NotRequired[Positive | None]
+
+
+class _Recipe(TypedDict):
+    """How students were trained."""
+
+    name: str
+    epochs: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+
+
+class _Teacher(TypedDict):
+    """The teacher that students learned from."""
+
+    fingerprint: str
+    architecture: dict[str, Any]
+    parameters: Positive
+    val_accuracy: Share
+    test_accuracy: Share | None
+
+
+class _Facts(TypedDict):
+    """What the package reads of a table's facts; it may have more."""
+
+    name: str
+    problem: _Problem
+    data: NotRequired[str]
+    stage: Literal["removal", "shrink"]
+    base: dict[str, Any]
+    shape: Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=100)]], msgspec.Meta(min_length=1, max_length=64)]
+    seeds: Annotated[list[Count], msgspec.Meta(min_length=1)]
+    recipe: _Recipe
+    teacher: _Teacher
+    validation_images: Positive
+    test_images: Positive
+    reasons: Annotated[list[str], msgspec.Meta(min_length=1)]
 
 
 def table_names() -> list[str]:
@@ -49,17 +100,52 @@ def read_columns(path: Path) -> tuple[dict[str, Any], Columns]:
         InputError: If the file is not a table.
         OSError: If it is not there.
     """
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    columns = read_archive(path, what="table", remedy=REMEDY)
+    complaint = f"{path} is not a table that `n2n table build` wrote"
+    text = columns.pop("facts", None)
+    if text is None or text.dtype != np.uint8:
+        raise InputError(f"{complaint}: it holds no facts; {REMEDY}")
+    facts = parse_document(text.tobytes(), dict[str, Any], complaint, remedy=REMEDY)
+    if facts.get("format") != FORMAT:
+        raise InputError(f"{path} is a table of format {facts.get('format')}; this version reads format {FORMAT}")
+    known = checked(facts, _Facts, complaint, remedy=REMEDY)
+    if wrong := _misfit(known, columns):
+        raise InputError(f"{complaint}: {wrong}; {REMEDY}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            columns = {key: archive[key] for key in archive.files}
-        facts = json.loads(columns.pop("facts").tobytes())
-        if facts["format"] != FORMAT:
-            raise InputError(f"{path} is a table of format {facts['format']}; this version reads format {FORMAT}")
-        return facts, columns
-    except (KeyError, ValueError, TypeError, EOFError, BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is not a table that `n2n table build` wrote: {error}") from None
+        _ = [Architecture.from_json(each) for each in (known["base"], known["teacher"]["architecture"])]
+    except ValueError as error:
+        raise InputError(f"{complaint}: {shown(error)}; {REMEDY}") from None
+    return facts, columns
+
+
+def _misfit(facts: _Facts, columns: Columns) -> str:
+    """What of the columns does not fit the facts, or each other; empty if all does."""
+    students, seeds, epochs = len(columns.get("parameters", ())), len(facts["seeds"]), facts["recipe"]["epochs"]
+    shapes: dict[str, tuple[int, ...]] = {
+        "row_of": (math.prod(facts["shape"]),),
+        **dict.fromkeys(("parameters", "macs", "model_bytes", "activation_bytes", "fingerprint"), (students,)),
+        **dict.fromkeys(("reason", "test_correct", "seconds"), (students, seeds)),
+        "correct": (students, seeds, epochs),
+    }
+    for name, shape in shapes.items():
+        kinds = "f" if name == "seconds" else "iu"
+        if name not in columns or columns[name].shape != shape or columns[name].dtype.kind not in kinds or 0 in shape:
+            return f"{name} is missing, or no column of shape {shape}"
+    most = {
+        "row_of": students - 1,
+        "reason": len(facts["reasons"]) - 1,
+        "correct": facts["validation_images"],
+        "test_correct": facts["test_images"],
+        **dict.fromkeys(("parameters", "macs", "model_bytes", "activation_bytes"), 2**62),
+        "seconds": float(np.finfo(np.float32).max),
+    }
+    for name, bound in most.items():
+        least, greatest = columns[name].min(), columns[name].max()
+        if not (least >= 0 and greatest <= bound):  # NaN is neither
+            return f"{name} has {least} to {greatest}, beyond 0 to {bound}"
+    return ""
 
 
 def write_columns(path: Path, facts: dict[str, Any], columns: Columns) -> None:

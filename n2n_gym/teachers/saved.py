@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 
 from n2n_gym.data import FINGERPRINT, load_dataset
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.models.build import Network
-from n2n_gym.models.checkpoint import Checkpoint, describe_checkpoint, load_checkpoint, save_checkpoint
+from n2n_gym.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from n2n_gym.networks.described import read_description
 from n2n_gym.networks.imported import IMPORTED, is_imported
 from n2n_gym.problem import Problem
 from n2n_gym.system.device import by_itself
-from n2n_gym.system.files import DESCRIPTION, sweep, teachers_folder, unfinished_training
+from n2n_gym.system.files import locked, sweep, teachers_folder, unfinished_training
 from n2n_gym.system.progress import report
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.loop import train
@@ -110,24 +110,23 @@ def load_saved(name: str) -> Checkpoint:
 
 
 def teacher_names() -> list[str]:
-    """Names of all saved teachers, in alphabetical order."""
+    """Names of all saved teachers, in alphabetical order; damaged ones are among them."""
     folder = teachers_folder()
-    return sorted(path.parent.name for path in folder.glob(f"*/{DESCRIPTION}") if not path.parent.name.startswith("."))
+    return sorted(path.name for path in folder.glob("*") if path.is_dir() and not path.name.startswith("."))
 
 
 @contextmanager
 def making(name: str) -> Iterator[None]:
     """While a teacher's folder is made: no other process makes it, and what a killed one left is swept up."""
     folder = teachers_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f".{name}.lock"):
+    with locked(folder / f".{name}.lock"):
         sweep(folder, name)
         yield
 
 
 def teacher_facts(name: str) -> dict[str, Any]:
     """What was recorded when a saved teacher was trained or imported, without reading its weights."""
-    facts: dict[str, Any] = describe_checkpoint(teachers_folder() / name)["facts"]
+    facts: dict[str, Any] = read_description(teachers_folder() / name)["facts"]
     return facts
 
 

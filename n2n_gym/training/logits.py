@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from filelock import FileLock
 from torch import Tensor, nn
 
+from n2n_gym.errors import InputError
 from n2n_gym.models.preprocessing import View
-from n2n_gym.system.files import write_whole
+from n2n_gym.system.arrays import read_array
+from n2n_gym.system.files import locked, write_whole
 from n2n_gym.system.progress import report
+from n2n_gym.system.tensors import tensors_hash
 from n2n_gym.training.images import ImageData
-from n2n_gym.training.resume import weights_hash
+
+_log = logging.getLogger("n2n_gym")
 
 
 class TeacherLogits:
@@ -37,7 +43,7 @@ class TeacherLogits:
     @property
     def fingerprint(self) -> str:
         """Of the teacher's weights."""
-        return weights_hash(self._teacher.state_dict())
+        return tensors_hash(self._teacher.state_dict())
 
     def of(self, epoch: int, *, augment: bool, images: int | None = None) -> Tensor:
         """The logits for that epoch's view and images (`ImageData.stretch`), shape (images, classes)."""
@@ -53,12 +59,24 @@ class TeacherLogits:
 
     def _shared(self, view: View, indices: Tensor, path: Path) -> Tensor:
         """A view's logits from their file, which whoever needs them first writes."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            if not path.exists():
-                computed = self._computed(view, indices).cpu().numpy()
-                write_whole(path, lambda part: np.save(part, computed, allow_pickle=False))
-        return torch.from_numpy(np.load(path, allow_pickle=False)).to(self._data.device)
+        with locked(path.with_suffix(".lock")):
+            found = self._kept(path, len(indices))
+            if found is None:
+                found = self._computed(view, indices).cpu().numpy()
+                write_whole(path, partial(_save, found))
+        return torch.from_numpy(found).to(self._data.device)
+
+    def _kept(self, path: Path, images: int) -> npt.NDArray[np.float32] | None:
+        """A view's logits in a file; None if there are none, or they are damaged: then they are computed again."""
+        if not path.exists():
+            return None
+        try:
+            found = read_array(path, what="file of logits", remedy="they are computed again")
+        except InputError as error:
+            _log.warning("%s", error)
+            return None
+        fits = found.shape == (images, self._data.spec.classes) and found.dtype == np.float32
+        return found if fits and bool(np.isfinite(found).all()) else None
 
     @torch.no_grad()
     def _computed(self, view: View, indices: Tensor) -> Tensor:
@@ -72,3 +90,8 @@ class TeacherLogits:
         if logits.is_cuda:
             torch.cuda.current_stream().synchronize()  # other trainings read them in streams of their own
         return logits
+
+
+def _save(logits: npt.NDArray[np.float32], part: Path) -> None:
+    with part.open("wb") as file:
+        np.save(file, logits, allow_pickle=False)

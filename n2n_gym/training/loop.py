@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import functools
 import math
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Concatenate, ParamSpec
 
 import torch
@@ -17,12 +19,13 @@ from n2n_gym.models.build import Network
 from n2n_gym.models.preprocessing import Batches
 from n2n_gym.system.device import by_itself
 from n2n_gym.system.progress import report
+from n2n_gym.system.tensors import tensors_hash
 from n2n_gym.training.gradients import Batch, Gradients, gradients_of
 from n2n_gym.training.images import ImageData, Score
 from n2n_gym.training.logits import TeacherLogits
 from n2n_gym.training.precision import has_bf16, pays_in_bf16
 from n2n_gym.training.recipes import Recipe
-from n2n_gym.training.resume import TrainingFile, weights_hash
+from n2n_gym.training.resume import TrainingFile
 from n2n_gym.training.turns import without_pause
 
 Asked = ParamSpec("Asked")
@@ -38,11 +41,15 @@ class Outcome:
         score: On the validation images, of the weights that the network was left with.
         epochs: Epochs trained.
         failure: Why the training failed, or "".
+        before: Seconds that it had taken before it was gone on with.
+        loss: The mean over steps and epochs of what was minimised, for those epochs that were trained now.
     """
 
     score: Score
     epochs: int
     failure: str = ""
+    before: float = 0.0
+    loss: float = math.nan
 
 
 @dataclass
@@ -86,6 +93,7 @@ def training(
     bf16_validation: bool = False,
     on_epoch: Callable[[int, float], None] | None = None,
     resume: Path | None = None,
+    until: int | None = None,
 ) -> Generator[None, None, Outcome]:
     """Train a network in place: weights in float32, convolutions and products of larger networks in bfloat16.
 
@@ -103,6 +111,7 @@ def training(
         on_epoch: Told the epochs done (from 1) and the validation accuracy, NaN if the recipe has no `patience`.
         resume: File that the training is written to after epochs, and from which it goes on, to the same end, if it is there
             from a program that was stopped. Whoever has kept what came out removes it.
+        until: Stop after so many epochs, as they are in the whole training; with `resume`, it can be gone on with from there.
 
     Returns:
         Validation accuracy and, if the loss left the finite numbers and no earlier epoch's weights were kept, the failure.
@@ -117,13 +126,15 @@ def training(
     file = resume and TrainingFile(resume, **_identity(network, data, recipe, teacher), seed=seed, **arithmetic)
     steps = recipe.epochs * (min(recipe.images or len(data.train_images), len(data.train_images)) // recipe.batch_size)
     gradients = gradients_of(network, recipe, steps=steps, bf16=bf16)
-    done = 0
-    if file and (found := file.read(network, optimizer, generator)):
+    last = recipe.epochs if until is None else min(until, recipe.epochs)
+    begun, before, done = time.monotonic(), 0.0, 0
+    losses = []
+    if file and (found := file.read(network, optimizer, generator, most=last)):
         kept, facts = found
-        done = facts["epoch"]
+        done, before = facts["epoch"], facts.get("seconds", 0.0)
         if best is not None:
             best.restore(kept, facts["best"])
-    for epoch in range(done + 1, recipe.epochs + 1):
+    for epoch in range(done + 1, last + 1):
         logits = _logits(teacher, recipe, epoch - 1)
         images = data.stretch(epoch - 1, recipe.images)
         parts = torch.randperm(len(images), generator=generator).to(data.device).split(recipe.batch_size)
@@ -132,9 +143,10 @@ def training(
             batches = _cycled(batches, optimizer, recipe, epoch - 1, len(parts))
         loss = yield from _trained_once(network, optimizer, gradients, _reported(batches, epoch, len(parts)))
         done = epoch
+        losses.append(loss / len(parts))
         if not math.isfinite(loss):
             if best is None or not best.weights:
-                return Outcome(Score(0.0), epoch, DIVERGED)
+                return Outcome(Score(0.0), epoch, DIVERGED, before)
             break
         accuracy = math.nan
         if best is not None:
@@ -150,11 +162,12 @@ def training(
             break
         if file:
             kept, known = (best.weights, best.facts) if best is not None else ({}, None)
-            file.write(network, optimizer, generator, kept, {"epoch": epoch, "best": known})
+            facts = {"epoch": epoch, "best": known, "seconds": before + time.monotonic() - begun}
+            file.write(network, optimizer, generator, kept, facts, at_once=epoch == until)
     if best is not None:
         network.load_state_dict(best.weights)
-        return Outcome(best.score, done)
-    return Outcome(data.validation_score(network, bf16=bf16_validation), done)
+    score = data.validation_score(network, bf16=bf16_validation) if best is None else best.score
+    return Outcome(score, done, before=before, loss=fmean(losses) if losses else math.nan)
 
 
 def _by_itself(
@@ -222,7 +235,7 @@ def _identity(network: Network, data: ImageData, recipe: Recipe, teacher: Teache
     """What a training's end depends on."""
     return {
         "architecture": network.architecture.fingerprint,
-        "weights": weights_hash(network.state_dict()),
+        "weights": tensors_hash(network.state_dict()),
         "teacher": teacher and teacher.fingerprint,
         "data": data.dataset.fingerprint,
         "preprocessing": data.preprocessing.to_json(),

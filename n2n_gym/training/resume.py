@@ -9,14 +9,13 @@ import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from n2n_gym.system.files import write_whole
+from n2n_gym.system.documents import Finite, parse_document, shown
+from n2n_gym.system.tensors import read_tensors, tensors_hash, write_tensors
 
 _log = logging.getLogger("n2n_gym")
 
@@ -25,6 +24,15 @@ SECONDS = 15.0
 
 GENERATOR, FACTS = "generator", "training"
 NETWORK, OPTIMIZER, KEPT = "network.", "optimizer.", "kept."
+
+
+class _Said(TypedDict):
+    """What is written beside the tensors."""
+
+    identity: str
+    rates: list[Finite]
+    facts: dict[str, Any]
+    sha256: str
 
 
 class TrainingFile:
@@ -47,6 +55,8 @@ class TrainingFile:
         generator: torch.Generator,
         kept: Mapping[str, Tensor],
         facts: Mapping[str, Any],
+        *,
+        at_once: bool = False,
     ) -> None:
         """Write down how far it is, if the last time was long enough ago.
 
@@ -55,25 +65,31 @@ class TrainingFile:
             optimizer: As it is.
             generator: What draws the order of images.
             kept: Weights that are kept besides.
-            facts: Plain data.
+            facts: Plain data; its `epoch` says how many are done.
+            at_once: Whether it is written down however short ago the last time was.
         """
-        if time.monotonic() < self._written + SECONDS:
+        if not at_once and time.monotonic() < self._written + SECONDS:
             return
         tensors = {GENERATOR: generator.get_state()}
         tensors |= {NETWORK + name: value for name, value in network.state_dict().items()}
         tensors |= {KEPT + name: value for name, value in kept.items()}
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"{OPTIMIZER}{index}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
-        plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        rates = [group["lr"] for group in optimizer.param_groups]
-        said = json.dumps({"identity": self._identity, "rates": rates, "facts": dict(facts), "sha256": weights_hash(plain)})
-        write_whole(self._path, lambda part: save_file(plain, part, metadata={FACTS: said}))
+        rates = [float(group["lr"]) for group in optimizer.param_groups]
+        said = {"identity": self._identity, "rates": rates, "facts": dict(facts)}
+        write_tensors(self._path, tensors, {FACTS: json.dumps({**said, "sha256": _seal(said, tensors)})})
         self._written = time.monotonic()
 
     def read(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator, *, most: int
     ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Put network, optimizer and generator where the training was.
+
+        Args:
+            network: What is trained.
+            optimizer: What it is trained with.
+            generator: What draws the order of images.
+            most: A training that has had more epochs is not gone on with.
 
         Returns:
             The kept weights and the facts; None where there is nothing to go on with, or it cannot be read: then it is said
@@ -83,32 +99,28 @@ class TrainingFile:
             return None
         before = copy.deepcopy((network.state_dict(), optimizer.state_dict()))
         try:
-            with safe_open(self._path, framework="pt") as file:
-                said = json.loads((file.metadata() or {})[FACTS])
-                if said["identity"] != self._identity:
-                    return None
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dictionary
-            if said["sha256"] != weights_hash(tensors):
+            tensors, texts = read_tensors(self._path, "training that was stopped")
+            said: dict[str, Any] = dict(parse_document(texts.get(FACTS, ""), _Said, "it is no training that was stopped"))
+            if said["identity"] != self._identity or said["facts"]["epoch"] > most:
+                return None
+            if said.pop("sha256") != _seal(said, tensors):
                 raise ValueError("its checksum is another")
-            facts: dict[str, Any] = dict(said["facts"])
+            facts = said["facts"]
             network.load_state_dict(_under(NETWORK, tensors))
             optimizer.load_state_dict(_optimizer_state(optimizer, _under(OPTIMIZER, tensors), said["rates"]))
             generator.set_state(tensors[GENERATOR])
-        except (OSError, KeyError, IndexError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-            _log.warning("%s is damaged (%s): this training begins anew", self._path, str(error).splitlines()[0])
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            _log.warning("%s is damaged (%s): this training begins anew", self._path, shown(error))
             network.load_state_dict(before[0])
             optimizer.load_state_dict(before[1])
             return None
         return _under(KEPT, tensors), facts
 
 
-def weights_hash(tensors: Mapping[str, Tensor]) -> str:
-    """64 hexadecimal digits that are equal for equal tensors of equal names."""
-    found = hashlib.sha256()
-    for name in sorted(tensors):
-        found.update(name.encode())
-        found.update(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+def _seal(said: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """A hash of all that is written down."""
+    text = json.dumps(said, sort_keys=True) + tensors_hash(tensors)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,137 @@
+"""Successive halving: who is trained on, that nothing is trained twice, and what is said of those that were stopped."""
+
+import dataclasses
+
+import pytest
+
+from n2n_gym.errors import InputError
+from n2n_gym.evaluators import make_evaluator
+from n2n_gym.evaluators.contract import Rung
+from n2n_gym.evaluators.halving import HalvingEvaluator
+from n2n_gym.rewards import accuracy_reward, paper_reward
+from n2n_gym.stages import ShrinkStage
+from n2n_gym.student import Student
+from n2n_gym.training import loop
+
+
+def without_seconds(evaluations):
+    return [dataclasses.replace(each, seconds=0.0) for each in evaluations]
+
+
+@pytest.fixture
+def students(toy_problem):
+    stage = ShrinkStage(Student(toy_problem.architecture))
+    return [stage.student(actions) for actions in ((9, 0, 9), (9, 9, 0), (9, 9, 8), (4, 9, 9))]
+
+
+@pytest.fixture
+def epochs_trained(monkeypatch):
+    counted = []
+    once = loop._trained_once
+
+    def counting(network, *rest):
+        counted.append(network.architecture.fingerprint)
+        return once(network, *rest)
+
+    monkeypatch.setattr(loop, "_trained_once", counting)
+    return counted
+
+
+def made(problem, **changes):
+    return make_evaluator(problem, evaluator="halving", device="cpu", recipe="paper", **changes)
+
+
+def test_the_better_half_goes_on_and_nothing_is_trained_twice(toy_problem, students, epochs_trained):
+    plain = make_evaluator(toy_problem, device="cpu", recipe="paper").evaluate(students)
+    del epochs_trained[:]
+    with made(toy_problem) as halving:
+        assert halving.rungs == (1, 2, 4)
+        found = halving.evaluate(students)
+    assert len(epochs_trained) == 4 + 2 + 2 * 1 + 1  # until 1, from 1 to 2, from 2 to 4, and the last one
+    assert sorted(each.rung for each in found) == [0, 1, 1, 2]
+    [whole] = [index for index, each in enumerate(found) if not each.rung]
+    assert without_seconds([found[whole]]) == without_seconds([plain[whole]])  # though it was stopped three times
+    assert found[whole].rung_accuracy is None
+
+
+def test_who_goes_on_has_the_higher_reward_at_the_rung(toy_problem, students, tmp_path):
+    inner = make_evaluator(toy_problem, device="cpu", recipe="paper")
+    for reward in (paper_reward, accuracy_reward):
+        at_rung = inner.until(Rung(1, tmp_path)).evaluate(students)
+        with HalvingEvaluator(inner, reward) as halving:
+            found = halving.evaluate(students)
+        stopped = [index for index, each in enumerate(found) if each.rung == 1]
+        assert [found[index].rung_accuracy for index in stopped] == [at_rung[index].accuracy for index in stopped]
+        others = [index for index in range(4) if index not in stopped]
+        assert max(reward(at_rung[index]) for index in stopped) <= min(reward(at_rung[index]) for index in others)
+
+
+def test_a_prediction_has_the_gain_of_those_that_went_on_and_is_not_above_the_best(toy_problem, students):
+    with made(toy_problem) as halving:
+        found = halving.evaluate(students)
+    [best] = [each.accuracy for each in found if not each.rung]
+    for each in found:
+        if each.rung:
+            assert each.rung_accuracy <= each.accuracy <= best or each.accuracy == best
+
+
+def test_equal_batches_get_equal_evaluations_whoever_trains_them(toy_problem, students):
+    found = []
+    for workers in (0, 2, 0):
+        with made(toy_problem, workers=workers) as halving:
+            found.append(without_seconds(halving.evaluate(students)))
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_student_asked_for_again_goes_on_from_where_it_was_stopped(toy_problem, students, epochs_trained, tmp_path):
+    with made(toy_problem, store=tmp_path / "store.sqlite") as halving:
+        first = halving.evaluate(students)
+        stopped = next(student for student, each in zip(students, first, strict=True) if each.rung == 2)
+        del epochs_trained[:]
+        [again] = halving.evaluate([stopped])
+    assert again.rung == 0
+    assert len(epochs_trained) == 5 - 2
+
+
+def test_the_store_knows_rungs(toy_problem, students, epochs_trained, tmp_path):
+    with made(toy_problem, store=tmp_path / "store.sqlite") as halving:
+        first = halving.evaluate(students)
+    del epochs_trained[:]
+    with made(toy_problem, store=tmp_path / "store.sqlite") as halving:
+        assert halving.evaluate(students) == first
+    assert not epochs_trained
+    whole = make_evaluator(toy_problem, device="cpu", recipe="paper", store=tmp_path / "store.sqlite").evaluate(students)
+    assert len(epochs_trained) == 3 * 5  # the one that was trained whole is known to all
+    assert [each for each in first if not each.rung] == [a for a, b in zip(whole, first, strict=True) if not b.rung]
+
+
+def test_seconds_are_those_of_the_whole_training(toy_problem, students):
+    with made(toy_problem) as halving:
+        found = halving.evaluate(students)
+    [whole] = [each.seconds for each in found if not each.rung]
+    assert whole > max(each.seconds for each in found if each.rung == 1)
+
+
+def test_a_degenerate_student_competes_with_nobody(toy_problem, students):
+    stage = ShrinkStage(Student(toy_problem.architecture))
+    degenerate = stage.student([9] * stage.decisions)  # the teacher itself: not smaller
+    with made(toy_problem) as halving:
+        with_it, without = halving.evaluate([degenerate, *students]), halving.evaluate(students)
+    assert with_it[0].reason
+    assert not with_it[0].rung
+    assert [each.rung for each in without] == [each.rung for each in with_it[1:]]
+
+
+def test_failed_trainings_are_said_once_and_not_predicted(toy_problem, students):
+    with made(toy_problem, timeout=1e-9) as halving:
+        found = halving.evaluate(students)
+    assert {each.reason for each in found} == {"timeout"}
+    assert {each.rung for each in found} == {0}
+
+
+def test_ray_and_tables_cannot_stop_on_the_way(toy_problem, toy_tables):
+    from n2n_gym.tables import Table
+    from n2n_gym.tables.evaluator import TableEvaluator
+
+    with pytest.raises(InputError, match="on the way"):
+        HalvingEvaluator(TableEvaluator(Table.load(str(toy_tables / "shrink.npz")), "mean"), paper_reward)
