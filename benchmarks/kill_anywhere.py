@@ -11,6 +11,7 @@ python benchmarks/kill_anywhere.py [--kills 50] [--workers 0] [--out FILE]
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import os
 import select
@@ -30,6 +31,15 @@ from report import Report
 from agents import compress, export
 from agents.display import Display
 from n2n_gym.training import resume
+
+for module in (
+    "agents.algorithms.registry",
+    "agents.search.compress",
+    "n2n_gym.evaluators.distillation",
+    "n2n_gym.models.export.forms",
+    "n2n_gym.teachers.saved",
+):  # what a run imports when it needs it is the same for all of them
+    importlib.import_module(module)
 
 PHASES = ("teacher", "stage 1", "stage 2", "finals", "export")
 

@@ -24,6 +24,7 @@ from typing import Any, Self
 
 from n2n_gym.errors import InputError
 from n2n_gym.system.processes import begin_worker, ended_by
+from n2n_gym.system.memory import is_out_of_memory
 from n2n_gym.system.progress import report
 
 SILENCE = 60.0
@@ -392,13 +393,7 @@ def _serve(pipe: Connection, begins_with: bytes) -> None:
     except EOFError:
         return
     except Exception as error:
-        say("memory") if isinstance(error, MemoryError) or _out_of_memory(error) else say("raised", _sendable(error))
-
-
-def _out_of_memory(error: Exception) -> bool:
-    from n2n_gym.system.device import is_out_of_memory  # torch takes long to import, and memory
-
-    return is_out_of_memory(error)
+        say("memory") if is_out_of_memory(error) else say("raised", _sendable(error))
 
 
 def _sendable(error: Exception) -> Exception:
