@@ -1,4 +1,4 @@
-"""Agents that compress networks: the paper's recurrent REINFORCE, the whole of Algorithm 1, the command `n2n`."""
+"""Agents that compress networks: the paper's recurrent REINFORCE, searches, the whole of Algorithm 1, the command `n2n`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agents.algorithms.embedding import ArchitectureCompression
-    from agents.algorithms.planned import RandomSearch, RegularizedEvolution
+    from agents.algorithms.evolution import RegularizedEvolution
+    from agents.algorithms.planned import RandomSearch
     from agents.algorithms.reinforce import ActorCritic, Reinforce
     from agents.search.compress import compress
     from agents.search.options import Search
@@ -28,7 +29,7 @@ _HOMES = {
     "ActorCritic": "agents.algorithms.reinforce",
     "ArchitectureCompression": "agents.algorithms.embedding",
     "RandomSearch": "agents.algorithms.planned",
-    "RegularizedEvolution": "agents.algorithms.planned",
+    "RegularizedEvolution": "agents.algorithms.evolution",
     "Reinforce": "agents.algorithms.reinforce",
     "Search": "agents.search.options",
     "compress": "agents.search.compress",

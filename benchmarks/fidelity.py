@@ -54,7 +54,7 @@ HERE = Path(__file__).parent
 PROBLEMS = {
     "digits": Problem("conv4", "digits"),
     "residual": Problem("resnet18", "cifar10", 0.125, 3_000),
-    "depthwise": Problem(str(HERE / "depthwise.json"), "fashion-mnist", 1.0, 4_000),
+    "depthwise": Problem(str(HERE / "depthwise.json"), "fashion-mnist", 1.0, 2_000),
 }
 
 TRUTH, TESTED = "convergence", "final"

@@ -43,7 +43,7 @@ COLUMNS = ("best", "area", "last_50", "policy_mean", "policy_greedy", "best_agai
 
 def main(
     problem: tyro.conf.OmitArgPrefixes[Problem] = Problem("resnet18", "digits", 0.25),  # noqa: B008  it cannot be changed
-    agents: tuple[str, ...] = ("reinforce", "recurrent-ppo", "maskable-ppo", "evolution", "random"),
+    agents: tuple[str, ...] = ("reinforce-imitating", "recurrent-ppo", "maskable-ppo", "evolution", "random"),
     seeds: int = 3,
     first_seed: int = 0,
     evaluations: int = 500,

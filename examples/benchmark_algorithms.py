@@ -16,7 +16,7 @@ from agents.benchmark.suite import benchmark
 from agents.display import ProgressDisplay
 from n2n_gym.system.machine import machine
 
-AGENTS = ("reinforce", "maskable-ppo", "evolution", "random")
+AGENTS = ("reinforce-imitating", "maskable-ppo", "evolution", "random")
 
 
 def main(

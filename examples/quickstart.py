@@ -25,12 +25,12 @@ best = table.best()
 print(f"{len(table):,} students; the best has reward {best.value:.4f} and {best.evaluation.parameters:,} parameters")
 print([(entry.evaluation.parameters, round(entry.value, 3)) for entry in table.pareto_front()])
 
-# %% The paper's agent on that table, as `n2n compress` has it for layer removal: a reward is a look-up now
+# %% REINFORCE that imitates its best on that table: a reward is a look-up now
 from agents.algorithms.registry import algorithm  # noqa: E402
 from agents.algorithms.sb3 import BatchedVecEnv  # noqa: E402
 
 envs = BatchedVecEnv(gym.make_vec("N2N/LayerRemoval-v0", num_envs=5, teacher="conv4", dataset="digits", evaluator="table"))
-agent = algorithm("reinforce").make(envs, stage=1, seed=0)
+agent = algorithm("reinforce-imitating").make(envs, stage=1, seed=0)
 agent.learn(100 * 5 * envs.envs.stage.decisions)
 recent = [episode["r"] for episode in agent.ep_info_buffer]
 print(f"mean reward of its last {len(recent)} students: {sum(recent) / len(recent):.3f}")

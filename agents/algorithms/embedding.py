@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agents.algorithms.episodic import keeps_limits
-from agents.algorithms.planned import PlannedSearch, Plans
+from agents.algorithms.planned import PlannedSearch
+from agents.algorithms.plans import Plans
 from n2n_gym.architecture import Architecture
 from n2n_gym.architecture.features import DECISION, standard_scores
 from n2n_gym.evaluation import Evaluation

@@ -11,6 +11,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import MaybeCallback
 
+from agents.algorithms.plans import Plans
 from n2n_gym.envs.info import UNDECIDED
 
 
@@ -61,6 +62,23 @@ class EpisodicAlgorithm(BaseAlgorithm):
         assert self.env is not None
         callback.on_rollout_start()
         self.env.env_method("set_update", self._n_updates)
+
+    def _play(self, plans: Plans, callback: BaseCallback) -> tuple[list[float], list[dict[str, Any]]] | None:
+        """Play planned episodes, one in each environment: their returns, and their last steps' infos.
+
+        None if the callback stopped the training. A truncated episode, too, is over: the rest of its plan is not played.
+        """
+        returns = np.zeros(self.n_envs)
+        infos: list[dict[str, Any]] = []
+        for actions in plans.T:
+            stepped = self._step(actions, callback)
+            if stepped is None:
+                return None
+            rewards, dones, infos = stepped
+            returns += rewards
+            if dones.all():
+                break
+        return returns.tolist(), infos
 
     def _step(
         self, actions: npt.NDArray[Any], callback: BaseCallback

@@ -1,4 +1,4 @@
-"""Search without a learned policy: uniform random search and regularised evolution, as Stable-Baselines3 algorithms.
+"""Search without a learned policy, as Stable-Baselines3 algorithms, and the simplest: uniform random search.
 
 They are the lines that a learning agent must beat at an equal number of evaluated students.
 """
@@ -20,14 +20,10 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from torch import Tensor
 
 from agents.algorithms.episodic import EpisodicAlgorithm, keeps_limits
+from agents.algorithms.plans import Plans, uniform_plans
 from agents.algorithms.saving import read_agent, restoring, save_agent
 from n2n_gym.errors import InputError
 from n2n_gym.stages.base import Stage
-
-Plans = npt.NDArray[np.int64]
-
-TRIES = 20
-"""Draws in search of a feasible student, before another way is taken."""
 
 
 class PlanPolicy(BasePolicy):
@@ -115,52 +111,19 @@ class PlannedSearch(EpisodicAlgorithm):
                 self.policy.plan.copy_(torch.as_tensor(plan))
 
     def uniform(self, count: int) -> Plans:
-        """Episodes drawn uniformly among those that have an effect, shape (count, decisions).
-
-        Where masks look ahead, among those of feasible students; where these are rare, decision by decision.
-        """
-        plans: Plans = np.where(self.masks, self.rng.random((count, *self.masks.shape)), -1.0).argmax(2)
-        if self.stage.lookahead:
-            for plan in plans:
-                for _ in range(TRIES):
-                    if self.stage.feasible(plan.tolist()):
-                        break
-                    plan[:] = np.where(self.masks, self.rng.random(self.masks.shape), -1.0).argmax(1)
-                else:
-                    plan[:] = self._guided()
-        return plans
-
-    def _guided(self) -> list[int]:
-        """An episode drawn decision by decision among what can still become a feasible student.
-
-        It has a share of its own of decisions that leave things as they are: with the same for all, their students would all
-        be nearly as large as they may be.
-        """
-        share = self.rng.random()
-        plan: list[int] = []
-        for _ in range(len(self.masks)):
-            useful = np.flatnonzero(self.stage.mask(plan))
-            others = useful[useful != self.stage.keep]
-            keeps = len(others) < len(useful) and (not len(others) or self.rng.random() < share)
-            plan.append(self.stage.keep if keeps else int(self.rng.choice(others)))
-        return plan
+        """Episodes drawn uniformly, shape (count, decisions); see `uniform_plans`."""
+        return uniform_plans(self.stage, self.rng, count)
 
     def _update(self, callback: BaseCallback) -> bool:
         plans = self.propose(self.n_envs)
-        returns = np.zeros(self.n_envs)
-        infos: list[dict[str, Any]] = []
-        for actions in plans.T:
-            stepped = self._step(actions, callback)
-            if stepped is None:
-                return False
-            rewards, dones, infos = stepped
-            returns += rewards
-            if dones.all():  # a truncated episode, too, is over: the rest of its plan is not played
-                break
+        played = self._play(plans, callback)
+        if played is None:
+            return False
+        returns, infos = played
         callback.on_rollout_end()
-        self.observe(plans, returns.tolist(), infos)
+        self.observe(plans, returns, infos)
         self._n_updates += 1
-        self.logger.record("rollout/reward_mean", float(returns.mean()))
+        self.logger.record("rollout/reward_mean", float(np.mean(returns)))
         self.logger.record("rollout/reward_best", self.best_return)
         return True
 
@@ -219,69 +182,3 @@ class RandomSearch(PlannedSearch):
 
     def propose(self, count: int) -> Plans:
         return self.uniform(count)
-
-
-class RegularizedEvolution(PlannedSearch):
-    """Ageing evolution (Real et al., AAAI 2019): mutate the best of a few, let the oldest go.
-
-    Args:
-        env: A compression environment, single or vectorised.
-        population_size: Episodes that are alive.
-        sample_size: Of them, how many compete to be the parent.
-        **settings: Arguments of `PlannedSearch`.
-    """
-
-    _constructor: ClassVar[tuple[str, ...]] = ("population_size", "sample_size")
-
-    def __init__(self, env: GymEnv | str, *, population_size: int = 50, sample_size: int = 10, **settings: Any) -> None:
-        if not 1 <= sample_size <= population_size:
-            raise ValueError(f"sample_size must be 1 to population_size ({population_size}), not {sample_size}")
-        self.population_size = population_size
-        self.sample_size = sample_size
-        self.population: list[tuple[npt.NDArray[np.int64], float]] = []
-        super().__init__(env, **settings)
-
-    def propose(self, count: int) -> Plans:
-        newcomers = min(count, self.population_size - len(self.population)) if self.population else count
-        children = [self._child() for _ in range(count - newcomers)]
-        return np.concatenate([self.uniform(newcomers), *(child[None] for child in children)])
-
-    def observe(self, plans: Plans, returns: Sequence[float], infos: Sequence[dict[str, Any]]) -> None:
-        super().observe(plans, returns, infos)
-        self.population += zip(plans, returns, strict=True)
-        del self.population[: -self.population_size]
-
-    def memory(self) -> dict[str, Tensor]:
-        plans = np.array([plan for plan, _ in self.population], dtype=np.int64).reshape(-1, len(self.masks))
-        returns = [value for _, value in self.population]
-        return {"plans": torch.from_numpy(plans), "returns": torch.tensor(returns, dtype=torch.float64)}
-
-    def remember(self, tensors: dict[str, Tensor]) -> None:
-        self.population = list(zip(tensors["plans"].numpy(), tensors["returns"].tolist(), strict=True))
-
-    def _child(self) -> npt.NDArray[np.int64]:
-        """The best of a sample with one decision changed; where masks look ahead, so that a feasible student comes of it."""
-        child = self._changed()
-        for _ in range(TRIES if self.stage.lookahead else 0):
-            if self.stage.feasible(child.tolist()):
-                break
-            child = self._changed()
-        return child
-
-    def _changed(self) -> npt.NDArray[np.int64]:
-        """The best of a sample with one decision changed, if there is one to make."""
-        child = self._parent().copy()
-        free = np.flatnonzero(self.masks.sum(1) > 1)
-        if not len(free):
-            return child
-        position = self.rng.choice(free)
-        others = np.flatnonzero(self.masks[position])
-        child[position] = self.rng.choice(others[others != child[position]])
-        return child
-
-    def _parent(self) -> npt.NDArray[np.int64]:
-        """The best of a sample."""
-        rivals = self.rng.choice(len(self.population), min(self.sample_size, len(self.population)), replace=False)
-        parent: npt.NDArray[np.int64]
-        parent, _ = self.population[max(rivals, key=lambda i: self.population[i][1])]
-        return parent

@@ -147,6 +147,23 @@ class SequencePolicy(BasePolicy):
         chosen = actions.cpu().numpy()
         return chosen if vectorized else chosen[0], tuple(tensor.cpu().numpy() for tensor in memory)
 
+    @torch.no_grad()
+    def play(self, rows: Tensor, masks: Tensor) -> Tensor:
+        """Draw whole episodes' actions, without an environment, shape (B, D).
+
+        Args:
+            rows: Features of the decisions, nothing decided yet, shape (B, D, F).
+            masks: Which actions may be taken, shape (B, D, A).
+        """
+        self.set_training_mode(False)
+        rows = rows.clone()
+        state = self.begin(rows)
+        for position in range(rows.shape[1]):
+            logits, state = self.advance(rows, torch.full((len(rows),), position, device=rows.device), state)
+            drawn = self._draw(masked(logits, masks[:, position]))
+            rows[:, position, DECISION] = (drawn + 1).to(rows.dtype)
+        return rows[:, :, DECISION].long() - 1
+
     def _draw(self, logits: Tensor) -> Tensor:
         """Actions drawn on the CPU from the policy's own generator, so that training can resume exactly."""
         probabilities = logits.float().softmax(1).cpu()

@@ -18,12 +18,17 @@ from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from agents.algorithms.bayesian import GaussianProcessSearch, RandomForestSearch
+from agents.algorithms.cross_entropy import CrossEntropy
+from agents.algorithms.dyna import Dyna
 from agents.algorithms.embedding import ArchitectureCompression
-from agents.algorithms.informed import InformedEvolution
-from agents.algorithms.planned import PlannedSearch, RandomSearch, RegularizedEvolution
+from agents.algorithms.evolution import InformedEvolution, RegularizedEvolution
+from agents.algorithms.local_search import LocalSearch
+from agents.algorithms.planned import PlannedSearch, RandomSearch
 from agents.algorithms.reinforce import ActorCritic, Reinforce
 from agents.algorithms.saving import policy_tensors, read_agent, restore_policy, restore_weights, restoring, save_agent
 from agents.algorithms.sb3 import BatchedVecEnv, EncodedVecEnv
+from agents.algorithms.tpe import ParzenEstimator
 from n2n_gym.errors import InputError
 from n2n_gym.registry import Registry
 
@@ -93,7 +98,7 @@ class Algorithm(ABC):
         except RuntimeError:
             raise InputError(
                 f"the policy in {path} does not fit this environment: it was trained for the other stage, with other "
-                "settings, or sees a fixed number of decisions (reinforce, actor-critic and recurrent-ppo do not)"
+                "settings, or sees a fixed number of decisions (those with a recurrent policy do not)"
             ) from None
 
 
@@ -207,13 +212,17 @@ def restore_on_policy(agent: BaseAlgorithm, path: Path) -> None:
 
 
 PLAIN = {"n_epochs": 1, "ent_coef": 0.0, "normalize_advantage": False, "max_grad_norm": None, "elite_coef": 0.0}
-"""The paper's gradient and nothing else."""
+"""The paper's gradient and nothing else. Those called imitating are without it: they take what else `STAGES` has."""
+
+IMAGINED = PLAIN | {"ent_coef": 0.05, "anneal_entropy": False, "normalize_advantage": True}
+"""Imagined episodes cost next to nothing: new ones are better than further steps on the same."""
 
 ALGORITHMS: Registry[Algorithm] = Registry("agent")
-ALGORITHMS.register("reinforce", _Recurrent(Reinforce))
-ALGORITHMS.register("reinforce-paper", _Recurrent(Reinforce, PLAIN))
-ALGORITHMS.register("actor-critic", _Recurrent(ActorCritic))
-ALGORITHMS.register("actor-critic-paper", _Recurrent(ActorCritic, PLAIN))
+ALGORITHMS.register("reinforce", _Recurrent(Reinforce, PLAIN))
+ALGORITHMS.register("reinforce-imitating", _Recurrent(Reinforce))
+ALGORITHMS.register("actor-critic", _Recurrent(ActorCritic, PLAIN))
+ALGORITHMS.register("actor-critic-imitating", _Recurrent(ActorCritic))
+ALGORITHMS.register("dyna", _Recurrent(Dyna, IMAGINED))
 ALGORITHMS.register("a2c", _OnPolicy(A2C, {"learning_rate": 0.001, "normalize_advantage": True}))
 ALGORITHMS.register("ppo", _OnPolicy(PPO, {"learning_rate": 0.001}))
 ALGORITHMS.register(
@@ -227,8 +236,13 @@ ALGORITHMS.register(
 )
 ALGORITHMS.register("maskable-ppo", _OnPolicy(MaskablePPO, {"learning_rate": 0.001}))
 ALGORITHMS.register("random", _Planned(RandomSearch))
-ALGORITHMS.register("evolution", _Planned(RegularizedEvolution))
+ALGORITHMS.register("evolution", _Planned(RegularizedEvolution, {"population_size": 10, "sample_size": 3}))
 ALGORITHMS.register("informed-evolution", _Planned(InformedEvolution))
+ALGORITHMS.register("local-search", _Planned(LocalSearch))
+ALGORITHMS.register("cross-entropy", _Planned(CrossEntropy))
+ALGORITHMS.register("tpe", _Planned(ParzenEstimator))
+ALGORITHMS.register("random-forest", _Planned(RandomForestSearch))
+ALGORITHMS.register("gaussian-process", _Planned(GaussianProcessSearch))
 ALGORITHMS.register("architecture-compression", _Planned(ArchitectureCompression))
 
 

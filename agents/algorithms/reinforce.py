@@ -176,7 +176,19 @@ class Reinforce(EpisodicAlgorithm):
             return False
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
         self._train(rollouts)
+        self._count_update(rollouts.returns)
         return True
+
+    def _count_update(self, returns: Tensor) -> None:
+        """One more update is done, whose episodes brought these returns."""
+        self._n_updates += 1
+        self.logger.record("rollout/reward_mean", float(returns.mean()))
+        self.logger.record("rollout/reward_best", float(returns.max()))
+        if self.ep_info_buffer:
+            self.logger.record("rollout/ep_rew_mean", safe_mean([info["r"] for info in self.ep_info_buffer]))
+            self.logger.record("rollout/ep_len_mean", safe_mean([info["l"] for info in self.ep_info_buffer]))
+        self.logger.record("time/updates", self._n_updates, exclude="tensorboard")
+        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
 
     def _collect_rollouts(self, callback: BaseCallback) -> Episodes | None:
         """Play `n_rollouts` whole episodes, all environments in step; None if the callback stopped the training."""
@@ -236,19 +248,10 @@ class Reinforce(EpisodicAlgorithm):
                 torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
             self.policy.optimizer.step()
 
-        mean_return = float(returns.mean())
-        self.baseline = self._averaged(self.baseline, mean_return)
-        self._n_updates += 1
+        self.baseline = self._averaged(self.baseline, float(returns.mean()))
         self.logger.record("train/loss", loss.item())
         self.logger.record("train/entropy", entropy.item())
         self.logger.record("train/baseline", self.baseline)
-        self.logger.record("rollout/reward_mean", mean_return)
-        self.logger.record("rollout/reward_best", float(returns.max()))
-        if self.ep_info_buffer:
-            self.logger.record("rollout/ep_rew_mean", safe_mean([info["r"] for info in self.ep_info_buffer]))
-            self.logger.record("rollout/ep_len_mean", safe_mean([info["l"] for info in self.ep_info_buffer]))
-        self.logger.record("time/updates", self._n_updates, exclude="tensorboard")
-        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
 
     def _distribution(self, episodes: Episodes) -> tuple[torch.distributions.Categorical, Tensor | None]:
         """What the policy would do at each decision that was taken, and what its critic expects there."""
@@ -294,9 +297,6 @@ class Reinforce(EpisodicAlgorithm):
             exclude: Not used; the file is always whole.
             include: Not used.
         """
-        tensors = {**policy_tensors(self.policy), "generator": self.policy.generator.get_state()}
-        if self.elite is not None:
-            tensors |= {f"elite.{name}": part for name, part in self.elite._asdict().items()}
         settings = {
             "algorithm": type(self).__name__,
             "policy_class": type(self.policy).__name__,
@@ -310,7 +310,18 @@ class Reinforce(EpisodicAlgorithm):
             "num_timesteps": self.num_timesteps,
             "n_updates": self._n_updates,
         }
-        save_agent(Path(path), tensors, settings)
+        save_agent(Path(path), self._tensors(), settings | self._states())
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """What `save` writes as tensors."""
+        tensors = {**policy_tensors(self.policy), "generator": self.policy.generator.get_state()}
+        if self.elite is not None:
+            tensors |= {f"elite.{name}": part for name, part in self.elite._asdict().items()}
+        return tensors
+
+    def _states(self) -> dict[str, Any]:
+        """What `save` writes besides, as JSON data."""
+        return {}
 
     @classmethod
     def load(  # type: ignore[override]

@@ -17,7 +17,7 @@ from agents.search.run_folder import Episode, RunFolder, read_start
 from n2n_gym.data import load_dataset
 from n2n_gym.errors import InputError, by_name
 
-ONCE = Search(final_trainings=1, unsearched=False, beside=(), speed=False)
+ONCE = Search(agent="reinforce-imitating", final_trainings=1, unsearched=False, beside=(), speed=False)
 """The paper trains its student once, and its tables have their own networks to set beside it."""
 
 
@@ -97,7 +97,7 @@ SCALES = {
     "paper": Scale(
         dataset=None,
         widths={"conv4": 1.0, "vgg": 1.0, "resnet": 1.0},
-        search=replace(ONCE, agent="reinforce-paper", recipe="paper", finalists=1),
+        search=replace(ONCE, agent="reinforce", recipe="paper", finalists=1),
         seeds=3,
         transfer_train_size=None,
         source_iterations=100,

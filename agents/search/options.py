@@ -37,8 +37,9 @@ def _agents(default: str) -> str:
 class Search(JudgedSettings):
     """What to compress, and how."""
 
-    agent: Annotated[str, tyro.conf.arg(help_behavior_hint=_agents)] = "reinforce"
-    """Who searches. reinforce-paper and actor-critic-paper take one plain step per update and have no entropy bonus."""
+    agent: Annotated[str, tyro.conf.arg(help_behavior_hint=_agents)] = "reinforce-imitating"
+    """Who searches. reinforce and actor-critic are the paper's: one plain step per update. Those that are called
+    imitating take clipped steps, have an entropy bonus, and imitate the best students so far."""
     policy: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """A saved policy to start from, such as runs/a/stage1.policy, maybe of another teacher; once for each stage."""
     stages: Literal["1", "2", "1+2"] = "1+2"
@@ -56,7 +57,7 @@ class Search(JudgedSettings):
     rollouts: int = 5
     """Students per policy update."""
     learning_rate: float | None = None
-    """Of the agent, in every stage; by default the agent's own (reinforce: 0.003 in stage 1, 0.01 in stage 2)."""
+    """Of the agent, in every stage; by default its own (of recurrent policies: 0.003 in stage 1, 0.01 in stage 2)."""
     recipe: str = "fast"
     constraint: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """A limit that the student must keep, such as "parameters<=20000", "macs<=1e6", "latency_ms<=2.5", "accuracy>=0.9",

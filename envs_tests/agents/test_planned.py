@@ -5,8 +5,8 @@ from stable_baselines3.common.evaluation import evaluate_policy
 
 import n2n_gym  # noqa: F401
 from agents.algorithms.embedding import ArchitectureCompression
-from agents.algorithms.informed import InformedEvolution
-from agents.algorithms.planned import RandomSearch, RegularizedEvolution
+from agents.algorithms.evolution import InformedEvolution, RegularizedEvolution
+from agents.algorithms.planned import RandomSearch
 from agents.algorithms.sb3 import BatchedVecEnv
 from envs_tests.conftest import FormulaEvaluator
 from n2n_gym.errors import InputError
@@ -55,42 +55,6 @@ def mean_of_last(algorithm):
 
 def test_evolution_beats_random_search_where_there_is_something_to_climb():
     assert mean_of_last(RegularizedEvolution) > mean_of_last(RandomSearch) + 0.2
-
-
-LIMITS = pytest.mark.parametrize(
-    ("env_id", "limit"),
-    [("N2N/LayerRemoval-v0", "parameters<=400000"), ("N2N/LayerShrink-v0", "parameters<=60000; macs<=1e6")],
-)
-
-
-@LIMITS
-def test_informed_evolution_trains_no_student_twice_and_none_beyond_the_limits(env_id, limit):
-    env = vector(env_id, constraints=limit)
-    evaluator = env.envs.judge.evaluator
-    InformedEvolution(env, seed=0, population_size=8).learn(8 * 5 * env.envs.stage.decisions)
-    trained = [fingerprint for call in evaluator.calls for fingerprint in call]
-    assert len(trained) == len(set(trained)) == 40
-    drawn = vector(env_id, constraints=limit)
-    plans = RandomSearch(drawn, seed=0).propose(40)
-    assert not all(drawn.envs.preview(plan).allowed for plan in plans)  # without looking, some are
-
-
-def test_informed_evolution_that_was_saved_knows_what_it_trained(tmp_path):
-    env = vector("N2N/LayerShrink-v0", constraints="parameters<=60000")
-    agent = InformedEvolution(env, seed=0, population_size=8).learn(4 * 5 * env.envs.stage.decisions)
-    agent.save(tmp_path / "agent")
-    again = InformedEvolution.load(tmp_path / "agent", vector("N2N/LayerShrink-v0", constraints="parameters<=60000"))
-    assert again._seen == agent._seen
-    assert len(again._seen) == 20
-    assert (again.propose(5) == agent.propose(5)).all()
-
-
-def test_where_nothing_new_is_allowed_informed_evolution_goes_on(monkeypatch):
-    monkeypatch.setattr("agents.algorithms.informed.DRAWS", 3)
-    env = vector("N2N/LayerRemoval-v0", constraints="parameters<=60000")  # there are such students, but hardly ever drawn
-    agent = InformedEvolution(env, seed=0, population_size=5, sample_size=2, stats_window_size=100)
-    agent.learn(3 * 5 * env.envs.stage.decisions)
-    assert len(seen_returns(agent)) == 15
 
 
 def test_descent_in_the_embedding_finds_good_students_sooner_than_random_search():

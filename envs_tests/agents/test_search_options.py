@@ -8,6 +8,7 @@ import pytest
 from agents.algorithms.registry import ALGORITHMS
 from agents.algorithms.saving import read_agent
 from agents.search.compress import compress
+from agents.search.options import Search
 from agents.search.run_folder import RunFolder, read_start
 from envs_tests.agents.conftest import rows, timeless
 from n2n_gym.architecture import Architecture
@@ -24,7 +25,7 @@ class Killed(BaseException):
     """Stops the program where a kill would."""
 
 
-@pytest.mark.parametrize("agent", sorted(set(ALGORITHMS) - {"reinforce"}))
+@pytest.mark.parametrize("agent", sorted(set(ALGORITHMS) - {Search.agent}))
 def test_any_agent_leaves_the_same_run_folder_and_survives_a_kill(settings, tmp_path, monkeypatch, agent):
     # a limit that hardly anyone keeps, so that every reward depends on how many updates were done
     settings |= {"constraint": ("parameters<=100", "accuracy>=1"), "relaxation": "relaxed:6:1"}

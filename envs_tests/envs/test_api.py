@@ -14,6 +14,7 @@ from envs_tests.conftest import TOY, FormulaEvaluator
 from n2n_gym.errors import InputError
 from n2n_gym.layers import Verdict
 from n2n_gym.networks.zoo import network
+from n2n_gym.rewards import REWARDS
 from n2n_gym.student import Student
 
 IDS = ("N2N/LayerRemoval-v0", "N2N/LayerShrink-v0")
@@ -236,6 +237,26 @@ def test_pictures(toy_env):
     assert before.dtype == np.uint8
     grey = (after == 0xDD).all(axis=2).sum() - (before == 0xDD).all(axis=2).sum()
     assert grey > 500  # the removed layer's bar
+
+
+@pytest.mark.parametrize("reward", REWARDS)
+@pytest.mark.parametrize("env_id", IDS)
+def test_a_reward_is_what_a_preview_says_times_the_accuracy(env_id, reward):
+    asked = {"teacher": "conv4", "evaluator": FormulaEvaluator(network("conv4", (1, 8, 8))), "lookahead": False}
+    env = gym.make(env_id, reward=reward, **asked)
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(20):
+        actions = rng.integers(env.action_space.n, size=env.unwrapped.stage.decisions).tolist()
+        preview = env.unwrapped.preview(actions)
+        _, value, _, _, info = play(env, actions)[-1]
+        if preview.reason:
+            assert preview.worth == value == -1
+        else:
+            relative = info["accuracy"] / env.unwrapped.finished.evaluation.teacher_accuracy
+            assert value == pytest.approx(preview.worth * relative)
+        seen.add(bool(preview.reason))
+    assert len(seen) == 2
 
 
 @pytest.mark.parametrize("env_id", IDS)

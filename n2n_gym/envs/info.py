@@ -60,6 +60,8 @@ class Preview(NamedTuple):
         compression: C = 1 - its parameters / the teacher's, at most 1.
         reason: Why it is degenerate, or "".
         violated: The limits that it does not keep, whatever its accuracy and latency; as in a terminal step's `info`.
+        worth: The reward of a student of its sizes that is as accurate as its teacher; a reward is this times A / A_teacher,
+            as long as all limits are kept. -1 for one that is degenerate.
     """
 
     fingerprint: str
@@ -68,6 +70,7 @@ class Preview(NamedTuple):
     compression: float
     reason: str
     violated: str
+    worth: float
 
     @property
     def allowed(self) -> bool:

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from gymnasium.error import InvalidAction
 
+from n2n_gym.architecture import Architecture
 from n2n_gym.architecture.removal import check_actions
 from n2n_gym.envs.info import Finished, Preview, listed
 from n2n_gym.envs.settings import Settings
@@ -78,16 +79,21 @@ class Judge:
                 f"expected an action from 0 to {self.stage.actions - 1} for each of {self.stage.decisions} decisions, "
                 f"received {list(actions)}"
             ) from None
-        student, teacher = self.stage.student(chosen).architecture, self.stage.teacher
-        verdict = student.verdict(teacher)
-        sizes = Evaluation.of(student, teacher, accuracy=0.0, teacher_accuracy=0.0)
+        return self.preview_of(self.stage.student(chosen).architecture)
+
+    def preview_of(self, student: Architecture) -> Preview:
+        """What is known of a student without training it."""
+        verdict = student.verdict(self.stage.teacher)
+        reason = "" if verdict.feasible else str(verdict)
+        perfect = Evaluation.of(student, self.stage.teacher, accuracy=1.0, teacher_accuracy=1.0, reason=reason)
         return Preview(
             student.fingerprint,
             student.parameters,
             student.macs,
-            sizes.compression,
-            "" if verdict.feasible else str(verdict),
-            listed(self._settings.limits.of_sizes.violated(sizes)),
+            perfect.compression,
+            reason,
+            listed(self._settings.limits.of_sizes.violated(perfect)),
+            self._reward(perfect),
         )
 
     def finished(self, actions: Actions, evaluation: Evaluation) -> Finished:

@@ -73,6 +73,14 @@ class Stage(ABC):
     def trend(self, rng: np.random.Generator) -> tuple[int, ...]:
         """A whole episode that treats layers by depth: how much is kept of one lies on a line between two random ends."""
 
+    @abstractmethod
+    def remains(self, student: Student) -> npt.NDArray[np.float64]:
+        """How much a student has left of what each decision is about, shape (decisions,), from 0 for nothing to 1 for all.
+
+        Other than the actions that led to it, this tells only what makes a difference: two episodes whose kernels are rounded
+        to the same size have the same.
+        """
+
     def removed(self, actions: Sequence[int]) -> frozenset[int]:
         """The layers of `base` that the first actions of an episode remove."""
         return frozenset()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from n2n_gym.architecture import KEEP, REMOVE, Architecture, Range, Variable, removal_decisions, student_ranges
 from n2n_gym.architecture.features import decision_rows
@@ -82,6 +83,10 @@ class RemovalStage(Stage):
         kept = np.linspace(first, last, self.decisions)
         removed = (rng.random(self.decisions) > kept) & self.masks[:, REMOVE]
         return tuple(np.where(removed, REMOVE, KEEP).tolist())
+
+    def remains(self, student: Student) -> npt.NDArray[np.float64]:
+        kept = set(student.origins)
+        return np.array([float(layers[0] in kept) for layers in self.layers])
 
     def removed(self, actions: Sequence[int]) -> frozenset[int]:
         removals = (action == REMOVE and self.masks[i, REMOVE] for i, action in enumerate(actions))

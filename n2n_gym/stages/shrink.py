@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from n2n_gym.architecture import (
     FACTORS,
@@ -104,8 +105,19 @@ class ShrinkStage(Stage):
         actions[outputs] = (kept * len(FACTORS)).astype(np.int64)
         return tuple(actions.tolist())
 
+    def remains(self, student: Student) -> npt.NDArray[np.float64]:
+        left = [_size(student.architecture, d) / _size(self.base, d) for d in self._decisions]
+        return np.array(left, dtype=np.float64)
+
     def resized(self, actions: Sequence[int]) -> Architecture:
         return shrink(self.base, {d: FACTORS[action] for d, action in zip(self._decisions, actions, strict=False)})
+
+
+def _size(architecture: Architecture, decision: ShrinkDecision) -> int:
+    """A decision's variable in the layer that leads it; outputs are channels, and what the layer has no more is 0."""
+    if decision.variable is Variable.OUTPUTS:
+        return architecture.widths[decision.layers[0]]
+    return _value(architecture, decision) or 0
 
 
 def _value(architecture: Architecture, decision: ShrinkDecision) -> int | None:

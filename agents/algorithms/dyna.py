@@ -1,0 +1,147 @@
+"""Dyna (Sutton, 1991): a policy that learns from imagined episodes, and real trainings where they promise most."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.type_aliases import GymEnv, Schedule
+from torch import Tensor
+
+from agents.algorithms.bayesian import CENTRES, chosen, drawn_plans, fitted, of_all_sizes, some_neighbours, worths
+from agents.algorithms.episodes import Episodes
+from agents.algorithms.known import Candidate, Drawn, KnownStudents
+from agents.algorithms.plans import Plans, start_plan
+from agents.algorithms.policies import SequencePolicy
+from agents.algorithms.reinforce import Reinforce
+from agents.algorithms.surrogate import AccuracyModel, GaussianProcess
+from n2n_gym.rewards import DEGENERATE
+from n2n_gym.stages.base import Stage
+
+
+class Dyna(Reinforce):
+    """A recurrent policy that follows REINFORCE's gradient over imagined episodes.
+
+    Sizes and verdicts are known before any training, so only accuracy has to be imagined: Gaussian processes predict it from
+    a student's architecture, learning from all students that were trained. In each update the policy plays imagined episodes,
+    whose rewards are exact in all but the accuracy, and learns from them. Then their students, random ones and the neighbours
+    of the best so far are candidates: those with the highest expected improvement are trained, each student once, and none
+    that is degenerate or exceeds a limit on sizes.
+
+    Args:
+        policy: As of `Reinforce`.
+        env: As of `Reinforce`.
+        learning_rate: As of `Reinforce`.
+        warm_up: Random students at the start.
+        imagined_updates: Gradient updates on imagined episodes before each real one.
+        imagined_rollouts: Imagined episodes of each.
+        optimism: How many standard deviations above its expectation an imagined accuracy lies, in log-odds.
+        **settings: Other arguments of `Reinforce`.
+    """
+
+    model: ClassVar[type[AccuracyModel]] = GaussianProcess
+    _constructor: ClassVar[tuple[str, ...]] = (
+        *Reinforce._constructor,
+        "warm_up",
+        "imagined_updates",
+        "imagined_rollouts",
+        "optimism",
+    )
+
+    def __init__(
+        self,
+        policy: str | type[SequencePolicy],
+        env: GymEnv | str | None,
+        learning_rate: float | Schedule = 0.003,
+        *,
+        warm_up: int = 5,
+        imagined_updates: int = 10,
+        imagined_rollouts: int = 32,
+        optimism: float = 1.0,
+        **settings: Any,
+    ) -> None:
+        for name, value in (("warm_up", warm_up), ("imagined_rollouts", imagined_rollouts)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        self.warm_up = warm_up
+        self.imagined_updates = imagined_updates
+        self.imagined_rollouts = imagined_rollouts
+        self.optimism = optimism
+        super().__init__(policy, env, learning_rate, **settings)
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        self.rng = np.random.default_rng(self.seed)
+        self.known: KnownStudents | None = None
+        if self.env is not None:
+            self.stage: Stage = self.env.get_attr("stage")[0]
+            self.known = KnownStudents(self.stage, self.env.get_attr("judge")[0])
+
+    def _update(self, callback: BaseCallback) -> bool:
+        assert self.known is not None
+        self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+        for _ in range(self.n_rollouts // self.n_envs):
+            plans = self._proposed(self.known, self.n_envs)
+            played = self._play(plans, callback)
+            if played is None:
+                return False
+            returns, infos = played
+            self.known.add(plans, returns, infos)
+        callback.on_rollout_end()
+        self._count_update(torch.tensor(returns))
+        return True
+
+    def _proposed(self, known: KnownStudents, count: int) -> Plans:
+        """The students to train next; imagines and learns before."""
+        candidates = known.new(drawn_plans(self.stage, self.rng))
+        if len(known) < self.warm_up:
+            plans = of_all_sizes(candidates, count, self.rng)
+        else:
+            model = fitted(self.model, known, self.rng)
+            candidates |= self._imagined(known, model)
+            for centre in known.best_plans(CENTRES):
+                candidates |= known.new(some_neighbours(self.stage, centre, self.rng))
+            plans = chosen(model, known, list(candidates.values()), count)
+        return np.stack([*plans, *(start_plan(self.stage, self.rng) for _ in range(count - len(plans)))])
+
+    def _imagined(self, known: KnownStudents, model: AccuracyModel) -> dict[str, Drawn]:
+        """Let the policy learn from imagined episodes; their students that are worth a training, by fingerprint."""
+        found: dict[str, Drawn] = {}
+        rows = torch.as_tensor(self.stage.rows, device=self.device).expand(self.imagined_rollouts, -1, -1)
+        masks = torch.as_tensor(self.stage.masks, device=self.device).expand(self.imagined_rollouts, -1, -1)
+        for _ in range(self.imagined_updates):
+            actions = self.policy.play(rows, masks)
+            plans = actions.cpu().numpy()
+            students = [known.look(plan) for plan in plans]
+            returns = self._imagined_returns(known, model, students)
+            keeps = torch.tensor([student.allowed for student in students])
+            self._train(Episodes(rows, actions, masks, torch.as_tensor(returns), keeps))
+            found |= known.new(plans)
+        return found
+
+    def _imagined_returns(self, known: KnownStudents, model: AccuracyModel, students: list[Candidate]) -> np.ndarray[Any, Any]:
+        """What students that were trained brought, and what others may bring, shape (students,)."""
+        returns = np.full(len(students), DEGENERATE)
+        open_ones = [i for i, student in enumerate(students) if student.allowed]
+        if open_ones:
+            there = [students[i] for i in open_ones]
+            accuracies = model.accuracies(known.standardised([student.features for student in there]), self.optimism)
+            returns[open_ones] = worths(there) * accuracies
+        for i, student in enumerate(students):
+            if (value := known.return_of(student.fingerprint)) is not None:
+                returns[i] = value
+        return returns
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return super()._tensors() | (self.known.memory() if self.known is not None else {})
+
+    def _states(self) -> dict[str, Any]:
+        return {"rng": self.rng.bit_generator.state}
+
+    def _restore(self, saved: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        super()._restore(saved, tensors)
+        self.rng.bit_generator.state = saved["rng"]
+        if self.known is not None:
+            self.known.remember(tensors)

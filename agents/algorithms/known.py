@@ -1,0 +1,172 @@
+"""What a search knows: of any episode's student what costs no training, and how accurate those are that were trained."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from agents.algorithms.episodic import keeps_limits
+from agents.algorithms.plans import Plan, Plans
+from n2n_gym.architecture.summary import LENGTH, summary
+from n2n_gym.envs.judge import Judge
+from n2n_gym.stages.base import Stage
+
+Features = npt.NDArray[np.float64]
+
+REMEMBERED = 100_000
+"""Episodes that were looked at and are not looked at again."""
+
+SAMPLE = 128
+"""Random students whose features say what much and little is."""
+
+
+class Candidate(NamedTuple):
+    """What is known of an episode's student before any training.
+
+    Attributes:
+        fingerprint: Equal for equal students.
+        allowed: Whether training can make something of it (`Preview.allowed`).
+        parameters: How many it has.
+        worth: Its reward if it were as accurate as its teacher (`Preview.worth`).
+        features: `summary` and what remains of each decision (`Stage.remains`); zeros if it cannot be built.
+    """
+
+    fingerprint: str
+    allowed: bool
+    parameters: int
+    worth: float
+    features: Features
+
+
+Drawn = tuple[Plan, Candidate]
+"""An episode, and what is known of its student."""
+
+
+class KnownStudents:
+    """What a search knows of the students of a stage.
+
+    Args:
+        stage: Its decisions.
+        judge: Who says what costs no training.
+
+    Attributes:
+        plans: Episodes whose students were trained, each student once, in order.
+        accuracies: A / A_teacher of each; 0 for one that failed or exceeded a limit.
+        returns: What each brought.
+    """
+
+    def __init__(self, stage: Stage, judge: Judge) -> None:
+        self.plans: list[Plan] = []
+        self.accuracies: list[float] = []
+        self.returns: list[float] = []
+        self._stage = stage
+        self._judge = judge
+        self._looked: dict[bytes, Candidate] = {}
+        self._trained: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.plans)
+
+    def look(self, plan: Plan) -> Candidate:
+        """What an episode's student is, without training it; the same episode is looked at once."""
+        key = plan.tobytes()
+        known = self._looked.get(key)
+        if known is None:
+            if len(self._looked) >= REMEMBERED:
+                self._looked.clear()
+            student = self._stage.student(plan.tolist())
+            preview = self._judge.preview_of(student.architecture)
+            built = bool(student.architecture.shapes)
+            overall = summary(student.architecture) if built else np.zeros(LENGTH)
+            features = np.concatenate([overall, self._stage.remains(student)])
+            known = self._looked[key] = Candidate(
+                preview.fingerprint, preview.allowed, preview.parameters, preview.worth, features
+            )
+        return known
+
+    def new(self, plans: Iterable[Plan], besides: Collection[str] = ()) -> dict[str, Drawn]:
+        """Those of some episodes whose students are worth a training: allowed, not trained yet, each once.
+
+        Args:
+            plans: The episodes.
+            besides: Fingerprints of further students that are not wanted.
+
+        Returns:
+            By the student's fingerprint.
+        """
+        found: dict[str, Drawn] = {}
+        for plan in plans:
+            student = self.look(plan)
+            known = student.fingerprint in self._trained or student.fingerprint in besides
+            if student.allowed and not known:
+                found.setdefault(student.fingerprint, (plan, student))
+        return found
+
+    def add(self, plans: Plans, returns: Sequence[float], infos: Sequence[dict[str, Any]]) -> None:
+        """Take in what episodes brought: their returns, and their last steps' infos; truncated ones had no student."""
+        for plan, value, info in zip(plans, returns, infos, strict=True):
+            student = self.look(plan)
+            if min(info["actions"]) < 0 or student.fingerprint in self._trained:
+                continue
+            self._trained[student.fingerprint] = len(self.plans)
+            self.plans.append(plan.copy())
+            self.returns.append(float(value))
+            self.accuracies.append(max(float(value) / student.worth, 0.0) if keeps_limits(info) and student.worth > 0 else 0.0)
+
+    def return_of(self, fingerprint: str) -> float | None:
+        """What a student brought; None if it was not trained."""
+        index = self._trained.get(fingerprint)
+        return None if index is None else self.returns[index]
+
+    @property
+    def best(self) -> float:
+        """The highest return of a student that is of use; 0 as long as there is none."""
+        return max((value for value, good in zip(self.returns, self.accuracies, strict=True) if good > 0), default=0.0)
+
+    def best_plans(self, count: int) -> list[Plan]:
+        """At most so many episodes, those of the best students first; of use before others."""
+        order = sorted(range(len(self.plans)), key=lambda i: (self.accuracies[i] > 0, self.returns[i]), reverse=True)
+        return [self.plans[index] for index in order[:count]]
+
+    def standardised(self, features: Sequence[Features]) -> Features:
+        """Features as standard scores among random students, shape (students, columns), without columns that never vary."""
+        centre, spread = self._scale
+        varied = spread > 1e-9
+        return (np.stack(features)[:, varied] - centre[varied]) / spread[varied]
+
+    @property
+    def overall_columns(self) -> int:
+        """How many of the columns of `standardised` are the summary's."""
+        return int((self._scale[1][:LENGTH] > 1e-9).sum())
+
+    @cached_property
+    def _scale(self) -> tuple[Features, Features]:
+        """Mean and standard deviation of the features of random students that can be built, the same for every search."""
+        rng = np.random.default_rng(0)
+        masks = self._stage.masks
+        drawn = [np.where(masks, rng.random(masks.shape), -1.0).argmax(1) for _ in range(SAMPLE // 2)]
+        drawn += [np.array(self._stage.trend(rng)) for _ in range(SAMPLE // 2)]
+        looked = np.stack([each.features for each in map(self.look, drawn) if each.features.any()])
+        return looked.mean(0), looked.std(0)
+
+    def memory(self) -> dict[str, Tensor]:
+        """Whom it knows, as tensors."""
+        plans = np.array(self.plans, dtype=np.int64).reshape(-1, self._stage.decisions)
+        return {
+            "known.plans": torch.from_numpy(plans),
+            "known.accuracies": torch.tensor(self.accuracies, dtype=torch.float64),
+            "known.returns": torch.tensor(self.returns, dtype=torch.float64),
+        }
+
+    def remember(self, tensors: dict[str, Tensor]) -> None:
+        """Take up what `memory` returned."""
+        self.plans = list(tensors["known.plans"].numpy())
+        self.accuracies = tensors["known.accuracies"].tolist()
+        self.returns = tensors["known.returns"].tolist()
+        self._trained = {self.look(plan).fingerprint: index for index, plan in enumerate(self.plans)}

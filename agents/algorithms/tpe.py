@@ -1,0 +1,87 @@
+"""Optuna's tree-structured Parzen estimator (Bergstra et al., 2011) on an episode's decisions."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cached_property, partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.algorithms.informed import InformedSearch
+from agents.algorithms.plans import Plan, Plans
+from n2n_gym.errors import InputError
+from n2n_gym.rewards import DEGENERATE
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+
+class ParzenEstimator(InformedSearch):
+    """Lets Optuna's TPE sampler propose, a parameter a decision, and tells it what the students brought.
+
+    It sees rewards alone, as any black box. What costs no training is told it for nothing: proposals whose students are
+    degenerate, too large or trained already are answered without being played.
+
+    Args:
+        env: A compression environment, single or vectorised.
+        **settings: Arguments of `PlannedSearch`.
+
+    Raises:
+        InputError: If Optuna is not installed.
+    """
+
+    def _setup_model(self) -> None:
+        if find_spec("optuna") is None:
+            raise InputError("this agent needs Optuna: pip install 'n2n-gym[optuna]'")
+        super()._setup_model()
+
+    def propose(self, count: int) -> Plans:
+        study = self._study()
+        return np.stack([self.fresh(partial(self._asked, study)) for _ in range(count)])
+
+    def _study(self) -> Study:
+        """A study of all students so far; its sampler begins anew at each update, so that nothing else has to be saved."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=int(self.rng.integers(2**31)))
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        choices = {str(i): optuna.distributions.IntDistribution(0, len(there) - 1) for i, there in enumerate(self._useful)}
+        study.add_trials(
+            [
+                optuna.create_trial(params=self._as_parameters(plan), distributions=choices, value=value)  # type: ignore[arg-type]
+                for plan, value in zip(self.known.plans, self.known.returns, strict=True)
+            ]
+        )
+        return study
+
+    @cached_property
+    def _useful(self) -> list[npt.NDArray[np.intp]]:
+        """The actions of use at each decision; a parameter is a place among them."""
+        return [np.flatnonzero(mask) for mask in self.masks]
+
+    def _as_parameters(self, plan: Plan) -> dict[str, int]:
+        return {
+            str(i): int(np.searchsorted(there, action))
+            for i, (there, action) in enumerate(zip(self._useful, plan, strict=True))
+        }
+
+    def _asked(self, study: Study) -> Plan:
+        """What the study proposes; what is known of it already the study is told."""
+        from optuna.trial import TrialState
+
+        trial = study.ask()
+        plan = np.array([there[trial.suggest_int(str(i), 0, len(there) - 1)] for i, there in enumerate(self._useful)])
+        student = self.known.look(plan)
+        if not student.allowed:
+            study.tell(trial, DEGENERATE)
+        elif (value := self.known.return_of(student.fingerprint)) is not None:
+            study.tell(trial, value)
+        elif student.fingerprint in self._proposed:
+            study.tell(trial, state=TrialState.FAIL)
+        return plan

@@ -1,0 +1,142 @@
+"""Searches that use what costs no training."""
+
+import numpy as np
+import pytest
+
+from agents.algorithms.bayesian import GaussianProcessSearch, RandomForestSearch, of_all_sizes
+from agents.algorithms.cross_entropy import CrossEntropy
+from agents.algorithms.evolution import InformedEvolution
+from agents.algorithms.known import KnownStudents
+from agents.algorithms.local_search import LocalSearch
+from agents.algorithms.planned import RandomSearch
+from agents.algorithms.plans import neighbours, uniform_plans
+from agents.algorithms.tpe import ParzenEstimator
+from envs_tests.agents.test_planned import STAGES, seen_returns, vector
+from n2n_gym.errors import InputError
+
+ALL = [InformedEvolution, LocalSearch, CrossEntropy, ParzenEstimator, RandomForestSearch, GaussianProcessSearch]
+EACH = pytest.mark.parametrize("algorithm", ALL)
+
+LIMITS = pytest.mark.parametrize(
+    ("env_id", "limit"),
+    [("N2N/LayerRemoval-v0", "parameters<=400000"), ("N2N/LayerShrink-v0", "parameters<=60000; macs<=1e6")],
+)
+
+
+def learn(agent, updates):
+    return agent.learn(updates * 5 * agent.stage.decisions, reset_num_timesteps=False)
+
+
+@EACH
+@LIMITS
+def test_trains_no_student_twice_and_none_beyond_the_limits(algorithm, env_id, limit):
+    env = vector(env_id, constraints=limit)
+    evaluator = env.envs.judge.evaluator
+    learn(algorithm(env, seed=0), 4)
+    trained = [fingerprint for call in evaluator.calls for fingerprint in call]
+    assert len(trained) == len(set(trained)) == 20
+    drawn = vector(env_id, constraints=limit)
+    plans = RandomSearch(drawn, seed=0).propose(40)
+    assert not all(drawn.envs.preview(plan).allowed for plan in plans)  # without looking, some are
+
+
+@EACH
+@STAGES
+def test_finds_a_better_student_than_random_search(algorithm, env_id):
+    best = [
+        np.mean([learn(kind(vector(env_id), seed=seed), 8).best_return for seed in range(3)])
+        for kind in (algorithm, RandomSearch)
+    ]
+    assert best[0] > best[1]
+
+
+@EACH
+def test_that_was_saved_goes_on_and_knows_what_it_trained(algorithm, tmp_path):
+    def env():
+        return vector("N2N/LayerShrink-v0", constraints="parameters<=60000")
+
+    agent = learn(algorithm(env(), seed=0), 3)
+    agent.save(tmp_path / "agent")
+    again = algorithm.load(tmp_path / "agent", env())
+    assert len(again.known) == 15
+    assert [plan.tolist() for plan in again.known.plans] == [plan.tolist() for plan in agent.known.plans]
+    for _ in range(2):
+        assert seen_returns(learn(again, 1))[-5:] == seen_returns(learn(agent, 1))[-5:]
+
+
+@EACH
+def test_where_nothing_new_is_allowed_it_goes_on(algorithm, monkeypatch):
+    monkeypatch.setattr("agents.algorithms.informed.DRAWS", 3)
+    agent = algorithm(vector("N2N/LayerRemoval-v0", constraints="parameters<=10"), seed=0, stats_window_size=100)
+    assert len(seen_returns(learn(agent, 3))) == 15
+
+
+def test_a_model_starts_from_students_of_all_sizes():
+    agent = GaussianProcessSearch(vector(), seed=0)
+    candidates = agent.known.new(uniform_plans(agent.stage, agent.rng, 100))
+    sizes = sorted(student.parameters for _, student in candidates.values())
+    chosen = [agent.known.look(plan).parameters for plan in of_all_sizes(candidates, 5, agent.rng)]
+    assert all(low <= size <= high for low, size, high in zip(sizes[::20], chosen, sizes[19::20], strict=False))
+    assert len(of_all_sizes(dict(list(candidates.items())[:3]), 5, agent.rng)) == 3
+
+
+def test_local_search_moves_to_what_is_better_and_begins_anew_where_nothing_is():
+    agent = LocalSearch(vector(), seed=0)
+    plans = agent.propose(5)
+    there = {"actions": [0] * 16, "reason": "", "violated": ""}
+    agent.observe(plans, [0.1, 0.4, 0.2, 0.3, 0.0], [there] * 5)
+    around = agent.propose(5)
+    assert ((around != plans[1]).sum(1) == 1).all()
+    agent.observe(around, [0.3, 0.3, 0.5, 0.3, 0.3], [there] * 5)
+    assert agent.centre[1] == 0.5
+    for _ in range(8):  # sixteen layers have sixteen neighbours, some of them known or degenerate
+        tried = agent.propose(5)
+        agent.observe(tried, [0.2] * 5, [there] * 5)
+        if ((tried != around[2]).sum(1) > 1).all():
+            break
+    else:
+        pytest.fail("it never began anew")
+
+
+def test_the_cross_entropy_method_draws_more_like_its_best():
+    agent = CrossEntropy(vector(), seed=0, warm_up=5, elite_size=2, step_size=1.0, least=0.0)
+    plans = agent.propose(5)
+    agent.observe(plans, [0.1, 0.9, 0.8, 0.3, 0.0], [{"actions": [0] * 16, "reason": "", "violated": ""}] * 5)
+    alike = plans[1] == plans[2]
+    drawn = np.stack([agent._draw() for _ in range(50)])
+    assert (drawn[:, alike] == plans[1][alike]).all()
+    assert len(np.unique(drawn, axis=0)) > 1
+    with pytest.raises(ValueError, match="step_size must lie above 0"):
+        CrossEntropy(vector(), step_size=0.0)
+
+
+def test_a_student_that_exceeds_a_limit_or_fails_is_known_as_of_no_use():
+    env = vector()
+    known = KnownStudents(env.envs.stage, env.envs.judge)
+    plans = np.stack([plan for plan, _ in known.new(uniform_plans(env.envs.stage, np.random.default_rng(0), 20)).values()][:4])
+    infos = [
+        {"actions": [0] * 16, "reason": reason, "violated": limit}
+        for reason, limit in (("", ""), ("diverged", ""), ("", "latency"))
+    ]
+    truncated = {"actions": [0, -1], "reason": "", "violated": ""}
+    known.add(plans, [0.5, -1.0, -0.2, 0.0], [*infos, truncated])
+    assert known.accuracies == [pytest.approx(0.5 / known.look(plans[0]).worth), 0.0, 0.0]
+    assert known.best == 0.5
+    assert not known.new(plans[:3])
+    assert len(known.new(plans[3:])) == 1
+
+
+def test_neighbours_are_all_that_differ_in_one_decision():
+    stage = vector("N2N/LayerShrink-v0").envs.stage
+    plan = np.array(stage.trend(np.random.default_rng(0)))
+    around = neighbours(stage, plan)
+    assert len(around) == len(np.unique(around, axis=0)) == stage.decisions * (stage.actions - 1)
+    assert ((around != plan).sum(1) == 1).all()
+    removal = vector().envs.stage
+    assert len(neighbours(removal, np.zeros(16, dtype=np.int64))) == removal.masks[:, 1].sum()
+
+
+def test_without_optuna_tpe_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("agents.algorithms.tpe.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="optuna"):
+        ParzenEstimator(vector())
