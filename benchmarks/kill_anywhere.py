@@ -31,6 +31,7 @@ from safetensors import safe_open
 
 from agents import compress, export
 from agents.display import Display
+from n2n_gym.system.tensors import tensors_hash
 from n2n_gym.training import resume
 
 for module in (
@@ -146,7 +147,7 @@ def content(path: Path) -> str:
     with safe_open(path, framework="pt") as file:
         said = json.dumps(file.metadata(), sort_keys=True)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dictionary
-    return sha256(f"{said} {resume.weights_hash(tensors)}".encode()).hexdigest()
+    return sha256(f"{said} {tensors_hash(tensors)}".encode()).hexdigest()
 
 
 def undisturbed(place: Path, options: dict[str, Any]) -> dict[str, float]:
