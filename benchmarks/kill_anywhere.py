@@ -11,6 +11,7 @@ python benchmarks/kill_anywhere.py [--kills 50] [--workers 0] [--out FILE]
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import os
 import select
@@ -26,10 +27,21 @@ from typing import Any
 import numpy as np
 import tyro
 from report import Report
+from safetensors import safe_open
 
 from agents import compress, export
 from agents.display import Display
+from n2n_gym.system.tensors import tensors_hash
 from n2n_gym.training import resume
+
+for module in (
+    "agents.algorithms.registry",
+    "agents.search.compress",
+    "n2n_gym.evaluators.distillation",
+    "n2n_gym.models.export.forms",
+    "n2n_gym.teachers.saved",
+):  # what a run imports when it needs it is the same for all of them
+    importlib.import_module(module)
 
 PHASES = ("teacher", "stage 1", "stage 2", "finals", "export")
 
@@ -124,8 +136,18 @@ def left(place: Path) -> dict[str, str]:
     files = [*folder.rglob("*.safetensors"), *folder.glob("*.policy"), *folder.glob("*.json"), *folder.glob("export/*.py")]
     for path in [*files, *(place / "home").rglob("*.safetensors")]:
         if path.name not in ("result.json", "config.json"):
-            found[str(path.relative_to(place))] = sha256(path.read_bytes()).hexdigest()
+            found[str(path.relative_to(place))] = content(path)
     return found
+
+
+def content(path: Path) -> str:
+    """A hash of what a file holds; safetensors writes its metadata in any order."""
+    if path.suffix not in (".safetensors", ".policy"):
+        return sha256(path.read_bytes()).hexdigest()
+    with safe_open(path, framework="pt") as file:
+        said = json.dumps(file.metadata(), sort_keys=True)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dictionary
+    return sha256(f"{said} {tensors_hash(tensors)}".encode()).hexdigest()
 
 
 def undisturbed(place: Path, options: dict[str, Any]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from agents.console import console
 from n2n_gym import __version__
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.system.files import remedy_of
-from n2n_gym.system.memory import keep_freed_memory
+from n2n_gym.system.memory import is_out_of_memory, keep_freed_memory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except InputError as error:
             return _refuse(str(error))
         except (OSError, MemoryError, RuntimeError) as error:
-            if _out_of_memory(error):
+            if is_out_of_memory(error):
                 return _refuse(
                     "out of memory; what was done is kept, and the same command goes on from there: try fewer --workers, a "
                     "smaller --width or --train-size, or end other programs"
@@ -37,12 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not isinstance(error, OSError):
                 raise
             return _refuse(f"{error.filename or 'a file'}: {error.strerror or error}; {remedy_of(error)}")
-
-
-def _out_of_memory(error: Exception) -> bool:
-    from n2n_gym.system.device import is_out_of_memory  # torch takes long to import
-
-    return isinstance(error, MemoryError) or is_out_of_memory(error)
 
 
 def _refuse(reason: str) -> int:

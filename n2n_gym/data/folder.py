@@ -127,6 +127,7 @@ def _subfolders(path: Path) -> list[Path]:
 def _classes(root: Path, split: Path, stamps: dict[str, tuple[int, int]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for folder in sorted(_subfolders(split), key=lambda each: each.name):
+        report(f"listing the images of {folder.name}")
         files = found[folder.name] = []
         for place, _, names in sorted(os.walk(folder, followlinks=True)):
             for name in sorted(names):

@@ -15,6 +15,7 @@ from n2n_gym.data.npz import ARRAYS, check_labels, read_arrays
 from n2n_gym.data.pixels import channels_first
 from n2n_gym.data.spec import DatasetSpec
 from n2n_gym.errors import InputError
+from n2n_gym.system.progress import report
 
 
 def npz_spec(path: Path) -> DatasetSpec:
@@ -32,6 +33,7 @@ def npz_spec(path: Path) -> DatasetSpec:
 
 def _parts(path: Path) -> Parts:
     optional = ("x_test", "y_test", "x_val", "y_val", "class_names")
+    report(f"reading {path.name}")
     arrays = read_arrays(path, ("x_train", "y_train"), optional)
     for images, labels in (("x_test", "y_test"), ("x_val", "y_val")):
         if (images in arrays) != (labels in arrays):

@@ -21,7 +21,8 @@ from n2n_gym.models.build import Network
 from n2n_gym.models.inherit import inherit
 from n2n_gym.problem import Problem
 from n2n_gym.student import Student
-from n2n_gym.system.device import is_out_of_memory, one_thread, torch_device
+from n2n_gym.system.device import one_thread, torch_device
+from n2n_gym.system.memory import is_out_of_memory
 from n2n_gym.system.versions import library_versions
 from n2n_gym.teachers.saved import Teacher, ready_teacher
 from n2n_gym.training.images import ImageData, Score

@@ -17,7 +17,8 @@ from n2n_gym.evaluation import OUT_OF_MEMORY, Evaluation
 from n2n_gym.evaluators.contract import Evaluator, WrappingEvaluator
 from n2n_gym.models.build import Network
 from n2n_gym.student import Student
-from n2n_gym.system.device import is_out_of_memory, one_thread, torch_device
+from n2n_gym.system.device import one_thread, torch_device
+from n2n_gym.system.memory import is_out_of_memory
 
 WARM_UP = 5
 REPEATS = 21

@@ -1,9 +1,8 @@
-"""Where networks are trained, and what goes wrong there."""
+"""Where networks are trained, and by how many threads."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -118,12 +117,3 @@ def one_thread(device: torch.device) -> Iterator[None]:
             yield
         finally:
             _decided.by = before
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether torch, Python or the system ran out of memory."""
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    words = ("can't allocate memory", "out of memory", "can't start new thread", "std::bad_alloc")
-    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or (isinstance(error, RuntimeError) and any(each in str(error) for each in words))

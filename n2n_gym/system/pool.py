@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from n2n_gym.errors import InputError
+from n2n_gym.system.memory import is_out_of_memory
 from n2n_gym.system.processes import begin_worker, ended_by
 from n2n_gym.system.progress import report
 
@@ -386,19 +387,15 @@ def _serve(pipe: Connection, begins_with: bytes) -> None:
         say("ready")
         while True:
             busy.clear()
-            function, task = pickle.loads(pipe.recv_bytes())  # noqa: S301
+            try:
+                message = pipe.recv_bytes()
+            except EOFError:
+                return
             busy.set()
+            function, task = pickle.loads(message)  # noqa: S301
             say("done", function(task))
-    except EOFError:
-        return
     except Exception as error:
-        say("memory") if isinstance(error, MemoryError) or _out_of_memory(error) else say("raised", _sendable(error))
-
-
-def _out_of_memory(error: Exception) -> bool:
-    from n2n_gym.system.device import is_out_of_memory  # torch takes long to import, and memory
-
-    return is_out_of_memory(error)
+        say("memory") if is_out_of_memory(error) else say("raised", _sendable(error))
 
 
 def _sendable(error: Exception) -> Exception:

@@ -19,8 +19,9 @@ from n2n_gym.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoi
 from n2n_gym.networks.described import read_description
 from n2n_gym.networks.imported import IMPORTED, is_imported
 from n2n_gym.problem import Problem
-from n2n_gym.system.device import by_itself, is_out_of_memory
+from n2n_gym.system.device import by_itself
 from n2n_gym.system.files import locked, sweep, teachers_folder, unfinished_training, writing
+from n2n_gym.system.memory import is_out_of_memory
 from n2n_gym.system.progress import report
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.loop import train
