@@ -38,7 +38,8 @@ class Dyna(Reinforce):
         imagined_updates: Gradient updates on imagined episodes before each real one.
         imagined_rollouts: Imagined episodes of each.
         optimism: How many standard deviations above its expectation an imagined accuracy lies, in log-odds.
-        **settings: Other arguments of `Reinforce`.
+        **settings: Other arguments of `Reinforce`; `n_rollouts`, the real episodes of an update, must be the number of
+            environments.
     """
 
     model: ClassVar[type[AccuracyModel]] = GaussianProcess
@@ -70,6 +71,8 @@ class Dyna(Reinforce):
         self.imagined_rollouts = imagined_rollouts
         self.optimism = optimism
         super().__init__(policy, env, learning_rate, **settings)
+        if env is not None and self.n_rollouts != self.n_envs:
+            raise ValueError(f"n_rollouts ({self.n_rollouts}) must be the number of environments ({self.n_envs})")
 
     def _setup_model(self) -> None:
         super()._setup_model()
@@ -82,14 +85,13 @@ class Dyna(Reinforce):
     def _update(self, callback: BaseCallback) -> bool:
         assert self.known is not None
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
-        for _ in range(self.n_rollouts // self.n_envs):
-            plans = self._proposed(self.known, self.n_envs)
-            played = self._play(plans, callback)
-            if played is None:
-                return False
-            returns, infos = played
-            self.known.add(plans, returns, infos)
+        plans = self._proposed(self.known, self.n_envs)
+        played = self._play(plans, callback)
+        if played is None:
+            return False
         callback.on_rollout_end()
+        returns, infos = played
+        self.known.add(plans, returns, infos)
         self._count_update(torch.tensor(returns))
         return True
 

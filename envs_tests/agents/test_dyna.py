@@ -101,3 +101,5 @@ def test_drawing_a_whole_episode_is_drawing_decision_after_decision(make_envs, s
 def test_wrong_numbers_are_refused(make_envs):
     with pytest.raises(ValueError, match="warm_up must be at least 1"):
         Dyna(POLICIES["removal"], make_envs("removal"), warm_up=0)
+    with pytest.raises(ValueError, match=r"n_rollouts \(5\) must be the number of environments \(2\)"):
+        Dyna(POLICIES["removal"], make_envs("removal", 2), n_rollouts=5)
