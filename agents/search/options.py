@@ -48,9 +48,9 @@ class Search(JudgedSettings):
     """With stages 2: file of the stage-1 student to start from (stage1.json of a run); by default the teacher itself."""
     iterations: int = 100
     """Policy updates in each stage, at most."""
-    students: int | None = None
+    students: int | None = 100
     """End a stage with the update in which it has trained so many distinct students. Degenerate ones cost nothing, nor do
-    those that were seen before, so searches with equally many students are a fair comparison. By default iterations end it."""
+    those that were seen before, so searches with equally many students are a fair comparison. With None iterations end it."""
     starts: int = 3
     """Stage 2 starts from so many of stage 1's best students, each with its share of updates and students: the most rewarded
     one is often the luckiest."""
@@ -215,6 +215,11 @@ class Search(JudgedSettings):
         values = {name: value for name, value in asdict(self).items() if name not in _FREE}
         values |= {name: list(getattr(self, name)) for name in _LISTS}  # as JSON gives them back
         return {name: placed(name, value) for name, value in values.items()}
+
+    @property
+    def budget(self) -> int | None:
+        """Students that end a stage; None if its iterations end it anyway, as they cannot train so many."""
+        return None if self.students is None or self.iterations * self.rollouts <= self.students else self.students
 
     @property
     def training_seed(self) -> int | None:

@@ -73,7 +73,7 @@ def test_that_was_saved_goes_on_and_knows_what_it_trained(algorithm, tmp_path):
 @EACH
 def test_where_nothing_new_is_allowed_it_goes_on(algorithm, monkeypatch):
     monkeypatch.setattr("agents.algorithms.informed.DRAWS", 3)
-    agent = algorithm(vector("N2N/LayerRemoval-v0", constraints="parameters<=10"), seed=0, stats_window_size=100)
+    agent = algorithm(vector("N2N/LayerRemoval-v0", constraints="parameters<=650"), seed=0, stats_window_size=100)
     assert len(seen_returns(learn(agent, 3))) == 15
 
 
