@@ -37,9 +37,10 @@ def _agents(default: str) -> str:
 class Search(JudgedSettings):
     """What to compress, and how."""
 
-    agent: Annotated[str, tyro.conf.arg(help_behavior_hint=_agents)] = "reinforce-imitating"
-    """Who searches. reinforce and actor-critic are the paper's: one plain step per update. Those that are called
-    imitating take clipped steps, have an entropy bonus, and imitate the best students so far."""
+    agent: Annotated[str, tyro.conf.arg(help_behavior_hint=_agents)] = "dyna"
+    """Who searches. dyna is a recurrent policy that learns from imagined episodes too; reinforce and actor-critic are the
+    paper's, with one plain step per update; those called imitating take clipped steps, have an entropy bonus, and imitate the
+    best students so far."""
     policy: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """A saved policy to start from, such as runs/a/stage1.policy, maybe of another teacher; once for each stage."""
     stages: Literal["1", "2", "1+2"] = "1+2"
