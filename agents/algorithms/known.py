@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -24,6 +24,9 @@ REMEMBERED = 100_000
 
 BROKEN = 0.5
 """What the accuracy of a student that exceeds a limit counts for."""
+
+DRAWS = 200
+"""Of an episode whose student is new and keeps the limits, before one is played that does not."""
 
 SAMPLE = 128
 """Random students whose features say what much and little is."""
@@ -126,6 +129,13 @@ class KnownStudents:
             self.keeps.append(keeps_limits(info))
             of_use = self.keeps[-1] and student.worth > 0
             self.accuracies.append(max(float(value) / student.worth, 0.0) if of_use else BROKEN * info["accuracy"])
+
+    def fresh(self, draw: Callable[[], Plan], besides: Collection[str]) -> Plan:
+        """A drawn episode whose student is worth a training (see `new`); after `DRAWS` draws, whatever comes."""
+        for _ in range(DRAWS):
+            if self.new([plan := draw()], besides):
+                break
+        return plan
 
     def return_of(self, fingerprint: str) -> float | None:
         """What a student brought; None if it was not trained."""

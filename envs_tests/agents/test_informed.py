@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from agents.algorithms.bayesian import GaussianProcessSearch, RandomForestSearch, of_all_sizes
+from agents.algorithms.bayesian import GaussianProcessSearch, RandomForestSearch
+from agents.algorithms.candidates import of_all_sizes
 from agents.algorithms.cross_entropy import CrossEntropy
 from agents.algorithms.evolution import InformedEvolution
 from agents.algorithms.known import KnownStudents
@@ -26,8 +27,8 @@ LIMITS = pytest.mark.parametrize(
 @pytest.fixture(autouse=True)
 def few_candidates(monkeypatch):
     """The formula's space is small: fewer candidates will do."""
-    for name, value in (("DRAWN", 20), ("AROUND", 10), ("CLIMBS", 1)):
-        monkeypatch.setattr(f"agents.algorithms.bayesian.{name}", value)
+    for name, value in (("candidates.DRAWN", 20), ("candidates.AROUND", 10), ("bayesian.CLIMBS", 1)):
+        monkeypatch.setattr(f"agents.algorithms.{name}", value)
     monkeypatch.setattr("agents.algorithms.surrogate.TREES", 10)
 
 
@@ -72,7 +73,7 @@ def test_that_was_saved_goes_on_and_knows_what_it_trained(algorithm, tmp_path):
 
 @EACH
 def test_where_nothing_new_is_allowed_it_goes_on(algorithm, monkeypatch):
-    monkeypatch.setattr("agents.algorithms.informed.DRAWS", 3)
+    monkeypatch.setattr("agents.algorithms.known.DRAWS", 3)
     agent = algorithm(vector("N2N/LayerRemoval-v0", constraints="parameters<=650"), seed=0, stats_window_size=100)
     assert len(seen_returns(learn(agent, 3))) == 15
 
