@@ -10,11 +10,12 @@ their differences are taken seed by seed.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from agents.algorithms.registry import algorithm
 from agents.algorithms.sb3 import PolicyUpdates
 from agents.benchmark.tasks import Task
 from agents.interval import Interval
+from n2n_gym.system.files import write_json
 from n2n_gym.system.processes import begin_worker
 from n2n_gym.tables import Table, table_names
 
@@ -98,6 +100,17 @@ def search(agent: str, table: str, seed: int) -> Searched:
     return Searched(best, len(seen), time.perf_counter() - begin)
 
 
+def kept_search(agent: str, table: str, seed: int, folder: Path | None) -> Searched:
+    """The same, once for all: a search that a folder holds is read there."""
+    path = None if folder is None else folder / f"{agent}-{table}-s{seed}.json"
+    if path is not None and path.exists():
+        return Searched(**json.loads(path.read_text()))
+    found = search(agent, table, seed)
+    if path is not None:
+        write_json(path, asdict(found))
+    return found
+
+
 def random_search(table: Table) -> npt.NDArray[np.float64]:
     """The expectation of random search's best reward after each of `BUDGETS`, its students all distinct and feasible.
 
@@ -120,6 +133,7 @@ def main(
     first_seed: int = 100,
     against: tuple[str, ...] = ("dyna",),
     workers: int = 2,
+    kept: Path | None = None,
     out: Path | None = None,
 ) -> None:
     """Measure.
@@ -131,8 +145,11 @@ def main(
         first_seed: The first of their seeds.
         against: Agents that are compared with all others, seed by seed.
         workers: Processes.
+        kept: A folder for searches as they end: the same call goes on where it was. Use another one for other code.
         out: The JSON file.
     """
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"
     names = tables or tuple(table_names())
     columns = tuple(f"gap closed at {budget}" for budget in BUDGETS)
@@ -142,7 +159,7 @@ def main(
     closed: dict[str, npt.NDArray[np.float64]] = {}
     expected = {name: random_search(Table.load(name)) for name in names}
     with ProcessPoolExecutor(workers, initializer=begin_worker) as pool:
-        futures = {job: pool.submit(search, *job) for job in jobs}
+        futures = {job: pool.submit(kept_search, *job, kept) for job in jobs}
         for agent in agents:
             by_table = []
             for name in names:

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 from stable_baselines3.common.type_aliases import GymEnv
 
+from agents.algorithms.candidates import CENTRES, chosen, drawn_plans, fitted, of_all_sizes, some_neighbours, worths
 from agents.algorithms.informed import InformedSearch
-from agents.algorithms.known import Candidate, Drawn, KnownStudents
-from agents.algorithms.plans import Plan, Plans, neighbours, start_plan
-from agents.algorithms.surrogate import AccuracyModel, Forest, GaussianProcess, choose
-from n2n_gym.stages.base import Stage
-
-DRAWN = 100
-"""Random candidates of an update."""
-
-CENTRES = 4
-"""Of so many of the best students, and of so many of the most promising candidates, the neighbours are candidates too."""
+from agents.algorithms.known import Drawn
+from agents.algorithms.plans import Plan, Plans
+from agents.algorithms.surrogate import AccuracyModel, Forest, GaussianProcess
 
 CLIMBS = 2
 """Times that the neighbours of the most promising candidates are added."""
-
-AROUND = 50
-"""Neighbours of one student, at most; a random part of them if it has more."""
 
 
 class BayesianOptimisation(InformedSearch):
@@ -69,43 +59,6 @@ class BayesianOptimisation(InformedSearch):
             gains = model.improvement(known.standardised([s.features for s in students]), worths(students), best)
             centres = [plans[index] for index in np.argsort(-gains, kind="stable")[:CENTRES]]
         return chosen(model, known, list(found.values()), count)
-
-
-def drawn_plans(stage: Stage, rng: np.random.Generator) -> Iterator[Plan]:
-    """Random candidates, and the episodes that are likely to end with the smallest students: limits may leave no others."""
-    yield from (np.array(ending) for ending in stage.endings)
-    yield from (start_plan(stage, rng) for _ in range(DRAWN))
-
-
-def some_neighbours(stage: Stage, centre: Plan, rng: np.random.Generator) -> Plans:
-    """Episodes that differ in one decision: all of them, or `AROUND` at random."""
-    around: Plans = rng.permutation(neighbours(stage, centre))[:AROUND]
-    return around
-
-
-def of_all_sizes(candidates: dict[str, Drawn], count: int, rng: np.random.Generator) -> list[Plan]:
-    """At most so many of the candidates' episodes, at random among students of each size: a model has to know them all."""
-    by_size = sorted(candidates.values(), key=lambda drawn: drawn[1].parameters)
-    strata = [part for part in np.array_split(np.arange(len(by_size)), count) if len(part)]
-    return [by_size[int(rng.choice(part))][0] for part in strata]
-
-
-def fitted(kind: type[AccuracyModel], known: KnownStudents, rng: np.random.Generator) -> AccuracyModel:
-    """A model of all students that were trained."""
-    features = known.standardised([known.look(plan).features for plan in known.plans])
-    return kind(known.overall_columns).fit(features, known.accuracies, rng)
-
-
-def worths(students: list[Candidate]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Their rewards with their teacher's accuracy, shape (students,)."""
-    return np.array([student.worth for student in students])
-
-
-def chosen(model: AccuracyModel, known: KnownStudents, candidates: list[Drawn], count: int) -> list[Plan]:
-    """At most so many of the candidates' episodes, by `choose`."""
-    students = [student for _, student in candidates]
-    features = known.standardised([student.features for student in students])
-    return [candidates[index][0] for index in choose(model, features, worths(students), known.best, count)]
 
 
 class GaussianProcessSearch(BayesianOptimisation):

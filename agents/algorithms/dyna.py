@@ -10,7 +10,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from torch import Tensor
 
-from agents.algorithms.bayesian import CENTRES, chosen, drawn_plans, fitted, of_all_sizes, some_neighbours, worths
+from agents.algorithms.candidates import CENTRES, chosen, drawn_plans, fitted, of_all_sizes, some_neighbours, worths
 from agents.algorithms.episodes import Episodes
 from agents.algorithms.known import Candidate, Drawn, KnownStudents
 from agents.algorithms.plans import Plans, start_plan
@@ -24,11 +24,11 @@ from n2n_gym.stages.base import Stage
 class Dyna(Reinforce):
     """A recurrent policy that follows REINFORCE's gradient over imagined episodes.
 
-    Sizes and verdicts are known before any training, so only accuracy has to be imagined: Gaussian processes predict it from
-    a student's architecture, learning from all students that were trained. In each update the policy plays imagined episodes,
-    whose rewards are exact in all but the accuracy, and learns from them. Then their students, random ones and the neighbours
-    of the best so far are candidates: those with the highest expected improvement are trained, each student once, and none
-    that is degenerate or exceeds a limit on sizes.
+    Sizes and verdicts are known before any training, so only accuracy has to be imagined: a Gaussian process predicts it from
+    a student's architecture, and learns from all students that were trained. In each update the policy plays imagined
+    episodes, whose rewards are exact in all but the accuracy, and learns from them. Then their students, random ones and the
+    neighbours of the best so far are candidates: those with the highest expected improvement are trained, each student once,
+    and none that is degenerate or exceeds a limit on sizes.
 
     Args:
         policy: As of `Reinforce`.
@@ -38,7 +38,8 @@ class Dyna(Reinforce):
         imagined_updates: Gradient updates on imagined episodes before each real one.
         imagined_rollouts: Imagined episodes of each.
         optimism: How many standard deviations above its expectation an imagined accuracy lies, in log-odds.
-        **settings: Other arguments of `Reinforce`.
+        **settings: Other arguments of `Reinforce`; `n_rollouts`, the real episodes of an update, must be the number of
+            environments.
     """
 
     model: ClassVar[type[AccuracyModel]] = GaussianProcess
@@ -70,6 +71,8 @@ class Dyna(Reinforce):
         self.imagined_rollouts = imagined_rollouts
         self.optimism = optimism
         super().__init__(policy, env, learning_rate, **settings)
+        if env is not None and self.n_rollouts != self.n_envs:
+            raise ValueError(f"n_rollouts ({self.n_rollouts}) must be the number of environments ({self.n_envs})")
 
     def _setup_model(self) -> None:
         super()._setup_model()
@@ -82,14 +85,13 @@ class Dyna(Reinforce):
     def _update(self, callback: BaseCallback) -> bool:
         assert self.known is not None
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
-        for _ in range(self.n_rollouts // self.n_envs):
-            plans = self._proposed(self.known, self.n_envs)
-            played = self._play(plans, callback)
-            if played is None:
-                return False
-            returns, infos = played
-            self.known.add(plans, returns, infos)
+        plans = self._proposed(self.known, self.n_envs)
+        played = self._play(plans, callback)
+        if played is None:
+            return False
         callback.on_rollout_end()
+        returns, infos = played
+        self.known.add(plans, returns, infos)
         self._count_update(torch.tensor(returns))
         return True
 
@@ -104,7 +106,11 @@ class Dyna(Reinforce):
             for centre in known.best_plans(CENTRES):
                 candidates |= known.new(some_neighbours(self.stage, centre, self.rng))
             plans = chosen(model, known, list(candidates.values()), count)
-        return np.stack([*plans, *(start_plan(self.stage, self.rng) for _ in range(count - len(plans)))])
+        proposed = {known.look(plan).fingerprint for plan in plans}
+        for _ in range(count - len(plans)):
+            plans.append(plan := known.fresh(lambda: start_plan(self.stage, self.rng), proposed))
+            proposed.add(known.look(plan).fingerprint)
+        return np.stack(plans)
 
     def _imagined(self, known: KnownStudents, model: AccuracyModel) -> dict[str, Drawn]:
         """Let the policy learn from imagined episodes; their students that are worth a training, by fingerprint."""

@@ -11,9 +11,6 @@ from agents.algorithms.known import KnownStudents
 from agents.algorithms.planned import PlannedSearch
 from agents.algorithms.plans import Plan, Plans, start_plan
 
-DRAWS = 200
-"""Of an episode whose student is new and keeps the limits, before one is played that does not."""
-
 
 class InformedSearch(PlannedSearch):
     """Never trains a student twice, nor one that is degenerate or exceeds the limits on sizes, as long as it finds others.
@@ -32,12 +29,9 @@ class InformedSearch(PlannedSearch):
         self._proposed: set[str] = set()
 
     def fresh(self, draw: Callable[[], Plan]) -> Plan:
-        """An episode whose student is new and may be trained, from now on proposed; after `DRAWS` draws, whatever comes."""
-        for _ in range(DRAWS):
-            plan = draw()
-            if new := self.known.new([plan], self._proposed):
-                self._proposed.update(new)
-                break
+        """A drawn episode whose student is new and may be trained, from now on proposed; see `KnownStudents.fresh`."""
+        plan = self.known.fresh(draw, self._proposed)
+        self._proposed.add(self.known.look(plan).fingerprint)
         return plan
 
     def start(self) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -21,6 +21,12 @@ Features = npt.NDArray[np.float64]
 
 REMEMBERED = 100_000
 """Episodes that were looked at and are not looked at again."""
+
+BROKEN = 0.5
+"""What the accuracy of a student that exceeds a limit counts for."""
+
+DRAWS = 200
+"""Of an episode whose student is new and keeps the limits, before one is played that does not."""
 
 SAMPLE = 128
 """Random students whose features say what much and little is."""
@@ -57,14 +63,17 @@ class KnownStudents:
 
     Attributes:
         plans: Episodes whose students were trained, each student once, in order.
-        accuracies: A / A_teacher of each; 0 for one that failed or exceeded a limit.
+        accuracies: A / A_teacher of each, 0 for one that failed; `BROKEN` times its accuracy for one that exceeds a limit, so
+            that a model still tells who is nearer to keeping limits on accuracy.
         returns: What each brought.
+        keeps: Whether each keeps all limits.
     """
 
     def __init__(self, stage: Stage, judge: Judge) -> None:
         self.plans: list[Plan] = []
         self.accuracies: list[float] = []
         self.returns: list[float] = []
+        self.keeps: list[bool] = []
         self._stage = stage
         self._judge = judge
         self._looked: dict[bytes, Candidate] = {}
@@ -117,7 +126,16 @@ class KnownStudents:
             self._trained[student.fingerprint] = len(self.plans)
             self.plans.append(plan.copy())
             self.returns.append(float(value))
-            self.accuracies.append(max(float(value) / student.worth, 0.0) if keeps_limits(info) and student.worth > 0 else 0.0)
+            self.keeps.append(keeps_limits(info))
+            of_use = self.keeps[-1] and student.worth > 0
+            self.accuracies.append(max(float(value) / student.worth, 0.0) if of_use else BROKEN * info["accuracy"])
+
+    def fresh(self, draw: Callable[[], Plan], besides: Collection[str]) -> Plan:
+        """A drawn episode whose student is worth a training (see `new`); after `DRAWS` draws, whatever comes."""
+        for _ in range(DRAWS):
+            if self.new([plan := draw()], besides):
+                break
+        return plan
 
     def return_of(self, fingerprint: str) -> float | None:
         """What a student brought; None if it was not trained."""
@@ -127,11 +145,12 @@ class KnownStudents:
     @property
     def best(self) -> float:
         """The highest return of a student that is of use; 0 as long as there is none."""
-        return max((value for value, good in zip(self.returns, self.accuracies, strict=True) if good > 0), default=0.0)
+        return max((value for value, keeps in zip(self.returns, self.keeps, strict=True) if keeps), default=0.0)
 
     def best_plans(self, count: int) -> list[Plan]:
         """At most so many episodes, those of the best students first; of use before others."""
-        order = sorted(range(len(self.plans)), key=lambda i: (self.accuracies[i] > 0, self.returns[i]), reverse=True)
+        value = [*zip(self.keeps, self.returns, self.accuracies, strict=True)]
+        order = sorted(range(len(self.plans)), key=value.__getitem__, reverse=True)
         return [self.plans[index] for index in order[:count]]
 
     def standardised(self, features: Sequence[Features]) -> Features:
@@ -161,6 +180,7 @@ class KnownStudents:
         return {
             "known.plans": torch.from_numpy(plans),
             "known.accuracies": torch.tensor(self.accuracies, dtype=torch.float64),
+            "known.keeps": torch.tensor(self.keeps, dtype=torch.bool),
             "known.returns": torch.tensor(self.returns, dtype=torch.float64),
         }
 
@@ -169,4 +189,5 @@ class KnownStudents:
         self.plans = list(tensors["known.plans"].numpy())
         self.accuracies = tensors["known.accuracies"].tolist()
         self.returns = tensors["known.returns"].tolist()
+        self.keeps = tensors["known.keeps"].tolist()
         self._trained = {self.look(plan).fingerprint: index for index, plan in enumerate(self.plans)}

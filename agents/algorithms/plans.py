@@ -17,18 +17,21 @@ TRIES = 20
 """Draws in search of a feasible student, before another way is taken."""
 
 
-def uniform_plans(stage: Stage, rng: np.random.Generator, count: int) -> Plans:
-    """Episodes drawn uniformly among those that have an effect, shape (count, decisions).
+def random_plans(stage: Stage, rng: np.random.Generator, count: int) -> Plans:
+    """Episodes drawn uniformly among all that have an effect, shape (count, decisions)."""
+    plans: Plans = np.where(stage.masks, rng.random((count, *stage.masks.shape)), -1.0).argmax(2)
+    return plans
 
-    Where masks look ahead, among those of feasible students; where these are rare, decision by decision.
-    """
-    plans = _drawn(stage, rng, count)
+
+def uniform_plans(stage: Stage, rng: np.random.Generator, count: int) -> Plans:
+    """The same; where masks look ahead, only those of feasible students, and where these are rare, decision by decision."""
+    plans = random_plans(stage, rng, count)
     if stage.lookahead:
         for plan in plans:
             for _ in range(TRIES):
                 if stage.feasible(plan.tolist()):
                     break
-                plan[:] = _drawn(stage, rng, 1)[0]
+                plan[:] = random_plans(stage, rng, 1)[0]
             else:
                 plan[:] = _guided(stage, rng)
     return plans
@@ -51,11 +54,6 @@ def neighbours(stage: Stage, plan: Plan) -> Plans:
     around = np.repeat(plan[None], int(differ.sum()), 0)
     around[np.arange(len(around)), places[differ]] = actions[differ]
     return around
-
-
-def _drawn(stage: Stage, rng: np.random.Generator, count: int) -> Plans:
-    plans: Plans = np.where(stage.masks, rng.random((count, *stage.masks.shape)), -1.0).argmax(2)
-    return plans
 
 
 def _guided(stage: Stage, rng: np.random.Generator) -> list[int]:

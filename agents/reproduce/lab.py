@@ -17,7 +17,7 @@ from agents.search.run_folder import Episode, RunFolder, read_start
 from n2n_gym.data import load_dataset
 from n2n_gym.errors import InputError, by_name
 
-ONCE = Search(agent="reinforce-imitating", final_trainings=1, unsearched=False, beside=(), speed=False)
+ONCE = Search(agent="reinforce-imitating", students=None, final_trainings=1, unsearched=False, beside=(), speed=False)
 """The paper trains its student once, and its tables have their own networks to set beside it."""
 
 

@@ -117,7 +117,7 @@ class _Run:
         """One stage's result: the best student seen, or None if all were degenerate or there was nothing to search."""
         result = self.folder.path / f"stage{stage}.json"
         if result.exists():
-            if self.search.students is None:
+            if self.search.budget is None:
                 self._check_history([each for each in self.history if each.stage == stage], self.search.iterations)
             return Student.load(result, self.search.problem.architecture)
         if self._failed(stage):
@@ -237,14 +237,14 @@ class _Run:
             rollouts=self.search.rollouts,
             save=lambda model: kind.save(model, checkpoint),
             display=self.display,
-            students=None if self.search.students is None else math.ceil(self.search.students * (part + 1) / parts),
+            students=None if self.search.budget is None else math.ceil(self.search.budget * (part + 1) / parts),
             later=later,
         )
         earlier_updates, updates = (self.search.iterations * number // parts for number in (part, part + 1))
-        if self.search.students is None:
+        if self.search.budget is None:
             self.display.start(f"stage {stage}", self.search.iterations, earlier_updates + done)
         else:
-            self.display.start(f"stage {stage}, students", self.search.students, len(trained(self.history, stage)))
+            self.display.start(f"stage {stage}, students", self.search.budget, len(trained(self.history, stage)))
         steps = (updates - earlier_updates - done) * self.search.rollouts * decisions.decisions
         if steps and not recorder.over:
             with tracked(self.search, self.folder.path, self.folder.start.run, stage) as logger:

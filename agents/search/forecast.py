@@ -114,7 +114,7 @@ class Forecast(Display):
             self._student = SHARE * step * self._short / self._at_once
             left += len(stages) * self._stage + self._finals
         elif self._task in STAGES:
-            each = step if self._search.students else step / self._search.rollouts
+            each = step if self._search.budget else step / self._search.rollouts
             self._student = max(each, self._student or 0.0)  # later ones are known, or like others: finals are not
             left += len([name for name in stages if name > self._task]) * self._stage + self._finals
         elif FINALS in self._task:
@@ -126,7 +126,7 @@ class Forecast(Display):
     @property
     def _stage(self) -> float:
         """Seconds of a stage to come."""
-        students = self._search.students or self._search.iterations * self._search.rollouts
+        students = self._search.budget or self._search.iterations * self._search.rollouts
         return (self._student or 0.0) * students
 
     @property

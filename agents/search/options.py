@@ -37,9 +37,10 @@ def _agents(default: str) -> str:
 class Search(JudgedSettings):
     """What to compress, and how."""
 
-    agent: Annotated[str, tyro.conf.arg(help_behavior_hint=_agents)] = "reinforce-imitating"
-    """Who searches. reinforce and actor-critic are the paper's: one plain step per update. Those that are called
-    imitating take clipped steps, have an entropy bonus, and imitate the best students so far."""
+    agent: Annotated[str, tyro.conf.arg(help_behavior_hint=_agents)] = "dyna"
+    """Who searches. dyna is a recurrent policy that learns from imagined episodes too; reinforce and actor-critic are the
+    paper's, with one plain step per update; those called imitating take clipped steps, have an entropy bonus, and imitate the
+    best students so far."""
     policy: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """A saved policy to start from, such as runs/a/stage1.policy, maybe of another teacher; once for each stage."""
     stages: Literal["1", "2", "1+2"] = "1+2"
@@ -48,9 +49,9 @@ class Search(JudgedSettings):
     """With stages 2: file of the stage-1 student to start from (stage1.json of a run); by default the teacher itself."""
     iterations: int = 100
     """Policy updates in each stage, at most."""
-    students: int | None = None
+    students: int | None = 100
     """End a stage with the update in which it has trained so many distinct students. Degenerate ones cost nothing, nor do
-    those that were seen before, so searches with equally many students are a fair comparison. By default iterations end it."""
+    those that were seen before, so searches with equally many students are a fair comparison. With None iterations end it."""
     starts: int = 3
     """Stage 2 starts from so many of stage 1's best students, each with its share of updates and students: the most rewarded
     one is often the luckiest."""
@@ -227,6 +228,11 @@ class Search(JudgedSettings):
         values = {name: value for name, value in asdict(self).items() if name not in _FREE}
         values |= {name: list(getattr(self, name)) for name in _LISTS}  # as JSON gives them back
         return {name: placed(name, value) for name, value in values.items()}
+
+    @property
+    def budget(self) -> int | None:
+        """Students that end a stage; None if its iterations end it anyway, as they cannot train so many."""
+        return None if self.students is None or self.iterations * self.rollouts <= self.students else self.students
 
     @property
     def training_seed(self) -> int | None:

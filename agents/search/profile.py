@@ -274,7 +274,7 @@ def _estimate(problem: Problem, network: Network, recipe_name: str, place: torch
             look = validation * all_validation / len(data.validation_images)
             seconds.setdefault(kind.name, []).append(recipe.epochs * an_epoch * an_image[-1] + look)
     defaults = Search()
-    students = defaults.iterations * defaults.rollouts
+    students = defaults.budget or defaults.iterations * defaults.rollouts
     processes = max(process_count(None, place), 1)
     each = {name: fmean(found) for name, found in seconds.items()}
     final = final_recipe(problem.data, problem.train_size).epochs

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from agents.algorithms.dyna import Dyna
+from agents.algorithms.plans import uniform_plans
 from agents.algorithms.registry import algorithm
 from agents.algorithms.surrogate import AccuracyModel
 from envs_tests.agents.conftest import POLICIES
@@ -64,7 +65,8 @@ def test_imagined_returns_are_exact_but_for_the_accuracy(make_envs):
         def accuracies(self, features, deviations):
             return np.full(len(features), 0.5)
 
-    plans = [*known.plans[:2], np.zeros(16, dtype=np.int64), np.array([0, 0, 0, 1, *[0] * 12])]
+    [(unknown, _), *_] = known.new(uniform_plans(agent.stage, agent.rng, 20)).values()
+    plans = [*known.plans[:2], np.zeros(16, dtype=np.int64), unknown]
     returns = agent._imagined_returns(known, Half(), [known.look(plan) for plan in plans])
     previews = [judge.preview(plan) for plan in plans]
     assert returns[:2].tolist() == known.returns[:2]
@@ -101,3 +103,5 @@ def test_drawing_a_whole_episode_is_drawing_decision_after_decision(make_envs, s
 def test_wrong_numbers_are_refused(make_envs):
     with pytest.raises(ValueError, match="warm_up must be at least 1"):
         Dyna(POLICIES["removal"], make_envs("removal"), warm_up=0)
+    with pytest.raises(ValueError, match=r"n_rollouts \(4\) must be the number of environments \(2\)"):
+        Dyna(POLICIES["removal"], make_envs("removal", 2), n_rollouts=4)
