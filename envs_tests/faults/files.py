@@ -37,7 +37,9 @@ from n2n_gym.networks.sources import ArchitectureFile
 from n2n_gym.system import files
 from n2n_gym.system.files import DESCRIPTION, unfinished_training, write_json
 from n2n_gym.tables import Table
-from n2n_gym.tables.files import table_path
+from n2n_gym.tables import files as tables
+from n2n_gym.tables.files import read_columns, table_path, write_columns
+from n2n_gym.teachers.weights import read_weights
 
 DEEP = "[" * 10**6 + "]" * 10**6
 
@@ -481,6 +483,31 @@ def read_data(scene: Scene) -> object:
     return dataset_spec(str(path if path.is_dir() else path.with_suffix(".npz")))
 
 
+class _Runs:
+    """What runs code as it is unpacked."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("was-run",)
+
+
+def _pickle(path: Path) -> None:
+    torch.save({"state_dict": {"weight": torch.zeros(3), "other": _Runs()}}, path.with_suffix(".pt"))
+
+
+def _no_code(scene: Scene) -> object:
+    try:
+        return read_weights(scene.place / "crafted.pt")
+    finally:
+        assert not Path("was-run").exists()
+
+
+def _future_table(path: Path) -> None:
+    facts, columns = read_columns(table_path("conv4-digits-removal"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "FORMAT", 99)
+        write_columns(path.with_suffix(".npz"), facts, columns)
+
+
 def read_table(scene: Scene) -> object:
     """Take the crafted file for a table."""
     return Table.load(str(scene.place / "crafted.npz"))
@@ -576,6 +603,12 @@ FAULTS = [
         "one line; the same remedy",
         in_run("stage2.policy", policy(lambda tensors, _: tensors.pop("generator"))),
         Refused("is not a saved agent of this kind", without("stage2.policy")),
+    ),
+    Fault(
+        "a policy whose header says 2^60 bytes",
+        "refused before memory is asked for; the same remedy",
+        in_run("stage2.policy", lambda path: path.write_bytes((1 << 60).to_bytes(8, "little") + path.read_bytes()[8:])),
+        Refused("is not a readable saved agent", without("stage2.policy")),
     ),
     Fault(
         "a policy of the other stage",
@@ -824,6 +857,22 @@ FAULTS = [
         crafted(_table_header),
         Refused("does not have .* bytes"),
         does=read_table,
+        begun=0,
+    ),
+    Fault(
+        "a table of a future format",
+        "one line",
+        crafted(_future_table),
+        Refused("is a table of format 99; this version reads format 1"),
+        does=read_table,
+        begun=0,
+    ),
+    Fault(
+        "weights of a teacher to import that run code as they are unpacked",
+        "one line; nothing runs",
+        crafted(_pickle),
+        Refused("holds more than weights, and unpacking it could run code; save the state_dict alone"),
+        does=_no_code,
         begun=0,
     ),
     Fault(

@@ -70,7 +70,6 @@ ODD: list[Any] = [
     *(None, True, False, "", "text", "NaN", "1", -1, 0, 1, 2, 3, 1.5, -0.5, 10**6, 2**63, 10**30, 1e308, -1e308),
     *([], {}, [[]], {"a": {}}, [None] * 3, ["x"], [1, 2], "\u0000\n[red]", "9" * 5000, "../../etc/passwd", "a" * 300),
 ]
-DEEP: Any = "DEEP"
 
 
 def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -105,7 +104,7 @@ def mutated_data(data: Any, rng: random.Random) -> Any:
                 (-parent[last], parent[last] + 1, parent[last] * 10**6, float(parent[last]), parent[last] / 3)
             )
         else:
-            parent[last] = rng.choice(ODD)
+            parent[last] = copy.deepcopy(rng.choice(ODD))
     return data
 
 

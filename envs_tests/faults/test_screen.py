@@ -59,7 +59,7 @@ def test_tables_take_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.count(ODD) == 3
 
 
-def test_damaged_teachers_are_listed_and_why(
+def test_teachers_that_cannot_be_used_are_listed_and_why(
     deeper_toy_teacher: str, toy_data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     [folder] = teachers_folder().iterdir()

@@ -138,7 +138,7 @@ class EvaluationStore:
                 self._connection = _patiently_opened(self.path)
             try:
                 return self._connection.execute(statement, values).fetchall()
-            except sqlite3.DatabaseError as error:
+            except _FAULTS as error:
                 raise _unusable(self.path, error) from None
 
 
@@ -197,7 +197,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_access.release, after_in_child=_access.release)
 
 
-def _unusable(path: Path, error: sqlite3.Error) -> InputError:
+_FAULTS = (sqlite3.Error, UnicodeDecodeError)
+"""How SQLite fails at a damaged file; a damaged schema's message need not be text."""
+
+
+def _unusable(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> InputError:
     """What a user is told of an error of SQLite."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     goes_on = "what was finished is kept, and the same command goes on"
@@ -224,7 +228,7 @@ def _patiently_opened(path: Path) -> sqlite3.Connection:
     while True:
         try:
             return _opened(path)
-        except sqlite3.DatabaseError as error:
+        except _FAULTS as error:
             # SQLite does not wait while another process turns a new file into a store
             if "locked" not in str(error) or time.monotonic() > until:
                 raise _unusable(path, error) from None
@@ -275,7 +279,7 @@ def _layout(connection: sqlite3.Connection) -> tuple[int, tuple[str, ...]]:
     """The format that a file says it has, and the columns of its evaluations."""
     [(version,)] = connection.execute("PRAGMA user_version").fetchall()
     columns = connection.execute("PRAGMA table_info(evaluations)").fetchall()
-    return version, tuple(column[1].decode(errors="replace") for column in columns)
+    return version, tuple(bytes(column[1] or b"").decode(errors="replace") for column in columns)
 
 
 class StoredEvaluator(WrappingEvaluator):

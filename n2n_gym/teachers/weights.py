@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from n2n_gym.errors import InputError
+from n2n_gym.system.documents import shown
+from n2n_gym.system.tensors import read_tensors
 
 WRAPPINGS = ("state_dict", "model_state_dict", "model", "net")
 """Under these names people save a `state_dict` beside other things."""
@@ -56,19 +56,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise InputError(f"no weights at {path}; expected a .safetensors file or a state_dict that torch.save wrote")
+    if path.suffix == ".safetensors":
+        return read_tensors(path, "safetensors file")[0]
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except SafetensorError as error:
-        raise InputError(f"{path} is no readable safetensors file: {error}") from None
     except pickle.UnpicklingError:
         raise InputError(
             f"{path} holds more than weights, and unpacking it could run code; save the state_dict alone: "
             "torch.save(module.state_dict(), FILE)"
         ) from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is no readable state_dict: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # torch's reader fails at damage in many ways
+        raise InputError(f"{path} is no readable state_dict: {shown(error)}") from None
     return _state_in(found, path)
 
 
