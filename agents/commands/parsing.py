@@ -63,7 +63,7 @@ def _spoken(options: type[Options]) -> type[Options]:
             wording["help_behavior_hint"] = ""
         if each.default is None:
             wording["metavar"] = "|".join(part.__name__.upper() for part in get_args(kind) if part is not type(None))
-        same = field(default=each.default, default_factory=each.default_factory)  # type: ignore[call-overload]
+        same = field(default=each.default, default_factory=each.default_factory)
         plain.append((each.name, Annotated[kind, tyro.conf.arg(**wording)], same))
     spoken = make_dataclass(options.__name__, plain, bases=(options,), frozen=True, kw_only=True)
     spoken.__doc__ = options.__doc__

@@ -38,7 +38,7 @@ def tracked(search: Search, folder: Path, run: str, stage: int) -> Iterator[Logg
             raise _missing("tensorboard") from None
     if search.wandb is not None:
         writers.append(_Wandb(search, folder, run, stage))
-    logger = Logger(str(folder), writers)  # type: ignore[arg-type]  # it takes all that write
+    logger = Logger(str(folder), writers)
     try:
         yield logger
     finally:
