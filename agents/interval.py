@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
+
+ALIKE = 1e-9
+"""Shares of images that differ by less are equal, but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -48,3 +51,9 @@ class Interval:
     def __format__(self, numbers: str) -> str:
         mean, low, high = (format(number, numbers or ".3f") for number in (self.mean, self.low, self.high))
         return mean if math.isnan(self.low) else f"{mean} ({low} to {high})"
+
+
+def has_width(found: Mapping[str, Any]) -> bool:
+    """Whether an interval, as `to_json` wrote it, tells anything: values that happen to be alike leave it without a width."""
+    low, high = found["low"], found["high"]
+    return low is not None and high is not None and high - low > ALIKE

@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from plotly.offline import get_plotlyjs
 
+from agents.interval import has_width
 from agents.report.charts import QUANTITIES, curves, front, fronts, pareto
 from agents.report.run import Run, read_run
 from agents.report.students import Explained, Pair, layer_texts, side_by_side
@@ -162,6 +163,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {"percent": percent, "points": points, "duration": duration}
+    found.tests["wide"] = has_width
     found.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return found
 

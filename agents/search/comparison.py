@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from scipy.stats import binomtest
 
-from agents.interval import Interval
+from agents.interval import Interval, has_width
 from agents.search.student import network_folder
 from n2n_gym.architecture import Architecture
 from n2n_gym.data import DatasetSpec
@@ -113,7 +113,7 @@ def beside_verdict(student: Mapping[str, Any], beside: Mapping[str, Mapping[str,
         trainings = len(ahead["values"])
         if low is None or high is None:
             known = "one training each, which proves nothing"
-        elif low == high:  # so few images, so few trainings: how much they would differ by is not known
+        elif not has_width(ahead):  # so few images, so few trainings: how much they would differ by is not known
             known, low, high = (
                 f"{trainings} trainings each, which happen to differ by as much, and so prove nothing",
                 None,

@@ -6,7 +6,7 @@ import pytest
 
 import agents
 from agents.commands.main import main
-from agents.search.comparison import compare, validation
+from agents.search.comparison import ahead_by, beside_verdict, compare, validation
 from agents.search.student import network_folder
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
@@ -88,6 +88,26 @@ def test_an_unknown_form_is_refused_before_any_is_written(run, settings, tmp_pat
     ("images", "teacher", "student", "doubted"),
     [(360, 0.98, 0.99, True), (360, 0.98, 0.98, False), (360, 0.98, 0.97, False), (100_000, 0.98, 0.99, False)],
 )
+def test_trainings_that_happen_to_come_out_alike_prove_nothing():
+    """Two pairs of trainings that differ by as much have no spread to make an interval of."""
+
+    def report(parameters, *accuracies):
+        return {
+            "parameters": parameters,
+            "macs": parameters,
+            "unsearched": False,
+            "trainings": [{"test_accuracy": accuracy} for accuracy in accuracies],
+        }
+
+    student = report(10, 0.9, 0.8)
+    for rival, said in ((report(11, 0.8, 0.7), "is not known to beat"), (report(11, 0.8, 0.699), "beats")):
+        rival["student_ahead_by"] = ahead_by(student, rival)
+        verdict = beside_verdict(student, {"rival": rival})
+        assert f"the student {said} rival" in verdict
+        assert ("prove nothing" in verdict) == (said != "beats")
+        assert "+10.00 to +10.00" not in verdict
+
+
 def test_a_student_above_its_teacher_is_doubted_where_few_images_validate(images, teacher, student, doubted):
     found = validation(images, teacher, {"search_accuracy": student})
     assert (found["doubt"] is not None) is doubted
