@@ -257,8 +257,7 @@ class Table:
     @cached_property
     def trained(self) -> npt.NDArray[np.bool_]:
         """Which rows are students whose training took place, however it ended; the others are degenerate."""
-        trained: npt.NDArray[np.bool_] = (self.columns["seconds"] > 0).any(1)
-        return trained
+        return self.columns["seconds"].max(1) > 0  # type: ignore[no-any-return]
 
     @cached_property
     def episode_share(self) -> Numbers:
