@@ -25,7 +25,7 @@ from agents.benchmark.report import Comparison
 from agents.benchmark.results import Results, validate
 from agents.benchmark.runs import Run, run
 from agents.benchmark.suite import benchmark
-from agents.benchmark.tasks import TRACKS, Task
+from agents.benchmark.tasks import TRACKS, Task, tasks_by_name
 from agents.commands.main import main
 from envs_tests.conftest import toy_arrays
 from n2n_gym.architecture import SIZES, Architecture
@@ -310,6 +310,11 @@ class TestScores:
             assert np.all(np.abs(gaps.mean(0)) < 4 * error + 1e-9), task.name
             if task.track in ("reward", "noisy"):
                 assert np.all(error > 0), task.name
+
+    @pytest.mark.parametrize("task", tasks_by_name(tracks=["reward", "macs"]), ids=lambda task: task.name)
+    def test_random_search_scores_nothing_on_the_packages_tables(self, task):
+        gaps = gaps_closed([run("random", task, seed, (5, 20)) for seed in range(15)], task, (5, 20))
+        assert np.all(np.abs(gaps.mean(0)) < 4.5 * gaps.std(0, ddof=1) / np.sqrt(len(gaps)))
 
     def test_replaying_the_best_gains_nothing(self, tasks, own, tmp_path):
         path = tmp_path / "replaying.py"

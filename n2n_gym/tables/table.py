@@ -257,7 +257,7 @@ class Table:
     @cached_property
     def trained(self) -> npt.NDArray[np.bool_]:
         """Which rows are students whose training took place, however it ended; the others are degenerate."""
-        return np.any(self.columns["seconds"] > 0, axis=1)  # type: ignore[no-any-return]
+        return self.columns["seconds"].max(1) > 0  # type: ignore[no-any-return]
 
     @cached_property
     def episode_share(self) -> Numbers:

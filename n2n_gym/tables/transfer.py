@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -143,8 +142,11 @@ def build_transfer_task(
     progress = on_progress or (lambda _done, _trainings: None)
     progress(0, trainings * len(chosen))
     for seed in range(trainings):
-        settings: dict[str, Any] = {"seed": seed, "device": "cpu", "workers": workers, "store": folder / f"{task.name}.sqlite"}
-        with make_evaluator(problem, recipe=recipe, thorough=True, **settings) as evaluator:
+        store = folder / f"{task.name}.sqlite"
+        evaluator = make_evaluator(
+            problem, recipe=recipe, seed=seed, device="cpu", workers=workers, store=store, thorough=True
+        )
+        with evaluator:
             done: list[Evaluation] = []
             for start in range(0, len(chosen), CHUNK):
                 done += evaluator.evaluate([student for _, student in chosen[start : start + CHUNK]])
