@@ -259,8 +259,9 @@ class _Run:
 
     def _best(self, stage: int) -> Student | None:
         """Who keeps the limits and has the highest reward; where nobody keeps them, who comes nearest; None if all failed."""
-        history = by_final_limits(self.history, self.search) if stage == 2 else self.history
-        episodes = [episode for episode in history if not episode.reason and episode.stage <= stage]
+        tried = [episode for episode in self.history if episode.stage <= stage]  # a later one's, where this one found nobody
+        history = by_final_limits(tried, self.search) if stage == 2 else tried
+        episodes = [episode for episode in history if not episode.reason]
         best = max(episodes, key=lambda episode: (-episode.excess, episode.reward), default=None)
         if best is None:
             return None
