@@ -128,7 +128,7 @@ class Standing:
 
     def further(self) -> Iterator[str]:
         """Measures beside it."""
-        front = " front | " if self.fronts else ""
+        front = " front |" if self.fronts else ""
         yield f"| algorithm | interquartile mean | optimality gap | better than random |{front} students | seconds a run |"
         yield f"|---|---|---|---|{'---|' if front else ''}---|---|"
         for agent in self.agents:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -50,7 +50,7 @@ class Results:
         agent: Its name.
         budgets: After how many students it is judged.
         runs: One for each task and seed.
-        tables: A hash of each task's table.
+        tables: A hash of each task's table, by the task's name.
         facts: Machine, versions and command, as JSON data.
     """
 
@@ -94,6 +94,16 @@ class Results:
         tail = {"tables": self.tables, "facts": self.facts}
         body = ",\n".join(runs)
         write_text(path, f'{json.dumps(head)[:-1]}, "runs": [\n{body}\n],\n{json.dumps(tail)[1:]}\n')
+
+    def tasks(self, tracks: Sequence[str] = ()) -> list[Task]:
+        """What the runs are on, tables of the package; of some tracks only, if they are given."""
+        known = [Task(*name.rsplit(":", 1)) for name in self.tables]
+        return [task for task in known if not tracks or task.track in tracks]
+
+    def on(self, tasks: Sequence[Task]) -> Results:
+        """The results on some tasks alone."""
+        names = {task.name for task in tasks}
+        return replace(self, runs=tuple(run for run in self.runs if run.task in names))
 
     def of_task(self, name: str) -> list[Run]:
         """The runs on one task."""

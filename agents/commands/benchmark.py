@@ -121,9 +121,9 @@ class Report:
     files: tyro.conf.Positional[tuple[str, ...]]
     """Result files of `n2n benchmark`."""
     tasks: tuple[str, ...] = ()
-    """Tables that they are on, as of n2n benchmark."""
-    tracks: tuple[str, ...] = ("reward", "noisy", "smallest", "macs")
-    """What was asked of each."""
+    """Tables that they are compared on, as of n2n benchmark; by default those of the first file."""
+    tracks: tuple[str, ...] = ()
+    """What was asked of each; with --tasks all by default, else as the first file has it."""
     out: str = "runs/benchmark"
     """Folder of leaderboard and figures."""
 
@@ -134,8 +134,9 @@ def _report(words: list[str]) -> None:
     from agents.benchmark.results import Results, validate
     from agents.benchmark.tasks import tasks_by_name
 
-    tasks = tasks_by_name(options.tasks, options.tracks)
     results = [Results.load(Path(file).expanduser()) for file in options.files]
+    tasks = tasks_by_name(options.tasks, options.tracks) if options.tasks else results[0].tasks(options.tracks)
+    results = [each.on(tasks) for each in results]
     for each in results:
         validate(each, tasks, budgets=each.budgets, seeds=len(each.of_task(tasks[0].name)))
     Comparison(results, tasks).write(Path(options.out).expanduser(), shlex.join(["n2n", "benchmark", "report", *words]))
