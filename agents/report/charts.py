@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from agents.report.run import Run
 from agents.search.report import CURVES
 from agents.search.run_folder import Episode
+from n2n_gym.tables.statistics import pareto_rows
 
 QUANTITIES = {"parameters": "parameters", "macs": "MACs", "latency_ms": "latency, ms"}
 """What accuracy is drawn against, and what a button calls it."""
@@ -28,13 +29,11 @@ def front(students: Sequence[Episode], quantity: str) -> list[Episode]:
 
     Where some keep the limits, those that do not are left out.
     """
-    found: list[Episode] = []
     least = min((student.excess for student in students), default=0.0)
     kept = [student for student in students if student.excess == least]
-    for student in sorted(kept, key=lambda each: (getattr(each, quantity), -each.accuracy)):
-        if not found or student.accuracy > found[-1].accuracy:
-            found.append(student)
-    return found
+    sizes = np.array([getattr(student, quantity) for student in kept])
+    rows = pareto_rows(np.array([student.accuracy for student in kept]), sizes, np.ones(len(kept), dtype=np.bool_))
+    return [kept[row] for row in rows]
 
 
 def pareto(run: Run) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from agents.search.comparison import ahead_by, beside_verdict, compare, validati
 from agents.search.student import network_folder
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
-from n2n_gym.networks.described import read_description
+from n2n_gym.system.files import read_json
 from n2n_gym.teachers.saved import teachers_folder
 
 
@@ -34,7 +34,7 @@ def test_a_network_is_a_run_a_folder_or_a_teacher(run, settings, tmp_path):
 
 def test_the_result_has_sizes_and_speed(run, settings, tmp_path):
     [student, teacher] = [run[name] for name in ("student", "teacher")]
-    described = read_description(tmp_path / "run" / "student")
+    described = read_json(tmp_path / "run" / "student" / "model.json", "")
     architecture = Architecture.from_json(described["architecture"])
     assert student["activation_bytes"] == architecture.activation_bytes
     assert student["file_bytes"] == (tmp_path / "run" / "student" / "weights.safetensors").stat().st_size
@@ -84,10 +84,6 @@ def test_an_unknown_form_is_refused_before_any_is_written(run, settings, tmp_pat
     assert not (tmp_path / "run" / "export").exists()
 
 
-@pytest.mark.parametrize(
-    ("images", "teacher", "student", "doubted"),
-    [(360, 0.98, 0.99, True), (360, 0.98, 0.98, False), (360, 0.98, 0.97, False), (100_000, 0.98, 0.99, False)],
-)
 def test_trainings_that_happen_to_come_out_alike_prove_nothing():
     """Two pairs of trainings that differ by as much have no spread to make an interval of."""
 
@@ -108,6 +104,10 @@ def test_trainings_that_happen_to_come_out_alike_prove_nothing():
         assert "+10.00 to +10.00" not in verdict
 
 
+@pytest.mark.parametrize(
+    ("images", "teacher", "student", "doubted"),
+    [(360, 0.98, 0.99, True), (360, 0.98, 0.98, False), (360, 0.98, 0.97, False), (100_000, 0.98, 0.99, False)],
+)
 def test_a_student_above_its_teacher_is_doubted_where_few_images_validate(images, teacher, student, doubted):
     found = validation(images, teacher, {"search_accuracy": student})
     assert (found["doubt"] is not None) is doubted

@@ -21,7 +21,7 @@ def best_row(values: Numbers, feasible: Flags) -> int:
     return int(np.where(feasible | ~feasible.any(), values, -np.inf).argmax())
 
 
-def pareto_rows(values: Numbers, sizes: npt.NDArray[np.integer[Any]], feasible: Flags) -> list[int]:
+def pareto_rows(values: Numbers, sizes: npt.NDArray[np.integer[Any] | np.floating[Any]], feasible: Flags) -> list[int]:
     """The feasible rows that no other one beats in both size and value, the smallest first."""
     front: list[int] = []
     for row in np.lexsort((-values, sizes)).tolist():
