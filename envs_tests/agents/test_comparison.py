@@ -10,7 +10,7 @@ from agents.search.comparison import ahead_by, beside_verdict, compare, validati
 from agents.search.student import network_folder
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
-from n2n_gym.system.files import read_json
+from n2n_gym.networks.described import read_description
 from n2n_gym.teachers.saved import teachers_folder
 
 
@@ -34,7 +34,7 @@ def test_a_network_is_a_run_a_folder_or_a_teacher(run, settings, tmp_path):
 
 def test_the_result_has_sizes_and_speed(run, settings, tmp_path):
     [student, teacher] = [run[name] for name in ("student", "teacher")]
-    described = read_json(tmp_path / "run" / "student" / "model.json", "")
+    described = read_description(tmp_path / "run" / "student")
     architecture = Architecture.from_json(described["architecture"])
     assert student["activation_bytes"] == architecture.activation_bytes
     assert student["file_bytes"] == (tmp_path / "run" / "student" / "weights.safetensors").stat().st_size

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agents.search.compress import compress
-from agents.search.run_folder import LOCK, RESULT
+from agents.search.result import RESULT
+from agents.search.run_folder import LOCK
 from envs_tests.faults.harness import Fault, Refused, Same, Scene
 
 RESUMED = {"workers": 0, "device": "cpu"}

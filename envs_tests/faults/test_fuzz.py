@@ -31,7 +31,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import n2n_gym  # noqa: F401
-from agents.algorithms.planned import RegularizedEvolution
+from agents.algorithms.evolution import RegularizedEvolution
 from agents.algorithms.reinforce import Reinforce
 from agents.algorithms.saving import CHECKSUM, KEY, read_agent
 from agents.algorithms.sb3 import BatchedVecEnv
