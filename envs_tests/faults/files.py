@@ -97,6 +97,24 @@ def finished(damage: Callable[[Path], object]) -> Callable[[Scene], None]:
     return inject
 
 
+def _weights_of(name: str) -> Callable[[Scene], None]:
+    """A flipped bit in the weights of a network of the run's, which has no result yet."""
+
+    def inject(scene: Scene) -> None:
+        scene.go_on()
+        (scene.run / "result.json").unlink()
+        flip(next((scene.run / name).rglob(WEIGHTS)))
+
+    return inject
+
+
+def _remove_network(name: str) -> Callable[[Scene], None]:
+    def mend(scene: Scene) -> None:
+        shutil.rmtree(next((scene.run / name).rglob(WEIGHTS)).parent)
+
+    return mend
+
+
 def _torn_history(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-30])
 
@@ -670,6 +688,18 @@ FAULTS = [
         "one line; the same remedy",
         finished(lambda path: path.write_text(DEEP)),
         Refused(f"nested too deeply; {DAMAGED_RESULT}", without("result.json")),
+    ),
+    Fault(
+        "a flipped bit in a finalist's weights",
+        "noticed by its checksum; when its folder is removed it is trained again",
+        _weights_of("finalists"),
+        Refused("truncated or was changed.*if it is a run's, remove its folder", _remove_network("finalists")),
+    ),
+    Fault(
+        "a flipped bit in the student's weights",
+        "the same",
+        _weights_of("student"),
+        Refused("truncated or was changed.*if it is a run's, remove its folder", _remove_network("student")),
     ),
     # Teachers
     Fault(

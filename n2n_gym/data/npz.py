@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from n2n_gym.errors import InputError
 from n2n_gym.system.arrays import read_archive, read_array
+from n2n_gym.system.files import home
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -35,7 +36,9 @@ def read_arrays(path: Path, names: tuple[str, ...], optional: tuple[str, ...] = 
         InputError: If it cannot be read or lacks one.
     """
     wanted = (*names, *optional)
-    known: dict[str, Any] = {"what": ".npz data set", "remedy": "write it again with numpy.savez", "mapped": True}
+    fetched = path.parent == home() / "datasets"
+    remedy = "remove it to have it fetched again" if fetched else "write it again with numpy.savez"
+    known: dict[str, Any] = {"what": ".npz data set", "remedy": remedy, "mapped": True}
     if path.is_dir():
         known["remedy"] = f"remove {path} to have the images converted again"
         files = {each.stem: each for each in path.glob("*.npy")}

@@ -203,6 +203,8 @@ _FAULTS = (sqlite3.Error, UnicodeDecodeError)
 
 def _unusable(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> InputError:
     """What a user is told of an error of SQLite."""
+    if path.is_dir():
+        return InputError(f"{path} is not a store of evaluations but a folder; name a file")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     goes_on = "what was finished is kept, and the same command goes on"
     if path.is_dir():

@@ -14,7 +14,10 @@ from n2n_gym.errors import InputError
 from n2n_gym.system.documents import Count, Finite, Sha256, Share, checked, read_document
 from n2n_gym.system.files import DESCRIPTION
 
-AGAIN = "if it is a teacher, n2n teacher train --again trains it again, and n2n teacher import --again imports it again"
+AGAIN = (
+    "if it is a teacher, n2n teacher train --again trains it again, and n2n teacher import --again imports it again; "
+    "if it is a run's, remove its folder and resume the run"
+)
 """What to do about a saved network that is damaged."""
 
 Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 13)]
