@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import shutil
 import socket
@@ -17,7 +18,7 @@ from agents.search.compress import compress
 from agents.search.run_folder import LOCK, RESULT
 from envs_tests.faults.harness import Fault, Refused, Same, Scene
 from n2n_gym.models.checkpoint import load_checkpoint, save_checkpoint
-from n2n_gym.system.files import read_json, write_json
+from n2n_gym.system.files import write_json
 
 RESUMED = {"workers": 0, "device": "cpu"}
 
@@ -68,7 +69,7 @@ def _other_weights(scene: Scene) -> None:
 
 def _other_accuracy(scene: Scene) -> None:
     shutil.copytree(scene.teacher, scene.place / "kept")
-    said = read_json(scene.teacher / "model.json", "teacher")
+    said = json.loads((scene.teacher / "model.json").read_text())
     said["facts"]["val_accuracy"] *= 0.9
     write_json(scene.teacher / "model.json", said)
 
