@@ -173,7 +173,7 @@ def duplicate_best(data):
         (lambda data: data["runs"][0].update(seconds=-1), "is not a benchmark result"),
         (lambda data: data["runs"][0].update(seed="0"), "is not a benchmark result"),
         (lambda data: data.update(runs=[]), "one run for each"),
-        (lambda data: data["runs"][0]["episodes"].__setitem__(0, 1.5), "none of this space"),
+        (lambda data: data["runs"][0]["episodes"].__setitem__(0, 1.5), "Expected `int`, got `float`"),
         (lambda data: data["runs"][1].update(policy_mean=0.99), "seed 1: policy_mean is"),
         (lambda data: data["runs"][1]["episodes"].pop(), "9 episodes, not 10"),
         (lambda data: data["runs"][2]["episodes"].__setitem__(0, 10**6), "none of this space"),
