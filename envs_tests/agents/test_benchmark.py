@@ -464,7 +464,7 @@ def test_a_benchmark_goes_on_where_it_was(benchmarked, names, tmp_path):
         (lambda data: data["runs"][0].update(seed="0"), "is not a benchmark result"),
         (lambda data: data["runs"][0].update(reports=[[1]]), "is not a benchmark result"),
         (lambda data: data.update(runs=[]), "one run for each"),
-        (lambda data: data["runs"][0]["students"].__setitem__(0, 1.5), "none of this space"),
+        (lambda data: data["runs"][0]["students"].__setitem__(0, 1.5), "Expected `int`, got `float`"),
         (lambda data: data["runs"][2]["students"].__setitem__(0, 10**6), "none of this space"),
         (lambda data: data["runs"][1]["students"].__setitem__(0, data["runs"][1]["students"][1]), "are distinct"),
         (lambda data: data["runs"][3]["students"].__setitem__(0, 0), "not degenerate"),

@@ -97,20 +97,23 @@ def finished(damage: Callable[[Path], object]) -> Callable[[Scene], None]:
     return inject
 
 
-def _weights_of(name: str) -> Callable[[Scene], None]:
-    """A flipped bit in the weights of a network of the run's, which has no result yet."""
+def _weights_of(name: str, *later: str) -> Callable[[Scene], None]:
+    """A flipped bit in the weights of networks of the run's, which has no result yet, nor what is made of them later."""
 
     def inject(scene: Scene) -> None:
         scene.go_on()
         (scene.run / "result.json").unlink()
-        flip(next((scene.run / name).rglob(WEIGHTS)))
+        for folder in later:
+            shutil.rmtree(scene.run / folder)
+        for weights in (scene.run / name).rglob(WEIGHTS):
+            flip(weights)
 
     return inject
 
 
-def _remove_network(name: str) -> Callable[[Scene], None]:
+def _remove_networks(name: str) -> Callable[[Scene], None]:
     def mend(scene: Scene) -> None:
-        shutil.rmtree(next((scene.run / name).rglob(WEIGHTS)).parent)
+        shutil.rmtree(scene.run / name)
 
     return mend
 
@@ -692,14 +695,14 @@ FAULTS = [
     Fault(
         "a flipped bit in a finalist's weights",
         "noticed by its checksum; when its folder is removed it is trained again",
-        _weights_of("finalists"),
-        Refused("truncated or was changed.*if it is a run's, remove its folder", _remove_network("finalists")),
+        _weights_of("finalists", "student", "stage1"),
+        Refused("truncated or was changed.*if it is a run's, remove its folder", _remove_networks("finalists")),
     ),
     Fault(
         "a flipped bit in the student's weights",
         "the same",
         _weights_of("student"),
-        Refused("truncated or was changed.*if it is a run's, remove its folder", _remove_network("student")),
+        Refused("truncated or was changed.*if it is a run's, remove its folder", _remove_networks("student")),
     ),
     # Teachers
     Fault(

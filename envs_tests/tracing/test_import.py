@@ -280,7 +280,7 @@ def test_weights_that_do_not_fit(module, capsys, tmp_path):
     assert "holds no state_dict" in imported([1, 2])
     (tmp_path / "w.safetensors").write_bytes(b"x")
     weights = ["--weights", tmp_path / "w.safetensors"]
-    assert "no readable safetensors" in fails(
+    assert "is not a readable safetensors" in fails(
         capsys, "teacher", "import", f"{HERE}:Residual", "--name", "mine", *KNOWN, *weights
     )
 
