@@ -1,4 +1,4 @@
-# make demo | test | faults | lint | types | check | benchmark | leaderboard | clean
+# make demo | quick | test | faults | lint | types | check | docs | notebooks | benchmark | leaderboard | clean
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
@@ -6,10 +6,14 @@ SEED ?= 0
 OUT ?= runs/demo$(if $(filter-out 0,$(SEED)),-s$(SEED))
 WORKERS ?= auto
 
-.PHONY: demo test faults lint types check benchmark leaderboard clean
+.PHONY: demo quick test faults lint types check docs notebooks benchmark leaderboard clean
 
 demo: $(VENV)/.installed
 	$(BIN)/n2n compress --teacher conv4 --dataset digits --seed $(SEED) --out $(OUT)
+
+# A test of everything important, in under 90 seconds on two free cores
+quick: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal @envs_tests/quick.txt
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=15
@@ -27,6 +31,15 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy benchmarks
 
 check: lint types test
+
+# The documentation as a site, in site/; a warning is an error
+docs: $(VENV)/.installed-docs
+	$(BIN)/python docs/site/pictures.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# The notebooks with their outputs, made from the programs beside them
+notebooks: $(VENV)/.installed-dev
+	$(BIN)/python docs/site/notebooks.py
 
 # The committed benchmark, from nothing: the package's algorithms, and those that were submitted
 benchmark: $(VENV)/.installed
@@ -51,5 +64,10 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@ $(VENV)/.installed
 
+$(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
+	@echo "installing the package with what its documentation needs: a minute or two"
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	touch $@ $(VENV)/.installed
+
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs site

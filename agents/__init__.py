@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from agents.algorithms.evolution import RegularizedEvolution
     from agents.algorithms.planned import RandomSearch
     from agents.algorithms.reinforce import ActorCritic, Reinforce
+    from agents.report.page import write_report
     from agents.search.compress import compress
     from agents.search.options import Search
     from agents.search.student import export, load_student
@@ -23,6 +24,7 @@ __all__ = [
     "compress",
     "export",
     "load_student",
+    "write_report",
 ]
 
 _HOMES = {
@@ -35,6 +37,7 @@ _HOMES = {
     "compress": "agents.search.compress",
     "export": "agents.search.student",
     "load_student": "agents.search.student",
+    "write_report": "agents.report.page",
 }
 
 

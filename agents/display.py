@@ -211,7 +211,7 @@ class ProgressDisplay(Display):
 
     def _line(self, line: str) -> None:
         self._written, self._lines = time.monotonic(), self._lines + 1
-        self._console.print(line, soft_wrap=True, markup=False)
+        self._console.print(line, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
     def _keep_writing(self, over: threading.Event) -> None:
         while not over.wait(1.0):

@@ -29,7 +29,7 @@ from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.networks.zoo import network
 from n2n_gym.student import Student
-from n2n_gym.tables import MEAN, Table, table_names
+from n2n_gym.tables import SEARCH, Table, table_names
 from n2n_gym.tables.evaluator import TableEvaluator
 
 DEPTHS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
@@ -224,7 +224,7 @@ def seconds_to_load(name: str) -> float:
 
 def look_ups(name: str, seconds: float) -> float:
     """Students that a table's evaluator finds in a second, by their episodes."""
-    evaluator = TableEvaluator(Table.load(name), MEAN)
+    evaluator = TableEvaluator(Table.load(name), SEARCH)
     rng = np.random.default_rng(0)
     episodes = [tuple(row) for row in rng.integers(0, evaluator.table.shape, (4096, len(evaluator.table.shape))).tolist()]
     found, end = 0, time.perf_counter() + seconds

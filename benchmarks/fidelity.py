@@ -93,7 +93,7 @@ def candidates(problem: Problem) -> dict[str, Candidate]:
         "inherited, no step": Candidate(replace(fast, epochs=0, inherits=True)),
     }
     for epochs, rate in ((1, 2e-3), (2, 2e-3), (2, 5e-3), (3, 5e-3), (5, 5e-3)):
-        found[f"cycle, {epochs} x {rate:g}"] = Candidate(replace(cycle, epochs=epochs, learning_rate=rate))
+        found[f"cycle, {epochs} x {f'{rate:g}'[1:]}"] = Candidate(replace(cycle, epochs=epochs, learning_rate=rate))
     half = replace(cycle, epochs=4, learning_rate=5e-3, images=images // 2)
     found |= {
         "cycle, 3 x .005, sum of losses": Candidate(replace(cycle, epochs=3, learning_rate=5e-3), by_loss=True),

@@ -18,17 +18,25 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import tyro
 from report import Report
+from sb3_contrib import MaskablePPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.vec_env import VecEnv
 
-from agents.algorithms.sb3 import BatchedVecEnv
-from agents.benchmark.runs import search
+from agents.algorithms.planned import PlannedSearch
+from agents.algorithms.registry import algorithm
+from agents.algorithms.sb3 import BatchedVecEnv, PolicyUpdates
 from agents.benchmark.tasks import SIDE_BY_SIDE
 from agents.interval import Interval
+from n2n_gym.envs.info import Finished
+from n2n_gym.envs.judge import Judge
 from n2n_gym.envs.settings import Settings
 from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.evaluators import make_evaluator
@@ -37,6 +45,9 @@ from n2n_gym.problem import Problem
 from n2n_gym.rewards import paper_reward
 from n2n_gym.stages.removal import RemovalStage
 from n2n_gym.student import Student
+
+POLICY_EPISODES = 100
+"""Episodes that a final policy is judged by."""
 
 COLUMNS = ("best", "area", "last_50", "policy_mean", "policy_greedy", "best_again", "greedy_again", "distinct")
 
@@ -85,7 +96,7 @@ def main(
         for seed in range(first_seed, first_seed + seeds):
             for agent in agents:
                 envs = BatchedVecEnv(CompressionVectorEnv(SIDE_BY_SIDE, stage, settings))
-                episodes, sampled, greedy = search(agent, envs, stage=1, seed=seed, evaluations=evaluations)
+                episodes, sampled, greedy = search(agent, envs, seed=seed, evaluations=evaluations)
                 seen = rewards(evaluator, stage, episodes)
                 best = np.maximum.accumulate(seen)
                 measured = {
@@ -93,9 +104,9 @@ def main(
                     "area": np.maximum(best, 0.0).mean(),
                     "last_50": seen[-50:].mean(),
                     "policy_mean": rewards(evaluator, stage, sampled).mean(),
-                    "policy_greedy": rewards(evaluator, stage, [greedy])[0] if greedy else np.nan,
+                    "policy_greedy": rewards(evaluator, stage, [greedy])[0],
                     "best_again": rewards_again(others, stage, episodes[int(seen.argmax())]),
-                    "greedy_again": rewards_again(others, stage, greedy) if greedy else np.nan,
+                    "greedy_again": rewards_again(others, stage, greedy),
                     "distinct": len({stage.student(actions).architecture.fingerprint for actions in episodes}),
                 }
                 for column, value in measured.items():
@@ -114,6 +125,49 @@ def main(
             gains = {name: str(Interval.of([ours - theirs for ours, theirs in each])) for name, each in pairs.items()}
             report.add(f"{agent} above random search, mean (95%), paired by seed", **gains)
     report.finish()
+
+
+Played = tuple[list[tuple[int, ...]], list[tuple[int, ...]], tuple[int, ...]]
+"""Episodes of a search, of its final policy, and that policy's most probable one."""
+
+
+def search(name: str, envs: BatchedVecEnv, *, seed: int, evaluations: int) -> Played:
+    """Let an algorithm look at so many students of stage 1; then draw from what it has learned."""
+    agent = algorithm(name).make(envs, stage=1, seed=seed)
+    agent.set_logger(Logger(None, []))  # without one, Stable-Baselines3 leaves an empty folder in the temporary files
+    played: list[tuple[int, ...]] = []
+
+    def finish(episodes: Sequence[Sequence[int]], rngs: Sequence[np.random.Generator]) -> list[Finished]:
+        played.extend(tuple(map(int, actions)) for actions in episodes)
+        return Judge.finish(envs.envs.judge, episodes, rngs)
+
+    envs.envs.judge.finish = finish  # type: ignore[method-assign]
+    agent.learn(evaluations * envs.envs.stage.decisions, callback=PolicyUpdates(), log_interval=10**9)
+    del envs.envs.judge.finish
+    batches = range(POLICY_EPISODES // SIDE_BY_SIDE)
+    if isinstance(agent, PlannedSearch):  # it has no policy: what it would look at next stands for one
+        sampled = [tuple(map(int, plan)) for _ in batches for plan in agent.propose(SIDE_BY_SIDE)]
+    else:
+        sampled = [episode for _ in batches for episode in play(agent, greedy=False)]
+    return played, sampled, play(agent, greedy=True)[0]
+
+
+def play(agent: BaseAlgorithm, *, greedy: bool) -> list[tuple[int, ...]]:
+    """One episode of a policy in each of its environments, side by side; greedy ones take the most probable actions."""
+    envs = agent.get_env()
+    assert isinstance(envs, VecEnv)
+    observation = envs.reset()
+    state = None
+    starts = np.ones(envs.num_envs, dtype=np.bool_)
+    while True:
+        masks: dict[str, Any] = {}
+        if isinstance(agent, MaskablePPO):
+            masks["action_masks"] = np.stack(envs.env_method("action_masks"))
+        actions, state = agent.predict(observation, state, starts, deterministic=greedy, **masks)  # type: ignore[arg-type]
+        observation, _, dones, _ = envs.step(actions)
+        starts = dones
+        if dones.all():
+            return [finished.actions for finished in envs.get_attr("finished")]
 
 
 def rewards(evaluator: Evaluator, stage: RemovalStage, episodes: Sequence[Sequence[int]]) -> npt.NDArray[np.float64]:

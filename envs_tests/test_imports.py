@@ -25,10 +25,10 @@ FLOORS = {
         {"testing"},
     ),
     "agents": (
-        {"interval", "pictures", "display"},
+        {"interval", "pictures", "display", "console"},
         {"algorithms"},
         {"search"},
-        {"benchmark", "reproduce"},
+        {"benchmark", "report", "reproduce"},
         {"commands"},
     ),
 }

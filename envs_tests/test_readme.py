@@ -11,7 +11,14 @@ from envs_tests.conftest import FormulaEvaluator
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-WORDS = {0: "load_student", 1: "action_space.sample()", 2: "RecurrentPPO", 3: "BidirectionalLstmPolicy", 4: "Table.load"}
+WORDS = {
+    0: "load_student",
+    1: "get_episode_rewards",
+    2: "action_space.sample()",
+    3: "RecurrentPPO",
+    4: "BidirectionalLstmPolicy",
+    5: "Table.load",
+}
 """What tells the blocks apart."""
 
 
@@ -31,4 +38,4 @@ def test_runs_as_it_stands(block, tmp_path, monkeypatch, deeper_toy_teacher, toy
     else:
         made = lambda settings, **_: FormulaEvaluator(settings.problem.architecture)  # noqa: E731
         monkeypatch.setattr("n2n_gym.envs.settings.make_evaluator", made)
-    exec(BLOCKS[block].replace("1_000", "32").replace("8_000", "80"), names)
+    exec(BLOCKS[block].replace("1_000", "32").replace("16_000", "1_600").replace("8_000", "80"), names)

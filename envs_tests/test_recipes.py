@@ -30,6 +30,7 @@ def test_fast_is_named_as_such_and_shorter():
     paper, fast = (search_recipe(name, DATASETS["mnist"], 5_000) for name in ("paper", "fast"))
     assert fast.name == "fast"
     assert (fast.epochs, fast.batch_size, fast.soft) == (2, paper.batch_size, 1.0)
+    assert fast.one_cycle
     assert fast.to_json() != paper.to_json()
 
 

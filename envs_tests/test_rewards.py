@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Evaluation
-from n2n_gym.rewards import accuracy_reward, naive_reward, paper_reward, reward_by_name
+from n2n_gym.rewards import accuracy_reward, compression_reward, naive_reward, paper_reward, reward_by_name
 
 
 def evaluation(accuracy, parameters, reason=""):
@@ -38,6 +38,15 @@ def test_degenerate_students_get_minus_one():
 def test_where_limits_say_how_small_it_must_be_accuracy_alone_counts():
     assert accuracy_reward(evaluation(0.4, 10)) == accuracy_reward(evaluation(0.4, 900)) == pytest.approx(0.5)
     assert accuracy_reward(evaluation(0.9, 10, "empty")) == -1
+
+
+def test_where_limits_say_how_accurate_it_must_be_size_alone_counts():
+    assert (
+        compression_reward(evaluation(0.4, 10))
+        == compression_reward(evaluation(0.7, 10))
+        > compression_reward(evaluation(1, 20))
+    )
+    assert compression_reward(evaluation(0.9, 10, "empty")) == -1
 
 
 def test_by_name():

@@ -1,5 +1,6 @@
 """Tables: what they hold is what training gives, and every question is answered as brute force would."""
 
+import itertools
 import json
 
 import gymnasium as gym
@@ -21,7 +22,7 @@ from n2n_gym.tables import Table, table_names
 from n2n_gym.tables.build import build_table
 from n2n_gym.tables.evaluator import TableEvaluator
 from n2n_gym.tables.space import Space
-from n2n_gym.tables.statistics import noise
+from n2n_gym.tables.statistics import expected_choice, noise, random_draws
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +138,24 @@ def test_the_mean_is_the_mean(table):
     assert len({e.accuracy for e in by_seed}) > 1
 
 
+def test_what_a_search_may_see_and_what_is_true_are_different_trainings(table, folder):
+    actions = [0, 0, 1, 0, 0, 0]
+    first, *others = [table.query(actions=actions, seed=seed) for seed in (0, 1, 2)]
+    assert table.query(actions=actions, seed="search").accuracy == first.accuracy
+    truth = table.query(actions=actions, seed="truth")
+    assert truth.accuracy == truth.test_accuracy == pytest.approx(np.mean([e.test_accuracy for e in others]))
+    assert truth.teacher_accuracy == table.facts["teacher"]["test_accuracy"]
+    assert not truth.epoch_accuracy
+    single = Table({**table.facts, "seeds": [0]}, table.columns)
+    with pytest.raises(InputError, match="one training a student"):
+        single.evaluation(0, "truth")
+
+
+def test_who_was_trained(table):
+    assert table.trained.tolist() == table.feasible.tolist()
+    assert 0 < table.trained.sum() < len(table)
+
+
 def test_students_and_actions_lead_to_the_same_row(table):
     for actions in EPISODES[::5]:
         student = apply_removals(DEEPER_TOY, actions.tolist())
@@ -151,7 +170,7 @@ def test_what_is_not_in_the_space_is_an_error_that_names_it(table):
     for actions, message in (([0, 1], "6 decisions"), ([0, 0, 0, 0, 0, 2], "actions from 0 to 1"), ([0] * 5 + [-1], "from 0")):
         with pytest.raises(InputError, match=message):
             table.query(actions=actions)
-    with pytest.raises(InputError, match=r"has the seeds 0, 1, 2 and their mean, not 7"):
+    with pytest.raises(InputError, match=r"has the seeds 0, 1, 2, and of some of them mean, search and truth, not 7"):
         table.query(actions=[0] * 6, seed=7)
     with pytest.raises(InputError, match="either"):
         table.query()
@@ -199,15 +218,34 @@ def test_what_failed_with_one_seed_is_there_with_another(table):
     assert broken.pareto_front(seed=1) == broken.pareto_front() == []
 
 
-def test_the_expectation_of_random_search_is_what_random_search_does(table):
-    stage = RemovalStage(Student(DEEPER_TOY))
+def test_random_searchs_choice_is_that_of_every_order_of_drawing():
+    """Six students, the most preferred first: all orders in which some of them can be drawn, each with its probability."""
     rng = np.random.default_rng(0)
-    free = stage.masks.all(1)
-    drawn = np.where(free, rng.integers(2, size=(4000, 6, 6)), 0)
-    values = table.values()[table.rows(drawn.reshape(-1, 6))].reshape(4000, 6)
-    curves = np.maximum.accumulate(values, axis=1)
-    standard_error = curves.std(0) / np.sqrt(4000)
-    assert np.all(np.abs(curves.mean(0) - table.expected_best(6)) < 4 * standard_error + 1e-9)
+    weights, worth = rng.random(6) ** 3 + 0.01, rng.normal(size=6)
+
+    def probability(order):
+        left, product = weights.sum(), 1.0
+        for each in order:
+            product *= weights[each] / left
+            left -= weights[each]
+        return product
+
+    expected = [
+        sum(probability(order) * worth[min(order)] for order in itertools.permutations(range(6), draws))
+        for draws in range(1, 7)
+    ]
+    assert expected_choice(worth, weights, 6) == pytest.approx(expected, abs=1e-12)
+    assert expected_choice(worth, weights, 8)[6:] == pytest.approx([worth[0]] * 2)
+
+
+def test_random_draws_are_what_the_expectation_is_of():
+    rng = np.random.default_rng(0)
+    weights, worth = np.exp(2 * rng.normal(size=200)), rng.normal(size=200)
+    drawn = np.array([np.minimum.accumulate(random_draws(weights, 40, rng)) for _ in range(2_000)])
+    assert len(set(random_draws(weights, 40, rng).tolist())) == 40
+    found = worth[drawn]
+    error = found.std(0) / np.sqrt(len(found))
+    assert np.all(np.abs(found.mean(0) - expected_choice(worth, weights, 40)) < 4.5 * error)
 
 
 def test_statistics(table):
@@ -216,7 +254,7 @@ def test_statistics(table):
     assert statistics["episodes"] == 64
     assert statistics["students"] == len(table) == len({apply_removals(DEEPER_TOY, a.tolist()) for a in EPISODES})
     assert statistics["best_reward"] == max(map(paper_reward, everything))
-    assert statistics["random_search_mean"] == pytest.approx(table.expected_best(1)[0])
+    assert statistics["random_search_mean"] == pytest.approx(np.mean([paper_reward(e) for e in everything]))
     assert statistics["rank_correlation_of_epochs"][-1] == pytest.approx(1)
     final = [[table.evaluation(row, seed).accuracy for seed in table.seeds] for row in np.flatnonzero(table.feasible)]
     assert statistics["accuracy_std_over_seeds"] == pytest.approx(np.var(final, axis=1, ddof=1).mean() ** 0.5)
@@ -386,16 +424,26 @@ class TestEnvironments:
             assert looked_up.ended[1] == trained.ended[1]
             assert data_equivalence(looked_up.ended[4], trained.ended[4], exact=True)
 
-    def test_by_default_the_mean_counts_as_for_the_optimum(self, folder, arguments, table):
+    def test_by_default_the_trainings_for_searching_count(self, folder, arguments, table):
         env = gym.make("N2N/LayerRemoval-v0", **arguments, evaluator=f"table:{folder / 'removal.npz'}")
-        best = table.best()
+        best = table.best("paper", "search")
         env.reset()
         for action in best.actions:
             _, reward, *_ = env.step(action)
-        assert reward == best.value
+        assert reward == best.value != table.best().value
         assert env.unwrapped.finished.evaluation.test_accuracy is None  # no search may see it
+        env = gym.make("N2N/LayerRemoval-v0", **arguments, evaluator=f"table:{folder / 'removal.npz'}", seed="mean")
+        env.reset()
+        for action in table.best().actions:
+            _, reward, *_ = env.step(action)
+        assert reward == table.best().value
 
-    def test_drawn_rows_are_noise_that_a_seed_repeats(self, folder, arguments, table):
+    def test_drawn_rows_are_noise_that_a_seed_repeats(self, arguments, table, tmp_path):
+        columns = {
+            name: np.concatenate([each, each], axis=1) if each.ndim > 1 else each for name, each in table.columns.items()
+        }
+        Table({**table.facts, "seeds": list(range(6))}, columns).save(tmp_path / "six.npz")
+
         def rewards(seed, make):
             envs = make()
             envs.reset(seed=seed)
@@ -410,13 +458,13 @@ class TestEnvironments:
                 num_envs=40,
                 vectorization_mode="vector_entry_point",
                 **arguments,
-                evaluator=f"table:{folder / 'removal.npz'}",
+                evaluator=f"table:{tmp_path / 'six.npz'}",
                 seed="draw",
             )
 
         drawn = rewards(3, make)
         known = {paper_reward(table.query(actions=[0, 0, 1, 0, 0, 0], seed=seed)) for seed in (0, 1, 2)}
-        assert set(drawn) == known
+        assert set(drawn) == known  # those that a search may see: the first half
         assert rewards(3, make) == drawn
         assert rewards(4, make) != drawn
 

@@ -44,13 +44,20 @@ def by_name(what: str, name: str, table: Mapping[str, Named]) -> Named:
     return table[name]
 
 
-def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
-    """The error for a name that is not one of `known`: suggests the nearest, lists them all."""
+def unknown(what: str, name: object, known: Iterable[str], *, likeness: float = 0.5) -> InputError:
+    """The error for a name that is not one of `known`: suggests the nearest, lists them all.
+
+    Args:
+        what: What it should be the name of.
+        name: It.
+        known: Those that there are.
+        likeness: How like the name, from 0 to 1, a suggestion must be.
+    """
     names = list(known)
-    return InputError(f"unknown {what} {str(name)!r}.{_nearest(str(name), names)}")
+    return InputError(f"unknown {what} {str(name)!r}.{_nearest(str(name), names, likeness)}")
 
 
-def _nearest(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+def _nearest(name: str, names: list[str], likeness: float = 0.5) -> str:
+    near = difflib.get_close_matches(name, names, n=1, cutoff=likeness)
     suggestion = f" Did you mean {near[0]!r}?" if near else ""
     return f"{suggestion} Known: {', '.join(names)}"

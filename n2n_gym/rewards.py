@@ -37,6 +37,11 @@ def accuracy_reward(evaluation: Evaluation) -> float:
     return DEGENERATE if evaluation.reason else evaluation.relative_accuracy
 
 
+def compression_reward(evaluation: Evaluation) -> float:
+    """R = C, and -1 for a degenerate student: for searches with limits, which say how accurate it must be."""
+    return DEGENERATE if evaluation.reason else evaluation.compression
+
+
 def relaxed(reward: float, epsilon: float) -> float:
     """The reward of a student that exceeds a limit: epsilon (R + 1) - 1; -1 once the limits are hard (section 3.3.1).
 
@@ -47,7 +52,12 @@ def relaxed(reward: float, epsilon: float) -> float:
     return epsilon * (reward + 1.0) + DEGENERATE
 
 
-REWARDS: dict[str, Reward] = {"paper": paper_reward, "naive": naive_reward, "accuracy": accuracy_reward}
+REWARDS: dict[str, Reward] = {
+    "paper": paper_reward,
+    "naive": naive_reward,
+    "accuracy": accuracy_reward,
+    "compression": compression_reward,
+}
 
 
 def reward_by_name(name: str) -> Reward:

@@ -32,8 +32,8 @@ class RecipeSettings:
     """How students are trained."""
 
     recipe: str = "paper"
-    """How students are trained before they are judged: paper (5 epochs of distillation), fast (2 epochs at four times the
-    rate; it ranks them as paper does, see docs/speed.md), inherit (as fast, from the teacher's weights), or sample (as
+    """How students are trained before they are judged: paper (5 epochs of distillation), fast (2 epochs in one cycle of
+    the rate; it ranks them better, see docs/speed.md), inherit (2 epochs, from the teacher's weights), or sample (as
     inherit, in one cycle, on at most 8,000 images an epoch)."""
 
 

@@ -20,6 +20,10 @@ Actions = Sequence[int]
 """Of a whole episode, one per decision."""
 
 
+REMEDY = "if it is a run's, remove it: it is written again"
+"""What to do about a damaged student's file."""
+
+
 class _File(TypedDict):
     """A student's file; it may say more."""
 
@@ -103,7 +107,7 @@ class Student:
         Raises:
             InputError: If the file is missing, malformed, or of another teacher.
         """
-        data = read_document(path, _File, "student's file")
+        data = read_document(path, _File, "student's file", remedy=REMEDY)
         if data["teacher_fingerprint"] != teacher.fingerprint:
             raise InputError(
                 f"{path} is a student of another teacher (other network, width, image size or classes); "
@@ -113,9 +117,9 @@ class Student:
         try:
             consistent = student.architecture == Architecture.from_json(data["architecture"])
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise InputError(f"{path} is not a student's file: {shown(error)}") from None
+            raise InputError(f"{path} is not a student's file: {shown(error)}; {REMEDY}") from None
         if not consistent:
-            raise InputError(f"{path} was changed: its actions do not lead to its architecture")
+            raise InputError(f"{path} was changed: its actions do not lead to its architecture; {REMEDY}")
         return student
 
 

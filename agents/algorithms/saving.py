@@ -22,7 +22,7 @@ FORMAT = 4
 KEY = "agent"
 CHECKSUM = "sha256"
 
-REMEDY = "save it again, or start another run"
+REMEDY = "if it is a run's, remove it: its stage begins again, and trains no student twice"
 
 Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
 """Of a layer, a batch, a population."""

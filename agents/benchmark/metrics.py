@@ -1,4 +1,4 @@
-"""What the field reports of runs: interquartile means with stratified bootstrap intervals (Agarwal et al., 2021), regret.
+"""What the field reports of runs (Agarwal et al., 2021), of the share of the gap to random search that they closed.
 
 rliable, the library for these, does not import beside current versions of its own dependencies (arch, pandas); the few
 lines are here.
@@ -7,12 +7,13 @@ lines are here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
-from agents.benchmark.runs import Run, rewards
+from agents.benchmark.fronts import Fronts
+from agents.benchmark.runs import Run
 from agents.benchmark.tasks import Task
 from agents.interval import Interval
 
@@ -21,55 +22,24 @@ Numbers = npt.NDArray[np.float64]
 RESAMPLES = 2_000
 
 
-@dataclass(frozen=True)
-class Scores:
-    """An algorithm's runs on one task, as numbers; one per seed.
+def gaps_closed(runs: Sequence[Run], task: Task, budgets: Sequence[int]) -> Numbers:
+    """Shares of the gap between random search's expectation and the optimum, shape (runs, budgets): 0 as it, 1 the best.
 
-    Attributes:
-        regret: Reward of the task's best student minus that of the best one seen, after each evaluation: (seeds, evaluations).
-        optimum: Reward of the task's best student.
-        policy_mean: Mean reward of the final policy's episodes; NaN without one.
-        policy_greedy: Reward of its most probable episode; NaN without one.
-        seconds: How long the algorithm took.
+    Where random search finds the optimum, there is no gap, and the share is 0.
     """
+    shares = np.zeros((len(runs), len(budgets)))
+    for index, each in enumerate(runs):
+        random = task.random_search(each.seed, budgets[-1])[np.array(budgets) - 1]
+        gap = task.optimum - random
+        np.divide(np.array(each.worth) - random, gap, out=shares[index], where=gap > 1e-9)
+    return shares
 
-    regret: Numbers
-    optimum: float
-    policy_mean: Numbers
-    policy_greedy: Numbers
-    seconds: Numbers
 
-    @classmethod
-    def of(cls, runs: Sequence[Run], task: Task) -> Scores:
-        """The scores of one algorithm's runs on a task."""
-        optimum = task.table.best().value
-        seen = np.array([np.maximum.accumulate(rewards(task.table, run.episodes)) for run in runs])
-
-        def of_policies(name: str) -> Numbers:
-            return np.array([np.nan if getattr(run, name) is None else getattr(run, name) for run in runs])
-
-        return cls(
-            regret=optimum - seen,
-            optimum=optimum,
-            policy_mean=of_policies("policy_mean"),
-            policy_greedy=of_policies("policy_greedy"),
-            seconds=np.array([run.seconds for run in runs]),
-        )
-
-    @property
-    def best(self) -> Numbers:
-        """The best student's reward as a share of the optimum."""
-        return 1.0 - self.regret[:, -1] / self.optimum
-
-    @property
-    def area(self) -> Numbers:
-        """Area under the curve of the best student so far, as a share of the optimum's; degenerate students count as 0."""
-        return np.maximum(1.0 - self.regret / self.optimum, 0.0).mean(1)  # type: ignore[no-any-return]
-
-    def evaluations_to(self, share: float) -> Numbers:
-        """Evaluations until a share of the optimum was reached; infinite where it never was."""
-        reached = 1.0 - self.regret / self.optimum >= share
-        return np.where(reached.any(1), reached.argmax(1) + 1.0, np.inf)
+def fronts_closed(runs: Sequence[Run], fronts: Fronts, budgets: Sequence[int]) -> Numbers:
+    """The same of the fronts of size and accuracy that the runs found, by hypervolume, shape (runs, budgets)."""
+    found = np.array([[fronts.volume(each.students[:budget]) for budget in budgets] for each in runs])
+    random = np.array([fronts.random_search(budget) for budget in budgets])
+    return (found - random) / (fronts.whole - random)  # type: ignore[no-any-return]
 
 
 def interquartile_mean(values: Numbers) -> float:
@@ -79,42 +49,83 @@ def interquartile_mean(values: Numbers) -> float:
     return float(ordered[cut : len(ordered) - cut].mean())
 
 
-def bootstrap(by_task: Sequence[Numbers]) -> Interval:
-    """The interquartile mean over all runs with its 95% interval, by resampling runs within each task.
+def mean_of_tasks(by_task: Sequence[Numbers]) -> Interval:
+    """The mean over tasks of the means over runs, with the 95% interval that resampling runs within each task gives."""
+    return resampled(by_task, lambda samples: float(np.mean([sample.mean() for sample in samples])))
+
+
+def interquartile(by_task: Sequence[Numbers]) -> Interval:
+    """The interquartile mean over all runs."""
+    return resampled(by_task, lambda samples: interquartile_mean(np.concatenate(samples)))
+
+
+def optimality_gap(by_task: Sequence[Numbers]) -> Interval:
+    """By how much runs fall short of the optimum, on average; what is worse than random search counts as it is."""
+    return resampled(by_task, lambda samples: float(np.mean([np.maximum(1.0 - sample, 0.0).mean() for sample in samples])))
+
+
+def probability_of_improvement(by_task: Sequence[Numbers], others: Sequence[Numbers]) -> float:
+    """How probable it is that a run is better than another algorithm's on the same task; equal ones count half."""
+    pairs = zip(by_task, others, strict=True)
+    return float(np.mean([(np.sign(a[:, None] - b) / 2 + 0.5).mean() for a, b in pairs]))
+
+
+def improvement(by_task: Sequence[Numbers], others: Sequence[Numbers]) -> Interval:
+    """The same with its interval."""
+    tasks = len(by_task)
+    return resampled([*by_task, *others], lambda samples: probability_of_improvement(samples[:tasks], samples[tasks:]))
+
+
+def difference(by_task: Sequence[Numbers], others: Sequence[Numbers]) -> Interval:
+    """How much more one algorithm's mean of tasks is than another's, task by task."""
+
+    def more(samples: Sequence[Numbers]) -> float:
+        pairs = zip(samples[: len(by_task)], samples[len(by_task) :], strict=True)
+        return float(np.mean([a.mean() - b.mean() for a, b in pairs]))
+
+    return resampled([*by_task, *others], more)
+
+
+def resampled(groups: Sequence[Numbers], statistic: Callable[[Sequence[Numbers]], float]) -> Interval:
+    """A statistic of some groups of runs, with the 95% interval of the stratified bootstrap: resampling within each group.
 
     Args:
-        by_task: The runs' scores on each task. With fewer than 10 runs on a task the interval is too narrow; with a single
-            one there is none.
+        groups: Each of one algorithm on one task. With fewer than 10 runs the interval is too narrow; with a single one there
+            is none.
+        statistic: Of such groups.
     """
-    return _resampled(by_task, lambda samples: interquartile_mean(np.concatenate(samples)))
-
-
-def difference(values: Numbers, others: Numbers) -> Interval:
-    """How much more one mean is than another, with a 95% bootstrap interval.
-
-    Args:
-        values: Scores of one algorithm's runs.
-        others: Of another one's.
-    """
-    return _resampled([values, others], lambda samples: float(samples[0].mean() - samples[1].mean()))
-
-
-def _resampled(groups: Sequence[Numbers], statistic: Callable[[Sequence[Numbers]], float]) -> Interval:
-    """A statistic of some groups of runs, with the interval that resampling within each group gives."""
-    values = tuple(np.concatenate(groups).tolist())
+    values = tuple(np.concatenate([group.ravel() for group in groups]).tolist())
     if min(map(len, groups)) < 2:
         return Interval(statistic(groups), np.nan, np.nan, values)
     rng = np.random.default_rng(0)
-    draws = [statistic([rng.choice(group, len(group)) for group in groups]) for _ in range(RESAMPLES)]
+    draws = [statistic([group[rng.integers(len(group), size=len(group))] for group in groups]) for _ in range(RESAMPLES)]
     low, high = np.quantile(draws, [0.025, 0.975])
     return Interval(statistic(groups), float(low), float(high), values)
 
 
+def mean_ranks(scores: Sequence[Sequence[Numbers]]) -> list[Interval]:
+    """The mean over tasks of each algorithm's rank by the mean over its runs: 1 is the best, equals share theirs.
+
+    Args:
+        scores: Of each algorithm, its runs' scores on each task.
+    """
+
+    def ranks(samples: Sequence[Sequence[Numbers]]) -> Numbers:
+        means = np.array([[sample.mean() for sample in of_agent] for of_agent in samples])
+        return rankdata(-means, axis=0).mean(1)  # type: ignore[no-any-return]
+
+    found = ranks(scores)
+    if min(len(sample) for of_agent in scores for sample in of_agent) < 2:
+        return [Interval(float(rank), np.nan, np.nan, ()) for rank in found]
+    rng = np.random.default_rng(0)
+    draws = [
+        ranks([[sample[rng.integers(len(sample), size=len(sample))] for sample in of_agent] for of_agent in scores])
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    return [Interval(float(rank), float(a), float(b), ()) for rank, a, b in zip(found, low, high, strict=True)]
+
+
 def profile(by_task: Sequence[Numbers], shares: Numbers) -> Numbers:
-    """A performance profile: the share of runs that reach each score (at least: the optimum counts); tasks count the same."""
+    """A performance profile: the share of runs that reach each score; tasks count the same."""
     return np.mean([(values[:, None] >= shares).mean(0) for values in by_task], axis=0)  # type: ignore[no-any-return]
-
-
-def median_evaluations(values: Numbers) -> float:
-    """Half of the runs were there after so many evaluations; infinite if fewer than half ever were."""
-    return float(np.quantile(values, 0.5, method="inverted_cdf"))

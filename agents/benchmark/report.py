@@ -1,33 +1,166 @@
-"""The leaderboard and the benchmark's figures, made from result files alone."""
+"""The leaderboard, made from result files alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from agents.benchmark.metrics import Scores, bootstrap, difference, median_evaluations, profile
-from agents.benchmark.results import Results
-from agents.benchmark.tasks import Task
+from agents.benchmark.figures import draw_curves, draw_improvement, draw_profiles
+from agents.benchmark.fronts import Fronts
+from agents.benchmark.metrics import (
+    Numbers,
+    difference,
+    fronts_closed,
+    gaps_closed,
+    improvement,
+    interquartile,
+    mean_of_tasks,
+    mean_ranks,
+    optimality_gap,
+)
+from agents.benchmark.results import EDITION, Results
+from agents.benchmark.runs import Run
+from agents.benchmark.tasks import TRACKS, Task
 from agents.interval import Interval
-from agents.pictures import new_figure, open_frame, save_figure
 from n2n_gym.errors import InputError
 from n2n_gym.system.files import write_json, write_text
 
-COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#222222", "#ee8866", "#44bb99", "#999933")
+RANDOM = "random"
+MAIN = "reward"
+"""The track whose runs are also asked for the front of size and accuracy that they found."""
 
-LINES = ("-", "--", "-.")
 
-SHARES = (0.95, 0.99)
+class Standing:
+    """Algorithms side by side on the tasks of one track.
+
+    Args:
+        results: One for each algorithm.
+        tasks: Of one track.
+
+    Attributes:
+        track: Its name.
+        gaps: By algorithm and task, the share of the gap closed by each run at each budget, shape (runs, budgets).
+        closed: By algorithm, the mean over tasks and budgets.
+        agents: From the best mean on.
+    """
+
+    def __init__(self, results: Sequence[Results], tasks: Sequence[Task]) -> None:
+        self.track = tasks[0].track
+        self.tasks = list(tasks)
+        self.budgets = results[0].budgets
+        self.runs = {each.agent: [each.of_task(task.name) for task in tasks] for each in results}
+        self.gaps: dict[str, list[Numbers]] = {
+            agent: [gaps_closed(own, task, self.budgets) for own, task in zip(by_task, tasks, strict=True)]
+            for agent, by_task in self.runs.items()
+        }
+        self.closed = {agent: mean_of_tasks(by_task) for agent, by_task in self.gaps.items()}
+        self.agents = sorted(self.gaps, key=lambda agent: -self.closed[agent].mean)
+        self.ranks = dict(zip(self.gaps, mean_ranks(list(self.gaps.values())), strict=True))
+        self.fronts = self._fronts() if self.track == MAIN else {}
+        self.ceiling = [self._ceiling(task, len(results[0].of_task(task.name))) for task in tasks]
+
+    def _fronts(self) -> dict[str, Interval]:
+        fronts = [Fronts(task) for task in self.tasks]
+        return {
+            agent: mean_of_tasks([fronts_closed(own, front, self.budgets) for own, front in zip(by_task, fronts, strict=True)])
+            for agent, by_task in self.runs.items()
+        }
+
+    def _ceiling(self, task: Task, seeds: int) -> Numbers:
+        """What would close how much of the gap: the choice of a search that has seen every student, shape (runs, budgets)."""
+        best = [float(task.worth[task.preferred(seed)[0]]) for seed in range(seeds)]
+        runs = [
+            Run("", task.name, seed, (), (), 0, 0.0, (each,) * len(self.budgets))
+            for seed, each in zip(range(seeds), best, strict=True)
+        ]
+        return gaps_closed(runs, task, self.budgets)
+
+    def at(self, agent: str, budget: int) -> Interval:
+        """The share of the gap closed at one budget, mean over tasks."""
+        place = self.budgets.index(budget)
+        return mean_of_tasks([by_run[:, [place]] for by_run in self.gaps[agent]])
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that the leaderboard says, as JSON data."""
+        first = self.agents[0]
+        return {
+            agent: {
+                "gap_closed": as_json(self.closed[agent]),
+                **{f"gap_closed_at_{budget}": as_json(self.at(agent, budget)) for budget in self.budgets},
+                "interquartile_mean": as_json(interquartile(self.gaps[agent])),
+                "optimality_gap": as_json(optimality_gap(self.gaps[agent])),
+                "rank": as_json(self.ranks[agent]),
+                "front_gap_closed": as_json(self.fronts[agent]) if self.fronts else None,
+                "improvement_over_random": as_json(self._over_random(agent)),
+                "behind_the_first": as_json(difference(self.gaps[first], self.gaps[agent])),
+                "tasks": {
+                    task.table.name: {
+                        "gap_closed": by_run.round(6).tolist(),
+                        "students": [len(run.students) for run in own],
+                        "looks": [run.looks for run in own],
+                        "seconds": [run.seconds for run in own],
+                    }
+                    for task, by_run, own in zip(self.tasks, self.gaps[agent], self.runs[agent], strict=True)
+                },
+            }
+            for agent in self.agents
+        }
+
+    def _over_random(self, agent: str) -> Interval | None:
+        return improvement(self.gaps[agent], self.gaps[RANDOM]) if RANDOM in self.gaps and agent != RANDOM else None
+
+    def ranking(self) -> Iterator[str]:
+        """The track's first table: what separates."""
+        budgets = " | ".join(f"at {budget}" for budget in self.budgets)
+        yield f"| algorithm | gap closed | {budgets} | rank | behind the first |"
+        yield f"|---|---|{'---|' * len(self.budgets)}---|---|"
+        for agent in self.agents:
+            first = agent == self.agents[0]
+            behind = None if first else difference(self.gaps[self.agents[0]], self.gaps[agent])
+            cells = (self.closed[agent], *(self.at(agent, budget) for budget in self.budgets))
+            columns = " | ".join(shown(cell) for cell in cells)
+            yield f"| {agent} | {columns} | {shown(self.ranks[agent], '.1f')} | {shown(behind)} |"
+        means = np.mean([by_run.mean(0) for by_run in self.ceiling], axis=0)
+        yield f"| *every student seen* | {means.mean():.2f} | {' | '.join(f'{mean:.2f}' for mean in means)} | - | - |"
+
+    def further(self) -> Iterator[str]:
+        """Measures beside it."""
+        front = " front | " if self.fronts else ""
+        yield f"| algorithm | interquartile mean | optimality gap | better than random |{front} students | seconds a run |"
+        yield f"|---|---|---|---|{'---|' if front else ''}---|---|"
+        for agent in self.agents:
+            gaps, runs = self.gaps[agent], [run for own in self.runs[agent] for run in own]
+            found = f"{np.mean([len(run.students) for run in runs]):.0f}"
+            cells = [interquartile(gaps), optimality_gap(gaps), self._over_random(agent)]
+            cells += [self.fronts[agent]] if self.fronts else []
+            columns = " | ".join(shown(cell) for cell in cells)
+            yield f"| {agent} | {columns} | {found} | {np.median([run.seconds for run in runs]):.1f} |"
+
+    def by_task(self) -> Iterator[str]:
+        """The gap closed on each table, over all budgets."""
+        yield f"| algorithm | {' | '.join(task.table.name for task in self.tasks)} |"
+        yield f"|---|{'---|' * len(self.tasks)}"
+        for agent in self.agents:
+            yield f"| {agent} | {' | '.join(shown(mean_of_tasks([by_run])) for by_run in self.gaps[agent])} |"
+        yield f"| *every student seen* | {' | '.join(f'{by_run.mean():.2f}' for by_run in self.ceiling)} |"
+
+    def random_search_error(self) -> Iterator[str]:
+        """How far random search's runs are from its exact expectation, task by task: a check of the whole accounting."""
+        for task, gaps in zip(self.tasks, self.gaps.get(RANDOM, []), strict=False):
+            if len(gaps) > 1:
+                error = gaps.std(0, ddof=1) / np.sqrt(len(gaps))
+                off = np.abs(gaps.mean(0)) / np.where(error > 0, error, np.inf)
+                yield f"{task.table.name} {off.max():.1f}"
 
 
 class Comparison:
-    """Algorithms side by side.
+    """Algorithms side by side, on every track that they ran on.
 
     Args:
-        results: One for each algorithm; all with the same number of evaluations.
+        results: One for each algorithm; all with the same budgets.
         tasks: What they ran on.
 
     Raises:
@@ -37,195 +170,72 @@ class Comparison:
     def __init__(self, results: Sequence[Results], tasks: Sequence[Task]) -> None:
         if len({each.agent for each in results}) != len(results):
             raise InputError(f"algorithms must have different names: {', '.join(each.agent for each in results)}")
-        sizes = {(each.evaluations, len(each.of_task(task.table.name))) for each in results for task in tasks}
-        if len(sizes) != 1:
-            shown = "; ".join(f"{evaluations} students, {seeds} seeds" for evaluations, seeds in sorted(sizes))
-            raise InputError(f"only runs with as many students and seeds can be compared, not {shown}")
+        if len({each.budgets for each in results}) != 1:
+            shown_budgets = "; ".join(sorted({", ".join(map(str, each.budgets)) for each in results}))
+            raise InputError(f"only runs that are judged after as many students can be compared, not {shown_budgets}")
+        for each in results:
+            if missing := [task.name for task in tasks if not each.of_task(task.name)]:
+                raise InputError(f"{each.agent} has no runs on {', '.join(missing)}")
         self.tasks = list(tasks)
         self.results = list(results)
-        self.evaluations = results[0].evaluations
-        self.scores = {each.agent: [Scores.of(each.of_task(task.table.name), task) for task in tasks] for each in results}
-        self.best = {agent: bootstrap([s.best for s in scores]) for agent, scores in self.scores.items()}
-        self.area = {agent: bootstrap([s.area for s in scores]) for agent, scores in self.scores.items()}
-        self.policy = {agent: self._of_policies("policy_mean", scores) for agent, scores in self.scores.items()}
-        self.greedy = {agent: self._of_policies("policy_greedy", scores) for agent, scores in self.scores.items()}
-        self.agents = sorted(self.scores, key=lambda agent: -self.area[agent].mean)
-
-    @staticmethod
-    def _of_policies(name: str, scores: list[Scores]) -> Interval | None:
-        values = [getattr(each, name) / each.optimum for each in scores]
-        return None if np.isnan(np.concatenate(values)).any() else bootstrap(values)
+        self.budgets = results[0].budgets
+        by_track = {track: [task for task in tasks if task.track == track] for track in TRACKS}
+        self.standings = [Standing(results, own) for own in by_track.values() if own]
 
     def write(self, folder: Path, command: str) -> None:
         """Write `LEADERBOARD.md`, `comparison.json` and the figures."""
         write_text(folder / "LEADERBOARD.md", self.leaderboard(command))
         write_json(folder / "comparison.json", self.to_json())
-        _draw_curves(self, folder / "regret.png")
-        _draw_profiles(self, folder / "profiles.png")
+        first = self.standings[0]
+        draw_curves(first.tasks, first.runs, first.agents, folder / "curves.png")
+        draw_profiles(first.gaps, first.agents, folder / "profiles.png")
+        draw_improvement(first.gaps, first.agents, folder / "improvement.png")
 
     def to_json(self) -> dict[str, Any]:
         """Everything that the leaderboard says, as JSON data."""
-        return {
-            agent: {
-                "best": _as_json(self.best[agent]),
-                "area": _as_json(self.area[agent]),
-                "policy_mean": _as_json(self.policy[agent]),
-                "policy_greedy": _as_json(self.greedy[agent]),
-                "tasks": {
-                    task.table.name: {
-                        "regret": scores.regret[:, -1].tolist(),
-                        **{f"evaluations_to_{share:.0%}": _finite(scores.evaluations_to(share)) for share in SHARES},
-                        "policy_mean": _finite(scores.policy_mean),
-                        "policy_greedy": _finite(scores.policy_greedy),
-                        "policy_mean_above_random": _difference_as_json(self._above_random(agent, index)),
-                        "seconds": scores.seconds.tolist(),
-                    }
-                    for index, (task, scores) in enumerate(zip(self.tasks, self.scores[agent], strict=True))
-                },
-            }
-            for agent in self.agents
-        }
-
-    def _above_random(self, agent: str, index: int) -> Interval | None:
-        """How much more the final policy's mean reward is than random search's on a task; None where either is not there."""
-        scores, random = self.scores[agent][index], self.scores.get("random")
-        if random is None or np.isnan(scores.policy_mean).any():
-            return None
-        return difference(scores.policy_mean, random[index].policy_mean)
-
-    def random_search_error(self, index: int) -> float | None:
-        """How far random search's mean curve is from its exact expectation on a task, at the most: in standard errors."""
-        if "random" not in self.scores or len(self.scores["random"][index].regret) < 2:
-            return None
-        scores, table = self.scores["random"][index], self.tasks[index].table
-        seen = scores.optimum - scores.regret
-        error = seen.std(axis=0, ddof=1) / np.sqrt(len(seen))
-        apart = np.abs(seen.mean(0) - table.expected_best(self.evaluations))
-        return float((apart[error > 0] / error[error > 0]).max(initial=0.0))
+        tracks = {standing.track: standing.to_json() for standing in self.standings}
+        return {"edition": EDITION, "budgets": self.budgets, "tracks": tracks}
 
     def leaderboard(self, command: str) -> str:
         """The leaderboard as Markdown."""
-        seeds = len(self.results[0].of_task(self.tasks[0].table.name))
+        tables = list(dict.fromkeys(task.table.name for task in self.tasks))
+        counts = sorted({len(each.of_task(task.name)) for each in self.results for task in self.tasks})
+        seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
         lines = [
-            "# Leaderboard",
+            f"# Leaderboard, edition {EDITION}",
             "",
-            f"{len(self.tasks)} task{'s' * (len(self.tasks) > 1)}, {seeds} seeds each, {self.evaluations} evaluated students "
-            "a run. Interquartile means "
-            "over all runs as shares of the best reward that there is, with stratified bootstrap 95% intervals. Sorted by "
-            "the area under the curve of the best student so far. *Policy*: mean reward of "
-            "100 episodes of the final policy, and reward of its most probable one; of a search without a policy, what it "
-            "would look at next, and its best student."
-            + (" With fewer than 10 seeds the intervals are too narrow." if seeds < 10 else ""),
-            "",
-            "| algorithm | area | best student | policy | greedy | reached 99%, runs |",
-            "|---|---|---|---|---|---|",
+            f"{len(tables)} table{'s' * (len(tables) > 1)} ({', '.join(tables)}), {seeds} runs of each algorithm on each "
+            "task. "
+            "*Gap closed*: what the chosen student is worth, by trainings and test images that no search sees, between "
+            "random search's exact expectation at as many distinct feasible students (0) and the best student that there is "
+            "(1); mean over "
+            f"{', '.join(map(str, self.budgets))} students, then over tables. In parentheses 95% intervals (bootstrap, runs "
+            "resampled within each task); *rank* is the mean over tables. *Every student seen* is what a search would choose "
+            "that has seen all: what noise takes from the best one. [How it is measured](../docs/benchmark.md)."
+            + (" With fewer than 10 runs the intervals are too narrow." if counts[0] < 10 else ""),
         ]
-        for agent in self.agents:
-            reached = [s.evaluations_to(SHARES[-1]) for s in self.scores[agent]]
-            share = f"{sum(int(np.isfinite(r).sum()) for r in reached)} of {sum(map(len, reached))}"
-            cells = (self.area[agent], self.best[agent], self.policy[agent], self.greedy[agent])
-            lines.append(f"| {agent} | {' | '.join(_shown(cell) for cell in cells)} | {share} |")
-        for index, task in enumerate(self.tasks):
-            lines += self._of_task(index, task)
-        lines += ["", "![Regret](regret.png)", "", "![Profiles](profiles.png)", "", f"Made by `{command}`.", ""]
-        return "\n".join(lines)
-
-    def _of_task(self, index: int, task: Task) -> list[str]:
-        best = task.table.best()
-        lines = [
-            "",
-            f"## {task.table.name}",
-            "",
-            f"Best reward {best.value:.4f}, of a student with {best.evaluation.parameters:,} parameters. Regret: mean over "
-            "the seeds, with the standard deviation.",
-            "",
-            "| algorithm | regret | "
-            + " | ".join(f"evaluations to {share:.0%} (median)" for share in SHARES)
-            + " | reached 99% |"
-            " policy | policy - random's (95%) | greedy | seconds a run, as reported |",
-            "|---|---|---|---|---|---|---|---|---|",
-        ]
-        for agent in sorted(self.scores, key=lambda agent: self.scores[agent][index].regret[:, -1].mean()):
-            scores = self.scores[agent][index]
-            final = scores.regret[:, -1]
-            medians = [median_evaluations(scores.evaluations_to(share)) for share in SHARES]
-            until = " | ".join(f"{median:.0f}" if np.isfinite(median) else "-" for median in medians)
-            reached = f"{int(np.isfinite(scores.evaluations_to(SHARES[-1])).sum())} of {len(final)}"
-            has_policy = not np.isnan(scores.policy_mean).any()
-            more = self._above_random(agent, index)
-            policy = f"{scores.policy_mean.mean():.3f} | {_shown(more, '+.3f')} | {scores.policy_greedy.mean():.3f}"
-            lines.append(
-                f"| {agent} | {final.mean():.4f} ± {final.std(ddof=1) if len(final) > 1 else 0.0:.4f} | {until} | {reached} "
-                f"| {policy if has_policy else '- | - | -'} | {np.median(scores.seconds):.1f} |"
-            )
-        if (error := self.random_search_error(index)) is not None:
-            lines += ["", f"Random search's mean curve is at most {error:.1f} standard errors from its exact expectation."]
-        return lines
+        for standing in self.standings:
+            lines += ["", f"## {standing.track.capitalize()}: {TRACKS[standing.track].about}", "", *standing.ranking()]
+            if standing is self.standings[0]:
+                lines += ["", *standing.further()]
+                if len(standing.tasks) > 1:
+                    lines += ["", "Gap closed by table:", "", *standing.by_task()]
+                pictures = {"curves": "Gap closed", "profiles": "Profiles", "improvement": "Probability of improvement"}
+                for picture, title in pictures.items():
+                    lines += ["", f"![{title}]({picture}.png)"]
+            if error := list(standing.random_search_error()):
+                said = (
+                    f"Random search's runs are at most so many standard errors from its exact expectation: {', '.join(error)}."
+                )
+                lines += ["", said]
+        return "\n".join([*lines, "", f"Made by `{command}`.", ""])
 
 
-def _finite(values: np.ndarray[Any, Any]) -> list[float | None]:
-    return [float(value) if np.isfinite(value) else None for value in values]
-
-
-def _as_json(interval: Interval | None) -> dict[str, Any] | None:
-    if interval is None:
-        return None
-    data = interval.to_json()
-    return {"interquartile_mean": data.pop("mean"), **data}
-
-
-def _difference_as_json(interval: Interval | None) -> dict[str, Any] | None:
+def as_json(interval: Interval | None) -> dict[str, Any] | None:
+    """An interval without the values that it sums up."""
     return None if interval is None else {key: value for key, value in interval.to_json().items() if key != "values"}
 
 
-def _shown(interval: Interval | None, numbers: str = ".4f") -> str:
+def shown(interval: Interval | None, numbers: str = ".2f") -> str:
+    """An interval in a table's cell."""
     return "-" if interval is None else f"{interval:{numbers}}"
-
-
-def _looks(agents: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
-    """A colour for each algorithm; more than there are colours get dashes."""
-    return [
-        (agent, {"color": COLOURS[i % len(COLOURS)], "linestyle": LINES[i // len(COLOURS) % len(LINES)], "label": agent})
-        for i, agent in enumerate(agents)
-    ]
-
-
-def _draw_curves(comparison: Comparison, path: Path) -> None:
-    """Regret against evaluations, on each task; random search's exact expectation beside its measured mean."""
-    tasks = comparison.tasks
-    figure = new_figure(max(6.0, 4.6 * len(tasks)), 4.2)
-    panels = figure.subplots(1, len(tasks), squeeze=False)[0]
-    evaluations = np.arange(1, comparison.evaluations + 1)
-    for index, (task, axes) in enumerate(zip(tasks, panels, strict=True)):
-        for agent, look in _looks(comparison.agents):
-            regret = comparison.scores[agent][index].regret
-            axes.plot(evaluations, regret.mean(0), linewidth=1.4, **look)
-        expected = task.table.best().value - task.table.expected_best(comparison.evaluations)
-        axes.plot(evaluations, expected, color="black", linestyle=":", label="random, exact expectation")
-        axes.set(title=task.table.name, xlabel="evaluated students", ylabel="regret (mean over the seeds)", yscale="log")
-        axes.set_ylim(max(1e-4, expected[-1] / 30))
-        open_frame(axes, grid="both")
-    panels[-1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    save_figure(figure, path)
-
-
-def _draw_profiles(comparison: Comparison, path: Path) -> None:
-    """The share of runs that reach a score: the best student's, and the final policy's mean."""
-    figure = new_figure(9.2, 3.8)
-    left, right = figure.subplots(1, 2)
-    lowest = min(float(np.quantile(np.concatenate([s.best for s in each]), 0.02)) for each in comparison.scores.values())
-    shares = np.linspace(lowest, 1.0, 201)
-    whole = np.linspace(0.0, 1.0, 201)
-    for agent, look in _looks(comparison.agents):
-        scores = comparison.scores[agent]
-        left.step(shares, profile([s.best for s in scores], shares), where="post", **look)
-        if comparison.policy[agent] is not None:
-            policies = [s.policy_mean / s.optimum for s in scores]
-            right.step(whole, profile(policies, whole), where="post", **look)
-    left.set(title="best student", xlabel="reward, share of the optimum", ylabel="share of runs that reach it")
-    right.set(title="final policy, mean of 100 episodes", xlabel="reward, share of the optimum")
-    for axes in (left, right):
-        axes.set_ylim(0, 1.02)
-        open_frame(axes)
-    right.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    save_figure(figure, path)

@@ -1,4 +1,4 @@
-"""One run: an algorithm looks at so many students of a task; then its policy is played."""
+"""One run: an algorithm searches a task until its budget is spent."""
 
 from __future__ import annotations
 
@@ -6,40 +6,30 @@ import contextlib
 import importlib.util
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
-import numpy.typing as npt
 import torch
-from sb3_contrib import MaskablePPO
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import set_random_seed
-from stable_baselines3.common.vec_env import VecEnv
 
-from agents.algorithms.planned import PlannedSearch
 from agents.algorithms.registry import ALGORITHMS, algorithm
 from agents.algorithms.sb3 import BatchedVecEnv, PolicyUpdates
-from agents.benchmark.tasks import SIDE_BY_SIDE, Task
-from n2n_gym.envs.info import Finished
-from n2n_gym.envs.judge import Judge
+from agents.benchmark.account import Account, BudgetSpentError, chosen
+from agents.benchmark.tasks import Task
 from n2n_gym.errors import InputError, unknown
+from n2n_gym.evaluation import Actions
 from n2n_gym.system.documents import Count, Duration, Finite
 from n2n_gym.system.versions import library_versions
-from n2n_gym.tables import Table
 
-POLICY_EPISODES = 100
-"""Episodes that a final policy is judged by."""
+BUDGETS = (10, 25, 50, 100)
+"""Numbers of distinct feasible students after which a search is judged."""
 
 NEVER = 10**9
-
-Act = Callable[[dict[str, Any], bool], int]
-"""A final policy of one's own: from an observation, and whether it is to take the most probable action, to an action."""
 
 
 @dataclass(frozen=True)
@@ -48,88 +38,69 @@ class Run:
 
     Attributes:
         agent: Its name.
-        task: The table.
+        task: The task.
         seed: Of the algorithm.
-        episodes: Every student that it looked at, in order.
-        sampled: Episodes of its final policy; empty if it has none.
-        greedy: The final policy's most probable episode; None if it has no policy.
+        students: An episode of each student that it paid for, in order.
+        reports: What it said it would choose, and after how many students; empty if it left that to the benchmark.
+        looks: Episodes that it played.
         seconds: How long it took.
-        best: Reward of the best student that it looked at.
-        policy_mean: Mean reward of `sampled`.
-        policy_greedy: Reward of `greedy`.
+        worth: What its choice is worth after each of the budgets, by the trainings that no search sees.
     """
 
     agent: str
     task: str
     seed: Count
-    episodes: tuple[Count, ...]
-    sampled: tuple[Count, ...]
-    greedy: Count | None
+    students: tuple[Count, ...]
+    reports: tuple[tuple[Count, Count], ...]
+    looks: Count
     seconds: Duration
-    best: Finite
-    policy_mean: Finite | None
-    policy_greedy: Finite | None
+    worth: tuple[Finite, ...]
 
     def to_json(self) -> dict[str, Any]:
         """The run as JSON data."""
         return asdict(self)
 
 
-def run(agent: str, task_name: str, seed: int, evaluations: int) -> Run:
-    """Let an algorithm search.
+def run(agent: str, task: Task, seed: int, budgets: Sequence[int] = BUDGETS) -> Run:
+    """Let an algorithm search until it has paid for the largest budget; it is judged after each.
 
     Args:
         agent: One of `ALGORITHMS`, or the `.py` file of an algorithm of one's own.
-        task_name: A table.
+        task: What it searches.
         seed: Of the algorithm.
-        evaluations: How many students it may look at.
+        budgets: Numbers of students, ascending.
 
     Raises:
         InputError: If there is no such algorithm or table, or the algorithm does not keep to the rules.
     """
     torch.set_num_threads(1)
-    task = Task(task_name)
+    account = Account(task, seed, budgets[-1])
     start = time.perf_counter()
     if agent.endswith(".py"):
-        name, episodes, sampled, greedy = _run_own(Path(agent), task, seed, evaluations)
+        _search_own(Path(agent), task, account)
     else:
-        name, envs = agent, task.vector_env()
-        episodes, sampled, greedy = search(agent, envs, stage=task.policy_stage, seed=seed, evaluations=evaluations)
+        search(agent, task.vector_env(), account, stage=task.policy_stage)
     seconds = time.perf_counter() - start
-    codes = [encode(task.table, each) for each in (episodes, sampled, [greedy] if greedy else [])]
-    measured = measure(task.table, *codes)
+    students, reports = tuple(account.students), tuple(account.reports)
     return Run(
-        agent=name,
-        task=task.table.name,
+        agent=name_of(agent),
+        task=task.name,
         seed=seed,
-        episodes=codes[0],
-        sampled=codes[1],
-        greedy=codes[2][0] if greedy else None,
+        students=students,
+        reports=reports,
+        looks=account.looks,
         seconds=round(seconds, 3),
-        **measured,
+        worth=worth(task, seed, students, reports, budgets),
     )
 
 
-def encode(table: Table, episodes: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """Episodes as numbers."""
-    if not episodes:
-        return ()
-    return tuple(int(code) for code in np.ravel_multi_index(tuple(np.array(episodes).T), table.shape))
-
-
-def rewards(table: Table, codes: Sequence[int]) -> npt.NDArray[np.float64]:
-    """The rewards of episodes that are given as numbers."""
-    values: npt.NDArray[np.float64] = table.values()[table.columns["row_of"][list(codes)]]
-    return values
-
-
-def measure(table: Table, episodes: Sequence[int], sampled: Sequence[int], greedy: Sequence[int]) -> dict[str, Any]:
-    """What follows from a run's episodes: its best student and its policy's worth."""
-    return {
-        "best": float(rewards(table, episodes).max()),
-        "policy_mean": float(rewards(table, sampled).mean()) if sampled else None,
-        "policy_greedy": float(rewards(table, greedy)[0]) if greedy else None,
-    }
+def worth(
+    task: Task, seed: int, students: Sequence[int], reports: Sequence[tuple[int, int]], budgets: Sequence[int]
+) -> tuple[float, ...]:
+    """What a run's choices are worth after each of the budgets; without any student, as much as the worst one."""
+    rows = [chosen(task, seed, students, reports, budget) for budget in budgets]
+    least = float(task.worth[task.counts].min())
+    return tuple(least if row is None else float(task.worth[row]) for row in rows)
 
 
 def name_of(agent: str) -> str:
@@ -145,87 +116,63 @@ def name_of(agent: str) -> str:
     return agent
 
 
-Played = tuple[list[tuple[int, ...]], list[tuple[int, ...]], tuple[int, ...] | None]
-"""Episodes of a search, of its final policy, and that policy's most probable one."""
+def search(name: str, envs: BatchedVecEnv, account: Account, *, stage: int) -> None:
+    """Let an algorithm of this package search until its budget is spent.
 
-
-def search(name: str, envs: BatchedVecEnv, *, stage: int, seed: int, evaluations: int) -> Played:
-    """Let an algorithm of this package look at so many students; then draw from what it has learned.
+    It is told to learn for as many episodes as it may pay for, and again, until it has paid for them.
 
     Args:
         name: One of `ALGORITHMS`.
         envs: Episodes side by side.
+        account: Counts what it looks at.
         stage: 1 for removal, 2 for shrinkage.
-        seed: Of the algorithm.
-        evaluations: How many students it may look at.
-
-    Returns:
-        The actions of the episodes that it played, of `POLICY_EPISODES` of its final policy, and of the policy's most probable
-        one.
     """
-    agent = algorithm(name).make(envs, stage=stage, seed=seed)
+    agent = algorithm(name).make(envs, stage=stage, seed=account.seed)
     agent.set_logger(Logger(None, []))  # without one, Stable-Baselines3 leaves an empty folder in the temporary files
-    with _counted(envs.envs.judge, evaluations) as played:
-        agent.learn(evaluations * envs.envs.stage.decisions, callback=PolicyUpdates(), log_interval=NEVER)
-    if isinstance(agent, PlannedSearch):  # it has no policy: what it would look at next stands for one
-        proposed = (plan for _ in range(POLICY_EPISODES // SIDE_BY_SIDE) for plan in agent.propose(SIDE_BY_SIDE))
-        sampled = [tuple(map(int, plan)) for plan in proposed]
-    else:
-        sampled = [episode for _ in range(POLICY_EPISODES // SIDE_BY_SIDE) for episode in play(agent, greedy=False)]
-    return played, sampled, play(agent, greedy=True)[0]
+    steps = account.budget * envs.envs.stage.decisions
+    with account.of(envs.envs.judge), contextlib.suppress(BudgetSpentError):
+        while not account.over:
+            begun = agent.num_timesteps > 0
+            agent.learn(steps, callback=PolicyUpdates(), log_interval=NEVER, reset_num_timesteps=not begun)
 
 
-def play(agent: BaseAlgorithm, *, greedy: bool) -> list[tuple[int, ...]]:
-    """One episode of a policy in each of its environments, side by side.
+class ReportingEnv(gym.Wrapper[Any, Any, Any, Any]):
+    """The environment of a task, to which an algorithm can say what it would choose.
 
     Args:
-        agent: It.
-        greedy: Whether it takes the most probable actions, or draws.
+        env: The environment.
+        account: Counts what is looked at.
     """
-    envs = agent.get_env()
-    assert isinstance(envs, VecEnv)
-    observation = envs.reset()
-    state = None
-    starts = np.ones(envs.num_envs, dtype=np.bool_)
-    while True:
-        masks: dict[str, Any] = {}
-        if isinstance(agent, MaskablePPO):
-            masks["action_masks"] = np.stack(envs.env_method("action_masks"))
-        actions, state = agent.predict(observation, state, starts, deterministic=greedy, **masks)  # type: ignore[arg-type]
-        observation, _, dones, _ = envs.step(actions)
-        starts = dones
-        if dones.all():
-            return [finished.actions for finished in envs.get_attr("finished")]
+
+    def __init__(self, env: gym.Env[Any, Any], account: Account) -> None:
+        super().__init__(env)
+        self._account = account
+
+    def report(self, actions: Actions) -> None:
+        """From now on the search would choose this student, one that it has looked at.
+
+        Without a report, the choice is the most rewarded student so far.
+
+        Args:
+            actions: An episode that leads to it.
+
+        Raises:
+            InputError: If it was not looked at, or cost nothing.
+        """
+        self._account.report([int(action) for action in actions])
 
 
-@contextlib.contextmanager
-def _counted(judge: Judge, budget: int) -> Iterator[list[tuple[int, ...]]]:
-    """Writes down the actions of every episode that an environment's judge finishes, and refuses those beyond the budget.
-
-    An algorithm runs in this process, so it could look at the table itself; who submits one is trusted not to, and its file
-    is read.
-
-    Args:
-        judge: The environment's.
-        budget: How many episodes there may be.
-    """
-    played: list[tuple[int, ...]] = []
-
-    def finish(episodes: Sequence[Sequence[int]], rngs: Sequence[np.random.Generator]) -> list[Finished]:
-        if len(played) + len(episodes) > budget:
+def _search_own(path: Path, task: Task, account: Account) -> None:
+    module = _load(path)
+    env = ReportingEnv(task.env(), account)
+    set_random_seed(account.seed)
+    with account.of(env.unwrapped.judge), contextlib.suppress(BudgetSpentError):  # type: ignore[attr-defined]
+        module.search(env, account.budget, account.seed)
+        if not account.over:
             raise InputError(
-                f"the algorithm looks at more than its {budget} students; a learner of Stable-Baselines3 stops in time "
-                f"with n_steps that divide them, or with StopTrainingOnMaxEpisodes({budget})"
+                f"{path}: ended after {len(account.students)} of {account.budget} students of {task.name}; search until the "
+                "environment ends it"
             )
-        finished = Judge.finish(judge, episodes, rngs)
-        played.extend(each.actions for each in finished)
-        return finished
-
-    judge.finish = finish  # type: ignore[method-assign]
-    try:
-        yield played
-    finally:
-        del judge.finish
 
 
 def _load(path: Path) -> Any:
@@ -237,36 +184,14 @@ def _load(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not isinstance(getattr(module, "NAME", None), str) or not callable(getattr(module, "search", None)):
-        raise InputError(f"{path} needs NAME = '...' and search(env, evaluations, seed), which returns a policy or None")
+        raise InputError(
+            f"{path} needs NAME = '...' and search(env, budget, seed), which searches until the environment ends it"
+        )
     if not re.fullmatch(r"[\w.+-]+", module.NAME):
         raise InputError(f"{path}: NAME names a file, so it is made of letters, digits and . + - _, unlike {module.NAME!r}")
     if module.NAME in ALGORITHMS:
         raise InputError(f"{path}: {module.NAME!r} is the name of an algorithm of this package; choose another")
     return module
-
-
-def _run_own(path: Path, task: Task, seed: int, evaluations: int) -> tuple[str, *Played]:
-    module = _load(path)
-    env = task.env()
-    set_random_seed(seed)
-    with _counted(env.unwrapped.judge, evaluations) as played:  # type: ignore[attr-defined]
-        act: Act | None = module.search(env, evaluations, seed)
-        if len(played) != evaluations:
-            raise InputError(f"{path}: looked at {len(played)} students of {task.name}, not at {evaluations}")
-        judged = [] if act is None else _judged(act, task.env(), seed)
-    return module.NAME, played, judged[:-1], judged[-1] if judged else None
-
-
-def _judged(act: Act, env: gym.Env[Any, Any], seed: int) -> list[tuple[int, ...]]:
-    """Episodes of a policy of one's own: `POLICY_EPISODES` that it draws, and its most probable one."""
-    judged: list[tuple[int, ...]] = []
-    for episode in range(POLICY_EPISODES + 1):
-        observation, info = env.reset(seed=seed if episode == 0 else None)
-        over = False
-        while not over:
-            observation, _, over, _, info = env.step(act(observation, episode == POLICY_EPISODES))
-        judged.append(tuple(info["actions"].tolist()))
-    return judged
 
 
 @cache

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import agents.algorithms
 import n2n_gym.envs
+from agents.algorithms.registry import STAGES, algorithm
 from agents.benchmark.report import Comparison
 from agents.benchmark.results import Results
-from agents.benchmark.runs import Run, name_of, run, versions
-from agents.benchmark.tasks import SIDE_BY_SIDE, Task, tasks_by_name
+from agents.benchmark.runs import BUDGETS, Run, name_of, run, versions
+from agents.benchmark.tasks import Task, tasks_by_name
 from agents.display import Display
 from n2n_gym.errors import InputError
 from n2n_gym.system.documents import read_document
@@ -23,31 +24,30 @@ from n2n_gym.system.files import write_json
 from n2n_gym.system.machine import cores
 from n2n_gym.system.pool import Pool
 
-ALGORITHM_MODULES = ("embedding", "episodes", "episodic", "planned", "policies", "registry", "reinforce", "sb3")
-"""A run is made again when one of these has changed."""
-
 
 def benchmark(
     agents: Sequence[str],
     *,
     tasks: Sequence[str] = (),
+    tracks: Sequence[str] = (),
     seeds: int = 20,
-    evaluations: int = 500,
+    budgets: Sequence[int] = BUDGETS,
     out: Path,
     workers: int | None = None,
     facts: dict[str, Any],
     display: Display | None = None,
 ) -> Comparison:
-    """Run algorithms on tables, and compare them with each other and with the best that there is.
+    """Run algorithms on tables, and compare them with random search and with the best that there is.
 
     Each run is kept in `out/runs` as it ends: the same call goes on where it was. Then `out/agents` gets a result file for
     each algorithm, and `out` the comparison.
 
     Args:
         agents: Names of this package's algorithms, and `.py` files of one's own.
-        tasks: Tables; all of the package by default.
-        seeds: Runs of each algorithm on each table.
-        evaluations: Students that a run may look at.
+        tasks: Tables, as of `tasks_by_name`.
+        tracks: What is asked of each; everything by default.
+        seeds: Runs of each algorithm on each task.
+        budgets: After how many distinct feasible students a run is judged.
         out: The folder.
         workers: Runs side by side; one per core by default.
         facts: Machine, versions and command, for the result files.
@@ -56,19 +56,19 @@ def benchmark(
     Raises:
         InputError: If a name is unknown or a number out of range.
     """
-    for name, value in (("seeds", seeds), ("evaluations", evaluations), ("workers", 1 if workers is None else workers)):
+    for name, value in (("seeds", seeds), ("workers", 1 if workers is None else workers)):
         if value < 1:
             raise InputError(f"{name} must be at least 1, not {value}")
-    if evaluations % SIDE_BY_SIDE:
-        raise InputError(
-            f"evaluations must be a multiple of {SIDE_BY_SIDE}, the students of a policy update, not {evaluations}"
-        )
-    chosen = tasks_by_name(tasks)
+    if not budgets or list(budgets) != sorted(set(budgets)) or budgets[0] < 1:
+        raise InputError(f"budgets must be numbers of students, ascending, not {', '.join(map(str, budgets)) or 'none'}")
+    chosen = tasks_by_name(tasks, tracks)
     names = {agent: name_of(agent) for agent in agents}
     if not names or len(set(names.values())) != len(agents):
         raise InputError(f"agents must be one or more different algorithms, not {', '.join(agents) or 'none'}")
     records = [
-        _Record(agent, task, seed, evaluations, out / "runs" / task.table.name / f"{names[agent]}-n{evaluations}-s{seed}.json")
+        _Record(
+            agent, task, seed, tuple(budgets), out / "runs" / task.table.name / task.track / f"{names[agent]}-s{seed}.json"
+        )
         for task in chosen
         for agent in agents
         for seed in range(seeds)
@@ -77,20 +77,54 @@ def benchmark(
     results = []
     for agent in agents:
         own = [record.read() for record in records if record.agent == agent]
-        results.append(Results.of(own, chosen, facts))
+        results.append(Results.of(own, chosen, budgets, facts))
         results[-1].save(out / "agents" / f"{names[agent]}.json")
     comparison = Comparison(results, chosen)
     comparison.write(out, facts["command"])
     return comparison
 
 
+JUDGES = ("account.py", "tasks.py")
+"""What decides, besides algorithm and environment, what a run is."""
+
+
 @cache
-def _sources() -> str:
-    """A hash of the code that decides what this package's algorithms and environments do; comments and docstrings are none."""
-    modules = [importlib.import_module(f"agents.algorithms.{name}") for name in ALGORITHM_MODULES]
-    files = [Path(str(module.__file__)) for module in modules]
-    files += sorted(Path(str(n2n_gym.envs.__file__)).parent.glob("*.py"))
-    return hashlib.sha256("".join(code_of(file.read_text()) for file in files).encode()).hexdigest()
+def _sources(agent: str) -> str:
+    """A hash of the code that decides what an algorithm and its environments do; comments and docstrings are none.
+
+    Args:
+        agent: One of this package's, or the `.py` file of one's own.
+    """
+    if agent.endswith(".py"):
+        own, settings = [Path(agent)], ""
+    else:
+        found = algorithm(agent)
+        own = [ALGORITHMS_FOLDER / f"{found.kind.__module__.rpartition('.')[2]}.py"]
+        settings = repr((found, sorted(STAGES.items())))
+    files = [*_with_imports(own), *sorted(Path(str(n2n_gym.envs.__file__)).parent.glob("*.py"))]
+    files += [Path(__file__).parent / name for name in JUDGES]
+    return hashlib.sha256((settings + "".join(code_of(file.read_text()) for file in files)).encode()).hexdigest()
+
+
+ALGORITHMS_FOLDER = Path(str(agents.algorithms.__file__)).parent
+
+
+def _with_imports(files: Sequence[Path]) -> list[Path]:
+    """Some modules, and those of `agents.algorithms` that they import, directly or not; the registry imports them all."""
+    known: list[Path] = []
+    waiting = [*files, ALGORITHMS_FOLDER / "sb3.py"]
+    while waiting:
+        file = waiting.pop()
+        if file in known or not file.exists() or file.name == "registry.py":
+            continue
+        known.append(file)
+        imports = [node.module or "" for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom)]
+        waiting += [
+            ALGORITHMS_FOLDER / f"{module.rpartition('.')[2]}.py"
+            for module in imports
+            if module.startswith("agents.algorithms.")
+        ]
+    return sorted(known)
 
 
 def code_of(source: str) -> str:
@@ -121,14 +155,15 @@ class _Record:
     agent: str
     task: Task
     seed: int
-    evaluations: int
+    budgets: tuple[int, ...]
     path: Path
 
     @property
     def made_with(self) -> dict[str, Any]:
-        """Another table, algorithm or version makes another run."""
+        """Another table, question, algorithm or version makes another run."""
         own = hashlib.sha256(Path(self.agent).read_bytes()).hexdigest() if self.agent.endswith(".py") else self.agent
-        return {"table": self.task.table.fingerprint, "algorithm": own, "sources": _sources(), "versions": versions()}
+        asked = {"table": self.task.table.fingerprint, "task": self.task.name, "budgets": list(self.budgets)}
+        return {**asked, "algorithm": own, "sources": _sources(self.agent), "versions": versions()}
 
     @property
     def kept(self) -> bool:
@@ -155,8 +190,8 @@ def _run_missing(records: list[_Record], workers: int | None, display: Display) 
     with Pool(workers or cores()) as pool:
         for done, (index, made) in enumerate(pool.each(_made, missing), len(records) - len(missing) + 1):
             missing[index].write(made)
-            display.update(done, f"{made.agent}, {made.task}: best {made.best:.4f}")
+            display.update(done, f"{made.agent}, {made.task}: worth {made.worth[-1]:.4f}")
 
 
 def _made(record: _Record) -> Run:
-    return run(record.agent, record.task.name, record.seed, record.evaluations)
+    return run(record.agent, record.task, record.seed, record.budgets)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from agents.commands.parsing import Command, parse
+from agents.console import console
 from agents.display import ProgressDisplay
 
 
@@ -21,11 +21,14 @@ class Benchmark:
     agents: tuple[str, ...] = ()
     """Algorithms of this package, all of them (all), and .py files of your own; by default all of this package's."""
     tasks: tuple[str, ...] = ()
-    """Tables by name, or .npz files; by default all of this package's (n2n table list)."""
+    """Tables by name, or .npz files; test, the default, or development, for the package's of the kind: settings are chosen on
+    the latter."""
+    tracks: tuple[str, ...] = ("reward", "noisy", "smallest", "macs")
+    """What is asked of each table: reward, noisy, smallest, macs."""
     seeds: int = 20
-    """Runs of each algorithm on each table."""
-    evaluations: int = 500
-    """Students that a run may look at."""
+    """Runs of each algorithm on each task."""
+    budgets: tuple[int, ...] = (10, 25, 50, 100)
+    """After how many distinct feasible students a run is judged; it ends with the last."""
     out: str = "runs/benchmark"
     """Folder of runs, results, leaderboard and figures."""
     workers: int | None = None
@@ -34,8 +37,8 @@ class Benchmark:
 
 def _benchmark(words: list[str]) -> None:
     options = parse(Benchmark, "benchmark", words)
-    console = Console()
-    with ProgressDisplay(console):  # what is imported takes seconds
+    screen = console()
+    with ProgressDisplay(screen):  # what is imported takes seconds
         from agents.algorithms.registry import ALGORITHMS
         from agents.benchmark.runs import versions
         from agents.benchmark.suite import benchmark
@@ -46,47 +49,50 @@ def _benchmark(words: list[str]) -> None:
         agents += ALGORITHMS if agent == "all" else [agent]
     out = Path(options.out).expanduser()
     command = shlex.join(["n2n", "benchmark", *words])
-    with ProgressDisplay(console) as display:
+    with ProgressDisplay(screen) as display:
         comparison = benchmark(
             tuple(agents),
             tasks=options.tasks,
+            tracks=options.tracks,
             seeds=options.seeds,
-            evaluations=options.evaluations,
+            budgets=options.budgets,
             out=out,
             workers=options.workers,
             facts={"command": command, "machine": machine(), "versions": versions()},
             display=display,
         )
-    shown = Table(title=f"interquartile means, shares of the optimum, {options.evaluations} students")
-    for heading in ("algorithm", "area", "best student", "policy"):
-        shown.add_column(heading, justify="left" if heading == "algorithm" else "right")
-    for agent in comparison.agents:
-        policy = comparison.policy[agent]
-        cells = (f"{each.mean:.4f}" if each else "-" for each in (comparison.area[agent], comparison.best[agent], policy))
-        shown.add_row(agent, *cells)
-    console.print(shown)
-    for file in ("LEADERBOARD.md", "regret.png", "profiles.png"):
-        console.print(str(out / file), highlight=False, soft_wrap=True)
+    for standing in comparison.standings:
+        shown = Table(title=f"{standing.track}: share of the gap to random search closed")
+        for heading in ("algorithm", "mean", *(f"at {budget}" for budget in standing.budgets), "rank"):
+            shown.add_column(heading, justify="left" if heading == "algorithm" else "right")
+        for agent in standing.agents:
+            closed = (standing.closed[agent], *(standing.at(agent, budget) for budget in standing.budgets))
+            shown.add_row(agent, *(f"{each.mean:.2f}" for each in closed), f"{standing.ranks[agent].mean:.1f}")
+        screen.print(shown)
+    for file in ("LEADERBOARD.md", "curves.png", "profiles.png", "improvement.png"):
+        screen.print(str(out / file), soft_wrap=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Validate:
-    """Play a submitted result's episodes again, and refuse numbers that do not follow from them; with --algorithm also
-    episodes that are not its own.
+    """Look a submitted result's students up again, and refuse numbers that do not follow from them; with --algorithm also
+    students that are not its own.
     """
 
     files: tyro.conf.Positional[tuple[str, ...]]
     """Result files of `n2n benchmark`."""
     tasks: tuple[str, ...] = ()
-    """What they must be on; by default all tables of this package."""
+    """Tables that they must be on, as of n2n benchmark."""
+    tracks: tuple[str, ...] = ("reward", "noisy", "smallest", "macs")
+    """What must have been asked of each."""
     seeds: int = 20
-    """Runs that there must be on each table."""
-    evaluations: int = 500
-    """Students that each run must have looked at."""
+    """Runs that there must be on each task."""
+    budgets: tuple[int, ...] = (10, 25, 50, 100)
+    """After how many distinct feasible students each run must be judged."""
     algorithm: str | None = None
     """The algorithm's .py file, or its name if it is of this package: some runs are made again and must come out the same."""
     again: int = 2
-    """How many on each table, drawn at random."""
+    """How many on each task, drawn at random."""
 
 
 def _validate(words: list[str]) -> None:
@@ -94,18 +100,18 @@ def _validate(words: list[str]) -> None:
     from agents.benchmark.results import Results, validate
     from agents.benchmark.tasks import tasks_by_name
 
-    tasks = tasks_by_name(options.tasks)
+    tasks = tasks_by_name(options.tasks, options.tracks)
     for file in options.files:
         results = Results.load(Path(file).expanduser())
         validate(
             results,
             tasks,
-            evaluations=options.evaluations,
+            budgets=options.budgets,
             seeds=options.seeds,
             algorithm=options.algorithm,
             again=options.again,
         )
-        Console().print(f"{file}: {results.agent}, {len(results.runs)} runs: valid", highlight=False, soft_wrap=True)
+        console().print(f"{file}: {results.agent}, {len(results.runs)} runs: valid", soft_wrap=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +121,9 @@ class Report:
     files: tyro.conf.Positional[tuple[str, ...]]
     """Result files of `n2n benchmark`."""
     tasks: tuple[str, ...] = ()
-    """What they are on; by default all tables of this package."""
+    """Tables that they are on, as of n2n benchmark."""
+    tracks: tuple[str, ...] = ("reward", "noisy", "smallest", "macs")
+    """What was asked of each."""
     out: str = "runs/benchmark"
     """Folder of leaderboard and figures."""
 
@@ -126,16 +134,16 @@ def _report(words: list[str]) -> None:
     from agents.benchmark.results import Results, validate
     from agents.benchmark.tasks import tasks_by_name
 
-    tasks = tasks_by_name(options.tasks)
+    tasks = tasks_by_name(options.tasks, options.tracks)
     results = [Results.load(Path(file).expanduser()) for file in options.files]
     for each in results:
-        validate(each, tasks, evaluations=each.evaluations, seeds=len(each.of_task(tasks[0].table.name)))
+        validate(each, tasks, budgets=each.budgets, seeds=len(each.of_task(tasks[0].name)))
     Comparison(results, tasks).write(Path(options.out).expanduser(), shlex.join(["n2n", "benchmark", "report", *words]))
-    Console().print(str(Path(options.out) / "LEADERBOARD.md"), highlight=False, soft_wrap=True)
+    console().print(str(Path(options.out) / "LEADERBOARD.md"), soft_wrap=True)
 
 
 COMMANDS = {
-    "benchmark": Command(_benchmark, "compare algorithms on tables, whose best student is known"),
-    "benchmark validate": Command(_validate, "check a submitted result"),
-    "benchmark report": Command(_report, "make the leaderboard from result files"),
+    "benchmark": Command(_benchmark, "compare algorithms on tables, whose best student is known", lambda: Benchmark),
+    "benchmark validate": Command(_validate, "check a submitted result", lambda: Validate),
+    "benchmark report": Command(_report, "make the leaderboard from result files", lambda: Report),
 }

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 
 from agents.commands.parsing import Command, parse
+from agents.console import console
 from agents.display import ProgressDisplay
 from n2n_gym.settings import DeviceSettings
 
@@ -27,18 +27,18 @@ class Compare(DeviceSettings):
 
 def _compare(words: list[str]) -> None:
     options = parse(Compare, "compare", words)
-    console = Console()
-    with ProgressDisplay(console):
+    screen = console()
+    with ProgressDisplay(screen):
         from agents.search.comparison import compare, comparison_table
         from n2n_gym.system.device import torch_device
         from n2n_gym.system.files import write_json
 
         found = compare(options.a, options.b, device=str(torch_device(options.device)))
-    console.print(comparison_table(found, "a", "b"))
+    screen.print(comparison_table(found, "a", "b"))
     if options.out is not None:
         path = Path(options.out).expanduser()
         write_json(path, found)
-        console.print(str(path), highlight=False, soft_wrap=True)
+        screen.print(str(path), soft_wrap=True)
 
 
-COMMANDS = {"compare": Command(_compare, "two trained networks side by side: accuracy, size, speed")}
+COMMANDS = {"compare": Command(_compare, "two trained networks side by side: accuracy, size, speed", lambda: Compare)}

@@ -10,35 +10,46 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.commands.parsing import Command, parse
+from agents.console import console
 from agents.display import ProgressDisplay
 
 MOST_CLASSES = 20
 """Of so many the table is still a help; result.json has all."""
 
 
+def _options() -> type[Any]:
+    from agents.search.options import Search
+
+    return Search
+
+
 def _compress(words: list[str]) -> None:
-    console = Console()
-    with ProgressDisplay(console):  # what is imported takes seconds
+    screen = console()
+    with ProgressDisplay(screen):  # what is imported takes seconds
         from agents.search.compress import compress
-        from agents.search.options import Search
-    search = parse(Search, "compress", words)
+
+        options = _options()
+    search = parse(options, "compress", words)
     given = {word[2:].split("=")[0].replace("-", "_") for word in words if word.startswith("--")}
     search = search.resumed(given)
     command = shlex.join(["n2n", "compress", *words])
-    result = compress(search, display=ProgressDisplay(console), command=command)
-    _print_result(console, result, search.folder)
+    result = compress(search, display=ProgressDisplay(screen), command=command)
+    from agents.report.page import write_report  # it is for who looks at a result: not before there is one
+
+    write_report([search.folder])
+    _print_result(screen, result, search.folder)
 
 
-def _print_result(console: Console, result: dict[str, Any], folder: Path) -> None:
+def _print_result(screen: Console, result: dict[str, Any], folder: Path) -> None:
     from agents.search.comparison import class_table, comparison_table
 
     if result.get("verdict"):
-        console.print(result["verdict"], highlight=False, markup=False)
+        screen.print(result["verdict"])
     if doubt := result["data"]["doubt"]:
-        console.print(doubt, highlight=False, markup=False)
+        screen.print(doubt)
     table = Table(title=f"{result['teacher']['name']}, seed {result['seed']}")
     for heading in ("", "test accuracy", "parameters", "MACs", "ratio", "reward", "luck"):
-        table.add_column(heading, justify="right" if heading else "left")
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=not heading)
     named = {"teacher": result["teacher"], "stage 1": result.get("stage1"), "student": result["student"]}
     named |= result.get("beside", {})
     if baseline := result.get("baseline"):
@@ -48,23 +59,21 @@ def _print_result(console: Console, result: dict[str, Any], folder: Path) -> Non
             ratio = f"{part['ratio']:.1f}x" if "ratio" in part else ""
             reward, luck = ("" if part.get(key) is None else f"{part[key]:.4f}" for key in ("reward", "luck"))
             table.add_row(title, _accuracy(part), f"{part['parameters']:,}", f"{part['macs']:,}", ratio, reward, luck)
-    console.print(table)
+    screen.print(table)
     classes = result.get("data", {}).get("classes", [])
     if len(classes) <= MOST_CLASSES and any(row["student"] is not None for row in classes):
-        console.print(class_table(classes))
+        screen.print(class_table(classes))
     if "speed" in result:
-        console.print(comparison_table(result, "teacher", "student", ("file_bytes", "activation_bytes")))
+        screen.print(comparison_table(result, "teacher", "student", ("file_bytes", "activation_bytes")))
     search = result["search"]
-    console.print(
+    screen.print(
         f"{search['evaluations']} students: {search['trained']} trained, {search['from_store']} from the store, "
         f"{search['degenerate']} degenerate"
         + "".join(f", {count} failed ({reason})" for reason, count in search.get("failed", {}).items()),
-        highlight=False,
-        markup=False,
     )
-    for file in ("curves.png", "architectures.png", "result.json"):
+    for file in ("curves.png", "architectures.png", "result.json", "report.html"):
         if (folder / file).exists():
-            console.print(str(folder / file), highlight=False, soft_wrap=True)
+            screen.print(str(folder / file), soft_wrap=True)
 
 
 def _accuracy(part: dict[str, Any]) -> str:
@@ -77,4 +86,6 @@ def _accuracy(part: dict[str, Any]) -> str:
     return f"{found['mean']:.2%} ({100 * found['low']:.2f} to {100 * min(found['high'], 1):.2f})"
 
 
-COMMANDS = {"compress": Command(_compress, "compress a teacher: Algorithm 1 and the final training of its best student")}
+COMMANDS = {
+    "compress": Command(_compress, "compress a teacher: Algorithm 1 and the final training of its best student", _options)
+}

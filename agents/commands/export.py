@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import tyro
-from rich.console import Console
 
 from agents.commands.parsing import Command, parse
+from agents.console import console
 from agents.display import ProgressDisplay
 
 
@@ -28,8 +28,8 @@ class Export:
 
 def _export(words: list[str]) -> None:
     options = parse(Export, "export", words)
-    console = Console()
-    with ProgressDisplay(console) as display:
+    screen = console()
+    with ProgressDisplay(screen) as display:
         from agents.search.student import export
         from n2n_gym.models.export import FORMS
 
@@ -41,4 +41,6 @@ def _export(words: list[str]) -> None:
                 display.say(f"{path}  {path.stat().st_size:,} bytes")
 
 
-COMMANDS = {"export": Command(_export, "write a trained network as plain PyTorch, ONNX or a torch.export program")}
+COMMANDS = {
+    "export": Command(_export, "write a trained network as plain PyTorch, ONNX or a torch.export program", lambda: Export)
+}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from rich.console import Console
-
-from agents.commands import benchmark, compare, compress, export, profile, reproduce, table, teacher
+from agents.commands import benchmark, compare, completion, compress, export, profile, report, reproduce, table, teacher
+from agents.commands.parsing import Command
 from agents.commands.stopping import StoppedError, stoppable
+from agents.console import console
 from n2n_gym import __version__
 from n2n_gym.errors import InputError, unknown
+from n2n_gym.system.files import remedy_of
 from n2n_gym.system.memory import is_out_of_memory, keep_freed_memory
 
 
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 )
             if not isinstance(error, OSError):
                 raise
-            return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            return _refuse(f"{error.filename or 'a file'}: {error.strerror or error}; {remedy_of(error)}")
 
 
 def _refuse(reason: str) -> int:
@@ -45,34 +46,46 @@ def _refuse(reason: str) -> int:
 
 def _say(line: str) -> None:
     with contextlib.suppress(OSError):  # a terminal that was closed
-        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(line)
+        console(stderr=True).print(line, soft_wrap=True)
 
 
 def _dispatch(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
-        _print_help()
+        _print_help(COMMANDS)
         return 0
     if words[0] == "--version":
-        Console().print(f"n2n-gym {__version__}", highlight=False)
+        console().print(f"n2n-gym {__version__}")
         return 0
+    if words[0] == "completion":
+        completion.print_script(words[1:], COMMANDS)
+        return 0
+    if _below(words[0]) and words[1:] in (["-h"], ["--help"]):
+        _print_help(_below(words[0]))
+        if words[0] not in COMMANDS:
+            return 0
     for length in (2, 1):
         name = " ".join(words[:length])
         if name in COMMANDS:
             COMMANDS[name].run(words[length:])
             return 0
-    length = 2 if any(name.startswith(f"{words[0]} ") for name in COMMANDS) else 1
+    length = 2 if _below(words[0]) else 1
     raise unknown("command", " ".join(words[:length]), COMMANDS)
 
 
-_FILES = (compress, export, compare, reproduce, teacher, profile, table, benchmark)
+_FILES = (compress, report, export, compare, reproduce, teacher, profile, table, benchmark)
 COMMANDS = {name: command for file in _FILES for name, command in file.COMMANDS.items()}
 
 
-def _print_help() -> None:
+def _below(word: str) -> dict[str, Command]:
+    """The commands of two words whose first this is."""
+    return {name: command for name, command in COMMANDS.items() if name.startswith(f"{word} ")}
+
+
+def _print_help(commands: Mapping[str, Command]) -> None:
     lines = ["usage: n2n COMMAND [options]", ""]
-    lines += [f"  n2n {name:<18} {command.about}" for name, command in COMMANDS.items()]
-    lines += ["", "n2n COMMAND --help lists a command's options."]
-    Console(highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
+    lines += [f"  n2n {name:<18} {command.about}" for name, command in commands.items()]
+    lines += ["", "n2n COMMAND --help lists a command's options; n2n completion bash completes them as you type."]
+    console().print("\n".join(lines), soft_wrap=True)
 
 
 if __name__ == "__main__":

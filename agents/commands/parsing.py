@@ -6,26 +6,24 @@ import contextlib
 import io
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, make_dataclass
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import tyro
 
 from n2n_gym.errors import InputError, unknown
-
-if TYPE_CHECKING:
-    pass
-
+from n2n_gym.settings import explained
 
 Options = TypeVar("Options")
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command and what it is for."""
+    """A command and what it is for; `options` finds the class of its options, for shells that complete them."""
 
     run: Callable[[list[str]], None]
     about: str
+    options: Callable[[], type[Any]] | None = None
 
 
 def parse(options: type[Options], command: str, words: list[str]) -> Options:
@@ -37,7 +35,7 @@ def parse(options: type[Options], command: str, words: list[str]) -> Options:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            parsed, rest = tyro.cli(options, prog=f"n2n {command}", args=words, return_unknown_args=True)
+            parsed, rest = tyro.cli(_spoken(options), prog=f"n2n {command}", args=words, return_unknown_args=True)
     except SystemExit as stop:
         if stop.code:
             raise InputError(f"{_one_line(said.getvalue())}; see n2n {command} --help") from None
@@ -48,7 +46,28 @@ def parse(options: type[Options], command: str, words: list[str]) -> Options:
         if not known:
             raise InputError(f"'n2n {command}' takes no options")
         raise unknown("option", rest[0].split("=")[0], known)
-    return parsed
+    return options(**{each.name: getattr(parsed, each.name) for each in fields(options)})  # type: ignore[arg-type]
+
+
+def _spoken(options: type[Options]) -> type[Options]:
+    """The class as its help is read: whole sentences, and no None where words say what happens without the option."""
+    assert is_dataclass(options)
+    said, kinds = explained(options), get_type_hints(options, include_extras=True)
+    plain: list[tuple[str, Any, Any]] = []
+    for each in fields(options):
+        kind = kinds[each.name]
+        if any(hasattr(mark, "help_behavior_hint") for mark in getattr(kind, "__metadata__", ())):
+            continue  # it speaks for itself
+        wording: dict[str, Any] = {"help": said.get(each.name)}
+        if each.default is None or each.default == () or (each.default is MISSING and "tuple" in str(kind)):
+            wording["help_behavior_hint"] = ""
+        if each.default is None:
+            wording["metavar"] = "|".join(part.__name__.upper() for part in get_args(kind) if part is not type(None))
+        same = field(default=each.default, default_factory=each.default_factory)
+        plain.append((each.name, Annotated[kind, tyro.conf.arg(**wording)], same))
+    spoken = make_dataclass(options.__name__, plain, bases=(options,), frozen=True, kw_only=True)
+    spoken.__doc__ = options.__doc__
+    return spoken
 
 
 def _one_line(box: str) -> str:

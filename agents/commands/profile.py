@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.commands.parsing import Command, parse
+from agents.console import console
 from agents.display import ProgressDisplay, duration
 from n2n_gym.problem import Problem, ProblemSettings
 from n2n_gym.settings import DeviceSettings, RecipeSettings
@@ -36,8 +37,8 @@ class TeacherProfile(RecipeSettings, DeviceSettings, ProblemSettings):
 
 def _profile(words: list[str]) -> None:
     options = parse(TeacherProfile, "teacher profile", words)
-    console = Console()
-    with ProgressDisplay(console):  # what is imported takes seconds
+    screen = console()
+    with ProgressDisplay(screen):  # what is imported takes seconds
         from agents.search.profile import profile
         from agents.search.profile_picture import draw_profile
         from n2n_gym.system.files import write_json
@@ -49,14 +50,14 @@ def _profile(words: list[str]) -> None:
         renewed=options.renewed,
         recipe=options.recipe,
         device=options.device,
-        display=ProgressDisplay(console),
+        display=ProgressDisplay(screen),
     )
     folder = Path(options.out or f"profiles/{found['name']}").expanduser()
     write_json(folder / "profile.json", found)
     draw_profile(folder / "profile.png", found)
-    _print_profile(console, found)
+    _print_profile(screen, found)
     for name in ("profile.png", "profile.json"):
-        console.print(str(folder / name), highlight=False, soft_wrap=True)
+        screen.print(str(folder / name), soft_wrap=True)
 
 
 def _saved_problem(name: str) -> Problem | None:
@@ -73,7 +74,7 @@ def _saved_problem(name: str) -> Problem | None:
     return next((problem for problem in problems if problem.name == name), None)
 
 
-def _print_profile(console: Console, found: dict[str, Any]) -> None:
+def _print_profile(screen: Console, found: dict[str, Any]) -> None:
     from agents.search.profile_picture import layer_name
 
     title = f"{found['name']}: {found['accuracy']:.2%} of {found['images']:,} validation images"
@@ -93,14 +94,13 @@ def _print_profile(console: Console, found: dict[str, Any]) -> None:
             *_cells(row["removed"]),
             *_cells(row["halved"]),
         )
-    console.print(table)
+    screen.print(table)
     decisions = ", ".join(f"{name} {of['all']} ({of['free']} free)" for name, of in found["decisions"].items())
-    console.print(f"decisions: {decisions}", highlight=False, soft_wrap=True)
+    screen.print(f"decisions: {decisions}", soft_wrap=True)
     search = found["search"]
-    console.print(
+    screen.print(
         f"a search would take about {duration(search['seconds'])} here, final trainings up to "
         f"{duration(search['final_seconds_at_most'])} more: {search['assumes']}",
-        highlight=False,
         soft_wrap=True,
     )
 
@@ -122,4 +122,8 @@ def _short(number: int) -> str:
     return str(number)
 
 
-COMMANDS = {"teacher profile": Command(_profile, "what each layer of a teacher is worth, and what a search would cost")}
+COMMANDS = {
+    "teacher profile": Command(
+        _profile, "what each layer of a teacher is worth, and what a search would cost", lambda: TeacherProfile
+    )
+}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from agents.commands.parsing import Command, parse
+from agents.console import console
 from agents.display import ProgressDisplay
 from n2n_gym.settings import DeviceSettings, WorkerSettings
 
@@ -27,14 +27,14 @@ class Reproduce(WorkerSettings, DeviceSettings):
 
 def _reproduce(words: list[str]) -> None:
     options = parse(Reproduce, "reproduce", words)
-    console = Console()
-    with ProgressDisplay(console):  # what is imported takes seconds
+    screen = console()
+    with ProgressDisplay(screen):  # what is imported takes seconds
         from agents.reproduce import reproduce
     document = reproduce(
         options.target,
         scale=options.scale,
         out=options.out,
-        display=ProgressDisplay(console),
+        display=ProgressDisplay(screen),
         device=options.device,
         workers=options.workers,
     )
@@ -43,9 +43,9 @@ def _reproduce(words: list[str]) -> None:
         table.add_column(heading)
     for row in document.rows:
         table.add_row(*row)
-    console.print(table)
+    screen.print(table)
     for note in document.notes:
-        console.print(note, markup=False)
+        screen.print(note)
 
 
-COMMANDS = {"reproduce": Command(_reproduce, "regenerate a table or figure of the paper")}
+COMMANDS = {"reproduce": Command(_reproduce, "regenerate a table or figure of the paper", lambda: Reproduce)}

@@ -11,7 +11,9 @@ import tyro
 from rich.console import Console
 from rich.table import Table as Shown
 
+from agents.commands.output import Listing
 from agents.commands.parsing import Command, parse
+from agents.console import console
 from agents.display import ProgressDisplay, shown_teacher
 from n2n_gym.errors import InputError
 from n2n_gym.problem import Problem, ProblemSettings
@@ -28,22 +30,30 @@ class TableBuild(WorkerSettings, RecipeSettings, ProblemSettings):
     """removal (of the teacher's layers) or shrink."""
     architecture: str | None = None
     """With --stage shrink: file of the stage-1 student to start from; by default the teacher itself."""
-    seeds: int = 3
-    """How many times each student is trained."""
+    seeds: int = 5
+    """How many times each student is trained: the first half is for searches to see, the rest says what students are worth."""
+    benchmark: str | None = None
+    """One of the benchmark's tables by name (n2n table list), built as it is defined, instead of the options above."""
 
 
 def _build(words: list[str]) -> None:
     options = parse(TableBuild, "table build", words)
-    console = Console()
-    with ProgressDisplay(console):  # what is imported takes seconds
+    screen = console()
+    with ProgressDisplay(screen):  # what is imported takes seconds
         from n2n_gym.system.machine import machine
         from n2n_gym.tables.build import build_table
+        from n2n_gym.tables.definitions import definition_by_name
 
     out = Path(options.out).expanduser()
     if out.suffix != ".npz":
         raise InputError(f"a table is a .npz file, not {options.out}")
-    with ProgressDisplay(console) as display:
-        problem = options.problem
+    problem, stage, recipe, seeds = options.problem, options.stage, options.recipe, options.seeds
+    if options.benchmark is not None:
+        if options != TableBuild(out=options.out, benchmark=options.benchmark, workers=options.workers):
+            raise InputError("--benchmark says teacher, data, stage, recipe and seeds: leave them out")
+        defined = definition_by_name(options.benchmark)
+        problem, stage, recipe, seeds = defined.problem, defined.stage, defined.recipe, defined.trainings
+    with ProgressDisplay(screen) as display:
 
         def progress(done: int, trainings: int) -> None:
             if done == 0:
@@ -53,18 +63,18 @@ def _build(words: list[str]) -> None:
 
         table = build_table(
             problem,
-            options.stage,
+            stage,
             out,
-            seeds=range(options.seeds),
+            seeds=range(seeds),
             architecture=options.architecture,
-            recipe=options.recipe,
+            recipe=recipe,
             workers=options.workers,
             facts={"command": shlex.join(["n2n", "table", "build", *words]), "machine": machine()},
             prepare=lambda: shown_teacher(problem, "cpu", display),
             on_progress=progress,
         )
-    _print_facts(console, table.name, table.statistics())
-    console.print(str(out), highlight=False, soft_wrap=True)
+    _print_facts(screen, table.name, table.statistics())
+    screen.print(str(out), soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -75,17 +85,19 @@ class TableList:
 def _list(words: list[str]) -> None:
     parse(TableList, "table list", words)
     from n2n_gym.tables import Table, table_names
+    from n2n_gym.tables.definitions import DEFINITIONS
 
-    shown = Shown(title="tables")
-    for heading in ("name", "episodes", "students", "seeds", "best reward", "its parameters"):
-        shown.add_column(heading, justify="left" if heading == "name" else "right", overflow="fold")
+    names = Listing("tables", ("name", "episodes", "students", "seeds", "best reward", "its parameters"))
     for name in table_names():
         table = Table.load(name)
         best = table.best()
         episodes = f"{len(table.columns['row_of']):,}"
         cells = (episodes, f"{len(table):,}", str(len(table.seeds)), f"{best.value:.4f}", f"{best.evaluation.parameters:,}")
-        shown.add_row(name, *cells)
-    Console().print(shown)
+        names.add(name, *cells)
+    names.print()
+    if missing := [name for name in DEFINITIONS if name not in table_names()]:
+        said = f"The benchmark's other tables, to be built (n2n table build --benchmark NAME): {', '.join(missing)}"
+        console().print(said, soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -103,9 +115,9 @@ def _show(words: list[str]) -> None:
     from n2n_gym.tables import Table
 
     table = Table.load(options.name)
-    console = Console()
+    screen = console()
     recorded = ("problem", "seeds", "recipe", "versions", "started", "finished", "command", "machine")
-    _print_facts(console, table.name, {key: table.facts[key] for key in recorded if key in table.facts} | table.statistics())
+    _print_facts(screen, table.name, {key: table.facts[key] for key in recorded if key in table.facts} | table.statistics())
     shown = Shown(title="best students, means over the seeds")
     for heading in ("reward", "val accuracy", "test accuracy", "parameters", "MACs", "actions"):
         shown.add_column(heading, justify="left" if heading == "actions" else "right")
@@ -116,7 +128,7 @@ def _show(words: list[str]) -> None:
         accuracies = (f"{found.accuracy:.2%}", f"{found.test_accuracy:.2%}")
         sizes = (f"{found.parameters:,}", f"{found.macs:,}")
         shown.add_row(f"{values[row]:.4f}", *accuracies, *sizes, "".join(map(str, table.actions(row))))
-    console.print(shown)
+    screen.print(shown)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +152,8 @@ class TableCheck(WorkerSettings):
 
 def _check(words: list[str]) -> None:
     options = parse(TableCheck, "table check", words)
-    console = Console()
-    with ProgressDisplay(console):  # what is imported takes seconds
+    screen = console()
+    with ProgressDisplay(screen):  # what is imported takes seconds
         from n2n_gym.system.files import write_json
         from n2n_gym.system.machine import machine
         from n2n_gym.system.versions import library_versions
@@ -151,7 +163,7 @@ def _check(words: list[str]) -> None:
 
     table = Table.load(options.name)
     problem = Problem(**table.facts["problem"])
-    with ProgressDisplay(console) as display:
+    with ProgressDisplay(screen) as display:
 
         def prepare() -> None:
             shown_teacher(problem, "cpu", display)
@@ -173,10 +185,10 @@ def _check(words: list[str]) -> None:
         accuracies = ("-" if value is None else f"{value:.2%}" for value in values)
         sizes = "yes" if each.same_sizes else "NO"
         shown.add_row(str(each.row), str(each.seed), *accuracies, f"{each.points:.2f}", sizes)
-    console.print(shown)
+    screen.print(shown)
     same_teacher = load_teacher(problem.name).checkpoint.fingerprint == table.facts["teacher"]["fingerprint"]
     if not same_teacher:
-        console.print("the teacher here has other weights than the table's: it was trained on another kind of processor")
+        screen.print("the teacher here has other weights than the table's: it was trained on another kind of processor")
     apart = [each.points for each in done]
     agree = max(apart) <= options.tolerance and all(each.same_sizes for each in done)
     equal = sum(points == 0 and each.same_sizes for points, each in zip(apart, done, strict=True))
@@ -200,17 +212,57 @@ def _check(words: list[str]) -> None:
     said = f"{equal} of {len(done)} trainings are equal, the most that one differs by is {max(apart):.2f} points"
     if not agree:
         raise InputError(f"{table} does not repeat: {said}")
-    console.print(said)
+    screen.print(said)
 
 
-def _print_facts(console: Console, name: str, facts: dict[str, Any]) -> None:
-    console.print(name, highlight=False)
-    console.print_json(data=facts)
+@dataclass(frozen=True, kw_only=True)
+class TableTransfer(WorkerSettings):
+    """Train students of 48 generated tasks, for algorithms that learn across tasks; what was stopped goes on where it was."""
+
+    out: str
+    """Folder of the tasks' files; what is done is kept beside them."""
+    students: int = 200
+    """Distinct students of each task."""
+    first: int = 0
+    """The first task that is built: several machines may share the work."""
+    last: int = 48
+    """The one after the last."""
+    seed: int = 0
+    """Draws the tasks."""
+
+
+def _transfer(words: list[str]) -> None:
+    options = parse(TableTransfer, "table transfer", words)
+    with ProgressDisplay(console()) as display:
+        from n2n_gym.tables.transfer import build_transfer_task, transfer_tasks
+
+        tasks = transfer_tasks(options.seed)[max(options.first, 0) : options.last]
+        if not tasks:
+            raise InputError(f"there are tasks 0 to 47, none from {options.first} to before {options.last}")
+        folder = Path(options.out).expanduser()
+
+        def progress(done: int, trainings: int) -> None:
+            if done == 0:
+                display.start("trainings", trainings)
+            else:
+                display.update(done, "")
+
+        for task in tasks:
+            path = build_transfer_task(task, folder, students=options.students, workers=options.workers, on_progress=progress)
+            display.say(str(path))
+
+
+def _print_facts(screen: Console, name: str, facts: dict[str, Any]) -> None:
+    screen.print(name)
+    screen.print_json(data=facts)
 
 
 COMMANDS = {
-    "table build": Command(_build, "train every student of a space, for a benchmark with a known optimum"),
-    "table list": Command(_list, "list the tables that come with the package"),
-    "table show": Command(_show, "show a table's statistics and its best students"),
-    "table check": Command(_check, "train some of a table's students again, and compare"),
+    "table build": Command(_build, "train every student of a space, for a benchmark with a known optimum", lambda: TableBuild),
+    "table list": Command(_list, "list the tables that come with the package", lambda: TableList),
+    "table show": Command(_show, "show a table's statistics and its best students", lambda: TableShow),
+    "table check": Command(_check, "train some of a table's students again, and compare", lambda: TableCheck),
+    "table transfer": Command(
+        _transfer, "train students of generated tasks, for algorithms that learn across tasks", lambda: TableTransfer
+    ),
 }

@@ -91,8 +91,8 @@ SCALES = {
         limited_iterations=100,
         prunings=5,
         about="1,000 training images, networks an eighth as wide (Conv4 as it is), students trained by recipe `fast` "
-        "(2 epochs instead of 5, at four times the rate), 20 policy updates a stage, the 3 best students of a search trained "
-        "to convergence, where nothing else is said",
+        "(2 epochs instead of 5, in one cycle of the learning rate), 20 policy updates a stage, the 3 best students of a "
+        "search trained to convergence, where nothing else is said",
     ),
     "paper": Scale(
         dataset=None,

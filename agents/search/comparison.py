@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 from scipy.stats import binomtest
 
@@ -114,6 +113,12 @@ def beside_verdict(student: Mapping[str, Any], beside: Mapping[str, Mapping[str,
         trainings = len(ahead["values"])
         if low is None or high is None:
             known = "one training each, which proves nothing"
+        elif low == high:  # so few images, so few trainings: how much they would differ by is not known
+            known, low, high = (
+                f"{trainings} trainings each, which happen to differ by as much, and so prove nothing",
+                None,
+                None,
+            )
         else:
             known = f"95% interval {low:+.2f} to {high:+.2f}, {trainings} trainings each"
         beats = low is not None and low > 0
@@ -133,7 +138,7 @@ def class_table(classes: Sequence[Mapping[str, Any]]) -> Table:
     for heading in ("class", "teacher", "student"):
         table.add_column(heading, justify="left" if heading == "class" else "right", overflow="fold")
     for row in classes:
-        table.add_row(escape(row["name"]), *("" if row[who] is None else f"{row[who]:.2%}" for who in ("teacher", "student")))
+        table.add_row(row["name"], *("" if row[who] is None else f"{row[who]:.2%}" for who in ("teacher", "student")))
     return table
 
 

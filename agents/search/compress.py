@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from stable_baselines3.common.logger import Logger
 from torch import Generator
 
 from agents.algorithms.embedding import ArchitectureCompression
@@ -23,7 +23,8 @@ from agents.search.places import absolute
 from agents.search.recorder import Recorder
 from agents.search.report import draw_architectures, draw_curves
 from agents.search.result import RESULT
-from agents.search.run_folder import BASELINE, HISTORY, STORE, Episode, RunFolder, RunStart, trained, written
+from agents.search.run_folder import BASELINE, HISTORY, STORE, Episode, RunFolder, RunStart, now, trained, written
+from agents.search.trackers import check_trackers, tracked
 from n2n_gym.architecture import shrink_decisions
 from n2n_gym.data import load_dataset
 from n2n_gym.envs.settings import JudgedSettings, Settings
@@ -36,10 +37,10 @@ from n2n_gym.models.build import Network
 from n2n_gym.models.speed import compare_speed
 from n2n_gym.networks.imported import is_imported
 from n2n_gym.settings import values_of
-from n2n_gym.stages import Stage
 from n2n_gym.student import Student
 from n2n_gym.system.device import threads, torch_device
 from n2n_gym.system.files import teachers_folder, write_json
+from n2n_gym.system.machine import machine
 from n2n_gym.system.versions import library_versions
 from n2n_gym.teachers.saved import Teacher
 
@@ -74,6 +75,7 @@ def compress(
     with display or Display() as shown, threads(1):
         search = search.resumed(settings)
         search.check()
+        check_trackers(search)
         start = RunStart(search.configuration, search.identity, absolute(search.store), command)
         with RunFolder(search.folder, start) as folder:
             if (result := folder.result) is not None:
@@ -93,7 +95,7 @@ class _Run:
 
     def go(self) -> dict[str, Any]:
         teacher = shown_teacher(self.search.problem, self.search.device, self.display)
-        self.folder.hold_teacher(teacher)
+        self.folder.hold_teacher(teacher, self.search.start)
         if self._validation == UNKNOWN:
             self.display.say(
                 "whether the teacher was trained on the validation images is not known: they were drawn from the training "
@@ -135,8 +137,8 @@ class _Run:
             self.display.say(f"stage {stage} is left out: {error}")
             return None
         with evaluator:
-            for number, start in enumerate(starts):
-                self._learn(stage, self.search.stage(stage, start), evaluator, part=number, parts=len(starts))
+            for part in range(len(starts)):
+                self._learn(stage, starts, part, evaluator)
         if failed := self._failed(stage):
             raise InputError(self._advice(stage, failed))
         best = self._best(stage)
@@ -185,16 +187,16 @@ class _Run:
         shrinkable = [start for start in best or [self.search.start] if shrink_decisions(start.architecture)]
         return shrinkable[: 1 if self.search.uses_table else self.search.starts]
 
-    def _learn(self, stage: int, decisions: Stage, evaluator: Evaluator, *, part: int, parts: int) -> None:
+    def _learn(self, stage: int, starts: Sequence[Student], part: int, evaluator: Evaluator) -> None:
         """Run the policy updates of one stage from one start.
 
         Args:
             stage: 1 or 2.
-            decisions: From that start.
+            starts: All that the stage has; each has the same share of updates and students.
+            part: Which of them; a policy that fits all goes on from one to the next.
             evaluator: Of its students.
-            part: How many starts the stage had before; a policy that fits all goes on from one to the next.
-            parts: How many it has; each has the same share of updates and students.
         """
+        decisions, parts = self.search.stage(stage, starts[part]), len(starts)
         chosen = {"constraints": self.search.limits_in(stage).rows, "evaluator": evaluator}
         settings = Settings(**values_of(self.search, JudgedSettings) | chosen)
         # limits were checked before anything was trained; if stage 1 left too much, stage 2 still comes as near as it can
@@ -222,7 +224,11 @@ class _Run:
         own = [episode for episode in self.history if (episode.stage, episode.start) == (stage, start)]
         self._check_history(own, done)
         unlearned = set(map(id, own[done * self.search.rollouts :]))
-        self.history = [episode for episode in self.history if id(episode) not in unlearned]
+        # of what comes after there are some if this stage's result or policy was removed: it begins anew, to the same end
+        following = {written(each.removals) for each in starts[part + 1 :]}
+        later = [e for e in self.history if e.stage > stage or (e.stage == stage and e.start in following)]
+        put_aside = unlearned | set(map(id, later))
+        self.history = [episode for episode in self.history if id(episode) not in put_aside]
         recorder = Recorder(
             self.folder,
             self.history,
@@ -232,6 +238,7 @@ class _Run:
             save=lambda model: kind.save(model, checkpoint),
             display=self.display,
             students=None if self.search.students is None else math.ceil(self.search.students * (part + 1) / parts),
+            later=later,
         )
         earlier_updates, updates = (self.search.iterations * number // parts for number in (part, part + 1))
         if self.search.students is None:
@@ -240,8 +247,10 @@ class _Run:
             self.display.start(f"stage {stage}, students", self.search.students, len(trained(self.history, stage)))
         steps = (updates - earlier_updates - done) * self.search.rollouts * decisions.decisions
         if steps and not recorder.over:
-            agent.set_logger(Logger(None, []))  # without one, Stable-Baselines3 leaves an empty folder in the temporary files
-            agent.learn(steps, callback=[PolicyUpdates(), recorder], log_interval=NEVER, reset_num_timesteps=done == 0)
+            with tracked(self.search, self.folder.path, self.folder.start.run, stage) as logger:
+                agent.set_logger(logger)
+                agent.learn(steps, callback=[PolicyUpdates(), recorder], log_interval=NEVER, reset_num_timesteps=done == 0)
+        self.history += later
 
     def _check_history(self, episodes: list[Episode], updates: int) -> None:
         if len(episodes) < updates * self.search.rollouts:
@@ -250,9 +259,8 @@ class _Run:
 
     def _best(self, stage: int) -> Student | None:
         """Who keeps the limits and has the highest reward; where nobody keeps them, who comes nearest; None if all failed."""
-        tried = [episode for episode in self.history if episode.stage <= stage]  # a later one's, where this one found nobody
-        history = by_final_limits(tried, self.search) if stage == 2 else tried
-        episodes = [episode for episode in history if not episode.reason]
+        history = by_final_limits(self.history, self.search) if stage == 2 else self.history
+        episodes = [episode for episode in history if not episode.reason and episode.stage <= stage]
         best = max(episodes, key=lambda episode: (-episode.excess, episode.reward), default=None)
         if best is None:
             return None
@@ -286,6 +294,8 @@ class _Run:
             "learning_rate": None,
             "speed": False,
             "store": None,
+            "tensorboard": False,
+            "wandb": None,
             "unsearched": False,
         }
         self.display.say(f"baseline: {agent}")
@@ -339,6 +349,9 @@ class _Run:
             "device": str(torch_device(self.search.device)),
             "configuration": self.search.configuration,
             "versions": library_versions("gymnasium", "stable-baselines3"),
+            "machine": machine(),
             "threads": teacher.checkpoint.facts.get("threads"),
             "command": self.folder.start.command,
+            "started": self.folder.start.started,
+            "finished": now(),
         }

@@ -34,7 +34,7 @@ from n2n_gym.networks.described import read_description
 from n2n_gym.rewards import reward_by_name
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
-from n2n_gym.system.files import part_of
+from n2n_gym.system.files import write_folder
 from n2n_gym.system.machine import process_count
 from n2n_gym.teachers.saved import Teacher
 from n2n_gym.training.recipes import final_recipe
@@ -235,9 +235,7 @@ class Finals:
             before = read_description(tested)
             same = before["weights_sha256"] == read_description(places[contestant.best])["weights_sha256"]
             if same and len(before["facts"]["trainings"]) == len(places):
-                part = part_of(folder)
-                shutil.copytree(tested, part)
-                part.rename(folder)
+                write_folder(folder, lambda part: shutil.copytree(tested, part, dirs_exist_ok=True))
                 return
         self._trainings.here.test(places, contestant.best, folder)
 

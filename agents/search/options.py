@@ -57,25 +57,25 @@ class Search(JudgedSettings):
     rollouts: int = 5
     """Students per policy update."""
     learning_rate: float | None = None
-    """Of the agent, in every stage; by default its own (of recurrent policies: 0.003 in stage 1, 0.01 in stage 2)."""
+    """The agent's learning rate in every stage; by default its own (recurrent policies: 0.003 in stage 1, 0.01 in stage 2)."""
     recipe: str = "fast"
     constraint: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """A limit that the student must keep, such as "parameters<=20000", "macs<=1e6", "latency_ms<=2.5", "accuracy>=0.9",
     "class_accuracy[3]>=0.9", a sum such as "parameters + 0.1*macs <= 50000", or a .json file; may be given again."""
     relaxation: str = "relaxed"
     headroom: float = 4.0
-    """So many times the limits on parameters, macs and model_bytes may a student of stage 1 have if stage 2 follows: halving
-    all filters there divides its parameters by four. 1: stage 1 keeps the limits by itself."""
+    """Factor by which a student of stage 1 may exceed the limits on parameters, macs and model_bytes if stage 2 follows, which
+    divides parameters by four if it halves all filters. With 1 stage 1 keeps the limits by itself."""
     finalists: int = 5
-    """Students that get the final training: the most rewarded on the front of accuracy and parameters. The best of them by its
-    reward on validation images is the student; of those within 0.001, the smallest. 1 trains the most rewarded alone, 0
-    none: the run ends with the search."""
+    """Number of students that get the final training: the most rewarded on the front of accuracy and parameters. The best of
+    them by its reward on validation images is the student; of those within 0.001, the smallest. 1 trains the most rewarded
+    alone, 0 trains none: the run ends with the search."""
     unsearched: bool = True
     """With several finalists: race them against the teacher with the filters of all its layers shrunk alike, which no search
     has to find. If it wins it is the student, and the result says so."""
     final_trainings: int = 3
-    """Trainings of a finalist, each with a seed of its own. From the second on those that are worse than the best with 95%
-    certainty have no more. The student has all, so that its accuracy has an interval."""
+    """Number of trainings of a finalist, each with a seed of its own. From the second on those that are worse than the best
+    with 95% certainty have no more. The student has all, so that its accuracy has an interval."""
     final_epochs: int | None = None
     """Epochs of a final training; by default 30 to 60, the fewer the more images there are."""
     beside: tuple[str, ...] = (WIDTH_SCALED,)
@@ -88,9 +88,14 @@ class Search(JudgedSettings):
     """Weight of the mean squared error to the teacher's logits in the final training (the paper's lambda; a mean over classes,
     where the paper has a sum)."""
     seed: int = 0
-    """Of policies, students' trainings and final training; with a table, a student's accuracy is the mean of its trainings."""
+    """Seed of policies, of students' trainings and of final trainings. With a table, a student's accuracy is the mean of its
+    trainings, whatever the seed."""
     speed: bool = True
     """Time the student beside its teacher at the end, in torch and, where it is installed, in ONNX Runtime."""
+    tensorboard: bool = False
+    """Write the search's figures for TensorBoard, into tensorboard/ in the run's folder (needs the extra tensorboard)."""
+    wandb: str | None = None
+    """Project at Weights & Biases that the search's figures go to (needs the extra wandb, and a login there)."""
     evaluator: str = "distillation"
     workers: int | str | None = None
     store: str | None = None
@@ -140,10 +145,17 @@ class Search(JudgedSettings):
         torch_device(self.device)
         self.evaluator_of(first).close()  # nothing is trained: what does not fit is said at once
         dataset = load_dataset(self.problem.data)
-        dataset.split(self.train_size)
+        _, validation = dataset.split(self.train_size)
+        self._check_classes(set(dataset.train[1][validation].tolist()))
         _ = dataset.test  # what is wrong with it is said now, not when all is done
         if self.store is not None:
             EvaluationStore(Path(self.store).expanduser()).close()
+
+    def _check_classes(self, validated: set[int]) -> None:
+        """Refuse limits on the accuracy for classes that no validation image shows: it would be 0 for ever."""
+        for quantity in sorted(self.limits.quantities):
+            if quantity.index is not None and quantity.index not in validated:
+                raise InputError(f"{quantity}: no validation image shows this class; give some with --validation, or drop it")
 
     def _check_numbers(self) -> None:
         for name, least in _LEAST.items():
@@ -282,4 +294,4 @@ _LEAST = {
     "finalists": 0,
 }
 _LISTS = ("constraint", "policy", "beside")
-_FREE = ("workers", "timeout", "speed", "store", "out", "resume")
+_FREE = ("workers", "timeout", "speed", "store", "tensorboard", "wandb", "out", "resume")

@@ -94,6 +94,7 @@ def profile(
         return {
             "name": teacher.name,
             "dataset": problem.dataset,
+            "identity": problem.identity,
             "parameters": network.architecture.parameters,
             "macs": network.architecture.macs,
             "accuracy": worth.accuracy,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from statistics import fmean
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -26,6 +27,7 @@ class Recorder(BaseCallback):
         display: Shows how the stage goes.
         students: Once the stage has trained so many distinct students, from whatever start, it is over; without, nothing but
             its steps ends it.
+        later: Episodes of what comes after, from before the stage began anew: written down behind its own.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Recorder(BaseCallback):
         save: Callable[[BaseAlgorithm], None],
         display: Display,
         students: int | None = None,
+        later: Sequence[Episode] = (),
     ) -> None:
         super().__init__()
         self._folder = folder
@@ -49,6 +52,7 @@ class Recorder(BaseCallback):
         self._save_agent = save
         self._display = display
         self._students = students
+        self._later = later
         self._seen = {episode.fingerprint for episode in history}
         of_stage = [episode for episode in history if episode.stage == stage]
         self._episodes = [episode for episode in of_stage if episode.start == start]
@@ -105,11 +109,25 @@ class Recorder(BaseCallback):
         if len(self._episodes) == self._saved:
             return
         self._saved = len(self._episodes)
-        self._folder.write_history(self._history)
+        self._folder.write_history([*self._history, *self._later])
         self._save_agent(self.model)
         rewards = [episode.reward for episode in self._episodes]
-        mean = sum(rewards[-self._rollouts :]) / self._rollouts
+        mean = fmean(rewards[-self._rollouts :])
         stored = sum(episode.from_store for episode in self._history)
         note = f"best {max(rewards):.3f} mean {mean:.3f} tried {len(self._history)} stored {stored}"
         updates = self._earlier + len(rewards) // self._rollouts
+        self._log(rewards, updates)
         self._display.update(updates if self._students is None else len(trained(self._history, self._stage)), note)
+
+    def _log(self, rewards: list[float], updates: int) -> None:
+        """Tell whoever follows the search (`agents.search.trackers`) how it stands, with what the agent says of itself."""
+        latest = self._episodes[-self._rollouts :]
+        feasible = [episode for episode in latest if not episode.reason]
+        self.logger.record("search/reward", fmean(rewards[-self._rollouts :]))
+        self.logger.record("search/best_reward", max(rewards))
+        self.logger.record("search/degenerate", 1 - len(feasible) / len(latest))
+        for name in ("accuracy", "compression", "parameters", "macs"):
+            if feasible:
+                self.logger.record(f"search/{name}", fmean(getattr(episode, name) for episode in feasible))
+        self.logger.record("search/trained_students", len(trained(self._history, self._stage)))
+        self.logger.dump(updates)

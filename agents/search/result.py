@@ -117,3 +117,12 @@ def read_result(run: Path) -> dict[str, Any]:
     found: dict[str, Any] = read_document(path, dict[str, Any], "result", remedy=remedy)
     checked(found, _Result, f"{path} is damaged", remedy=remedy)
     return found
+
+
+def result_of(run: Path) -> dict[str, Any] | None:
+    """What a run ended with; None while it is not finished.
+
+    Raises:
+        InputError: If its file is damaged.
+    """
+    return read_result(run) if (run / RESULT).exists() else None

@@ -8,23 +8,25 @@ import json
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypedDict
 
 import msgspec
 from filelock import FileLock, Timeout
 
 from agents.search.places import alike, placed
-from agents.search.result import RESULT, read_result
+from agents.search.result import result_of
 from n2n_gym.errors import InputError
 from n2n_gym.student import Student
-from n2n_gym.system.documents import Count, Duration, Finite, Share, checked, read_bytes, read_document
+from n2n_gym.system.documents import Count, Duration, Finite, Sha256, Share, checked, read_bytes, read_document
 from n2n_gym.system.files import PART, sweep, teachers_folder, write_json, write_text, writing
 from n2n_gym.teachers.saved import Teacher
 
 CONFIG = "config.json"
 HISTORY = "history.csv"
+TEACHER = "teacher.json"
 FINALISTS = "finalists"
 LOGITS = ".logits"
 BESIDE = "beside"
@@ -106,6 +108,36 @@ CHECK = "check"
 """The last column of `history.csv`: a checksum of the row."""
 
 
+class KnownTeacher(TypedDict):
+    """What a run writes down of its teacher: by what it is known again, and with what its history can be read.
+
+    Attributes:
+        name: Among the saved teachers.
+        dataset: The data set's.
+        weights: Fingerprint of what was trained.
+        val_accuracy: On validation images.
+        val_class_accuracy: The same for each class.
+        test_accuracy: On test images.
+        architecture: As JSON.
+        places: Where its owner's module has each layer, if it was imported.
+        removals: Of the student that the first stage starts from.
+    """
+
+    name: str
+    dataset: str
+    weights: Sha256
+    val_accuracy: Share
+    val_class_accuracy: list[Share] | None
+    test_accuracy: Share | None
+    architecture: dict[str, Any]
+    places: list[dict[str, Any]] | None
+    removals: list[Count] | None
+
+
+_LASTING = ("weights", "val_accuracy", "val_class_accuracy", "test_accuracy")
+"""What must be the same of a teacher on every resume."""
+
+
 def trained(history: Iterable[Episode], stage: int) -> set[str]:
     """The distinct students whose training a stage asked for, wherever it was done: none that an earlier stage had.
 
@@ -127,16 +159,16 @@ class RunStart:
         identity: Fingerprints of the files that the configuration names; the same on every resume.
         store: File of evaluations shared with other runs, or None.
         command: The command line.
-        teacher: What the trained teacher is known by, once it is there; the same on every resume.
         run: A name that no other run has.
+        started: When, in ISO 8601; empty where an older version started it.
     """
 
     configuration: dict[str, Any]
     identity: dict[str, str]
     store: str | None = None
     command: str = ""
-    teacher: str = ""
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
+    started: str = ""
 
 
 class RunFolder:
@@ -161,12 +193,12 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(path / LOCK)
             try:
-                self._lock.acquire(timeout=0)
+                self._lock.acquire(timeout=0.2)  # `in_use` holds it for a moment
             except Timeout:
                 raise InputError(f"{path} is in use by another process; wait for it or choose another --out") from None
         try:
             if not (path / CONFIG).exists():
-                write_json(path / CONFIG, asdict(start))
+                write_json(path / CONFIG, asdict(replace(start, started=now())))
             self.start = read_start(path)
             if differences := _differences(self.start.configuration, start.configuration):
                 raise InputError(f"{path} holds a run of another configuration ({differences}); choose another --out")
@@ -185,48 +217,46 @@ class RunFolder:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
-    def hold_teacher(self, teacher: Teacher) -> None:
+    def hold_teacher(self, teacher: Teacher, start: Student) -> None:
         """Write down which teacher the run has; a run that is gone on with must have the same.
 
+        Args:
+            teacher: It.
+            start: What the first stage starts from.
+
         Raises:
-            InputError: If it has another one, with other weights or other accuracies.
+            InputError: If its weights, or the accuracies that were recorded of it, are others.
         """
-        facts = [teacher.checkpoint.fingerprint, teacher.validation_accuracy, teacher.test_accuracy]
-        known = sha256(json.dumps(facts).encode()).hexdigest()
-        if self.start.teacher not in ("", known):
+        path, facts = self.path / TEACHER, teacher.checkpoint.facts
+        now = KnownTeacher(
+            name=teacher.name,
+            dataset=self.start.configuration["dataset"],
+            weights=teacher.checkpoint.fingerprint,
+            val_accuracy=teacher.validation_accuracy,
+            val_class_accuracy=facts.get("val_class_accuracy"),
+            test_accuracy=teacher.test_accuracy,
+            architecture=start.teacher.to_json(),
+            places=facts.get("places"),
+            removals=None if start.removals is None else list(start.removals),
+        )
+        if not path.exists():
+            write_json(path, now)
+        then = read_teacher(self.path)
+        if changed := [name.replace("_", " ") for name in _LASTING if then.get(name) != now.get(name)]:
             raise InputError(
-                f"the teacher in {teachers_folder() / teacher.name} is not the one that the run in {self.path} was begun "
-                "with: its weights or accuracies are others; go on with N2N_HOME as it was, put that teacher there, or start "
+                f"the teacher in {teachers_folder() / teacher.name} is not the one that the run in {self.path} was begun with "
+                f"(its {' and '.join(changed)} changed); go on with N2N_HOME as it was, put that teacher there, or start "
                 "another run"
             )
-        if not self.start.teacher:
-            self.start = replace(self.start, teacher=known)
-            write_json(self.path / CONFIG, asdict(self.start))
 
     @property
     def result(self) -> dict[str, Any] | None:
         """The finished run's result; None while it is not finished."""
-        if not (self.path / RESULT).exists():
-            return None
-        return read_result(self.path)
+        return result_of(self.path)
 
     def read_history(self) -> list[Episode]:
-        """All episodes that were written down.
-
-        Raises:
-            InputError: If a row is damaged.
-        """
-        path = self.path / HISTORY
-        if not path.exists():
-            return []
-        store = self.path / STORE
-        remedy = f"start another run; with --store {store} it need not train again what this one has"
-        text = io.StringIO(read_bytes(path, "history", largest=LARGEST).decode(errors="replace"), newline="")
-        try:
-            found = list(csv.DictReader(text, strict=True))
-        except csv.Error as error:
-            raise InputError(f"{path} is damaged: {error}; {remedy}") from None
-        return [_episode(row, path, remedy) for row in found]
+        """All episodes that were written down."""
+        return read_history(self.path)
 
     def write_history(self, episodes: list[Episode]) -> None:
         """Write all episodes in one step."""
@@ -239,6 +269,11 @@ class RunFolder:
         write_text(self.path / HISTORY, text.getvalue())
 
 
+def now() -> str:
+    """The time, in ISO 8601, to the second."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
 def read_start(path: Path) -> RunStart:
     """How the run in a folder was started.
 
@@ -248,6 +283,46 @@ def read_start(path: Path) -> RunStart:
     if not (path / CONFIG).exists():
         raise InputError(f"no run to resume in {path}: it has no {CONFIG}; start one with --out {path}")
     return read_document(path / CONFIG, RunStart, "run configuration", remedy="start another run")
+
+
+def read_teacher(run: Path) -> KnownTeacher:
+    """What a run's folder says of its teacher.
+
+    Raises:
+        InputError: If it says nothing, or its file is damaged.
+    """
+    return read_document(run / TEACHER, KnownTeacher, "description of a run's teacher", remedy="start another run")
+
+
+def read_history(run: Path) -> list[Episode]:
+    """All episodes that were written down in a run's folder.
+
+    Raises:
+        InputError: If a row is damaged.
+    """
+    path = run / HISTORY
+    if not path.exists():
+        return []
+    remedy = f"start another run; with --store {run / STORE} it need not train again what this one has"
+    text = io.StringIO(read_bytes(path, "history", largest=LARGEST).decode(errors="replace"), newline="")
+    try:
+        found = list(csv.DictReader(text, strict=True))
+    except csv.Error as error:
+        raise InputError(f"{path} is damaged: {error}; {remedy}") from None
+    return [_episode(row, path, remedy) for row in found]
+
+
+def in_use(path: Path) -> bool:
+    """Whether a process holds a run's folder now."""
+    if not (path / LOCK).exists():
+        return False
+    lock = FileLock(path / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
 
 
 def _foreign(path: Path) -> list[Path]:

@@ -11,10 +11,10 @@ from n2n_gym.envs.wrappers import EncodedObservation
 NAME = "dqn"
 
 
-def search(env, evaluations, seed):
+def search(env, budget, seed):
     env = EncodedObservation(env, "flat")
     decisions = int(env.unwrapped.observation_space["position"].n) - 1
-    steps = evaluations * decisions
+    steps = budget * decisions
     agent = DQN(
         "MlpPolicy",
         env,
@@ -28,5 +28,5 @@ def search(env, evaluations, seed):
         seed=seed,
         device="cpu",
     )
-    agent.learn(steps)
-    return lambda observation, greedy: int(agent.predict(env.observation(observation), deterministic=greedy)[0])
+    while True:  # until the environment ends it
+        agent.learn(steps, reset_num_timesteps=agent.num_timesteps == 0)

@@ -12,12 +12,12 @@ NAME = "trpo"
 EPISODES = 5
 
 
-def search(env, evaluations, seed):
+def search(env, budget, seed):
     env = EncodedObservation(env, "flat")
     decisions = int(env.unwrapped.observation_space["position"].n) - 1
     steps = EPISODES * decisions
     agent = TRPO(
         "MlpPolicy", env, n_steps=steps, batch_size=steps, gamma=1.0, gae_lambda=1.0, target_kl=0.05, seed=seed, device="cpu"
     )
-    agent.learn(evaluations * decisions)
-    return lambda observation, greedy: int(agent.predict(env.observation(observation), deterministic=greedy)[0])
+    while True:  # until the environment ends it
+        agent.learn(budget * decisions, reset_num_timesteps=agent.num_timesteps == 0)

@@ -1,20 +1,42 @@
-"""The benchmark: what it counts, what it writes, what it refuses."""
+"""The benchmark: what it counts, what it scores, what it writes, what it refuses."""
 
 import json
-from dataclasses import replace
+import re
+from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from agents.benchmark.metrics import Scores, bootstrap, difference, interquartile_mean, profile
+from agents.benchmark.account import MOST_IDLE, Account, BudgetSpentError, chosen, encode
+from agents.benchmark.fronts import Fronts
+from agents.benchmark.metrics import (
+    difference,
+    gaps_closed,
+    improvement,
+    interquartile_mean,
+    mean_of_tasks,
+    mean_ranks,
+    optimality_gap,
+    profile,
+)
 from agents.benchmark.report import Comparison
 from agents.benchmark.results import Results, validate
-from agents.benchmark.runs import Run, encode, rewards, run
+from agents.benchmark.runs import Run, run
 from agents.benchmark.suite import benchmark
-from agents.benchmark.tasks import Task
+from agents.benchmark.tasks import TRACKS, Task
 from agents.commands.main import main
+from envs_tests.conftest import toy_arrays
+from n2n_gym.architecture import SIZES, Architecture
 from n2n_gym.errors import InputError
+from n2n_gym.layers import conv, linear, max_pool, relu
+from n2n_gym.problem import Problem
+from n2n_gym.stages import stage_by_name
+from n2n_gym.system.files import write_json
+from n2n_gym.tables import SEARCH, TRUTH, Table
+from n2n_gym.tables.space import Space
+from n2n_gym.training.recipes import search_recipe
 
 OWN = """
 import numpy as np
@@ -22,23 +44,107 @@ import numpy as np
 NAME = "mine"
 
 
-def search(env, evaluations, seed):
+def search(env, budget, seed):
     rng = np.random.default_rng(seed)
-    for _ in range(evaluations):
-        env.reset()
-        over = False
-        while not over:
-            _, _, over, _, _ = env.step(rng.integers(env.action_space.n))
-    return lambda observation, greedy: 0
+    while True:
+        play(env, rng.integers(env.action_space.n, size=int(env.observation_space["position"].n) - 1))
+
+
+def play(env, actions):
+    env.reset()
+    for action in actions:
+        _, reward, _, _, info = env.step(action)
+    return reward
 """
 
+REPLAYING = """
+    rng, best, found = np.random.default_rng(seed), None, -2.0
+    while True:
+        actions = rng.integers(env.action_space.n, size=int(env.observation_space["position"].n) - 1)
+        reward = play(env, actions)
+        if reward > found:
+            best, found = actions, reward
+        for _ in range(3):
+            play(env, best)
 
-SIZE = ["--evaluations", "10", "--seeds", "3"]
+
+def play("""
+
+BUDGETS = (2, 5)
+
+SIZE = ["--budgets", "2", "5", "--seeds", "3", "--tracks", "reward", "noisy"]
+
+STAGES = ("removal", "shrink")
+
+
+CHAIN = [conv(6), relu(), max_pool(), conv(8), relu(), conv(8), relu(), max_pool(), linear(3)]
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory):
+    """A folder with tables of two spaces whose trainings were made up: some students are better than their size says."""
+    folder = tmp_path_factory.mktemp("made-up")
+    np.savez(folder / "toy.npz", **toy_arrays())
+    for stage, layers in (("removal", CHAIN), ("shrink", CHAIN[:5] + CHAIN[-2:])):
+        write_json(folder / f"{stage}.json", Architecture.chain(layers, (1, 8, 8), 3).to_json())
+        made_up(Problem(str(folder / f"{stage}.json"), str(folder / "toy.npz")), stage, folder / f"{stage}.npz")
+    return folder
+
+
+def made_up(problem, stage_name, path, trainings=5):
+    stage = stage_by_name(stage_name, problem.architecture)
+    space = Space(stage)
+    students = [student.architecture for student in space.students]
+    feasible = np.array([student.verdict(problem.architecture).feasible for student in students])
+    rng = np.random.default_rng(0)
+    size = np.array([student.parameters for student in students]) / problem.architecture.parameters
+    skill = 0.5 + 0.3 * np.minimum(size, 1.0) ** 0.3 + rng.normal(0, 0.05, len(students))
+
+    def right(images, noise):
+        accuracy = skill[:, None] + rng.normal(0, noise, (len(students), trainings))
+        return np.where(feasible[:, None], (accuracy.clip(0, 1) * images).round(), 0).astype(np.uint16)
+
+    facts = {
+        "name": path.stem,
+        "problem": asdict(problem),
+        "data": problem.data.identity,
+        "stage": stage_name,
+        "base": stage.base.to_json(),
+        "shape": [stage.actions] * stage.decisions,
+        "seeds": list(range(trainings)),
+        "recipe": search_recipe("paper", problem.data).to_json(),
+        "teacher": {
+            "fingerprint": "",
+            "architecture": problem.architecture.to_json(),
+            "parameters": problem.architecture.parameters,
+            "val_accuracy": 0.9,
+            "test_accuracy": 0.88,
+        },
+        "validation_images": 400,
+        "test_images": 6000,
+        "reasons": ["", "degenerate"],
+    }
+    trained = np.repeat(feasible[:, None], trainings, axis=1)
+    columns = {
+        "row_of": space.row_of,
+        "fingerprint": np.array([int(student.fingerprint[:16], 16) for student in students], dtype=np.uint64),
+        **{name: np.array([getattr(student, name) for student in students]) for name in SIZES},
+        "reason": (~trained).astype(np.uint8),
+        "correct": np.repeat(right(400, 0.02)[:, :, None], 5, axis=2),
+        "test_correct": right(6000, 0.02),
+        "seconds": trained.astype(np.float32),
+    }
+    Table(facts, columns).save(path)
 
 
 @pytest.fixture
-def tasks(toy_tables):
-    return [Task(str(toy_tables / f"{stage}.npz")) for stage in ("removal", "shrink")]
+def tasks(tables):
+    return [Task(str(tables / f"{stage}.npz"), track) for track in TRACKS for stage in STAGES]
+
+
+@pytest.fixture
+def removal(tasks):
+    return tasks[0]
 
 
 @pytest.fixture
@@ -48,100 +154,287 @@ def own(tmp_path):
     return str(path)
 
 
-@pytest.mark.parametrize("agent", ["reinforce", "actor-critic", "a2c", "maskable-ppo", "recurrent-ppo", "random", "evolution"])
-def test_a_run_looks_at_as_many_students_as_it_may(agent, tasks):
-    for task in tasks:
-        done = run(agent, task.name, seed=1, evaluations=10)
-        assert len(done.episodes) == 10
-        assert len(done.sampled) == 100
-        values = rewards(task.table, done.episodes)
-        assert done.best == values.max() <= task.table.best().value
-        assert done.policy_mean == pytest.approx(rewards(task.table, done.sampled).mean())
-        assert done.policy_greedy == rewards(task.table, [done.greedy])[0]
-        assert run(agent, task.name, seed=1, evaluations=10).episodes == done.episodes
-        assert run(agent, task.name, seed=2, evaluations=10).episodes != done.episodes
+def feasible_and_not(task):
+    """Episodes of different feasible students, two of the same student, and one of a degenerate student."""
+    table = task.table
+    rows = np.flatnonzero(task.counts)
+    codes_of = {int(row): np.flatnonzero(table.columns["row_of"] == row).tolist() for row in rows}
+    twice = next(codes for codes in codes_of.values() if len(codes) > 1)
+    degenerate = int(np.flatnonzero(~task.counts[table.columns["row_of"]])[0])
+    different = [codes[0] for codes in codes_of.values() if codes is not twice]
+    return different, twice[:2], degenerate
 
 
-def test_an_episodes_number_reads_its_actions_as_digits(tasks):
-    assert encode(tasks[0].table, [[0, 0, 1, 0, 0, 1]]) == (9,)
-    assert encode(tasks[1].table, [[9, 0, 3], [0, 0, 0]]) == (903, 0)
+def actions(task, code):
+    return tuple(map(int, np.unravel_index(code, task.table.shape)))
 
 
-def test_random_search_is_its_exact_expectation(tasks):
-    for task in tasks:
-        seen = [np.maximum.accumulate(rewards(task.table, run("random", task.name, s, 10).episodes)) for s in range(150)]
-        error = np.std(seen, axis=0) / np.sqrt(len(seen))
-        # a sample of 150 seldom holds the rare run that met nothing but degenerate students: hence the 0.02
-        assert np.all(np.abs(np.mean(seen, axis=0) - task.table.expected_best(10)) < 4 * error + 0.02)
+def play(env, episode):
+    env.reset()
+    for action in episode:
+        _, reward, _, _, info = env.step(action)
+    return reward, info
 
 
-def test_an_algorithm_of_ones_own(own, tasks):
-    done = run(own, tasks[0].name, seed=0, evaluations=7)
-    assert (done.agent, len(done.episodes), len(done.sampled), done.greedy) == ("mine", 7, 100, 0)
-    assert done.policy_mean == done.policy_greedy == -1  # it keeps everything: not smaller than the teacher
+class TestAccounting:
+    def test_only_distinct_feasible_students_are_paid_for(self, removal):
+        different, twice, degenerate = feasible_and_not(removal)
+        account, env = Account(removal, 0, 3), removal.env()
+        with account.of(env.unwrapped.judge):
+            for code, paid in (
+                (degenerate, 0),
+                (twice[0], 1),
+                (twice[1], 1),
+                (degenerate, 1),
+                (different[0], 2),
+                (twice[0], 2),
+            ):
+                env.unwrapped.preview(actions(removal, different[3]))
+                play(env, actions(removal, code))
+                assert len(account.students) == paid
+            play(env, actions(removal, different[1]))
+            assert account.students == [twice[0], different[0], different[1]]
+            assert account.looks == 7
+            with pytest.raises(BudgetSpentError):
+                play(env, actions(removal, twice[0]))
+
+    def test_students_beyond_a_limit_on_sizes_cost_nothing(self, tasks):
+        limited = next(task for task in tasks if task.track == "macs" and task.table.stage == "shrink")
+        table = limited.table
+        rows = np.flatnonzero(table.trained & ~limited.counts)
+        assert len(rows)
+        assert table.columns["macs"][rows].min() > table.columns["macs"][limited.counts].max()
+        account, env = Account(limited, 0, 3), limited.env()
+        with account.of(env.unwrapped.judge):
+            reward, info = play(env, table.actions(int(rows[0])))
+        assert (reward, account.students) == (-1, [])
+        assert "macs" in info["violated"]
+
+    def test_a_search_that_finds_no_new_students_is_ended(self, removal, own):
+        Path(own).write_text(OWN.replace("rng.integers(env.action_space.n, ", "0 * rng.integers(2, "))
+        done = run(own, removal, 0, (5, 10))
+        assert done.students == ()  # it keeps everything: no student is smaller than the teacher
+        assert done.looks == MOST_IDLE
+        assert done.worth == (removal.worth[removal.counts].min(),) * 2
+
+    @pytest.mark.parametrize("agent", ["reinforce", "a2c", "maskable-ppo", "random", "evolution"])
+    def test_an_algorithm_of_the_package(self, agent, removal):
+        done, again = (run(agent, removal, 1, BUDGETS) for _ in range(2))
+        rows = removal.table.columns["row_of"][list(done.students)]
+        assert len(set(rows.tolist())) == 5 <= done.looks
+        assert removal.counts[rows].all()
+        assert again.students == done.students
+
+    def test_what_is_reported_counts(self, removal, own):
+        saying = "play(env, first)\n        env.report(first)"
+        code = encode(removal, [removal.table.actions(int(removal.preferred(0)[-1]))])[0]
+        first = f"first = {list(actions(removal, code))}\n    while True:\n        "
+        Path(own).write_text(OWN.replace("while True:\n        ", first + saying + "\n        "))
+        done = run(own, removal, 0, BUDGETS)
+        assert done.worth == (removal.worth[removal.preferred(0)[-1]],) * 2
+        assert done.reports[0] == (1, code)
+        Path(own).write_text(OWN.replace("while True:", "env.report([0] * 9)\n    while True:"))
+        with pytest.raises(InputError, match="that this search has looked at"):
+            run(own, removal, 0, BUDGETS)
+
+
+class TestTruth:
+    """A task's rewards come from some trainings, its scores from others."""
+
+    def changed(self, task, path, *, truth):
+        """The same table, with other outcomes of the trainings that are the truth, or of all others."""
+        table = task.table
+        columns = {name: column.copy() for name, column in table.columns.items()}
+        rng = np.random.default_rng(0)
+        part = table.trainings(TRUTH if truth else SEARCH)
+        for name in ("correct", "test_correct"):
+            columns[name][:, part] = rng.permutation(columns[name][:, part].ravel()).reshape(columns[name][:, part].shape)
+        Table(table.facts, columns).save(path)
+        return Task(str(path), task.track)
+
+    def test_what_a_search_saw_does_not_reach_its_score(self, tasks, tmp_path):
+        for index, task in enumerate(tasks):
+            other = self.changed(task, tmp_path / f"{index}.npz", truth=False)
+            assert other.preferred(0).tolist() != task.preferred(0).tolist()
+            if task.track != "smallest":  # who is within two points of the best is not asked of what a search saw, either
+                assert other.counts.tolist() == task.counts.tolist()
+            assert np.array_equal(other.worth, task.worth)
+            assert other.optimum == task.optimum
+
+    def test_a_search_sees_nothing_of_the_truth(self, tasks, tmp_path):
+        for index, task in enumerate(tasks):
+            other = self.changed(task, tmp_path / f"{index}.npz", truth=True)
+            assert not np.array_equal(other.worth, task.worth)
+            assert other.preferred(1).tolist() == task.preferred(1).tolist()
+            runs = [run("random", each, 1, BUDGETS) for each in (task, other)]
+            assert runs[0].students == runs[1].students
+
+    def test_worth_is_the_mean_on_test_images(self, removal):
+        table = removal.table
+        row = int(np.flatnonzero(removal.counts)[0])
+        assert table.trainings(SEARCH) == slice(2)
+        accuracy = table.columns["test_correct"][row, 2:].mean() / table.facts["test_images"]
+        small = 1 - table.columns["parameters"][row] / table.facts["teacher"]["parameters"]
+        assert removal.worth[row] == pytest.approx(small * (2 - small) * accuracy / table.facts["teacher"]["test_accuracy"])
+
+    def test_a_student_has_the_same_training_whenever_a_run_looks(self, tasks):
+        noisy = next(task for task in tasks if task.track == "noisy")
+        code = feasible_and_not(noisy)[0][0]
+        row = int(noisy.table.columns["row_of"][code])
+        rewards = []
+        for seed in range(8):
+            env, account = noisy.env(), Account(noisy, seed, 5)
+            with account.of(env.unwrapped.judge):
+                found = {play(env, actions(noisy, code))[0] for _ in range(4)}
+            assert len(found) == 1
+            rewards += found
+        assert set(rewards) == {noisy.table.values("paper", seed)[row] for seed in (0, 1)}  # those that a search may see
+
+    def test_what_a_search_would_choose_is_what_it_was_shown(self, tasks):
+        for task in tasks:
+            students = feasible_and_not(task)[0][:12]
+            env, account = task.env(), Account(task, 3, 50)
+            with account.of(env.unwrapped.judge):
+                rewards = [play(env, actions(task, code))[0] for code in students]
+            paid = task.table.columns["row_of"][account.students].tolist()
+            assert len(paid) == len(rewards)
+            assert rewards[paid.index(chosen(task, 3, account.students, [], 30))] == max(rewards)
+
+
+class TestScores:
+    def test_random_search_scores_nothing(self, tasks):
+        for task in tasks:
+            runs = [run("random", task, seed, BUDGETS) for seed in range(40)]
+            gaps = gaps_closed(runs, task, BUDGETS)
+            error = gaps.std(0, ddof=1) / np.sqrt(len(gaps))
+            assert np.all(np.abs(gaps.mean(0)) < 4 * error + 1e-9), task.name
+            if task.track in ("reward", "noisy"):
+                assert np.all(error > 0), task.name
+
+    def test_replaying_the_best_gains_nothing(self, tasks, own, tmp_path):
+        path = tmp_path / "replaying.py"
+        path.write_text(re.sub(r"    rng = np.*?\ndef play\(", REPLAYING.lstrip("\n"), OWN, flags=re.DOTALL))
+        for task in tasks:
+            plain, replays = (run(each, task, 3, BUDGETS) for each in (own, str(path)))
+            assert replays.students == plain.students
+            assert replays.worth == plain.worth
+            assert replays.looks > plain.looks
+
+    def test_the_best_student_closes_the_gap(self, tasks):
+        for task in tasks:
+            random = task.random_search(0, BUDGETS[-1])
+            best = Run("a", task.name, 0, (), (), 0, 1.0, (task.optimum, float(random[BUDGETS[1] - 1])))
+            expected = [1, 0] if task.optimum > random[BUDGETS[0] - 1] + 1e-9 else [0, 0]
+            assert gaps_closed([best], task, BUDGETS)[0] == pytest.approx(expected)
+
+    def test_fronts(self, removal):
+        fronts = Fronts(removal)
+        everything = [int(np.flatnonzero(removal.table.columns["row_of"] == row)[0]) for row in np.flatnonzero(removal.counts)]
+        assert fronts.volume([]) == 0
+        assert 0 < fronts.volume(everything[:2]) <= fronts.whole
+        assert fronts.volume(everything) <= fronts.whole
+        assert all(a < b for a, b in pairwise(fronts.random_search(n) for n in (1, 3, 10)))
+
+    def test_statistics_of_runs(self):
+        rng = np.random.default_rng(0)
+        good, poor = ([rng.normal(mean, 0.1, (40, 1)) for _ in range(2)] for mean in (0.8, 0.5))
+        assert 0.2 < difference(good, poor).low < difference(good, poor).mean < difference(good, poor).high < 0.4
+        assert mean_of_tasks(good).low < 0.8 < mean_of_tasks(good).high
+        assert improvement(good, poor).mean > 0.9
+        assert improvement(good, good).mean == pytest.approx(0.5, abs=0.01)
+        assert optimality_gap([np.array([[0.5], [2.0]])]).mean == 0.25
+        assert [each.mean for each in mean_ranks([poor, good])] == [2, 1]
+        assert [each.mean for each in mean_ranks([good, good])] == [1.5, 1.5]
+        assert np.isnan(mean_of_tasks([np.array([[1.0]])]).low)
+        # tasks are resampled one by one: what differs between them alone adds nothing to the width
+        apart = mean_of_tasks([np.full((20, 1), 0.2), np.full((20, 1), 0.8)])
+        assert apart.low == apart.high == apart.mean
+        assert interquartile_mean(np.array([100.0, 1.0, 2.0, 3.0, 4.0, -50.0, 2.5, 2.5])) == pytest.approx(2.5)
+        shares = np.array([0.5, 0.9, 1.1])
+        assert profile([np.array([0.6, 1.0]), np.array([0.95, 0.95])], shares).tolist() == [1.0, 0.75, 0.0]
 
 
 SUBMITTED = sorted((Path(__file__).parents[2] / "benchmarks" / "algorithms").glob("*.py"))
 
 
 @pytest.mark.parametrize("path", SUBMITTED, ids=lambda path: path.stem)
-def test_a_submitted_algorithm_keeps_to_the_rules(path, tasks):
+def test_a_submitted_algorithm_keeps_to_the_rules(path, removal):
     assert len(path.read_text().splitlines()) < 50
-    for task in tasks:
-        done = run(str(path), task.name, seed=0, evaluations=20)
-        assert (len(done.episodes), len(done.sampled)) == (20, 100)
-        assert len(set(done.episodes)) > 1
-        assert run(str(path), task.name, seed=0, evaluations=20).episodes == done.episodes
+    done, again = (run(str(path), removal, 0, BUDGETS) for _ in range(2))
+    assert len(done.students) == 5
+    assert again.students == done.students
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("range(evaluations)|range(evaluations + 1)", "more than its 7 students"),
-        ("range(evaluations)|range(evaluations - 1)", "looked at 6 students .* not at 7"),
+        ("while True|for _ in range(2)", "ended after [012] of 5 students"),
         ('NAME = "mine"|NAME = "reinforce"', "choose another"),
         ("def search|def find", "needs NAME"),
         ('NAME = "mine"|NAME = "../mine"', "NAME names a file"),
-        ("lambda observation, greedy: 0|lambda *_: (env.reset(), [env.step(0) for _ in range(6)], 0)[2]", "than its 7"),
     ],
 )
-def test_rules_that_an_own_algorithm_must_keep(change, message, own, tasks, tmp_path):
+def test_rules_that_an_own_algorithm_must_keep(change, message, own, removal, tmp_path):
     path = tmp_path / "other.py"
     path.write_text(OWN.replace(*change.split("|")))
     with pytest.raises(InputError, match=message):
-        run(str(path), tasks[0].name, seed=0, evaluations=7)
+        run(str(path), removal, seed=0, budgets=BUDGETS)
+
+
+def go(names, out, **changes):
+    arguments = {
+        "tracks": ["reward", "noisy"],
+        "seeds": 3,
+        "budgets": BUDGETS,
+        "workers": 1,
+        "facts": {"command": "n2n benchmark"},
+    }
+    return benchmark(["random", "evolution"], tasks=names, out=out, **(arguments | changes))
 
 
 @pytest.fixture(scope="module")
-def benchmarked(toy_tables, tmp_path_factory):
+def names(tables):
+    return [str(tables / f"{stage}.npz") for stage in STAGES]
+
+
+@pytest.fixture(scope="module")
+def benchmarked(names, tmp_path_factory):
     out = tmp_path_factory.mktemp("benchmark")
-    names = [str(toy_tables / f"{stage}.npz") for stage in ("removal", "shrink")]
-    facts = {"command": "n2n benchmark"}
-    for _ in range(2):  # the second call finds everything done
-        benchmark(["random", "evolution", "reinforce"], tasks=names, seeds=3, evaluations=10, out=out, workers=2, facts=facts)
+    go(names, out)
     return out
 
 
-def test_results_leaderboard_and_figures(benchmarked, tasks):
+@pytest.fixture
+def asked(names):
+    return [Task(name, track) for track in ("reward", "noisy") for name in names]
+
+
+def test_results_leaderboard_and_figures(benchmarked, asked):
     board = (benchmarked / "LEADERBOARD.md").read_text()
-    assert all(name in board for name in ("random", "evolution", "reinforce", tasks[0].table.name, tasks[1].table.name))
+    assert all(word in board for word in ("edition 2", "random", "evolution", *(task.table.name for task in asked)))
     assert "nan" not in board
-    for name in ("regret.png", "profiles.png"):
+    first = board.split("\n## ")[1].splitlines()
+    assert first[2].startswith("| algorithm | gap closed | at 2 | at 5 | rank |")
+    assert len(first[4:6]) == 2
+    for name in ("curves.png", "profiles.png", "improvement.png"):
         assert (benchmarked / name).stat().st_size > 5_000
     results = Results.load(benchmarked / "agents" / "random.json")
-    validate(results, tasks, evaluations=10, seeds=3)
-    assert len(results.runs) == 6
-    assert len(list((benchmarked / "runs").rglob("*.json"))) == 18
+    validate(results, asked, budgets=BUDGETS, seeds=3)
+    assert len(results.runs) == 12
+    assert len(list((benchmarked / "runs").rglob("*.json"))) == 24
     compared = json.loads((benchmarked / "comparison.json").read_text())
-    task = compared["reinforce"]["tasks"][tasks[0].table.name]
-    runs = Results.load(benchmarked / "agents" / "reinforce.json").of_task(tasks[0].table.name)
-    assert task["policy_mean"] == [each.policy_mean for each in runs]
-    above = np.mean([a.policy_mean - b.policy_mean for a, b in zip(runs, results.of_task(tasks[0].table.name), strict=True)])
-    assert task["policy_mean_above_random"]["mean"] == pytest.approx(above)
-    assert board.count("standard errors from its exact expectation") == 2
+    assert compared["edition"] == 2
+    found = compared["tracks"]["reward"]["evolution"]
+    gaps = [
+        gaps_closed(Results.load(benchmarked / "agents" / "evolution.json").of_task(t.name), t, BUDGETS) for t in asked[:2]
+    ]
+    assert found["gap_closed"]["mean"] == pytest.approx(np.mean(gaps))
+    assert found["gap_closed_at_5"]["mean"] == pytest.approx(np.mean([gap[:, 1] for gap in gaps]))
+    assert found["front_gap_closed"] is not None
+    assert compared["tracks"]["noisy"]["evolution"]["front_gap_closed"] is None
 
 
-def test_a_benchmark_goes_on_where_it_was(benchmarked, toy_tables, tmp_path):
+def test_a_benchmark_goes_on_where_it_was(benchmarked, names, tmp_path):
     import shutil
 
     out = tmp_path / "copy"
@@ -149,122 +442,135 @@ def test_a_benchmark_goes_on_where_it_was(benchmarked, toy_tables, tmp_path):
     runs = sorted((out / "runs").rglob("*.json"))
     runs[0].unlink()
     before = {path: path.stat().st_mtime_ns for path in runs[1:]}
-    names = [str(toy_tables / f"{stage}.npz") for stage in ("removal", "shrink")]
-    agents = ["random", "evolution", "reinforce"]
-    benchmark(agents, tasks=names, seeds=3, evaluations=10, out=out, workers=1, facts={"command": "n2n benchmark"})
+    go(names, out)
     assert runs[0].exists()
     assert {path: path.stat().st_mtime_ns for path in runs[1:]} == before
-    again, first = (Results.load(folder / "agents" / f"{agents[0]}.json") for folder in (out, benchmarked))
-    assert [each.episodes for each in again.runs] == [each.episodes for each in first.runs]
-
-
-def duplicate_best(data):
-    """A forged file: every episode is the best one."""
-    for each in data["runs"]:
-        each["sampled"] = [each["greedy"]]
+    again, first = (Results.load(folder / "agents" / "random.json") for folder in (out, benchmarked))
+    assert [each.students for each in again.runs] == [each.students for each in first.runs]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda data: data["runs"][0].update(best=0.99), "seed 0: best is"),
-        (duplicate_best, "100 sampled episodes"),
-        (lambda data: data["runs"][0].update(best="x"), "is not a benchmark result"),
+        (lambda data: data["runs"][0].update(worth=[0.99, 0.99]), r"seed 0: worth is \[.*\], not \[0.99"),
+        (lambda data: data["runs"][0].update(worth=["x", 1]), "is not a benchmark result"),
+        (lambda data: data["runs"][0].update(worth=[0.5]), "worth is"),
         (lambda data: data["runs"][0].update(seconds=-1), "is not a benchmark result"),
         (lambda data: data["runs"][0].update(seed="0"), "is not a benchmark result"),
+        (lambda data: data["runs"][0].update(reports=[[1]]), "is not a benchmark result"),
         (lambda data: data.update(runs=[]), "one run for each"),
-        (lambda data: data["runs"][0]["episodes"].__setitem__(0, 1.5), "none of this space"),
-        (lambda data: data["runs"][1].update(policy_mean=0.99), "seed 1: policy_mean is"),
-        (lambda data: data["runs"][1]["episodes"].pop(), "9 episodes, not 10"),
-        (lambda data: data["runs"][2]["episodes"].__setitem__(0, 10**6), "none of this space"),
+        (lambda data: data["runs"][0]["students"].__setitem__(0, 1.5), "none of this space"),
+        (lambda data: data["runs"][2]["students"].__setitem__(0, 10**6), "none of this space"),
+        (lambda data: data["runs"][1]["students"].__setitem__(0, data["runs"][1]["students"][1]), "are distinct"),
+        (lambda data: data["runs"][3]["students"].__setitem__(0, 0), "not degenerate"),
+        (lambda data: data["runs"][1]["students"].append(data["runs"][2]["students"][0]), "6 students, more than the 5"),
+        (lambda data: data["runs"][1].update(looks=4), "cannot be seen in 4 episodes"),
+        (lambda data: data["runs"][1].update(reports=[[1, data["runs"][1]["students"][3]]]), "not looked at before"),
         (lambda data: data["runs"].pop(), "one run for each"),
         (lambda data: data["runs"][0].update(seed=1), "one run for each of the seeds 0 to 2"),
         (lambda data: data["tables"].update(dict.fromkeys(data["tables"], "0")), "another table"),
         (lambda data: data["runs"][0].update(task="x"), "no task 'x'"),
-        (lambda data: data.update(format=9), "format 9"),
+        (lambda data: data.update(budgets=[5]), "budgets are 5, not 2, 5"),
+        (lambda data: data.update(edition=9), "edition 9"),
+        (
+            lambda data: (data.pop("edition"), data.update(format=1, evaluations=500)),
+            "first edition, .*run the algorithm again",
+        ),
     ],
 )
-def test_numbers_that_do_not_follow_are_refused(change, message, benchmarked, tasks, tmp_path, capsys):
+def test_numbers_that_do_not_follow_are_refused(change, message, benchmarked, names, tmp_path, capsys):
     data = json.loads((benchmarked / "agents" / "evolution.json").read_text())
+    data["runs"].sort(key=lambda each: ("removal" not in each["task"], each["task"], each["seed"]))
     change(data)
     path = tmp_path / "changed.json"
     path.write_text(json.dumps(data))
-    status = main(["benchmark", "validate", str(path), *SIZE, "--tasks", *(task.name for task in tasks)])
-    assert status == 2
-    import re
-
+    assert main(["benchmark", "validate", str(path), *SIZE, "--tasks", *names]) == 2
     assert re.search(message, capsys.readouterr().err)
 
 
-def test_the_commands(benchmarked, tasks, tmp_path, capsys):
-    names = [task.name for task in tasks]
+def test_the_commands(benchmarked, names, tmp_path, capsys):
     files = [str(benchmarked / "agents" / f"{agent}.json") for agent in ("random", "evolution")]
     assert main(["benchmark", "validate", *files, *SIZE, "--tasks", *names]) == 0
-    assert capsys.readouterr().out.count("6 runs: valid") == 2
-    assert main(["benchmark", "validate", files[0], *SIZE, "--algorithm", "random", "--tasks", *names]) == 0
+    assert capsys.readouterr().out.count("12 runs: valid") == 2
+    assert main(["benchmark", "validate", files[0], *SIZE, "--algorithm", "random", "--again", "1", "--tasks", *names]) == 0
     assert main(["benchmark", "validate", files[0], *SIZE, "--algorithm", "evolution", "--tasks", *names]) == 2
     assert "evolution is another algorithm" in capsys.readouterr().err
-    assert main(["benchmark", "validate", files[0], "--tasks", *names]) == 2
+    assert main(["benchmark", "validate", files[0], *SIZE[:3], "--tracks", "reward", "noisy", "--tasks", *names]) == 2
     assert "seeds 0 to 19" in capsys.readouterr().err
-    assert main(["benchmark", "report", *files, "--tasks", *names, "--out", str(tmp_path / "board")]) == 0
+    report = [
+        "benchmark",
+        "report",
+        *files,
+        "--tracks",
+        "reward",
+        "noisy",
+        "--tasks",
+        *names,
+        "--out",
+        str(tmp_path / "board"),
+    ]
+    assert main(report) == 0
     assert "evolution" in (tmp_path / "board" / "LEADERBOARD.md").read_text()
-    bad = ["benchmark", "--agents", "reinforcee", "--tasks", names[0], "--out", str(tmp_path)]
-    assert main(bad) == 2
+    assert main(["benchmark", "report", *files, "--tasks", *names, "--out", str(tmp_path)]) == 2  # two tracks are missing
+    assert main(["benchmark", "--agents", "reinforcee", "--tasks", names[0], "--out", str(tmp_path)]) == 2
     assert "Did you mean 'reinforce'" in capsys.readouterr().err
-    for wrong, message in ((["--evaluations", "7"], "multiple of 5"), (["--seeds", "0"], "seeds must be at least 1")):
+    for wrong, message in (
+        (["--budgets", "5", "2"], "ascending, not 5, 2"),
+        (["--seeds", "0"], "seeds must be at least 1"),
+        (["--tracks", "rewards"], "Did you mean 'reward'"),
+    ):
         assert main(["benchmark", *wrong, "--agents", "random", "--tasks", names[0], "--out", str(tmp_path)]) == 2
         assert message in capsys.readouterr().err
     assert main(["benchmark", "--tasks", names[0], names[0], "--out", str(tmp_path)]) == 2
     assert "different names" in capsys.readouterr().err
 
 
-def test_runs_that_are_not_the_algorithms_own_are_found(benchmarked, tasks):
-    """Seed 2's episodes are another algorithm's: numbers that follow, from work that is not its own."""
-    own, other = (Results.load(benchmarked / "agents" / f"{agent}.json") for agent in ("random", "reinforce"))
-    swapped = tuple(replace(b, agent="random") if a.seed == 2 else a for a, b in zip(own.runs, other.runs, strict=True))
+def test_runs_that_are_not_the_algorithms_own_are_found(benchmarked, asked):
+    """Seed 2's students are another algorithm's: numbers that follow, from work that is not its own."""
+    own, other = (Results.load(benchmarked / "agents" / f"{agent}.json") for agent in ("evolution", "random"))
+    swapped = tuple(
+        replace(run("maskable-ppo", next(t for t in asked if t.name == a.task), 2, BUDGETS), agent="evolution")
+        if a.seed == 2
+        else a
+        for a in own.runs
+    )
     forged = replace(own, runs=swapped)
-    size = {"evaluations": 10, "seeds": 3}
-    validate(forged, tasks, **size)
-    with pytest.raises(InputError, match="seed 2: random plays other episodes; it was made with .*instead of"):
-        validate(forged, tasks, **size, algorithm="random", again=3)
-    found = 0
-    for _ in range(30):  # one of three runs is made again: each in its turn
-        try:
-            validate(forged, tasks, **size, algorithm="random", again=1)
-        except InputError:
-            found += 1
-    assert 0 < found < 30
-    renamed = replace(own, agent="mine", runs=tuple(replace(each, agent="mine") for each in own.runs))
+    size = {"budgets": BUDGETS, "seeds": 3}
+    validate(forged, asked, **size)
+    with pytest.raises(InputError, match="seed 2: evolution finds other students; it was made with .*instead of"):
+        validate(forged, asked, **size, algorithm="evolution", again=3)
+    renamed = replace(other, agent="mine", runs=tuple(replace(each, agent="mine") for each in other.runs))
     with pytest.raises(InputError, match="random is another algorithm, 'random'"):
-        validate(renamed, tasks, **size, algorithm="random")
+        validate(renamed, asked, **size, algorithm="random")
 
 
-def test_what_cannot_be_compared_is_refused(benchmarked, tasks):
+def test_what_cannot_be_compared_is_refused(benchmarked, asked):
     results = [Results.load(benchmarked / "agents" / f"{agent}.json") for agent in ("random", "evolution")]
     with pytest.raises(InputError, match="different names"):
-        Comparison([results[0], results[0]], tasks)
-    fewer = replace(results[1], runs=tuple(each for each in results[1].runs if each.seed < 2))
-    with pytest.raises(InputError, match="10 students, 2 seeds; 10 students, 3 seeds"):
-        Comparison([results[0], fewer], tasks)
+        Comparison([results[0], results[0]], asked)
+    with pytest.raises(InputError, match="not 2, 5; 5"):
+        Comparison([results[0], replace(results[1], budgets=(5,))], asked)
+    fewer = replace(results[1], runs=tuple(each for each in results[1].runs if each.task != asked[1].name))
+    with pytest.raises(InputError, match=f"evolution has no runs on {asked[1].name}"):
+        Comparison([results[0], fewer], asked)
 
 
-def test_a_run_of_another_algorithm_or_table_is_made_again(own, toy_tables, tmp_path):
-    def go():
-        facts = {"command": "n2n benchmark"}
-        names = [str(toy_tables / "removal.npz")]
-        benchmark([own], tasks=names, seeds=2, evaluations=5, out=tmp_path / "out", workers=1, facts=facts)
+def test_a_run_of_another_algorithm_or_table_is_made_again(own, names, tmp_path):
+    def made():
+        arguments = {"tracks": ["reward"], "seeds": 2, "budgets": (5,), "workers": 1, "facts": {"command": "n2n benchmark"}}
+        benchmark([own], tasks=names[:1], out=tmp_path / "out", **arguments)
         return Results.load(tmp_path / "out" / "agents" / "mine.json").runs
 
-    first = go()
-    assert go() == first
+    first = made()
+    assert made() == first
     with Path(own).open("a") as file:
-        file.write("\n\ndef search(env, evaluations, seed, search=search):\n    return search(env, evaluations, seed + 5)\n")
-    assert go()[0].episodes != first[0].episodes
+        file.write("\n\ndef search(env, budget, seed, search=search):\n    return search(env, budget, seed + 5)\n")
+    assert made()[0].students != first[0].students
 
 
-def test_a_run_leaves_no_folder_behind(toy_tables, tmp_path, monkeypatch):
+def test_a_run_leaves_no_folder_behind(removal, tmp_path, monkeypatch):
     monkeypatch.setenv("SB3_LOGDIR", str(tmp_path / "logged"))
-    run("reinforce", str(toy_tables / "removal.npz"), 0, 5)
+    run("reinforce", removal, 0, BUDGETS)
     assert not (tmp_path / "logged").exists()
 
 
@@ -276,47 +582,22 @@ def test_comments_and_docstrings_make_no_new_runs():
     assert suite.code_of(code.replace("0.1", "0.2")) != suite.code_of(code)
 
 
-def test_a_run_is_made_again_when_the_package_changes(toy_tables, tmp_path, monkeypatch):
+def test_what_a_run_depends_on():
     from agents.benchmark import suite
 
-    record = suite._Record("random", Task(str(toy_tables / "removal.npz")), 0, 5, tmp_path / "run.json")
-    record.write(run("random", record.task.name, 0, 5))
+    def files(agent):
+        return {file.stem for file in suite._with_imports([suite.ALGORITHMS_FOLDER / f"{agent}.py"])}
+
+    assert {"reinforce", "policies", "episodic", "sb3"} <= files("reinforce")
+    assert "reinforce" not in files("planned")
+    assert suite._sources("reinforce") != suite._sources("reinforce-paper")
+
+
+def test_a_run_is_made_again_when_the_package_changes(removal, tmp_path, monkeypatch):
+    from agents.benchmark import suite
+
+    record = suite._Record("random", removal, 0, BUDGETS, tmp_path / "run.json")
+    record.write(run("random", removal, 0, BUDGETS))
     assert record.kept
-    monkeypatch.setattr(suite, "_sources", lambda: "others")
+    monkeypatch.setattr(suite, "_sources", lambda _: "others")
     assert not record.kept
-
-
-def test_the_difference_of_two_means():
-    rng = np.random.default_rng(0)
-    interval = difference(rng.normal(1.0, 0.1, 40), rng.normal(0.8, 0.1, 40))
-    assert 0.1 < interval.low < interval.mean < interval.high < 0.3
-    assert np.isnan(difference(np.array([1.0]), np.array([0.5, 0.4])).low)
-    assert np.isnan(bootstrap([np.array([1.0])]).low)
-
-
-def test_scores(tasks):
-    table = tasks[0].table
-    best = table.best()
-    code = encode(table, [best.actions])[0]
-    scores = Scores.of([Run("a", "t", s, (0, code, 0, 0), (), None, 1.0, best.value, None, None) for s in range(3)], tasks[0])
-    assert scores.regret[0].tolist() == [best.value + 1, 0, 0, 0]
-    assert scores.evaluations_to(0.99).tolist() == [2, 2, 2]
-    assert scores.area.tolist() == [0.75] * 3
-    assert scores.best.tolist() == [1, 1, 1]
-    never = Scores.of([Run("a", "t", 0, (0, 0), (), None, 1.0, -1.0, None, None)], tasks[0])
-    assert never.evaluations_to(0.95).tolist() == [np.inf]
-
-
-def test_interquartile_mean_and_its_interval():
-    assert interquartile_mean(np.array([100.0, 1.0, 2.0, 3.0, 4.0, -50.0, 2.5, 2.5])) == pytest.approx(2.5)
-    rng = np.random.default_rng(0)
-    interval = bootstrap([rng.normal(1, 0.1, 50), rng.normal(1, 0.1, 50)])
-    assert interval.low < 1 < interval.high < interval.low + 0.1
-    # tasks are resampled one by one: what differs between them alone adds nothing to the width
-    apart = bootstrap([np.full(20, 0.2), np.full(20, 0.8)])
-    assert apart.low == apart.high == apart.mean
-
-
-def test_performance_profiles():
-    shares = np.array([0.5, 0.9, 1.1])
-    assert profile([np.array([0.6, 1.0]), np.array([0.95, 0.95])], shares).tolist() == [1.0, 0.75, 0.0]

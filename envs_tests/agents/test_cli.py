@@ -1,13 +1,16 @@
 """Bad input: one clear line, exit status 2, nothing half-written."""
 
+import contextlib
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from agents.commands.completion import SHELLS
 from agents.commands.main import COMMANDS, main
 from agents.display import ProgressDisplay
 from envs_tests.conftest import toy_arrays
@@ -29,12 +32,18 @@ def fails(capsys, *words):
         (["compres"], "unknown command 'compres'. Did you mean 'compress'?"),
         (
             ["teacher"],
-            "Known: compress, export, compare, reproduce, teacher train, teacher import, teacher list, teacher show",
+            "Known: compress, report, browse, export, compare, reproduce, teacher train, teacher import, teacher list",
         ),
         (["compress", "--widht", "0.5"], "unknown option '--widht'. Did you mean '--width'?"),
         (["compress", "--nonsense=3"], "Known: --teacher, --dataset"),
         (["compress", "--teacher", "resnet17"], "unknown teacher 'resnet17'. Did you mean 'resnet1"),
         (["compress", "--dataset", "mnst"], "unknown data set 'mnst'. Did you mean 'mnist'?"),
+        (["compress", "--dataset", "images"], "unknown data set 'images'. Known: digits"),
+        (["compress", "--dataset", "./digit"], "/digit is not there; give a folder of images with a folder for each class"),
+        (["compress", "--dataset", "some/digits"], "/some/digits is not there; give a folder"),
+        (["compress", "--dataset", "/proc/version"], "/proc/version is a file, and no .npz; give a folder of images"),
+        (["completion", "fish"], "unknown shell 'fish'. Known: bash"),
+        (["completion"], "unknown shell ''"),
         (["compress", "--recipe", "papre"], "unknown recipe 'papre'. Did you mean 'paper'?"),
         (["compress", "--reward", "paepr"], "unknown reward"),
         (["compress", "--evaluator", "tabel"], "unknown evaluator 'tabel'. Did you mean 'table'? Known: distillation, table"),
@@ -123,6 +132,49 @@ def test_help_and_version(capsys):
         assert not stop.value.code
 
 
+@pytest.mark.parametrize("word", ["teacher", "table", "benchmark"])
+def test_the_first_of_two_words_has_help(capsys, word):
+    with contextlib.suppress(SystemExit):  # raised by a word that is a command by itself, too
+        assert main([word, "--help"]) == 0
+    listing = capsys.readouterr().out
+    below = [name for name in COMMANDS if name.startswith(f"{word} ")]
+    assert below
+    assert all(f"n2n {name}" in listing for name in below)
+    assert "n2n compress" not in listing
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_in_words_what_happens_without_an_option(capsys, name):
+    with pytest.raises(SystemExit):
+        main([*name.split(), "--help"])
+    shown = " ".join(re.sub(r"[│╭╮╰╯─]", " ", capsys.readouterr().out).split())
+    assert "(default: None)" not in shown
+    assert "(default: )" not in shown
+    assert "{None}" not in shown
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_shells_complete_commands_and_options(capsys, shell):
+    with pytest.raises(SystemExit) as stop:
+        main(["completion", shell])
+    assert not stop.value.code
+    script = capsys.readouterr().out
+    for word in ("compress", "teacher", "profile", "--final-trainings", "--beside", "validate"):
+        assert word in script
+
+
+def test_lists_keep_names_whole_in_any_window(capsys, monkeypatch, own_home):
+    name = "a-teacher-with-a-name-of-a-length-" + "that-no-narrow-window-holds" * 2
+    folder = teachers_folder() / name
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text("{}")
+    monkeypatch.setenv("COLUMNS", "40")
+    assert main(["teacher", "list"]) == 0
+    assert name in capsys.readouterr().out
+    assert main(["table", "list"]) == 0
+    assert "conv4-w0.25-fashion-mnist-n2000-removal" in capsys.readouterr().out
+
+
 def test_teacher_commands(capsys, toy_teacher, toy_data):
     words = ["teacher", "train", "--teacher", toy_teacher, "--dataset", toy_data, "--device", "cpu"]
     assert main(words) == 0
@@ -147,6 +199,8 @@ def test_compress_prints_a_table_and_the_pictures_paths(capsys, deeper_toy_teach
         assert text in printed
     assert str(out / "curves.png") in printed
     assert str(out / "architectures.png") in printed
+    assert str(out / "report.html") in printed
+    assert "All students" in (out / "report.html").read_text()
     assert json.loads((out / "result.json").read_text())["command"].startswith("n2n compress --teacher")
 
 

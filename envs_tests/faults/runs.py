@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import platform
-import shutil
 import socket
 import subprocess
 import sys
@@ -12,13 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 from agents.search.compress import compress
 from agents.search.run_folder import LOCK, RESULT
 from envs_tests.faults.harness import Fault, Refused, Same, Scene
-from n2n_gym.models.checkpoint import load_checkpoint, save_checkpoint
-from n2n_gym.system.files import write_json
 
 RESUMED = {"workers": 0, "device": "cpu"}
 
@@ -55,29 +49,6 @@ def _say_where(scene: Scene) -> None:
     compress(resume=str(scene.run), teacher=str(moved / "deeper.json"), dataset=str(moved / "toy.npz"), workers=0)
     _moved_back(scene)
     (scene.run / RESULT).unlink()
-
-
-def _other_weights(scene: Scene) -> None:
-    shutil.copytree(scene.teacher, scene.place / "kept")
-    checkpoint = load_checkpoint(scene.teacher)
-    with torch.no_grad():
-        next(checkpoint.network.parameters()).mul_(1.01)
-    folder = scene.teacher
-    shutil.rmtree(folder)
-    save_checkpoint(folder, checkpoint.network, checkpoint.preprocessing, checkpoint.facts)
-
-
-def _other_accuracy(scene: Scene) -> None:
-    shutil.copytree(scene.teacher, scene.place / "kept")
-    said = json.loads((scene.teacher / "model.json").read_text())
-    said["facts"]["val_accuracy"] *= 0.9
-    write_json(scene.teacher / "model.json", said)
-
-
-def _first_teacher(scene: Scene) -> None:
-    folder = scene.teacher
-    shutil.rmtree(folder)
-    (scene.place / "kept").rename(folder)
 
 
 def _patient(scene: Scene) -> None:
@@ -155,8 +126,6 @@ def _written_by_others(scene: Scene) -> Iterator[None]:
     assert min(counts) > 0
 
 
-NOT_THE_ONE = "is not the one that the run in .* was begun with"
-
 FAULTS = [
     Fault(
         "resumed from another working folder, with relative paths to teacher and data",
@@ -180,18 +149,6 @@ FAULTS = [
         _moved_away,
         Same(),
         does=_say_where,
-    ),
-    Fault(
-        "a teacher of the same name with other weights, as in another home",
-        "refused: two teachers' rewards are never mixed",
-        _other_weights,
-        Refused(NOT_THE_ONE, mend=_first_teacher),
-    ),
-    Fault(
-        "the teacher's recorded accuracy changed between two sittings",
-        "refused: it is part of every reward",
-        _other_accuracy,
-        Refused(NOT_THE_ONE, mend=_first_teacher),
     ),
     Fault(
         "every student takes longer than --timeout",

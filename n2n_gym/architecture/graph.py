@@ -15,8 +15,11 @@ from n2n_gym.layers import FLOAT_BYTES, Layer, Shape, Verdict, layer_from_json
 
 FORMAT = 1
 
-MOST_LAYERS, MOST_NUMBERS = 5_000, 1 << 26
-"""Of an architecture that is read from a file: its layers, and the numbers in an image of its."""
+MOST_LAYERS = 2_000
+"""Four times as many as ResNet-152 has; what is known of a student takes longer with the square of their number."""
+
+MOST_NUMBERS = 1 << 26
+"""In an image: a batch of larger ones fits no memory."""
 
 FC_INPUTS, FC_GROWTH = 50_000, 4
 """What a neuron may read: so many numbers (the authors' code's limit), or so many times what any of the teacher's reads."""
@@ -32,7 +35,8 @@ class Architecture:
         classes: How many numbers the network puts out for one image.
 
     Raises:
-        ValueError: If a node reads from itself, from a later node or from a missing one, or nothing reads it.
+        ValueError: If a node reads from itself, from a later node or from a missing one, or nothing reads it; if there are
+            more than `MOST_LAYERS` layers, or more than `MOST_NUMBERS` numbers in an image.
     """
 
     nodes: tuple[Node, ...]
@@ -44,6 +48,10 @@ class Architecture:
             raise ValueError(f"input shape must be three whole numbers (channels, height, width), not {self.input_shape}")
         if type(self.classes) is not int or self.classes < 1:
             raise ValueError(f"classes must be a whole number of at least 1, not {self.classes!r}")
+        if prod(self.input_shape) > MOST_NUMBERS:
+            raise ValueError(f"images of shape {self.input_shape} hold more than {MOST_NUMBERS:,} numbers; make them smaller")
+        if len(self.nodes) > MOST_LAYERS:
+            raise ValueError(f"there are {len(self.nodes):,} layers; an architecture has at most {MOST_LAYERS:,}")
         unread = set(range(len(self.nodes) - 1))
         for index, node in enumerate(self.nodes):
             if not all(type(i) is int and IMAGE <= i < index for i in node.inputs):
@@ -78,10 +86,6 @@ class Architecture:
         try:
             if data["format"] != FORMAT:
                 raise ValueError(f"architecture format {data['format']!r} is not {FORMAT}")
-            if len(data["layers"]) > MOST_LAYERS:
-                raise ValueError(f"{len(data['layers']):,} layers are more than {MOST_LAYERS:,}")
-            if prod(data["input_shape"]) > MOST_NUMBERS:
-                raise ValueError(f"images of {data['input_shape']} numbers are too large: at most {MOST_NUMBERS:,} in all")
             nodes = tuple(_node_from_json(index, fields) for index, fields in enumerate(data["layers"]))
             return cls(nodes, tuple(data["input_shape"]), data["classes"])
         except (KeyError, TypeError, AttributeError, OverflowError) as error:

@@ -79,7 +79,11 @@ def _found(name: str, image_size: int | None) -> DatasetSpec:
         return added_spec(name)
     if name.endswith(".npz"):
         return npz_spec(path)
-    raise unknown("data set", name, [*DATASETS, *added_names(), "or the path of your own folder of images or .npz file"])
+    if set(name) & {"/", "\\", "."} or name.startswith("~"):  # no name looks like this: it is the path of a folder
+        what = "a file, and no .npz" if path.is_file() else "not there"
+        raise InputError(f"{path} is {what}; give a folder of images with a folder for each class, or a .npz file")
+    known = [*DATASETS, *added_names(), "or the path of your own folder of images or .npz file"]
+    raise unknown("data set", name, known, likeness=0.7)
 
 
 def _read_so(spec: DatasetSpec, settings: DataSettings) -> DatasetSpec:

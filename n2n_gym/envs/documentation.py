@@ -66,7 +66,8 @@ A limit is a weighted sum with `<=` or `>=` and a number: `parameters<=20000`, `
 `class_accuracy[3]>=0.9`, `parameters + 0.1*macs <= 50000`.
 
 With `evaluator="table"` nothing is trained: every student of the space was, with several seeds (`n2n table list`), and
-the best reward that there is, is known. With `seed="draw"` a student's training is drawn from the random numbers that
+the best reward that there is, is known. A reward is the mean of the trainings that a search may see, the first half; the
+others say what a student is worth. With `seed="draw"` one of the former is drawn from the random numbers that
 `reset(seed=)` seeds; else nothing in an episode is random, and `reset(seed=)` changes nothing.
 
 Making the environment and all steps but the last train nothing and download nothing. The teacher is trained, once,

@@ -77,7 +77,7 @@ class LayerRemovalEnv(CompressionEnv):
     ```
 
     {arguments}
-    | `render_mode` | None | `"ansi"` or `"rgb_array"` |
+    | `render_mode` | None | `"ansi"` or `"rgb_array"`; `RecordVideo` needs the latter, and MoviePy (extra `video`) |
 
     {notes}
 

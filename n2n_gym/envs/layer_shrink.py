@@ -90,7 +90,7 @@ class LayerShrinkEnv(CompressionEnv):
     ```
 
     {arguments}
-    | `render_mode` | None | `"ansi"` or `"rgb_array"` |
+    | `render_mode` | None | `"ansi"` or `"rgb_array"`; `RecordVideo` needs the latter, and MoviePy (extra `video`) |
 
     {notes}
 

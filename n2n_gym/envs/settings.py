@@ -24,8 +24,8 @@ class JudgedSettings(EvaluationSettings, ABC):
     """What is compressed, how its students are evaluated, and how they are judged."""
 
     reward: str = "paper"
-    """How students are rewarded: paper, C (2 - C) A / A_teacher, naive, C A / A_teacher, or accuracy, A / A_teacher, where
-    limits say how small a student must be."""
+    """How students are rewarded: paper, C (2 - C) A / A_teacher, naive, C A / A_teacher, or, where limits say how small a
+    student must be, accuracy, A / A_teacher, and where they say how accurate, compression, C itself."""
     relaxation: str | Schedule = "hard"
     """How limits tighten: hard (-1 for a student that exceeds one, from the start), or relaxed[:UPDATES[:POWER]]: at policy
     update t its reward R becomes e (R + 1) - 1, by default with e = (1 - t/15)^4."""

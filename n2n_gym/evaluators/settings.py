@@ -28,8 +28,8 @@ class EvaluationSettings(WorkerSettings, TrainingSettings, ProblemSettings):
     predicts what the others would reach; table looks them up in a table of the package (n2n table list), and
     table:FILE.npz in your own; or an evaluator that you registered (n2n_gym.evaluators.EVALUATORS)."""
     seed: int | str | None = None
-    """Of the students' trainings, 0 by default. With a table: which training counts, one seed's, the mean of all (mean, by
-    default), or one drawn for each episode (draw)."""
+    """Of the students' trainings, 0 by default. With a table: which trainings count, the mean of those that a search may see
+    (search, by default), one of them drawn for each episode (draw), the mean of all (mean), or one seed's."""
     workers: int | str | None = 0
     store: str | Path | None = None
     """SQLite file of evaluated students to look students up in and keep them in."""

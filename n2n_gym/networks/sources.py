@@ -63,6 +63,11 @@ class TeacherSource(ABC):
         """What its images go through; None if that is the data set's."""
         return None
 
+    @property
+    def trained_here(self) -> bool:
+        """Whether its teachers are trained by this package; others are kept as they are."""
+        return True
+
 
 class ZooSource(TeacherSource):
     """Networks of the zoo."""
@@ -132,6 +137,10 @@ class ImportedSource(TeacherSource):
 
     def normalisation(self, teacher: str) -> Normalisation | None:
         return imported_normalisation(teacher)
+
+    @property
+    def trained_here(self) -> bool:
+        return False
 
 
 SOURCES: Registry[TeacherSource] = Registry("teacher source")

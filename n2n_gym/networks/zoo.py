@@ -1,4 +1,6 @@
-"""Teacher networks for small images as architectures (section 4.3): Conv4, VGG and ResNet, at any width."""
+"""Teacher networks for small images as architectures, at any width: those of section 4.3, and small ones whose spaces can be
+trained whole (`n2n_gym.tables`).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from dataclasses import dataclass
 
 from n2n_gym.architecture import IMAGE, Architecture, Node
 from n2n_gym.errors import InputError, by_name
-from n2n_gym.layers import Layer, Shape, add, avg_pool, batch_norm, conv, linear, max_pool, relu
+from n2n_gym.layers import Layer, Shape, add, avg_pool, batch_norm, conv, depthwise, linear, max_pool, relu
 
 Scaling = Callable[[int], int]
 """From a published number of filters to a network's own."""
@@ -42,6 +44,24 @@ def _conv4(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
     return Architecture.chain(layers, input_shape, classes)
 
 
+def _conv2(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
+    first = [conv(scaled(32), 5, stride=2, bias=True), relu(), max_pool()]
+    second = [conv(scaled(128), bias=True), relu(), max_pool()]
+    return Architecture.chain([*first, *second, linear(classes)], input_shape, classes)
+
+
+def _dscnn(*filters: int) -> ZooEntry:
+    """Depthwise-separable convolutions, one normalisation each, behind a convolution of stride 2."""
+
+    def build(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
+        layers: list[Layer] = [conv(scaled(64), stride=2), batch_norm(), relu(), max_pool()]
+        for outputs in filters:
+            layers += [depthwise(3), conv(scaled(outputs), 1), batch_norm(), relu()]
+        return Architecture.chain([*layers, max_pool(), linear(classes)], input_shape, classes)
+
+    return ZooEntry(build, smallest_side=8)
+
+
 def _vgg(stages: tuple[int, ...]) -> ZooEntry:
     def build(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
         layers: list[Layer] = []
@@ -53,7 +73,9 @@ def _vgg(stages: tuple[int, ...]) -> ZooEntry:
     return ZooEntry(build, smallest_side=32)
 
 
-def _resnet(stages: tuple[int, ...], *, bottleneck: bool = False) -> ZooEntry:
+def _resnet(stages: tuple[int, ...], *, bottleneck: bool = False, early: bool = False) -> ZooEntry:
+    """Residual blocks; `early` makes images four times smaller before the first one, and ends without the mean of each map."""
+
     def build(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
         nodes: list[Node] = []
 
@@ -64,9 +86,10 @@ def _resnet(stages: tuple[int, ...], *, bottleneck: bool = False) -> ZooEntry:
         def normalised(layer: Layer, source: int) -> int:
             return append(batch_norm(), append(layer, source))
 
-        head = append(relu(), normalised(conv(scaled(64)), IMAGE))
+        head = append(relu(), normalised(conv(scaled(64), stride=2 if early else 1), IMAGE))
+        head = append(max_pool(), head) if early else head
         channels = scaled(64)
-        for stage, (blocks, filters) in enumerate(zip(stages, (64, 128, 256, 512), strict=True)):
+        for stage, (blocks, filters) in enumerate(zip(stages, (64, 128, 256, 512), strict=False)):
             for block in range(blocks):
                 stride = 2 if stage > 0 and block == 0 else 1
                 outputs = scaled(filters * 4) if bottleneck else scaled(filters)
@@ -81,10 +104,10 @@ def _resnet(stages: tuple[int, ...], *, bottleneck: bool = False) -> ZooEntry:
                 shortcut = normalised(conv(outputs, 1, stride=stride), head) if projected else head
                 head = append(relu(), append(add(), branch, shortcut))
                 channels = outputs
-        append(linear(classes), append(avg_pool(), head))
+        append(linear(classes), append(max_pool() if early else avg_pool(), head))
         return Architecture(tuple(nodes), input_shape, classes)
 
-    return ZooEntry(build, smallest_side=8)
+    return ZooEntry(build, smallest_side=4 * 2 ** len(stages) if early else 8)
 
 
 ZOO = {
@@ -98,6 +121,10 @@ ZOO = {
     "resnet50": _resnet((3, 4, 6, 3), bottleneck=True),
     "resnet101": _resnet((3, 4, 23, 3), bottleneck=True),
     "resnet152": _resnet((3, 8, 36, 3), bottleneck=True),
+    "conv2": ZooEntry(_conv2, smallest_side=8),
+    "dscnn2": _dscnn(64, 128),
+    "resnet4": _resnet((1,), early=True),
+    "resnet6": _resnet((1, 1), early=True),
 }
 
 

@@ -64,7 +64,10 @@ class _Header:
         version = np.lib.format.read_magic(file)
         if version not in readers:
             raise ValueError(f"arrays of format {version[0]}.{version[1]} are not read")
-        shape, fortran, dtype = readers[version](file)
+        try:
+            shape, fortran, dtype = readers[version](file)
+        except Exception as error:  # it is read as Python's source, which fails in many ways
+            raise ValueError(f"an array's header cannot be read: {shown(error)}") from None
         found = cls(shape, fortran, dtype, file.tell())
         if dtype.kind not in PLAIN:
             raise ValueError(f"an array of {dtype} holds no numbers")
@@ -113,7 +116,7 @@ def read_array(path: Path, *, what: str, remedy: str, mapped: bool = False) -> A
     try:
         with path.open("rb") as file:
             header = _Header.of(file, path.stat().st_size)
-            if mapped and all(header.shape):
+            if mapped and 0 not in header.shape:
                 return _map(path, header, header.length)
             return _values(file, header)
     except FAULTS as error:
@@ -150,7 +153,7 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
 
 def _values(file: IO[bytes], header: _Header) -> Array:
     """What follows a header that fits its file."""
-    flat = np.empty(math.prod(header.shape), header.dtype)
+    flat = np.empty(math.prod(map(int, header.shape)), header.dtype)
     target = flat.view(np.uint8).data if flat.nbytes else memoryview(b"")
     done = 0
     while done < len(target):
@@ -176,7 +179,7 @@ def _mapped(path: Path, info: zipfile.ZipInfo) -> Array | None:
             raise EOFError("it ends too early")
         member = _Within(file, begin)
         header = _Header.of(member, info.file_size)  # type: ignore[arg-type]
-        if header.dtype != np.uint8 or header.fortran or not math.prod(header.shape):
+        if header.dtype != np.uint8 or header.fortran or 0 in header.shape:
             return None
         return _map(path, header, begin + header.length)
 

@@ -48,7 +48,8 @@ def read_document(path: Path, kind: type[T], what: str, *, remedy: str = "", lar
     Raises:
         InputError: If it is missing, too large or too deep, is not JSON, or holds something else.
     """
-    return parse_document(read_bytes(path, what, largest=largest), kind, f"{path} is not a readable {what}", remedy=remedy)
+    text = read_bytes(path, what, largest=largest, remedy=remedy)
+    return parse_document(text, kind, f"{path} is not a readable {what}", remedy=remedy, largest=largest)
 
 
 def parse_document(
@@ -84,17 +85,18 @@ def checked(data: object, kind: type[T], complaint: str, *, remedy: str = "", la
         raise InputError(_line(complaint, error, remedy)) from None
 
 
-def read_bytes(path: Path, what: str, *, largest: int) -> bytes:
+def read_bytes(path: Path, what: str, *, largest: int, remedy: str = "") -> bytes:
     """All bytes of a file.
 
     Raises:
         InputError: If it is missing or has more than `largest`.
     """
+    end = f"; {remedy}" if remedy else ""
     try:
         with path.open("rb") as file:
             found = file.read(largest + 1)
     except OSError as error:
-        raise InputError(f"no {what} at {path}: {error.strerror or error}") from None
+        raise InputError(f"no {what} at {path}: {error.strerror or error}{end}") from None
     except ValueError:  # a path with a null character
         raise InputError(f"no {what} at {str(path)!r}: no file can be called so") from None
     if len(found) > largest:

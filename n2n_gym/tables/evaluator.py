@@ -14,10 +14,10 @@ from n2n_gym.evaluation import Actions, Evaluation
 from n2n_gym.evaluators import EVALUATORS, EvaluationSettings, Evaluator, Order
 from n2n_gym.stages.base import Stage
 from n2n_gym.student import Student
-from n2n_gym.tables.table import MEAN, Seed, Table, table_of
+from n2n_gym.tables.table import MEAN, SEARCH, Seed, Table, table_of
 
 DRAW = "draw"
-TABLE_SEEDS = (MEAN, DRAW)
+TABLE_SEEDS = (SEARCH, DRAW, MEAN)
 
 
 class TableEvaluator(Evaluator):
@@ -25,18 +25,23 @@ class TableEvaluator(Evaluator):
 
     Args:
         table: It.
-        seed: Which of a student's trainings counts: that of one seed, the `mean` over all, or one that is drawn for each
-            episode (`draw`), so that an agent meets the noise of real training.
+        seed: Which of a student's trainings count: `search`, the mean over those that a search may see; one of these, drawn
+            for each episode (`draw`), so that an agent meets the noise of real training; `mean`, over all, those among them
+            that say what a student is worth; or the training of one seed.
 
     Raises:
         InputError: If no student was trained with that seed.
     """
 
-    def __init__(self, table: Table, seed: Seed = MEAN) -> None:
+    def __init__(self, table: Table, seed: Seed = SEARCH) -> None:
         self.table = table
         self.seed = seed
-        self._known: dict[tuple[int, int], Evaluation] = {}
-        self._places = tuple(range(len(table.seeds))) if seed == DRAW else (table.place_of(seed),)
+        self._known: dict[tuple[int, Seed], Evaluation] = {}
+        self._drawn: tuple[int, ...] = ()
+        if seed == DRAW:
+            self._drawn = table.seeds[table.trainings(SEARCH)]
+        else:
+            _ = table.trainings(seed)
 
     @property
     def teacher(self) -> Architecture:
@@ -46,26 +51,25 @@ class TableEvaluator(Evaluator):
         return {"evaluator": "table", "table": self.table.facts, "seed": self.seed}
 
     def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
-        if len(self._places) > 1:
-            raise InputError("which training counts is drawn for an episode, not for an architecture; give a seed or 'mean'")
+        if self._drawn:
+            raise InputError("which training counts is drawn for an episode, not for an architecture; give a seed or 'search'")
         for index, student in enumerate(students):
-            yield index, self._evaluation(self.table.row_of(student.architecture), self._places[0])
+            yield index, self._evaluation(self.table.row_of(student.architecture), self.seed)
 
     def evaluate_episodes(
         self, student: Callable[[Actions], Student], episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]
     ) -> list[Evaluation]:
         rows = self.table.rows(episodes).tolist()
-        if len(self._places) == 1:
-            [place] = self._places
-            return [self._evaluation(row, place) for row in rows]
-        places = (int(rng.integers(len(self._places))) for rng in rngs)
-        return [self._evaluation(row, place) for row, place in zip(rows, places, strict=True)]
+        if not self._drawn:
+            return [self._evaluation(row, self.seed) for row in rows]
+        seeds = (self._drawn[int(rng.integers(len(self._drawn)))] for rng in rngs)
+        return [self._evaluation(row, seed) for row, seed in zip(rows, seeds, strict=True)]
 
-    def _evaluation(self, row: int, place: int) -> Evaluation:
+    def _evaluation(self, row: int, seed: Seed) -> Evaluation:
         """What training would say: nothing of test images."""
-        known = self._known.get((row, place))
+        known = self._known.get((row, seed))
         if known is None:
-            known = self._known[row, place] = replace(self.table.evaluation_at(row, place), test_accuracy=None)
+            known = self._known[row, seed] = replace(self.table.evaluation(row, seed), test_accuracy=None)
         return known
 
 
@@ -110,7 +114,7 @@ def _table_evaluator(settings: EvaluationSettings, order: Order) -> Evaluator:
         raise InputError("a table is of the students of one stage; say of which")
     table = table_in(settings, order.stage.name)
     check_table(table, settings, order.stage)
-    return TableEvaluator(table, MEAN if settings.seed is None else settings.seed)
+    return TableEvaluator(table, SEARCH if settings.seed is None else settings.seed)
 
 
 EVALUATORS.register("table", _table_evaluator, argument="FILE.npz")

@@ -22,7 +22,7 @@ from n2n_gym.rewards import REWARDS
 from n2n_gym.stages.removal import RemovalStage
 from n2n_gym.student import Student
 from n2n_gym.tables.files import read_columns, table_names, table_path, write_columns
-from n2n_gym.tables.statistics import Numbers, best_row, expected_maxima, noise, pareto_rows
+from n2n_gym.tables.statistics import Numbers, best_row, noise, pareto_rows
 
 Rows = npt.NDArray[np.intp]
 
@@ -31,9 +31,10 @@ ACCURACIES = ("accuracy", "test_accuracy")
 Objective = str | Callable[[Evaluation], float]
 """What is best: a reward's name, `accuracy`, `test_accuracy`, or a function of an evaluation."""
 
-MEAN = "mean"
+MEAN, SEARCH, TRUTH = "mean", "search", "truth"
 Seed = int | str
-"""Which training of a student counts: that of one seed, or `mean`: the mean over all."""
+"""Which trainings of a student count: that of one seed; `mean`, over all; `search`, over those that a search may see, the
+first half; `truth`, over the others, judged on test images: what a student is worth, which no search may see."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ class Table:
         self.name: str = facts["name"]
         self.stage: str = facts["stage"]
         self.seeds: tuple[int, ...] = tuple(facts["seeds"])
-        self._known: dict[tuple[int, int], Evaluation] = {}
-        self._values: dict[tuple[str, int], Numbers] = {}
+        self._known: dict[tuple[int, Seed], Evaluation] = {}
+        self._values: dict[tuple[str, Seed], Numbers] = {}
 
     @classmethod
     def load(cls, name: str) -> Table:
@@ -171,35 +172,38 @@ class Table:
         return row
 
     def evaluation(self, row: int, seed: Seed = MEAN) -> Evaluation:
-        """What is known of the student in a row.
+        """What is known of the student in a row; with `truth`, its accuracy and its teacher's are those on test images.
 
         Args:
             row: From `rows` or `row_of`.
-            seed: Which training counts.
+            seed: Which trainings count.
 
         Raises:
             InputError: If no student was trained with that seed.
         """
-        return self.evaluation_at(row, self.place_of(seed))
-
-    def place_of(self, seed: Seed) -> int:
-        """Where a seed's trainings stand in the columns; -1 for the mean over all.
-
-        Raises:
-            InputError: If no student was trained with that seed.
-        """
-        if seed == MEAN:
-            return -1
-        if not isinstance(seed, Integral) or isinstance(seed, bool) or seed not in self.seeds:
-            raise InputError(f"{self} has the seeds {', '.join(map(str, self.seeds))} and their mean, not {seed!r}")
-        return self.seeds.index(int(seed))
-
-    def evaluation_at(self, row: int, place: int) -> Evaluation:
-        """The same by the seed's place."""
-        known = self._known.get((row, place))
+        known = self._known.get((row, seed))
         if known is None:
-            known = self._known[row, place] = self._evaluation(row, place)
+            known = self._known[row, seed] = self._evaluation(row, self.trainings(seed), on_test=seed == TRUTH)
         return known
+
+    def trainings(self, seed: Seed) -> slice:
+        """Where the trainings that count stand in the columns.
+
+        Raises:
+            InputError: If there are none.
+        """
+        count = len(self.seeds)
+        if seed == MEAN:
+            return slice(count)
+        if seed in (SEARCH, TRUTH):
+            if count < 2:
+                raise InputError(f"{self} has one training a student; to keep search and truth apart it needs two or more")
+            return slice(count // 2) if seed == SEARCH else slice(count // 2, count)
+        if not isinstance(seed, Integral) or isinstance(seed, bool) or seed not in self.seeds:
+            known = f"the seeds {', '.join(map(str, self.seeds))}, and of some of them {MEAN}, {SEARCH} and {TRUTH}"
+            raise InputError(f"{self} has {known}, not {seed!r}")
+        place = self.seeds.index(int(seed))
+        return slice(place, place + 1)
 
     def query(self, student: Architecture | None = None, *, actions: Actions | None = None, seed: Seed = MEAN) -> Evaluation:
         """What is known of a student, given as an architecture or as an episode's actions.
@@ -220,14 +224,13 @@ class Table:
 
     def values(self, objective: Objective = "paper", seed: Seed = MEAN) -> Numbers:
         """The objective's value of every row; students that are degenerate or failed have -1, or an accuracy of 0."""
-        place = self.place_of(seed)
         value = _objective(objective)
         if callable(objective):
-            return np.array([value(self.evaluation_at(row, place)) for row in range(len(self))])
-        if (objective, place) not in self._values:
-            self._values[objective, place] = self.values(value, seed)
-            self._values[objective, place].flags.writeable = False
-        return self._values[objective, place]
+            return np.array([value(self.evaluation(row, seed)) for row in range(len(self))])
+        if (objective, seed) not in self._values:
+            self._values[objective, seed] = self.values(value, seed)
+            self._values[objective, seed].flags.writeable = False
+        return self._values[objective, seed]
 
     def best(self, objective: Objective = "paper", seed: Seed = MEAN) -> Entry:
         """The best student that there is; one that is not degenerate, unless all are.
@@ -237,13 +240,13 @@ class Table:
             seed: Which training counts.
         """
         values = self.values(objective, seed)
-        feasible = self._feasible_at(self.place_of(seed))
+        feasible = self._feasible_with(seed)
         return self._entry(best_row(values, feasible), values, seed)
 
     def pareto_front(self, objective: Objective = "accuracy", seed: Seed = MEAN) -> list[Entry]:
         """The students that no other beats in both parameters and the objective, the smallest first."""
         values = self.values(objective, seed)
-        feasible = self._feasible_at(self.place_of(seed))
+        feasible = self._feasible_with(seed)
         return [self._entry(row, values, seed) for row in pareto_rows(values, self.columns["parameters"], feasible)]
 
     @cached_property
@@ -251,25 +254,24 @@ class Table:
         """Which rows are students that could be trained, with every seed."""
         return (self.columns["reason"] == 0).all(1)  # type: ignore[no-any-return]
 
-    def expected_best(self, evaluations: int, objective: Objective = "paper", seed: Seed = MEAN) -> Numbers:
-        """What uniform random search has found after 1, 2, ... episodes, on average: exact, by the order statistics.
+    @cached_property
+    def trained(self) -> npt.NDArray[np.bool_]:
+        """Which rows are students whose training took place, however it ended; the others are degenerate."""
+        return np.any(self.columns["seconds"] > 0, axis=1)  # type: ignore[no-any-return]
 
-        Args:
-            evaluations: Up to how many.
-            objective: What is best.
-            seed: Which training counts.
+    @cached_property
+    def episode_share(self) -> Numbers:
+        """The share of each row in episodes of uniformly random actions.
 
-        Returns:
-            Shape (evaluations,). Drawing only actions that have an effect, as `RandomSearch` does, makes no difference: the
-            others double every episode alike.
+        Drawing only actions that have an effect makes no difference: the others double every episode alike.
         """
-        return expected_maxima(self.values(objective, seed), self._episode_share, evaluations)
+        counts = np.bincount(self.columns["row_of"], minlength=len(self))
+        return counts / counts.sum()  # type: ignore[no-any-return]
 
     def seconds(self, episodes: Iterable[Actions], seed: Seed = MEAN) -> float:
         """How long the trainings of a search would have taken, one after the other, each student trained once."""
-        rows, place = np.unique(self.rows(list(episodes))), self.place_of(seed)
-        seconds = self.columns["seconds"][rows]
-        return float(seconds.mean(1).sum() if place < 0 else seconds[:, place].sum())
+        rows = np.unique(self.rows(list(episodes)))
+        return float(self.columns["seconds"][rows, self.trainings(seed)].mean(1).sum())
 
     def statistics(self) -> dict[str, Any]:
         """The space in numbers: sizes, the best, how noisy trainings are, how soon they tell who wins."""
@@ -283,13 +285,13 @@ class Table:
             "episodes": int(np.prod(self.shape, dtype=np.int64)),
             "students": len(self),
             "degenerate": int((~feasible).sum()),
-            "degenerate_share_of_episodes": float(self._episode_share[~feasible].sum()),
+            "degenerate_share_of_episodes": float(self.episode_share[~feasible].sum()),
             "best_reward": best.value,
             "best_parameters": best.evaluation.parameters,
             "best_accuracy": best.evaluation.accuracy,
             "best_1_percent": float(order[: max(1, len(order) // 100)].mean()),
             "median_reward": float(np.median(values[feasible])),
-            "random_search_mean": float(values @ self._episode_share),
+            "random_search_mean": float(values @ self.episode_share),
             **noise(accuracy, rewards),
             "pareto_front": len(self.pareto_front()),
             "training_hours": float(self.columns["seconds"].sum() / 3600),
@@ -300,28 +302,29 @@ class Table:
 
     # Inside
 
-    def _feasible_at(self, place: int) -> npt.NDArray[np.bool_]:
-        """Which rows are students that could be trained: with every seed, or with the one at that place."""
-        return self.feasible if place < 0 else self.columns["reason"][:, place] == 0
+    def _feasible_with(self, seed: Seed) -> npt.NDArray[np.bool_]:
+        """Which rows are students that could be trained, in all trainings that count."""
+        feasible: npt.NDArray[np.bool_] = (self.columns["reason"][:, self.trainings(seed)] == 0).all(1)
+        return feasible
 
     def _entry(self, row: int, values: Numbers, seed: Seed) -> Entry:
         return Entry(row, self.actions(row), self.evaluation(row, seed), float(values[row]))
 
-    def _evaluation(self, row: int, place: int) -> Evaluation:
+    def _evaluation(self, row: int, trainings: slice, *, on_test: bool) -> Evaluation:
         columns, facts = self.columns, self.facts
         sizes: dict[str, Any] = {size: int(columns[size][row]) for size in SIZES}
         sizes["teacher_parameters"] = facts["teacher"]["parameters"]
-        reasons = columns["reason"][row] if place < 0 else columns["reason"][row, place : place + 1]
+        reasons = columns["reason"][row, trainings]
         if reasons.any():  # in the mean, a student that failed once has failed
             reason = facts["reasons"][int(reasons.max())]
             return Evaluation(accuracy=0.0, teacher_accuracy=0.0, reason=reason, **sizes)
-        trainings = slice(None) if place < 0 else slice(place, place + 1)
-        accuracy = columns["correct"][row, trainings].mean(0) / facts["validation_images"]
+        by_epoch = columns["correct"][row, trainings].mean(0) / facts["validation_images"]
+        test_accuracy = float(columns["test_correct"][row, trainings].mean() / facts["test_images"])
         return Evaluation(
-            accuracy=float(accuracy[-1]),
-            teacher_accuracy=facts["teacher"]["val_accuracy"],
-            epoch_accuracy=tuple(accuracy.tolist()),
-            test_accuracy=float(columns["test_correct"][row, trainings].mean() / facts["test_images"]),
+            accuracy=test_accuracy if on_test else float(by_epoch[-1]),
+            teacher_accuracy=facts["teacher"]["test_accuracy" if on_test else "val_accuracy"],
+            epoch_accuracy=() if on_test else tuple(by_epoch.tolist()),
+            test_accuracy=test_accuracy,
             seconds=float(columns["seconds"][row, trainings].mean()),
             run=self.name,
             **sizes,
@@ -335,12 +338,6 @@ class Table:
     def _first_code(self) -> npt.NDArray[np.intp]:
         _, first = np.unique(self.columns["row_of"], return_index=True)
         return first
-
-    @cached_property
-    def _episode_share(self) -> Numbers:
-        """The share of each row in episodes of uniformly random actions."""
-        counts = np.bincount(self.columns["row_of"], minlength=len(self))
-        return counts / counts.sum()  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=16)

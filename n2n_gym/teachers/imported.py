@@ -102,7 +102,7 @@ def check_name(name: str) -> None:
     if name in ZOO:
         raise InputError(f"{name} is a network of the zoo; choose another name")
     if (teachers_folder() / name).exists():
-        raise InputError(f"there is a teacher named {name}; choose another name, or remove {teachers_folder() / name} first")
+        raise InputError(f"there is a teacher named {name}; choose another name, or replace it with --again")
 
 
 @dataclass(frozen=True)

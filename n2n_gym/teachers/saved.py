@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from n2n_gym.networks.described import read_description
 from n2n_gym.networks.imported import IMPORTED, is_imported
 from n2n_gym.problem import Problem
 from n2n_gym.system.device import by_itself
-from n2n_gym.system.files import locked, sweep, teachers_folder, unfinished_training
+from n2n_gym.system.files import locked, sweep, teachers_folder, unfinished_training, writing
+from n2n_gym.system.memory import is_out_of_memory
 from n2n_gym.system.progress import report
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.loop import train
@@ -64,7 +66,7 @@ def ready_teacher(problem: Problem, *, device: torch.device, on_epoch: Callable[
     """
     imported = is_imported(problem.teacher)
     name = problem.name
-    if imported and teacher_facts(problem.teacher)["data_fingerprint"] == load_dataset(problem.data).fingerprint:
+    if imported and teacher_facts(problem.teacher).get("data_fingerprint") == load_dataset(problem.data).fingerprint:
         name = problem.teacher
     folder = teachers_folder() / name
     if not folder.exists():
@@ -79,7 +81,7 @@ def ready_teacher(problem: Problem, *, device: torch.device, on_epoch: Callable[
     trained_on = str(teacher.checkpoint.facts.get("data_fingerprint"))
     if not trained_on.startswith(FINGERPRINT):
         why = "was trained before the identity of a data set covered its test images and their shape"
-        raise InputError(f"the teacher in {folder} {why}; move it away to train it again")
+        raise InputError(f"the teacher in {folder} {why}; n2n teacher train --again trains it again")
     if trained_on != load_dataset(problem.data).fingerprint:
         raise InputError(f"the teacher in {folder} was trained on other images; move it away to train a new one")
     return teacher
@@ -104,7 +106,7 @@ def load_saved(name: str) -> Checkpoint:
     Raises:
         InputError: If there is none of that name, or it is damaged.
     """
-    if name not in teacher_names():
+    if name not in teacher_names():  # one whose folder lacks something is among them, and that is said
         raise unknown("saved teacher", name, teacher_names() or ["none yet; train one with n2n teacher train"])
     return load_checkpoint(teachers_folder() / name)
 
@@ -122,6 +124,31 @@ def making(name: str) -> Iterator[None]:
     with locked(folder / f".{name}.lock"):
         sweep(folder, name)
         yield
+
+
+@contextmanager
+def put_aside(name: str) -> Iterator[None]:
+    """While a teacher is made anew: the old one, if there is one, is put aside; it comes back if no new one was made.
+
+    Args:
+        name: The teacher's.
+
+    Raises:
+        InputError: If its folder cannot be moved.
+    """
+    folder = teachers_folder() / name
+    aside = folder.with_name(f".{name}.before")
+    with writing(folder):
+        if folder.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+    try:
+        yield
+    except BaseException:
+        if aside.exists() and not folder.exists():
+            aside.rename(folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def teacher_facts(name: str) -> dict[str, Any]:
@@ -167,12 +194,19 @@ def _train_teacher(
     network = Network(architecture, torch.Generator().manual_seed(0)).to(device)
     unfinished = unfinished_training(folder)
     report(TRAINING, 0, recipe.epochs)
-    with by_itself(device, architecture.macs, recipe.batch_size) as threads:
-        outcome = train(network, data, recipe, seed=0, on_epoch=on_epoch, resume=unfinished)
-        if outcome.failure:
-            unfinished.unlink(missing_ok=True)
-            raise InputError(f"teacher {folder.name}: {outcome.failure} under recipe {recipe.name}; try another width")
-        test_accuracy = data.test_score(network).accuracy
+    try:
+        with by_itself(device, architecture.macs, recipe.batch_size) as threads:
+            outcome = train(network, data, recipe, seed=0, on_epoch=on_epoch, resume=unfinished)
+            if outcome.failure:
+                unfinished.unlink(missing_ok=True)
+                raise InputError(f"teacher {folder.name}: {outcome.failure} under recipe {recipe.name}; try another width")
+            test_accuracy = data.test_score(network).accuracy
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(
+            f"the teacher {folder.name} does not fit into the memory; try a smaller width, smaller images, or a larger machine"
+        ) from None
     facts = {
         "name": folder.name,
         "teacher": problem.teacher,

@@ -8,7 +8,7 @@ from pathlib import Path
 from n2n_gym.models.checkpoint import Checkpoint
 from n2n_gym.models.export.check import TOLERANCE, check_export
 from n2n_gym.models.export.forms import FORMS, Exported, Form
-from n2n_gym.system.files import part_of
+from n2n_gym.system.files import part_of, writing
 
 __all__ = ["FORMS", "TOLERANCE", "Form", "export_checkpoint"]
 
@@ -32,14 +32,15 @@ def export_checkpoint(checkpoint: Checkpoint, form: str, folder: Path, *, prepro
     chosen, _ = FORMS.look_up(form)
     exported = Exported.of(checkpoint, preprocessing=preprocessing)
     part = part_of(folder.absolute())
-    part.mkdir(parents=True)
-    try:
-        chosen.write(exported, part)
-        files = sorted(path.name for path in part.iterdir())
-        check_export(exported, part, form, chosen.runner)
-        folder.mkdir(exist_ok=True)
-        for name in files:
-            (part / name).replace(folder / name)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with writing(folder):
+        part.mkdir(parents=True)
+        try:
+            chosen.write(exported, part)
+            files = sorted(path.name for path in part.iterdir())
+            check_export(exported, part, form, chosen.runner)
+            folder.mkdir(exist_ok=True)
+            for name in files:
+                (part / name).replace(folder / name)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     return [folder / name for name in files]

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from n2n_gym.errors import InputError
@@ -25,6 +24,7 @@ from n2n_gym.models.checkpoint import Checkpoint, Classifier
 from n2n_gym.models.export.source import WEIGHTS, student_source, student_weights
 from n2n_gym.models.preprocessing import Preprocessing
 from n2n_gym.registry import Registry
+from n2n_gym.system.tensors import write_tensors
 
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
@@ -108,7 +108,7 @@ def run(images):
     def write(self, exported: Exported, folder: Path) -> None:
         text = student_source(exported.network, exported.preprocessing, exported.facts)
         (folder / "student.py").write_text(text, encoding="utf-8")
-        save_file(student_weights(exported.network), folder / WEIGHTS)
+        write_tensors(folder / WEIGHTS, student_weights(exported.network))
 
 
 class OnnxForm(Form):

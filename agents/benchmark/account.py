@@ -1,0 +1,136 @@
+"""What a search pays for: distinct students that had to be trained, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from agents.benchmark.tasks import Task
+from n2n_gym.envs.info import Finished
+from n2n_gym.envs.judge import Judge
+from n2n_gym.errors import InputError
+from n2n_gym.evaluation import Actions
+
+MOST_LOOKS, MOST_IDLE = 2_000, 200
+"""A run that has not found as many students as it may pay for ends after so many episodes, or after so many in a row without a
+new student."""
+
+
+class BudgetSpentError(Exception):
+    """The search is over: an environment says so instead of an episode's reward. Nothing is wrong."""
+
+
+class Account:
+    """Counts what a search looks at, and what it reports.
+
+    A student costs one training when it is looked at first. Degenerate students, and those whose sizes alone break a limit,
+    cost nothing, nor do students that were looked at before.
+
+    Args:
+        task: What is searched.
+        seed: Of the run.
+        budget: How many students may be paid for.
+
+    Attributes:
+        students: Those that were paid for, in order: the numbers of the first episodes that led to them.
+        reports: What the search said it would choose, and after how many students: (students, episode's number).
+        looks: Episodes that were played.
+    """
+
+    def __init__(self, task: Task, seed: int, budget: int) -> None:
+        self.task = task
+        self.seed = seed
+        self.budget = min(budget, int(task.counts.sum()))
+        self.students: list[int] = []
+        self.reports: list[tuple[int, int]] = []
+        self.looks = 0
+        self._last_new = 0
+        self._rows: set[int] = set()
+
+    @property
+    def over(self) -> bool:
+        """Whether all is spent."""
+        idle = self.looks - self._last_new
+        return len(self.students) >= self.budget or self.looks >= MOST_LOOKS or idle >= MOST_IDLE
+
+    def look(self, episodes: Sequence[Actions]) -> list[int]:
+        """Write down finished episodes.
+
+        Returns:
+            The rows of their students.
+
+        Raises:
+            BudgetSpentError: If all was spent before the last of them.
+        """
+        rows: list[int] = self.task.table.rows(episodes).tolist()
+        for row, code in zip(rows, encode(self.task, episodes), strict=True):
+            if self.over:
+                raise BudgetSpentError(f"{len(self.students)} students in {self.looks} episodes: the search is over")
+            self.looks += 1
+            if self.task.counts[row] and row not in self._rows:
+                self._rows.add(row)
+                self.students.append(code)
+                self._last_new = self.looks
+        return rows
+
+    def report(self, actions: Actions) -> None:
+        """From now on the search would choose this student.
+
+        Args:
+            actions: An episode that leads to it.
+
+        Raises:
+            InputError: If it was not looked at, or cost nothing.
+        """
+        if int(self.task.table.rows([actions])[0]) not in self._rows:
+            raise InputError(
+                "report() takes the actions of a student that this search has looked at and that could be trained"
+            )
+        self.reports.append((len(self.students), encode(self.task, [actions])[0]))
+
+    @contextlib.contextmanager
+    def of(self, judge: Judge) -> Iterator[None]:
+        """Count what an environment's judge finishes.
+
+        An algorithm runs in this process, so it could look at the table itself; who submits one is trusted not to, and its
+        file is read.
+        """
+
+        def finish(episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]) -> list[Finished]:  # noqa: ARG001
+            return Judge.finish(judge, episodes, self.task.rngs(self.seed, self.look(episodes)))
+
+        judge.finish = finish  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            del judge.finish
+
+
+def encode(task: Task, episodes: Sequence[Actions]) -> list[int]:
+    """Episodes as numbers: their actions read as digits, the first one highest."""
+    codes: list[int] = np.ravel_multi_index(tuple(np.array(episodes).T), task.table.shape).tolist()
+    return codes
+
+
+def chosen(task: Task, seed: int, students: Sequence[int], reports: Sequence[tuple[int, int]], budget: int) -> int | None:
+    """The row of the student that a search chooses when so many were paid for.
+
+    What it reported last until then; if it reported nothing, the one that is preferred by what it has seen.
+
+    Args:
+        task: What was searched.
+        seed: Of the run.
+        students: As of `Account`.
+        reports: As of `Account`.
+        budget: How many students.
+
+    Returns:
+        It; None if there was no student at all.
+    """
+    row_of = task.table.columns["row_of"]
+    if said := [code for after, code in reports if after <= budget]:
+        return int(row_of[said[-1]])
+    rows = set(row_of[list(students[:budget])].tolist())
+    return next((row for row in task.preferred(seed).tolist() if row in rows), None)

@@ -1,0 +1,236 @@
+"""Pages of runs: whole, self-contained, safe whatever the user called things; and the list of runs in the browser."""
+
+import html
+import json
+import re
+import threading
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import n2n_gym.teachers
+from agents.commands.main import main
+from agents.report.charts import front
+from agents.report.listing import listed
+from agents.report.page import write_report
+from agents.report.run import read_run
+from agents.report.server import RunServer, link
+from agents.report.students import Explained, side_by_side
+from agents.search.compress import compress
+from agents.search.profile import profile
+from agents.search.result import RESULT
+from agents.search.run_folder import Episode, RunFolder, read_start
+from envs_tests.conftest import toy_arrays
+from n2n_gym.errors import InputError
+from n2n_gym.problem import Problem
+from n2n_gym.system.files import write_json
+
+EVIL = '</script><img src=x onerror="alert(1)">'
+
+
+class Net(nn.Module):
+    """With names that a page has to show as they are."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 12, 3, padding=1), nn.ReLU())
+        self.body = nn.Sequential(nn.Conv2d(12, 12, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
+        self.head = nn.Linear(12 * 16, 3)
+
+    def forward(self, images):
+        return self.head(self.body(self.stem(images)).flatten(1))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run of an imported network, whose classes are called what nobody should call them."""
+    folder = tmp_path_factory.mktemp("pages")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("N2N_HOME", str(folder / "home"))
+        patch.chdir(folder)
+        np.savez("data.npz", **toy_arrays(), class_names=np.array([EVIL, "b", "c"]))
+        torch.manual_seed(0)
+        name = n2n_gym.teachers.add(Net(), name="mine", dataset="data.npz")
+        words = {"iterations": 2, "rollouts": 3, "workers": 0, "device": "cpu", "final_trainings": 2, "final_epochs": 2}
+        plain = {"finalists": 2, "speed": False, "out": "runs/first", "constraint": "latency_ms<=1000"}
+        compress(teacher=name, dataset="data.npz", command=f"n2n compress {EVIL}", **words, **plain)
+        write_json(folder / "profile.json", profile(Problem("mine", "data.npz"), device="cpu", images=20, renewed=20))
+    return folder / "runs" / "first"
+
+
+def page_of(*folders, **more):
+    return write_report(folders, **more).read_text()
+
+
+def data_of(page):
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL).group(1))
+
+
+def without_plotly(page):
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert sum("Plotly" in script and len(script) > 10**6 for script in scripts) == 1
+    return page.replace(max(scripts, key=len), "")
+
+
+def test_a_page_holds_all_that_was_asked_for(run, tmp_path):
+    page = without_plotly(page_of(run, out=tmp_path / "page.html", profiles=[run.parent.parent / "profile.json"]))
+    for heading in ("All students", "How the search went", "What it is worth", "layer by layer", "were worth", "Time", "made"):
+        assert heading in page
+    result = json.loads((run / RESULT).read_text())
+    for text in (result["verdict"], "width-scaled", "luck", result["started"], result["machine"]["python"], "torch"):
+        assert html.escape(str(text)) in page
+    for name in ("stem.0", "body.0", "head"):
+        assert f"<td>{name}</td>" in page
+    data = data_of(page)["runs"][0]
+    assert set(data["pareto"]) == {"parameters", "macs", "latency_ms"}
+    assert set(data["curves"]) == {"1", "2"}
+    tried = {episode.fingerprint for episode in read_run(run).history if not episode.reason}
+    assert {student["id"] for student in data["students"]} == tried
+    drawn = {number for trace in data["pareto"]["macs"]["data"] for number in trace.get("customdata", [])}
+    assert drawn == set(range(len(tried)))
+
+
+def test_nothing_is_loaded_and_nothing_breaks_out(run, tmp_path):
+    page = without_plotly(page_of(run, out=tmp_path / "page.html"))
+    assert not re.search(r"""(src|href)\s*=\s*["'](?!#)""", page)
+    assert "@import" not in page
+    assert "url(" not in page
+    assert "default-src 'none'" in page
+    assert EVIL not in page
+    assert "<img" not in page
+    assert html.escape(EVIL, quote=True).replace("&quot;", "&#34;") in page  # the class and the command are shown, as text
+    assert page.count("<script") == page.count("</script>") == 3
+
+
+def test_what_removed_layers_were_worth_is_left_out_where_nobody_measured_it(run, tmp_path):
+    page = page_of(run, out=tmp_path / "page.html")
+    removed = [pair for pair in side_by_side(read_run(run).teacher, read_run(run).students["student"]) if not pair.student]
+    assert ("n2n teacher profile mine" in page) == bool(removed)
+    assert "points lost" not in page
+    other = json.loads((run.parent.parent / "profile.json").read_text()) | {"identity": "another teacher's"}
+    write_json(tmp_path / "profile.json", other)
+    assert read_run(run, [tmp_path / "profile.json"]).profile is None
+    with pytest.raises(InputError, match="no profile at"):
+        read_run(run, [tmp_path / "nowhere.json"])
+
+
+def test_layers_side_by_side_are_those_of_both_networks(run):
+    found = read_run(run)
+    student = found.students["student"]
+    pairs = side_by_side(found.teacher, student)
+    assert [pair.name for pair in pairs][:3] == ["stem.0", "stem.1", "body.0"]
+    assert sum(pair.teacher.parameters for pair in pairs) == found.teacher.architecture.parameters
+    assert sum(pair.student.macs for pair in pairs if pair.student) == student.architecture.macs
+    assert sum(pair.student is not None for pair in pairs) == len(student.architecture.nodes)
+
+
+def test_a_chosen_students_architecture_is_the_one_that_was_trained(run):
+    explained = Explained(read_run(run))
+    for row in explained.rows:
+        assert sum(explained.texts[number] != "" for number in row["layers"]) >= 1
+        if row["stage"] == 1:  # what its actions say is removed is not there
+            for shape, decided in zip(row["layers"], row["decided"], strict=True):
+                assert (explained.texts[decided] != "removed") or explained.texts[shape] == ""
+
+
+def test_a_run_that_goes_on_has_a_page(run, tmp_path):
+    for name in ("config.json", "teacher.json", "history.csv", "stage1.json"):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
+    page = without_plotly(page_of(tmp_path))
+    assert "has not finished" in page
+    assert "What it is worth" not in page
+    assert len(data_of(page)["runs"][0]["students"]) == len(read_run(run).students_tried)
+    (tmp_path / "teacher.json").unlink()  # as an older version left it
+    students = data_of(page_of(tmp_path))["runs"][0]["students"]
+    assert students
+    assert "layers" not in students[0]
+    (tmp_path / "history.csv").unlink()
+    assert "has not finished" in page_of(tmp_path)
+
+
+def test_several_runs_share_one_page(run, tmp_path):
+    page = without_plotly(page_of(run, run, out=tmp_path / "both.html"))
+    data = data_of(page)
+    assert len(data["runs"]) == 2
+    assert len(data["fronts"]["parameters"]["data"]) == 2
+    assert page.count('<details class="run"') == 2
+
+
+def test_the_front_is_what_no_other_student_beats():
+    def episode(accuracy, parameters, excess=0.0):
+        return Episode(1, 0, 0, "", "", accuracy, 0.5, parameters, 1, 0.5, "", excess, 1.0, False)
+
+    students = [episode(0.9, 30), episode(0.8, 20), episode(0.7, 25), episode(0.8, 22), episode(0.95, 5, excess=0.1)]
+    assert front(students, "parameters") == [students[1], students[0]]
+    assert front(students[4:], "parameters") == students[4:]
+    assert front([], "parameters") == []
+
+
+def test_the_commands(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", str(run)]) == 0
+    assert capsys.readouterr().out.split() == [str(run / "report.html")]
+    assert main(["report", str(run), str(run)]) == 0
+    assert Path("report.html").is_file()
+    for words, message in (
+        (["report"], "which runs?"),
+        (["report", str(tmp_path)], "holds no run"),
+        (["browse", "nowhere"], "no folder at nowhere"),
+        (["browse", str(run), "--port", "99999"], "port 99999 cannot be had"),
+    ):
+        assert main(words) == 2
+        assert message in capsys.readouterr().err
+
+
+@contextmanager
+def served(root):
+    with RunServer(root, 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def fetched(address, **headers):
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, headers=headers)) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_the_browser_lists_runs_and_serves_their_pages_alone(run):
+    (run.parent / "<i>" / "deeper").mkdir(parents=True)
+    (run.parent / "<i>" / "deeper" / "config.json").write_text("damaged")
+    (run.parent / "elsewhere").symlink_to(run)
+    with served(run.parent) as server:
+        assert server.server_address[0] == "127.0.0.1"
+        status, page = fetched(server.address)
+        assert status == 200
+        assert "&lt;i&gt;/deeper" in page
+        assert "<i>" not in page
+        assert "finished" in page
+        assert "elsewhere" not in page
+        assert fetched(server.address + link("first")[1:])[0] == 200
+        assert "not a readable" in fetched(server.address + link("<i>/deeper")[1:])[1]
+        for path in ("run/", "run/..", "run/%2e%2e%2f", "run/first%2f..%2ffirst", "run/elsewhere", "first/config.json"):
+            assert fetched(server.address + path)[0] == 404, path
+        assert fetched(server.address, Host="evil.example")[0] == 403
+
+
+def test_the_list_tells_which_runs_go_on(run, tmp_path):
+    start = read_start(run)
+    (tmp_path / "empty").mkdir()
+    with RunFolder(tmp_path / "going-on", start):
+        assert [entry.state for entry in listed(tmp_path)] == ["running"]
+    assert [entry.state for entry in listed(tmp_path)] == ["stopped"]
+    assert [entry.accuracy is not None for entry in listed(run)] == [True]

@@ -1,0 +1,108 @@
+"""Generated networks and tasks: what they are made of, who is held out, and that a build goes on."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from n2n_gym.architecture import Architecture
+from n2n_gym.errors import InputError
+from n2n_gym.layers import conv, linear, max_pool, relu
+from n2n_gym.networks.generated import FAMILIES, generated
+from n2n_gym.problem import Problem
+from n2n_gym.stages import RemovalStage, ShrinkStage
+from n2n_gym.student import Student
+from n2n_gym.tables import transfer
+from n2n_gym.tables.transfer import TransferTask, build_transfer_task, distinct_students, transfer_tasks
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32)])
+def test_networks_of_every_family_can_be_compressed(family, shape):
+    rng = np.random.default_rng(0)
+    made = [generated(family, rng, shape, 10) for _ in range(6)]
+    assert len({each.fingerprint for each in made}) > 1
+    for network in made:
+        assert network.verdict().feasible
+        assert network.shapes[-1] == (10, 1, 1)
+        for stage in (RemovalStage(Student(network)), ShrinkStage(Student(network))):
+            assert stage.feasible(stage.random_actions(rng))
+
+
+def test_families_are_what_they_are_called():
+    kinds = {
+        name: {node.layer.kind for node in generated(name, np.random.default_rng(1), (1, 28, 28), 10).nodes}
+        for name in FAMILIES
+    }
+    assert "add" in kinds["residual"] & kinds["bottleneck"]
+    assert "depthwise" in kinds["depthwise"]
+    assert "concat" in kinds["dense"]
+    assert not {"add", "concat", "depthwise"} & kinds["chain"]
+    with pytest.raises(InputError, match="Did you mean 'chain'"):
+        generated("chains", np.random.default_rng(0), (1, 28, 28), 10)
+
+
+def test_tasks():
+    tasks = transfer_tasks()
+    assert tasks == transfer_tasks() != transfer_tasks(1)
+    assert len({task.name for task in tasks}) == 48
+    learn, held_out = ([task for task in tasks if task.held_out is held] for held in (False, True))
+    assert (len(learn), len(held_out)) == (32, 16)
+    assert not any(task.family == "dense" or task.dataset == "cifar10" for task in learn)
+    assert sum(task.family == "dense" for task in held_out) == 5
+    assert sum(task.dataset == "cifar10" for task in held_out) == 5
+    known = {(task.architecture.fingerprint, task.dataset, task.train_size, task.stage) for task in learn}
+    assert not any((task.architecture.fingerprint, task.dataset, task.train_size, task.stage) in known for task in held_out)
+    assert Counter(task.family for task in learn) == {"chain": 8, "residual": 8, "bottleneck": 8, "depthwise": 8}
+    assert {task.stage for task in learn} == {"removal", "shrink"}
+
+
+@pytest.fixture
+def task(toy_data):
+    network = Architecture.chain([conv(6), relu(), conv(6), relu(), max_pool(), linear(3)], (1, 8, 8), 3)
+    return TransferTask("toy-task", "chain", network, toy_data, 60, "removal", held_out=False)
+
+
+def test_students_are_distinct_and_the_same_again(task, tmp_path):
+    (tmp_path / "teacher.json").write_text(json.dumps(task.architecture.to_json()))
+    problem = Problem(str(tmp_path / "teacher.json"), task.dataset, 1.0, task.train_size)
+    found = distinct_students(task, problem, 4)
+    assert len({student.architecture.fingerprint for _, student in found}) == 4
+    assert [actions for actions, _ in found] == [actions for actions, _ in distinct_students(task, problem, 4)]
+    assert len(distinct_students(replace(task, stage="removal"), problem, 10_000)) < 64  # all that there are
+
+
+def test_a_task_is_built_and_goes_on(task, tmp_path, monkeypatch):
+    def stop(done, _):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_transfer_task(task, tmp_path, students=3, workers=0, on_progress=stop)
+    assert not (tmp_path / "toy-task.json").exists()
+    from n2n_gym.evaluators.distillation import DistillationEvaluator
+
+    trained = []
+    real = DistillationEvaluator.train_student
+    monkeypatch.setattr(DistillationEvaluator, "train_student", lambda self, s: trained.append(self.seed) or real(self, s))
+    written = json.loads(build_transfer_task(task, tmp_path, students=3, workers=0).read_text())
+    assert trained == [1, 1, 1]  # seed 0's were kept
+    assert (written["family"], written["train_size"], len(written["students"])) == ("chain", 60, 3)
+    for student in written["students"]:
+        assert len(student["accuracy"]) == len(student["test_accuracy"]) == 2
+        assert student["parameters"] < task.architecture.parameters
+    with pytest.raises(InputError, match="two trainings of each or more"):
+        build_transfer_task(task, tmp_path, trainings=1)
+
+
+def test_the_command_says_what_there_is(tmp_path, capsys, monkeypatch, task):
+    from agents.commands.main import main
+
+    monkeypatch.setattr(transfer, "transfer_tasks", lambda _seed: [task] * 48)
+    assert main(["table", "transfer", "--out", str(tmp_path), "--first", "60"]) == 2
+    assert "tasks 0 to 47" in capsys.readouterr().err
+    command = ["table", "transfer", "--out", str(tmp_path), "--first", "3", "--last", "4", "--students", "2", "--workers", "0"]
+    assert main(command) == 0
+    assert len(json.loads((tmp_path / "toy-task.json").read_text())["students"]) == 2
