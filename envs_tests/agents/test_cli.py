@@ -211,6 +211,7 @@ def test_the_progress_line_fits_a_narrow_terminal():
     with ProgressDisplay(console) as display:
         display.start("stage 2", 100)
         display.update(37, "best 0.981 mean 0.912 tried 1000 stored 912")
+        display._progress.refresh()
     line = [line for line in text.getvalue().split("\r") if "37/100" in line][-1]
     for part in ("stage 2", "37/100", "best 0.981", "mean 0.912", "tried 1000", "stored 912"):
         assert part in line
