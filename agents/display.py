@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 QUIET = 30.0
 """Seconds after which a line is written where the output is no terminal, whether there is news or not."""
 
-FIRST = 5.0
-"""The same before the first line."""
-
 GLANCE = 0.1
 """Seconds between two looks at what is done within a step of a task."""
 
@@ -110,7 +107,6 @@ class ProgressDisplay(Display):
         self._stale: list[TaskID] = []  # those of runs of the series that are over
         self._held: list[ExitStack] = []
         self._written = 0.0
-        self._lines = 0
         self._over = threading.Event()
 
     def start(self, task: str, total: int, done: int = 0) -> None:
@@ -156,7 +152,7 @@ class ProgressDisplay(Display):
         held.enter_context(heard(self.detail))
         self._held.append(held)
         if not self._open:
-            self._written, self._lines = time.monotonic(), 0
+            self._written = time.monotonic()
             self._over.clear()
             self._progress.start()
             if not self._console.is_terminal:
@@ -210,12 +206,12 @@ class ProgressDisplay(Display):
         return f"{clock}, in {duration(left)}"
 
     def _line(self, line: str) -> None:
-        self._written, self._lines = time.monotonic(), self._lines + 1
+        self._written = time.monotonic()
         self._console.print(line, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
     def _keep_writing(self, over: threading.Event) -> None:
         while not over.wait(1.0):
-            if time.monotonic() > self._written + (QUIET if self._lines else FIRST):
+            if time.monotonic() > self._written + QUIET:
                 self._line(self._state())
 
 

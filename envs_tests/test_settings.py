@@ -84,7 +84,7 @@ def test_the_lists_in_explanations_are_the_registries():
 
 
 def test_the_nearest_explanation_counts():
-    assert "Of policies" in explained(Search)["seed"]
+    assert "Seed of policies" in explained(Search)["seed"]
     assert explained(Search)["recipe"] == explained(EvaluationSettings)["recipe"]  # overridden without one
 
 

@@ -90,7 +90,6 @@ def test_the_end_of_the_whole_run_is_told():
 
 
 def test_a_file_gets_a_line_now_and_then(monkeypatch):
-    monkeypatch.setattr(shown_how, "FIRST", 0.5)
     monkeypatch.setattr(shown_how, "QUIET", 0.5)
     text = io.StringIO()
     with ProgressDisplay(Console(file=text, width=200)) as display:
