@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agents.algorithms.dyna import Dyna
     from agents.algorithms.embedding import ArchitectureCompression
     from agents.algorithms.evolution import RegularizedEvolution
     from agents.algorithms.planned import RandomSearch
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ActorCritic",
     "ArchitectureCompression",
+    "Dyna",
     "RandomSearch",
     "RegularizedEvolution",
     "Reinforce",
@@ -30,6 +32,7 @@ __all__ = [
 _HOMES = {
     "ActorCritic": "agents.algorithms.reinforce",
     "ArchitectureCompression": "agents.algorithms.embedding",
+    "Dyna": "agents.algorithms.dyna",
     "RandomSearch": "agents.algorithms.planned",
     "RegularizedEvolution": "agents.algorithms.evolution",
     "Reinforce": "agents.algorithms.reinforce",

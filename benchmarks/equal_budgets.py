@@ -13,9 +13,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +146,7 @@ def main(
         seeds: Searches of each agent on each table.
         first_seed: The first of their seeds.
         against: Agents that are compared with all others, seed by seed.
-        workers: Processes.
+        workers: Processes; 0 for none but this.
         kept: A folder for searches as they end: the same call goes on where it was. Use another one for other code.
         out: The JSON file.
     """
@@ -158,12 +160,15 @@ def main(
     jobs = [(agent, name, seed) for agent in agents for name in names for seed in range(first_seed, first_seed + seeds)]
     closed: dict[str, npt.NDArray[np.float64]] = {}
     expected = {name: random_search(Table.load(name)) for name in names}
-    with ProcessPoolExecutor(workers, initializer=begin_worker) as pool:
-        futures = {job: pool.submit(kept_search, *job, kept) for job in jobs}
+    with ExitStack() as opened:
+        found: dict[tuple[str, str, int], Callable[[], Searched]] = {job: partial(kept_search, *job, kept) for job in jobs}
+        if workers:
+            pool = opened.enter_context(ProcessPoolExecutor(workers, initializer=begin_worker))
+            found = {job: pool.submit(kept_search, *job, kept).result for job in jobs}
         for agent in agents:
             by_table = []
             for name in names:
-                runs = [futures[agent, name, seed].result() for seed in range(first_seed, first_seed + seeds)]
+                runs = [found[agent, name, seed]() for seed in range(first_seed, first_seed + seeds)]
                 optimum = Table.load(name).best().value
                 scores = (np.array([run.best for run in runs]) - expected[name]) / (optimum - expected[name])
                 by_table.append(scores)

@@ -17,6 +17,9 @@ TINY = {
     "cifar10_headline": "--run run --epochs 1 --trainings 2 --processes 0 --smaller 0:1",
     "cifar10_teacher": "--epochs 1 --images 20",
     "env_steps": "--seconds 0.01 --repeats 1",
+    "equal_budgets": (
+        "--agents random local-search --tables conv4-digits-shrink --seeds 1 --workers 0 --against local-search --kept kept"
+    ),
     "evaluator_throughput": "--cases conv4-digits --students 2 --repeats 1 --workers 0 --warm-seconds 0 --step-images 0",
     "feasibility": "--networks conv4 resnet18 --episodes 2",
     "final_recipes": "--train-size 50 --width 0.1 --students 1 --epochs 2 --rates 0.01",
