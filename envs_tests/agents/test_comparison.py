@@ -84,10 +84,6 @@ def test_an_unknown_form_is_refused_before_any_is_written(run, settings, tmp_pat
     assert not (tmp_path / "run" / "export").exists()
 
 
-@pytest.mark.parametrize(
-    ("images", "teacher", "student", "doubted"),
-    [(360, 0.98, 0.99, True), (360, 0.98, 0.98, False), (360, 0.98, 0.97, False), (100_000, 0.98, 0.99, False)],
-)
 def test_trainings_that_happen_to_come_out_alike_prove_nothing():
     """Two pairs of trainings that differ by as much have no spread to make an interval of."""
 
@@ -108,6 +104,10 @@ def test_trainings_that_happen_to_come_out_alike_prove_nothing():
         assert "+10.00 to +10.00" not in verdict
 
 
+@pytest.mark.parametrize(
+    ("images", "teacher", "student", "doubted"),
+    [(360, 0.98, 0.99, True), (360, 0.98, 0.98, False), (360, 0.98, 0.97, False), (100_000, 0.98, 0.99, False)],
+)
 def test_a_student_above_its_teacher_is_doubted_where_few_images_validate(images, teacher, student, doubted):
     found = validation(images, teacher, {"search_accuracy": student})
     assert (found["doubt"] is not None) is doubted
