@@ -77,11 +77,13 @@ def _print_result(screen: Console, result: dict[str, Any], folder: Path) -> None
 
 
 def _accuracy(part: dict[str, Any]) -> str:
-    """On test images, in percent; of several trainings the mean, with its 95% interval."""
+    """On test images, in percent; of several trainings the mean, with its 95% interval where they are not all alike."""
     if part["test_accuracy"] is None:
         return ""
-    found = part.get("test_accuracies", {"mean": part["test_accuracy"], "low": None})
-    if found["low"] is None:
+    from agents.interval import has_width
+
+    found = part.get("test_accuracies", {"mean": part["test_accuracy"], "low": None, "high": None})
+    if not has_width(found):
         return f"{found['mean']:.2%}"
     return f"{found['mean']:.2%} ({100 * found['low']:.2f} to {100 * min(found['high'], 1):.2f})"
 
