@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,7 +70,7 @@ def test_students_are_distinct_and_the_same_again(task, tmp_path):
     found = distinct_students(task, problem, 4)
     assert len({student.architecture.fingerprint for _, student in found}) == 4
     assert [actions for actions, _ in found] == [actions for actions, _ in distinct_students(task, problem, 4)]
-    assert len(distinct_students(replace(task, stage="removal"), problem, 10_000)) < 64  # all that there are
+    assert 4 < len(distinct_students(task, problem, 40)) < 40  # all that there are
 
 
 def test_a_task_is_built_and_goes_on(task, tmp_path, monkeypatch):

@@ -46,7 +46,7 @@ def main(table: str = "conv4-digits-removal", episodes: int | str = 500, learnin
         baseline = rewards[-1] if episode == 0 else 0.9 * baseline + 0.1 * rewards[-1]
     quarter = max(len(rewards) // 4, 1)
     print(f"mean reward of the first quarter {np.mean(rewards[:quarter]):.3f}, of the last {np.mean(rewards[-quarter:]):.3f}")
-    print(f"best student {max(rewards):.4f}; the best that there is {known.best("paper", "search").value:.4f}")
+    print(f"best student {max(rewards):.4f}; the best that there is {known.best('paper', 'search').value:.4f}")
 
 
 if __name__ == "__main__":
