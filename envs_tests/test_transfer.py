@@ -60,7 +60,8 @@ def test_tasks():
 
 @pytest.fixture
 def task(toy_data):
-    network = Architecture.chain([conv(6), relu(), conv(6), relu(), max_pool(), linear(3)], (1, 8, 8), 3)
+    layers = [conv(8), relu(), max_pool(), conv(6), relu(), conv(6), relu(), max_pool(), linear(3)]
+    network = Architecture.chain(layers, (1, 8, 8), 3)
     return TransferTask("toy-task", "chain", network, toy_data, 60, "removal", held_out=False)
 
 
