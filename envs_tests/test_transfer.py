@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,7 +60,8 @@ def test_tasks():
 
 @pytest.fixture
 def task(toy_data):
-    network = Architecture.chain([conv(6), relu(), conv(6), relu(), max_pool(), linear(3)], (1, 8, 8), 3)
+    layers = [conv(8), relu(), max_pool(), conv(6), relu(), conv(6), relu(), max_pool(), linear(3)]
+    network = Architecture.chain(layers, (1, 8, 8), 3)
     return TransferTask("toy-task", "chain", network, toy_data, 60, "removal", held_out=False)
 
 
@@ -71,7 +71,7 @@ def test_students_are_distinct_and_the_same_again(task, tmp_path):
     found = distinct_students(task, problem, 4)
     assert len({student.architecture.fingerprint for _, student in found}) == 4
     assert [actions for actions, _ in found] == [actions for actions, _ in distinct_students(task, problem, 4)]
-    assert len(distinct_students(replace(task, stage="removal"), problem, 10_000)) < 64  # all that there are
+    assert 4 < len(distinct_students(task, problem, 40)) < 40  # all that there are
 
 
 def test_a_task_is_built_and_goes_on(task, tmp_path, monkeypatch):

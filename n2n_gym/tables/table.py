@@ -70,7 +70,7 @@ class Table:
         self.name: str = facts["name"]
         self.stage: str = facts["stage"]
         self.seeds: tuple[int, ...] = tuple(facts["seeds"])
-        self._known: dict[tuple[int, Seed], Evaluation] = {}
+        self._known: dict[tuple[int, int, int, bool], Evaluation] = {}
         self._values: dict[tuple[str, Seed], Numbers] = {}
 
     @classmethod
@@ -181,10 +181,11 @@ class Table:
         Raises:
             InputError: If no student was trained with that seed.
         """
-        known = self._known.get((row, seed))
-        if known is None:
-            known = self._known[row, seed] = self._evaluation(row, self.trainings(seed), on_test=seed == TRUTH)
-        return known
+        trainings, on_test = self.trainings(seed), seed == TRUTH
+        key = (row, trainings.start, trainings.stop, on_test)
+        if key not in self._known:
+            self._known[key] = self._evaluation(row, trainings, on_test=on_test)
+        return self._known[key]
 
     def trainings(self, seed: Seed) -> slice:
         """Where the trainings that count stand in the columns.
@@ -194,11 +195,11 @@ class Table:
         """
         count = len(self.seeds)
         if seed == MEAN:
-            return slice(count)
+            return slice(0, count)
         if seed in (SEARCH, TRUTH):
             if count < 2:
                 raise InputError(f"{self} has one training a student; to keep search and truth apart it needs two or more")
-            return slice(count // 2) if seed == SEARCH else slice(count // 2, count)
+            return slice(0, count // 2) if seed == SEARCH else slice(count // 2, count)
         if not isinstance(seed, Integral) or isinstance(seed, bool) or seed not in self.seeds:
             known = f"the seeds {', '.join(map(str, self.seeds))}, and of some of them {MEAN}, {SEARCH} and {TRUTH}"
             raise InputError(f"{self} has {known}, not {seed!r}")
@@ -224,6 +225,7 @@ class Table:
 
     def values(self, objective: Objective = "paper", seed: Seed = MEAN) -> Numbers:
         """The objective's value of every row; students that are degenerate or failed have -1, or an accuracy of 0."""
+        _ = self.trainings(seed)
         value = _objective(objective)
         if callable(objective):
             return np.array([value(self.evaluation(row, seed)) for row in range(len(self))])
