@@ -5,9 +5,9 @@
 Searches of stage 1 with the same seeds, in one process and thread each, so that their cost is core seconds, whatever else the
 machine does; who goes first changes from seed to seed:
 
-- `published loop`: the default agent; each student is trained by the paper's published loop, also one that it trained before,
+- `published loop`: the paper's agent; each student is trained by the paper's published loop, also one that it trained before,
   in batches as small as recipe `paper`'s, so that its students are as good (evaluator_throughput.py);
-- `defaults`: the same agent with the default recipe;
+- `defaults`: the default agent with the default recipe;
 - `random`: random search with the default recipe;
 - `halving`: as `defaults`, by `HalvingEvaluator`.
 
@@ -190,7 +190,7 @@ def searched(kind: str, problem: Problem, device: str, iterations: int, seed: in
     stage = RemovalStage(Student(problem.architecture))
     if kind == PUBLISHED:
         batch_size = search_recipe("paper", problem.data, problem.train_size).batch_size
-        return search(stage, problem, ReferenceEvaluator(problem, batch_size, device), Options().agent, iterations, seed)
+        return search(stage, problem, ReferenceEvaluator(problem, batch_size, device), "reinforce", iterations, seed)
     with (
         TemporaryDirectory() as folder,
         make_evaluator(

@@ -60,7 +60,11 @@ class _Data:
 
 
 def main(
-    networks: tuple[str, ...] = ("resnet20", "width-scaled"), images: int = 1280, repeats: int = 3, out: Path | None = None
+    networks: tuple[str, ...] = ("resnet20", "width-scaled"),
+    images: int = 1280,
+    repeats: int = 3,
+    compiled: bool = True,
+    out: Path | None = None,
 ) -> None:
     """Measure.
 
@@ -68,6 +72,7 @@ def main(
         networks: Names of `network_beside`, beside a ResNet-18 x 0.5 on CIFAR-10.
         images: That a repetition sees.
         repeats: Of every way.
+        compiled: Whether `torch.compile` is among them, which needs a C++ compiler.
         out: The JSON file.
     """
     torch.set_num_threads(1)
@@ -79,7 +84,7 @@ def main(
         bf16 = has_bf16(CPU) and pays_in_bf16(architecture, CPU)
         report.facts[f"{name}: bfloat16 pays"] = bf16
         for what, ways in (
-            ("training", _training(architecture, data, bf16, report, name)),
+            ("training", _training(architecture, data, bf16, report, name, compiled=compiled)),
             ("evaluation", _looks(architecture, data, bf16)),
         ):
             for run in ways.values():
@@ -100,20 +105,23 @@ def _network(architecture: Architecture, seed: int = 0) -> Network:
     return Network(architecture, torch.Generator().manual_seed(seed)).to(memory_format=torch.channels_last)
 
 
-def _training(architecture: Architecture, data: _Data, bf16: bool, report: Report, name: str) -> dict[str, Callable[[], int]]:
+def _training(
+    architecture: Architecture, data: _Data, bf16: bool, report: Report, name: str, *, compiled: bool
+) -> dict[str, Callable[[], int]]:
     """Ways to train on all images once, each returns how many it trained on."""
-    compiled: Any = torch.compile(_network(architecture))
     ways = {
         "as it is": _epoch(_network(architecture), data, BATCH, bf16),
         "float32" if bf16 else "bfloat16": _epoch(_network(architecture), data, BATCH, not bf16),
         "twice the batch": _epoch(_network(architecture), data, 2 * BATCH, bf16),
         "four times the batch": _epoch(_network(architecture), data, 4 * BATCH, bf16),
-        "torch.compile": _epoch(compiled, data, BATCH, bf16),
         f"{ALIKE} trainings, grouped convolutions, float32": _together(architecture, data),
     }
-    start = time.perf_counter()
-    ways["torch.compile"]()
-    report.facts[f"{name}: seconds of compiling"] = time.perf_counter() - start
+    if compiled:
+        network: Any = torch.compile(_network(architecture))
+        ways["torch.compile"] = _epoch(network, data, BATCH, bf16)
+        start = time.perf_counter()
+        ways["torch.compile"]()
+        report.facts[f"{name}: seconds of compiling"] = time.perf_counter() - start
     return ways
 
 
