@@ -128,6 +128,7 @@ def left(place: Path) -> dict[str, str]:
     """A hash of each thing that a run leaves, without times and paths."""
     folder = place / "run"
     result = json.loads((folder / "result.json").read_text())
+    del result["started"], result["finished"]
     del result["search"]["seconds"], result["search"]["trained"], result["search"]["from_store"]
     with (folder / "history.csv").open(newline="") as file:
         history = [{k: v for k, v in row.items() if k not in ("seconds", "from_store")} for row in csv.DictReader(file)]

@@ -230,7 +230,7 @@ def test_final_trainings_side_by_side_end_as_one_after_the_other(settings, tmp_p
     alone = compress(**asked)
     together = compress(**{**asked, "out": str(tmp_path / "together"), "workers": 3})
     assert {**together, "configuration": 0, "command": 0} == {**alone, "configuration": 0, "command": 0} | {
-        name: together[name] for name in ("speed", "search")
+        name: together[name] for name in ("speed", "search", "started", "finished")
     }
     assert [training["val_accuracy"] for training in alone["student"]["trainings"]]
     assert alone["student"]["epochs"] == 3
