@@ -84,13 +84,15 @@ class Candidate:
 def candidates(problem: Problem) -> dict[str, Candidate]:
     """The recipes that are compared, by name."""
     paper, fast = (search_recipe(name, problem.data, problem.train_size) for name in ("paper", "fast"))
-    cycle = replace(fast, name="cycle", one_cycle=True)
+    plain = replace(paper, name="plain", epochs=2, learning_rate=2e-3)
+    cycle = replace(plain, name="cycle", one_cycle=True)
     images = problem.train_size or problem.data.images
     found: dict[str, Candidate] = {
         "paper": Candidate(paper),
         "fast": Candidate(fast),
-        "fast, labels too": Candidate(replace(fast, hard=1.0)),
-        "inherited, no step": Candidate(replace(fast, epochs=0, inherits=True)),
+        "constant rate, 2 x .002": Candidate(plain),
+        "constant rate, 2 x .002, labels too": Candidate(replace(plain, hard=1.0)),
+        "inherited, no step": Candidate(replace(plain, epochs=0, inherits=True)),
     }
     for epochs, rate in ((1, 2e-3), (2, 2e-3), (2, 5e-3), (3, 5e-3), (5, 5e-3)):
         found[f"cycle, {epochs} x {f'{rate:g}'[1:]}"] = Candidate(replace(cycle, epochs=epochs, learning_rate=rate))
@@ -100,7 +102,6 @@ def candidates(problem: Problem) -> dict[str, Candidate]:
         "cycle, 4 x .005, the doubtful half": Candidate(half, "doubtful"),
         "cycle, 4 x .005, the confident half": Candidate(half, "confident"),
         "cycle, 4 x .005, half the images": Candidate(half),
-        "cycle, 2 x .005, labels too": Candidate(replace(cycle, learning_rate=5e-3, hard=1.0)),
         "cycle, 2 x .002, inherited": Candidate(replace(cycle, learning_rate=2e-3, inherits=True)),
         "cycle, 3 x .005, inherited": Candidate(replace(cycle, epochs=3, learning_rate=5e-3, inherits=True)),
     }
