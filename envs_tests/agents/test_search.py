@@ -83,7 +83,7 @@ def test_the_student_loads_with_its_preprocessing_and_its_test_accuracy(settings
 
 
 def test_one_stage_alone(settings, tmp_path):
-    first = compress(**{**settings, "stages": "1"})
+    first = compress(**{**settings, "stages": "1", "finalists": 1})  # of several another one may turn out better
     assert first["stage1"] == first["student"]
     second = compress(**{**settings, "stages": "2", "out": str(tmp_path / "second")})
     assert "stage1" not in second
