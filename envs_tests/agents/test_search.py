@@ -165,9 +165,9 @@ def test_stopped_between_history_and_policy(settings, tmp_path, monkeypatch):
 def test_a_resumed_run_keeps_its_shared_store(settings, tmp_path, monkeypatch):
     store = tmp_path / "shared.sqlite"
     first = compress(**settings, store=str(store))
-    (Path(settings["out"]) / "result.json").unlink()
-    for name in ("stage1.json", "stage2.json", "stage1.policy", "stage2.policy", "history.csv"):
-        (Path(settings["out"]) / name).unlink()
+    folder = Path(settings["out"])
+    for path in (folder / "result.json", folder / "history.csv", *folder.glob("stage?*.json"), *folder.glob("*.policy")):
+        path.unlink()
     monkeypatch.setattr(DistillationEvaluator, "train_student", None)
     assert compress(resume=settings["out"], workers=0)["student"] == first["student"]
 
