@@ -1,6 +1,6 @@
 """Does successive halving find students as good at less cost? Whole searches on tables of real trainings, epoch by epoch.
 
-    python benchmarks/halving.py [--tables ...] [--agents ...] [--looks 100] [--seeds 20] [--out FILE]
+    python benchmarks/halving.py [--tables ...] [--agents ...] [--looks 100] [--seeds 12] [--out FILE]
 
 A table holds each student's validation accuracy after every epoch of several trainings. A search sees those of one training; a
 student is worth its mean reward on test images over the others. Searches of as many looks, with the same seeds: every student
@@ -108,9 +108,9 @@ WAYS = {
 
 def main(
     tables: tuple[str, ...] = (),
-    agents: tuple[str, ...] = ("random", "informed-evolution", "reinforce"),
+    agents: tuple[str, ...] = ("random", "informed-evolution", "reinforce-imitating"),
     looks: int = 100,
-    seeds: int = 20,
+    seeds: int = 12,
     out: Path | None = None,
 ) -> None:
     """Measure.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -28,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return stop.status
         except InputError as error:
             return _refuse(str(error))
+        except BrokenPipeError:  # whoever reads what is printed has seen enough: n2n compress --help | head
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + signal.SIGPIPE
         except (OSError, MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):
                 return _refuse(

@@ -4,6 +4,8 @@ import contextlib
 import io
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -243,3 +245,11 @@ def test_where_the_output_is_no_terminal_a_line_tells_each_tenth():
         for done in range(1, 21):
             display.update(done, f"mean {done}")
     assert len(text.getvalue().splitlines()) == 11
+
+
+def test_whoever_has_read_enough_is_not_told_of_an_error():
+    command = [sys.executable, "-m", "agents.commands.main", "compress", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        running.stdout.close()
+        assert running.stderr.read() == ""
+    assert running.returncode == 141
