@@ -54,7 +54,9 @@ def worths(students: list[Candidate]) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def chosen(model: AccuracyModel, known: KnownStudents, candidates: list[Drawn], count: int) -> list[Plan]:
-    """At most so many of the candidates' episodes, by `choose`."""
+    """At most so many of the candidates' episodes, by `choose`; none where there are no candidates."""
+    if not candidates:
+        return []
     students = [student for _, student in candidates]
     features = known.standardised([student.features for student in students])
     return [candidates[index][0] for index in choose(model, features, worths(students), known.best, count)]

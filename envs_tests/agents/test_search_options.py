@@ -206,7 +206,7 @@ def test_a_policy_that_does_not_fit_is_refused(settings, tmp_path):
     compress(**settings, agent="ppo")
     first = str(Path(settings["out"]) / "stage1.policy")
     other = {**settings, "out": str(tmp_path / "other")}
-    with pytest.raises(InputError, match="was saved by PPO, not by Reinforce"):
+    with pytest.raises(InputError, match="was saved by PPO, not by Dyna"):
         compress(**other, policy=(first,))
     with pytest.raises(InputError, match="random learns no policy that could start from"):
         compress(**other, policy=(first,), agent="random")
