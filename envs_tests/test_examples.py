@@ -64,7 +64,7 @@ def test_a_submission_climbs(toy_tables):
         task = Task(str(toy_tables / f"{stage}.npz"))
         done = run(str(path), task, 0, (2, 4))
         assert done.agent == "hill-climbing"
-        assert len(done.students) == 4
+        assert len(done.students) == min(4, task.counts.sum())
         row_of = task.table.columns["row_of"]
         seen = task.table.values("paper", "search")[row_of[list(done.students)]]
         if done.reports:  # else its first student is the best

@@ -61,8 +61,9 @@ def _spoken(options: type[Options]) -> type[Options]:
         wording: dict[str, Any] = {"help": said.get(each.name)}
         if each.default is None or each.default == () or (each.default is MISSING and "tuple" in str(kind)):
             wording["help_behavior_hint"] = ""
-        if each.default is None:
-            wording["metavar"] = "|".join(part.__name__.upper() for part in get_args(kind) if part is not type(None))
+        if type(None) in get_args(kind):
+            words = [part.__name__.upper() for part in get_args(kind) if part is not type(None)]
+            wording["metavar"] = "|".join([*words, *(["None"] if each.default is not None else [])])
         same = field(default=each.default, default_factory=each.default_factory)
         plain.append((each.name, Annotated[kind, tyro.conf.arg(**wording)], same))
     spoken = make_dataclass(options.__name__, plain, bases=(options,), frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,13 +55,6 @@ def _build(words: list[str]) -> None:
         defined = definition_by_name(options.benchmark)
         problem, stage, recipe, seeds = defined.problem, defined.stage, defined.recipe, defined.trainings
     with ProgressDisplay(screen) as display:
-
-        def progress(done: int, trainings: int) -> None:
-            if done == 0:
-                display.start("trainings", trainings)
-            else:
-                display.update(done, "")
-
         table = build_table(
             problem,
             stage,
@@ -71,7 +65,7 @@ def _build(words: list[str]) -> None:
             workers=options.workers,
             facts={"command": shlex.join(["n2n", "table", "build", *words]), "machine": machine()},
             prepare=lambda: shown_teacher(problem, "cpu", display),
-            on_progress=progress,
+            on_progress=_shown_in(display),
         )
     _print_facts(screen, table.name, table.statistics())
     screen.print(str(out), soft_wrap=True)
@@ -241,15 +235,23 @@ def _transfer(words: list[str]) -> None:
             raise InputError(f"there are tasks 0 to 47, none from {options.first} to before {options.last}")
         folder = Path(options.out).expanduser()
 
-        def progress(done: int, trainings: int) -> None:
-            if done == 0:
-                display.start("trainings", trainings)
-            else:
-                display.update(done, "")
-
         for task in tasks:
-            path = build_transfer_task(task, folder, students=options.students, workers=options.workers, on_progress=progress)
+            path = build_transfer_task(
+                task, folder, students=options.students, workers=options.workers, on_progress=_shown_in(display)
+            )
             display.say(str(path))
+
+
+def _shown_in(display: ProgressDisplay) -> Callable[[int, int], None]:
+    """Shows how many trainings are done."""
+
+    def progress(done: int, trainings: int) -> None:
+        if done == 0:
+            display.start("trainings", trainings)
+        else:
+            display.update(done, "")
+
+    return progress
 
 
 def _print_facts(screen: Console, name: str, facts: dict[str, Any]) -> None:

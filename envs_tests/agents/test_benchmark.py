@@ -313,7 +313,8 @@ class TestScores:
 
     @pytest.mark.parametrize("task", tasks_by_name(tracks=["reward"]), ids=lambda task: task.name)
     def test_random_search_scores_nothing_on_the_packages_tables(self, task):
-        gaps = gaps_closed([run("random", task, seed, (5, 20)) for seed in range(15)], task, (5, 20))
+        searches = [run("random", task, seed, (5, 20)) for seed in range(60)]  # of few, the long tail is missing
+        gaps = gaps_closed(searches, task, (5, 20))
         assert np.all(np.abs(gaps.mean(0)) < 4.5 * gaps.std(0, ddof=1) / np.sqrt(len(gaps)))
 
     def test_replaying_the_best_gains_nothing(self, tasks, own, tmp_path):
@@ -595,7 +596,7 @@ def test_what_a_run_depends_on():
 
     assert {"reinforce", "policies", "episodic", "sb3"} <= files("reinforce")
     assert "reinforce" not in files("planned")
-    assert suite._sources("reinforce") != suite._sources("reinforce-paper")
+    assert suite._sources("reinforce") != suite._sources("reinforce-imitating")
 
 
 def test_a_run_is_made_again_when_the_package_changes(removal, tmp_path, monkeypatch):

@@ -73,7 +73,7 @@ def fails(capsys, *words):
         (["compress", "--timeout", "0"], "timeout must be more than 0"),
         (["compress", "--width", "inf"], "width must be greater than 0"),
         (["compress", "--architecture", "a.json"], "it goes with stages 2, not 1+2"),
-        (["compress", "--store", "."], "is a folder; a store of evaluations is a file"),
+        (["compress", "--store", "."], "is not a store of evaluations but a folder"),
         (["compress", "--store", "/proc/none/store.sqlite"], "/proc/none"),
         (["compress", "--out", "/proc/none/run"], "/proc/none"),
         (["compress", "--constraint", "parameters<=3"], "no student can keep parameters<=3"),

@@ -83,7 +83,7 @@ def test_the_student_loads_with_its_preprocessing_and_its_test_accuracy(settings
 
 
 def test_one_stage_alone(settings, tmp_path):
-    first = compress(**{**settings, "stages": "1"})
+    first = compress(**{**settings, "stages": "1", "finalists": 1})  # of several another one may turn out better
     assert first["stage1"] == first["student"]
     second = compress(**{**settings, "stages": "2", "out": str(tmp_path / "second")})
     assert "stage1" not in second
@@ -165,9 +165,9 @@ def test_stopped_between_history_and_policy(settings, tmp_path, monkeypatch):
 def test_a_resumed_run_keeps_its_shared_store(settings, tmp_path, monkeypatch):
     store = tmp_path / "shared.sqlite"
     first = compress(**settings, store=str(store))
-    (Path(settings["out"]) / "result.json").unlink()
-    for name in ("stage1.json", "stage2.json", "stage1.policy", "stage2.policy", "history.csv"):
-        (Path(settings["out"]) / name).unlink()
+    folder = Path(settings["out"])
+    for path in (folder / "result.json", folder / "history.csv", *folder.glob("stage?*.json"), *folder.glob("*.policy")):
+        path.unlink()
     monkeypatch.setattr(DistillationEvaluator, "train_student", None)
     assert compress(resume=settings["out"], workers=0)["student"] == first["student"]
 
@@ -323,8 +323,9 @@ def test_progress_is_told(settings, untrained):
     compress(Search(**settings), display=display)
     tasks = [task for task, *_ in display.tasks]
     assert tasks[:3] == ["teacher", "stage 1", "stage 2"]
-    assert tasks[3:]
-    assert all(re.fullmatch(r"final training, [\d,]+ parameters|\d+ final trainings", task) for task in tasks[3:])
+    finals = [task for task in tasks[3:] if task != "stage 2"]  # which each of its starts begins
+    assert finals
+    assert all(re.fullmatch(r"final training, [\d,]+ parameters|\d+ final trainings", task) for task in finals)
     stage = [note for note in display.notes if note.startswith("best")]
     assert len(stage) == 6
     assert "tried 12" in stage[-1]

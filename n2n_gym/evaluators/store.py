@@ -207,8 +207,6 @@ def _unusable(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> InputErr
         return InputError(f"{path} is not a store of evaluations but a folder; name a file")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     goes_on = "what was finished is kept, and the same command goes on"
-    if path.is_dir():
-        return InputError(f"{path} is a folder; a store of evaluations is a file, such as {path / 'evaluations.sqlite'}")
     match code:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return InputError(f"{path} stays locked by another program; end that, and the same command goes on")
