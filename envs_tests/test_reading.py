@@ -145,7 +145,12 @@ READERS = {
     "save_file": {"n2n_gym/system/tensors.py"},
     "read_array_header_1_0": {"n2n_gym/system/arrays.py"},
     "load": {"n2n_gym/teachers/weights.py", "n2n_gym/models/export/check.py", "n2n_gym/data/kept.py"},
-    "loads": {"n2n_gym/evaluators/store.py", "n2n_gym/testing/evaluator.py", "n2n_gym/models/export/source.py"},
+    "loads": {
+        "n2n_gym/system/pool.py",
+        "n2n_gym/evaluators/store.py",
+        "n2n_gym/testing/evaluator.py",
+        "n2n_gym/models/export/source.py",
+    },
 }
 """What reads files, and where it may stand besides; of `load` and `loads`: numpy's, torch's, json's and pickle's."""
 
