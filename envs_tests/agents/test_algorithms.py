@@ -95,7 +95,7 @@ def test_gets_better(name, make_envs):
     rewards = Rewards()
     agent = ALGORITHMS[name].make(envs, stage=1, seed=1)
     agent.learn(70 * 5 * 16, callback=rewards, log_interval=10**9)
-    assert np.mean(rewards.values[-50:]) > np.mean(rewards.values[:50]) + 0.1
+    assert np.mean(rewards.values[-50:]) > np.mean(rewards.values[:50]) + 0.05
 
 
 def test_maskable_ppo_never_removes_a_protected_layer(make_envs):

@@ -255,7 +255,8 @@ def test_no_test_image_is_read_before_the_last_training_has_ended(honest, monkey
 def test_what_needs_no_search_races_with_what_was_found(settings, short_finals, monkeypatch):
     """A search whose students are all worthless ends with its teacher, all filters shrunk alike, and says so."""
     problem = {"teacher": "conv4", "dataset": "digits", "width": 0.2, "train_size": 50}
-    asked = {**settings, **problem, "iterations": 2, "finalists": 2, "final_trainings": 2, "beside": ("width-scaled",)}
+    asked = {**settings, **problem, "agent": "reinforce-imitating", "starts": 1}
+    asked |= {"iterations": 2, "finalists": 2, "final_trainings": 2, "beside": ("width-scaled",)}
     steps = FinalTraining.steps
 
     def spoiled(self, asked, on_epoch):

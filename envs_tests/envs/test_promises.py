@@ -16,6 +16,7 @@ from envs_tests.conftest import FormulaEvaluator
 from n2n_gym.envs import render
 from n2n_gym.errors import InputError
 from n2n_gym.networks.zoo import network
+from n2n_gym.tables import Table
 
 IDS = ("N2N/LayerRemoval-v0", "N2N/LayerShrink-v0")
 TYPES = {"accuracy": float, "compression": float, "parameters": int, "macs": int, "reason": str, "violated": str}
@@ -218,11 +219,15 @@ def test_made_in_one_thread_and_used_in_another(count, toy_teacher, toy_data):
     env.close()
 
 
-def test_each_environment_draws_from_its_own_seed(toy_tables):
+def test_each_environment_draws_from_its_own_seed(toy_tables, tmp_path):
+    three = Table.load(str(toy_tables / "removal.npz"))  # of four trainings two are for searching
+    names = ("reason", "correct", "test_correct", "seconds")
+    of_trainings = {name: np.concatenate([three.columns[name], three.columns[name][:, :1]], 1) for name in names}
+    Table({**three.facts, "seeds": [0, 1, 2, 3]}, three.columns | of_trainings).save(tmp_path / "four.npz")
     given = {
         "teacher": str(toy_tables / "removal.json"),
         "dataset": str(toy_tables / "toy.npz"),
-        "evaluator": f"table:{toy_tables / 'removal.npz'}",
+        "evaluator": f"table:{tmp_path / 'four.npz'}",
         "seed": "draw",
     }
     actions = [0, 0, 1, 0, 0, 0]
