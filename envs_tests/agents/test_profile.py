@@ -85,8 +85,8 @@ def test_the_estimate_says_what_it_assumes(problem, monkeypatch):
     search = found["search"]
     assert set(search["seconds_a_student"]) == {"removal", "shrink"}
     a_student = sum(search["seconds_a_student"].values())
-    assert 500 * a_student / 4 <= search["seconds"] < 500 * a_student / 4 + 10
-    assert "500 students a stage" in search["assumes"]
+    assert 100 * a_student / 4 <= search["seconds"] < 100 * a_student / 4 + 10
+    assert "100 students a stage" in search["assumes"]
     assert "recipe fast (2 epochs on 540 images" in search["assumes"]
 
 

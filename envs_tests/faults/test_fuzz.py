@@ -443,7 +443,7 @@ def trained_parts() -> tuple[Network, torch.optim.Optimizer, torch.Generator]:
 
 
 def make_results(folder: Path) -> None:
-    run = Run("mine", "task", 0, (1, 2, 3), (4,), 5, 1.5, 0.5, 0.25, None)
+    run = Run("mine", "task", 0, (1, 2, 3), ((1, 2),), 5, 1.5, (0.5, 0.25))
     Results("mine", 3, (run,), {"task": "x"}, {"machine": {"processor": "p"}, "versions": {"torch": "2"}}).save(
         folder / "r.json"
     )
@@ -487,7 +487,7 @@ LOADERS = {
     "training": Loader(
         make_training,
         spoiling_bytes("t"),
-        lambda folder: TrainingFile(folder / "t", seed=0).read(*trained_parts()),
+        lambda folder: TrainingFile(folder / "t", seed=0).read(*trained_parts(), most=9),
         forgiving=True,
     ),
     "benchmark result": Loader(make_results, spoiling("r.json"), lambda folder: Results.load(folder / "r.json")),

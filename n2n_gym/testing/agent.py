@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -29,7 +29,9 @@ class AgentSuite:
     environments: tuple[str, ...] = ("N2N/LayerRemoval-v0", "N2N/LayerShrink-v0")
 
     def search(self, env: gym.Env[Any, Any], evaluations: int, seed: int) -> Act | None:
-        """Play exactly so many episodes, and return what was learned; None for a search without a policy.
+        """Play so many episodes, and return what was learned; None for a search without a policy.
+
+        A search that goes on is ended, as the benchmark ends it: by an exception that it lets pass.
 
         Args:
             env: A single environment, as `gym.make` returns it.
@@ -78,22 +80,35 @@ class AgentSuite:
     def _searched(self, env_id: str, seed: int) -> tuple[list[tuple[int, ...]], Act | None]:
         """The episodes that a search plays, and the policy that it ends with."""
         played: list[tuple[int, ...]] = []
-        act = self.search(_Recorded(_env(env_id), played), self.evaluations, seed)
-        return played, act
+        try:
+            return played, self.search(_Recorded(_env(env_id), played, self.evaluations), self.evaluations, seed)
+        except _EndedError:
+            return played, None
+
+
+class _EndedError(Exception):
+    """A search has had its episodes."""
 
 
 class _Recorded(gym.Wrapper[Any, Any, Any, Any]):
-    """Writes down the actions of every episode that ends."""
+    """Writes down the actions of every episode that ends, and ends the search after so many."""
 
-    def __init__(self, env: gym.Env[Any, Any], played: list[tuple[int, ...]]) -> None:
+    def __init__(self, env: gym.Env[Any, Any], played: list[tuple[int, ...]], evaluations: int) -> None:
         super().__init__(env)
         self._played = played
+        self._evaluations = evaluations
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        if len(self._played) == self._evaluations:
+            raise _EndedError
         observation, reward, terminated, truncated, info = self.env.step(action)
         if terminated or truncated:
             self._played.append(tuple(map(int, info["actions"])))
         return observation, reward, terminated, truncated, info
+
+    def report(self, actions: Sequence[int]) -> None:
+        """What the algorithm would choose: one that it has looked at."""
+        assert tuple(map(int, actions)) in self._played, "an algorithm reports a student that it has looked at"
 
 
 def _env(env_id: str) -> gym.Env[Any, Any]:

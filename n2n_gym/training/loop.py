@@ -48,8 +48,8 @@ class Outcome:
     score: Score
     epochs: int
     failure: str = ""
-    before: float = 0.0
-    loss: float = math.nan
+    before: float = field(default=0.0, compare=False)
+    loss: float = field(default=math.nan, compare=False)
 
 
 @dataclass
