@@ -444,7 +444,7 @@ def trained_parts() -> tuple[Network, torch.optim.Optimizer, torch.Generator]:
 
 def make_results(folder: Path) -> None:
     run = Run("mine", "task", 0, (1, 2, 3), ((1, 2),), 5, 1.5, (0.5, 0.25))
-    Results("mine", 3, (run,), {"task": "x"}, {"machine": {"processor": "p"}, "versions": {"torch": "2"}}).save(
+    Results("mine", (1, 2), (run,), {"task": "x"}, {"machine": {"processor": "p"}, "versions": {"torch": "2"}}).save(
         folder / "r.json"
     )
 
