@@ -26,6 +26,7 @@ import tyro
 from report import RESULTS, Report
 from rich.progress import track
 from scipy.stats import rankdata, spearmanr
+from students import distinct_students
 from torch import Tensor
 from torch.nn import functional
 
@@ -193,17 +194,15 @@ def _students(problem: Problem, count: int, searched: int, kept: _Kept) -> list[
     return [Student(problem.architecture, *each) for each in actions]
 
 
-def _drawn(problem: Problem, count: int) -> Iterator[Student]:
+def _drawn(problem: Problem, count: int) -> list[Student]:
     rng = np.random.default_rng(0)
-    seen: set[str] = set()
     removal = RemovalStage(Student(problem.architecture))
-    while len(seen) < count:
-        student = removal.student(removal.random_actions(rng))
-        shrink = ShrinkStage(student)
-        student = shrink.student(shrink.trend(rng))
-        if student.architecture.verdict(problem.architecture).feasible and student.architecture.fingerprint not in seen:
-            seen.add(student.architecture.fingerprint)
-            yield student
+
+    def draw() -> Student:
+        shrink = ShrinkStage(removal.student(removal.random_actions(rng)))
+        return shrink.student(shrink.trend(rng))
+
+    return distinct_students(draw, count)
 
 
 def _found(problem: Problem, searched: int) -> list[Student]:
@@ -289,6 +288,7 @@ def _begin(problem: Problem, logits: Path, *, alone: bool = False) -> None:
     _logits = {
         name: TeacherLogits(_teacher.checkpoint.network, data, views=100, folder=logits / name) for name, data in _data.items()
     }
+    _logits["small first"] = _logits["all"]  # of whole images
     everything = _data["all"]
     plain = _logits["all"].of(0, augment=False).softmax(1)
     sure = plain.gather(1, everything.train_labels[:, None])[:, 0]

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import tyro
 from report import Report
+from students import distinct_students
 
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.evaluators.store import StoredEvaluator
@@ -38,14 +39,9 @@ RUNS = ("forwards", "backwards")
 
 
 def drawn_students(problem: Problem, count: int, seed: int = 0) -> list[Student]:
-    """Distinct students that are not degenerate, from random shrinkages of the teacher."""
+    """Distinct students from random shrinkages of the teacher."""
     stage, rng = ShrinkStage(Student(problem.architecture)), np.random.default_rng(seed)
-    found: dict[str, Student] = {}
-    while len(found) < count:
-        student = stage.student(stage.random_actions(rng))
-        if student.architecture.verdict(problem.architecture).feasible:
-            found[student.architecture.fingerprint] = student
-    return list(found.values())
+    return distinct_students(lambda: stage.student(stage.random_actions(rng)), count)
 
 
 def held(process: int) -> tuple[float, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -43,6 +44,21 @@ def random_students(teacher: Architecture, count: int, seed: int = 0, share: flo
     """
     stage = RemovalStage(Student(teacher))
     return [stage.student(actions) for actions in random_episodes(stage, count, seed, share)]
+
+
+def distinct_students(draw: Callable[[], Student], count: int) -> list[Student]:
+    """The first so many of what is drawn that differ and are not degenerate.
+
+    Args:
+        draw: Draws a student.
+        count: How many.
+    """
+    found: dict[str, Student] = {}
+    while len(found) < count:
+        student = draw()
+        if student.architecture.verdict(student.teacher).feasible:
+            found.setdefault(student.architecture.fingerprint, student)
+    return list(found.values())
 
 
 def warm_up(evaluator: Evaluator, count: int, least_seconds: float = 15.0, share: float = 0.5) -> None:

@@ -50,7 +50,7 @@ class CrossEntropy(InformedSearch):
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        self.probabilities = self.masks / self.masks.sum(1, keepdims=True)
+        self._equal = self.probabilities = self.masks / self.masks.sum(1, keepdims=True)
 
     def propose(self, count: int) -> Plans:
         draw = self.start if len(self.known) < self.warm_up else self._draw
@@ -73,6 +73,5 @@ class CrossEntropy(InformedSearch):
 
     def _draw(self) -> Plan:
         """An episode by the present probabilities."""
-        equal = self.masks / self.masks.sum(1, keepdims=True)
-        probabilities = (1 - self.least) * self.probabilities + self.least * equal
+        probabilities = (1 - self.least) * self.probabilities + self.least * self._equal
         return (self.rng.random((len(self.masks), 1)) < probabilities.cumsum(1)).argmax(1)  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+from stable_baselines3.common.logger import Logger
 from torch import Generator
 
 from agents.algorithms.embedding import ArchitectureCompression
@@ -136,9 +137,9 @@ class _Run:
                 raise
             self.display.say(f"stage {stage} is left out: {error}")
             return None
-        with evaluator:
+        with evaluator, tracked(self.search, self.folder.path, self.folder.start.run, stage) as logger:
             for part in range(len(starts)):
-                self._learn(stage, starts, part, evaluator)
+                self._learn(stage, starts, part, evaluator, logger)
         if failed := self._failed(stage):
             raise InputError(self._advice(stage, failed))
         best = self._best(stage)
@@ -187,7 +188,7 @@ class _Run:
         shrinkable = [start for start in best or [self.search.start] if shrink_decisions(start.architecture)]
         return shrinkable[: 1 if self.search.uses_table else self.search.starts]
 
-    def _learn(self, stage: int, starts: Sequence[Student], part: int, evaluator: Evaluator) -> None:
+    def _learn(self, stage: int, starts: Sequence[Student], part: int, evaluator: Evaluator, logger: Logger) -> None:
         """Run the policy updates of one stage from one start.
 
         Args:
@@ -195,6 +196,7 @@ class _Run:
             starts: All that the stage has; each has the same share of updates and students.
             part: Which of them; a policy that fits all goes on from one to the next.
             evaluator: Of its students.
+            logger: Where its figures go.
         """
         decisions, parts = self.search.stage(stage, starts[part]), len(starts)
         chosen = {"constraints": self.search.limits_in(stage).rows, "evaluator": evaluator}
@@ -247,9 +249,8 @@ class _Run:
             self.display.start(f"stage {stage}, students", self.search.budget, len(trained(self.history, stage)))
         steps = (updates - earlier_updates - done) * self.search.rollouts * decisions.decisions
         if steps and not recorder.over:
-            with tracked(self.search, self.folder.path, self.folder.start.run, stage) as logger:
-                agent.set_logger(logger)
-                agent.learn(steps, callback=[PolicyUpdates(), recorder], log_interval=NEVER, reset_num_timesteps=done == 0)
+            agent.set_logger(logger)
+            agent.learn(steps, callback=[PolicyUpdates(), recorder], log_interval=NEVER, reset_num_timesteps=done == 0)
         self.history += later
 
     def _check_history(self, episodes: list[Episode], updates: int) -> None:

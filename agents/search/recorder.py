@@ -69,7 +69,11 @@ class Recorder(BaseCallback):
     @property
     def over(self) -> bool:
         """Whether as many students were trained as may be."""
-        return self._students is not None and len(trained(self._history, self._stage)) >= self._students
+        return self._students is not None and self._trained >= self._students
+
+    @property
+    def _trained(self) -> int:
+        return len(trained(self._history, self._stage))
 
     def _record(self, finished: Finished) -> None:
         evaluation = finished.evaluation
@@ -116,18 +120,19 @@ class Recorder(BaseCallback):
         stored = sum(episode.from_store for episode in self._history)
         note = f"best {max(rewards):.3f} mean {mean:.3f} tried {len(self._history)} stored {stored}"
         updates = self._earlier + len(rewards) // self._rollouts
-        self._log(rewards, updates)
-        self._display.update(updates if self._students is None else len(trained(self._history, self._stage)), note)
+        students = self._trained
+        self._log(mean, max(rewards), students, updates)
+        self._display.update(updates if self._students is None else students, note)
 
-    def _log(self, rewards: list[float], updates: int) -> None:
+    def _log(self, mean: float, best: float, students: int, updates: int) -> None:
         """Tell whoever follows the search (`agents.search.trackers`) how it stands, with what the agent says of itself."""
         latest = self._episodes[-self._rollouts :]
         feasible = [episode for episode in latest if not episode.reason]
-        self.logger.record("search/reward", fmean(rewards[-self._rollouts :]))
-        self.logger.record("search/best_reward", max(rewards))
+        self.logger.record("search/reward", mean)
+        self.logger.record("search/best_reward", best)
         self.logger.record("search/degenerate", 1 - len(feasible) / len(latest))
         for name in ("accuracy", "compression", "parameters", "macs"):
             if feasible:
                 self.logger.record(f"search/{name}", fmean(getattr(episode, name) for episode in feasible))
-        self.logger.record("search/trained_students", len(trained(self._history, self._stage)))
+        self.logger.record("search/trained_students", students)
         self.logger.dump(updates)

@@ -89,13 +89,16 @@ def test_learns_saves_and_goes_on_as_if_it_had_not_stopped(name, stage, make_env
         ALGORITHMS[other].load(tmp_path / "a.policy", envs, stage=number, seed=0)
 
 
-@pytest.mark.parametrize("name", ["a2c", "ppo", "recurrent-ppo", "maskable-ppo", "evolution"])
-def test_gets_better(name, make_envs):
+@pytest.mark.parametrize(
+    ("name", "first"), [("a2c", 50), ("ppo", 50), ("recurrent-ppo", 50), ("maskable-ppo", 50), ("evolution", 10)]
+)
+def test_gets_better(name, first, make_envs):
+    """`first`: episodes from before it learns; evolution's first population."""
     envs = make_envs("removal")
     rewards = Rewards()
     agent = ALGORITHMS[name].make(envs, stage=1, seed=1)
     agent.learn(70 * 5 * 16, callback=rewards, log_interval=10**9)
-    assert np.mean(rewards.values[-50:]) > np.mean(rewards.values[:50]) + 0.05
+    assert np.mean(rewards.values[-50:]) > np.mean(rewards.values[:first]) + 0.1
 
 
 def test_maskable_ppo_never_removes_a_protected_layer(make_envs):

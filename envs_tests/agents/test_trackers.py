@@ -35,7 +35,7 @@ def test_both_are_told_what_the_history_says(settings, monkeypatch):
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     board = Board()
     monkeypatch.setitem(sys.modules, "wandb", board)
-    compress(**settings, agent="reinforce", starts=1, tensorboard=True, wandb="mine", finalists=0, speed=False)
+    compress(**settings, agent="reinforce", tensorboard=True, wandb="mine", finalists=0, speed=False)
     history = rows(settings["out"])
     for stage in ("1", "2"):
         updates = {}

@@ -89,7 +89,11 @@ def test_a_teacher_of_another_network_or_other_images_is_refused(toy_problem, te
     del description["checksum"]  # as an older version wrote it
     for fingerprint, why in (
         ("2-other", "was trained on other images"),
-        ("5e1f", "was trained before the identity of a data set covered its test images and their shape; n2n teacher train"),
+        (
+            "5e1f",
+            "was trained before the identity of a data set covered its test images and their shape; "
+            "n2n teacher train --again trains it again",
+        ),
     ):
         path.write_text(json.dumps({**description, "facts": {**description["facts"], "data_fingerprint": fingerprint}}))
         with pytest.raises(InputError, match=why):

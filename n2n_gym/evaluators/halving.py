@@ -100,7 +100,7 @@ class HalvingEvaluator(WrappingEvaluator):
         """Remove trainings that have ended, and the oldest others if there are too many."""
         assert self._states is not None
         for student in whole:
-            (self._states / f"{self.key(student)}.safetensors").unlink(missing_ok=True)
+            Rung(self.inner.epochs, self._states).file(self.key(student)).unlink(missing_ok=True)
         files = sorted(((file.stat(), file) for file in self._states.iterdir()), key=lambda each: -each[0].st_mtime)
         total = 0
         for facts, file in files:

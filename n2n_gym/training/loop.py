@@ -163,7 +163,7 @@ def training(
         if file:
             kept, known = (best.weights, best.facts) if best is not None else ({}, None)
             facts = {"epoch": epoch, "best": known, "seconds": before + time.monotonic() - begun}
-            file.write(network, optimizer, generator, kept, facts, at_once=epoch == until)
+            file.write(network, optimizer, generator, kept, facts, at_once=epoch == until and epoch < recipe.epochs)
     if best is not None:
         network.load_state_dict(best.weights)
     score = data.validation_score(network, bf16=bf16_validation) if best is None else best.score
