@@ -139,6 +139,16 @@ def test_tensors_are_read_as_they_were_written(tmp_path):
     assert not_finite(found) == ["c"]
 
 
+def test_equal_tensors_and_texts_make_equal_files(tmp_path):
+    texts = {str(number): '\n"\\\x7f\x01é😀/' + str(number) for number in range(20)}
+    for number in range(5):
+        write_tensors(tmp_path / str(number), {"b": torch.arange(3), "a": torch.ones(2)}, texts)
+        assert (tmp_path / str(number)).read_bytes() == (tmp_path / "0").read_bytes()
+    found, said = read_tensors(tmp_path / "0", "file")
+    assert said == texts
+    assert found["b"].tolist() == [0, 1, 2]
+
+
 READERS = {
     "load_file": {"n2n_gym/system/tensors.py"},
     "safe_open": {"n2n_gym/system/tensors.py"},

@@ -55,15 +55,17 @@ def test_any_agent_leaves_the_same_run_folder_and_survives_a_kill(settings, tmp_
 
 
 def test_a_policys_file_is_known_by_what_it_holds(settings, tmp_path):
-    compress(**settings, stages="1", finalists=0)
-    policy = Path(settings["out"]) / "stage1.policy"
-    again = {**settings, "stages": "1", "finalists": 0, "out": str(tmp_path / "again")}
+    settings |= {"stages": "1", "finalists": 0}
+    for seed in (0, 1):
+        compress(**{**settings, "seed": seed, "out": str(tmp_path / f"policy{seed}")})
+    policy = tmp_path / "policy0" / "stage1.policy"
+    again = {**settings, "out": str(tmp_path / "again")}
     result = compress(**again, policy=policy)
     moved = tmp_path / "moved.policy"
     policy.rename(moved)
     assert compress(**again, policy=moved) == result
     assert compress(resume=again["out"], policy=moved) == result
-    moved.write_bytes((Path(again["out"]) / "stage1.policy").read_bytes())
+    moved.write_bytes((tmp_path / "policy1" / "stage1.policy").read_bytes())
     with pytest.raises(InputError, match="a policy's or the stage-1 student's file has changed"):
         compress(**again, policy=moved)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,7 +50,7 @@ def read_tensors(path: Path, what: str, *, remedy: str = "") -> tuple[dict[str, 
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], texts: Mapping[str, str] | None = None) -> None:
-    """Write tensors, and texts beside them, in one step.
+    """Write tensors, and texts beside them, in one step; equal ones make equal files.
 
     Raises:
         InputError: If there is no room, or nothing may be written there.
@@ -64,8 +65,20 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], texts: Mapping[str,
             if found is None:
                 raise
             raise OSError(int(found[1]), shown(error), str(path)) from None
+        if texts:
+            _sort_texts(part)
 
     write_whole(path, write)
+
+
+def _sort_texts(path: Path) -> None:
+    """Put a file's texts in the order of their names; safetensors writes them in another order each time."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        file.seek(8)
+        file.write(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(size))
 
 
 def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
