@@ -23,7 +23,7 @@ TINY = {
     "evaluator_throughput": "--cases conv4-digits --students 2 --repeats 1 --workers 0 --warm-seconds 0 --step-images 0",
     "feasibility": "--networks conv4 resnet18 --episodes 2",
     "final_recipes": "--train-size 50 --width 0.1 --students 1 --epochs 2 --rates 0.01",
-    "fidelity": "--problem own --train-size 50 --width 0.1 --students 6 --searched 24 --epochs 1 --processes 1",
+    "fidelity": "--problem own --train-size 50 --width 0.1 --students 6 --searched 16 --epochs 1 --processes 1",
     "gpu_throughput": "--networks resnet18 --dataset digits --width 0.1 --train-size 50 --epochs 2 --many 2 --device cpu",
     "halving": "--tables conv4-digits-shrink --agents random --looks 10 --seeds 2",
     "kill_anywhere": "--kills 2 --width 0.1 --train-size 50 --iterations 1",
@@ -31,7 +31,7 @@ TINY = {
         "--teacher conv4 --width 0.1 --train-size 50 --seeds 2 --evaluations 5 --again 1 --workers 0 --agents reinforce random"
     ),
     "memory": "--train-size 50 --width 0.1 --students 6 --every 2 --workers 0",
-    "scaling": "--workers 0 1 --batches 1 --images 100 --depths resnet18 --students 1 --repeats 1 --warm-seconds 0",
+    "scaling": "--workers 0 1 --batches 1 --images 100 --depths conv2 --students 1 --repeats 1 --warm-seconds 0",
     "soak": "--train-size 50 --width 0.1 --students 8 --workers 0 --every 5",
     "search_time": "--train-size 50 --width 0.1 --iterations 2 --seeds 1",
     "starts": "--train-size 50 --width 0.1 --students 2 --seeds 1",
