@@ -177,3 +177,32 @@ class FormulaEvaluator(Evaluator):
             kinds = json.dumps(student.to_json())
             accuracy = 0.5 + 0.04 * min(kinds.count("relu"), 5) + 0.04 * min(kinds.count("batch_norm"), 5)
             yield index, Evaluation(accuracy, 0.95, student.parameters, self.teacher.parameters, student.macs, seconds=0.5)
+
+
+MADE = Architecture.chain(
+    [conv(12), relu(), conv(16), relu(), max_pool(), conv(16), relu(), max_pool(), linear(10)], (1, 8, 8), 10
+)
+"""What students of a made sample come from."""
+
+
+def made_accuracy(student: Student) -> float:
+    """How accurate a student of a made sample is: the more so, the more is left, and the first layers matter more."""
+    shapes = student.architecture.shapes
+    return float(1 - 0.8 * np.exp(-sum(shape[0] / 16 / (1 + place) for place, shape in enumerate(shapes))))
+
+
+def made_sample(stage: str, count: int) -> Any:
+    """A sample of students that nobody trained: their accuracy follows from their architecture."""
+    from n2n_gym.stages import stage_by_name
+    from n2n_gym.tables.sample import Sample, SampledStudent, draw_students
+
+    students = [
+        SampledStudent(
+            actions="".join(map(str, actions)),
+            accuracy=(made_accuracy(student),) * 2,
+            test_accuracy=(made_accuracy(student),) * 2,
+        )
+        for actions, student in draw_students(stage_by_name(stage, MADE), count)
+    ]
+    facts = {"dataset": "digits", "train_size": 60, "recipe": "fast", "val_accuracy": 0.95, "test_accuracy": 0.95}
+    return Sample(name=f"made-{stage}", architecture=MADE.to_json(), stage=stage, students=tuple(students), **facts)

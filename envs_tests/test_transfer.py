@@ -10,11 +10,11 @@ from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.layers import conv, linear, max_pool, relu
 from n2n_gym.networks.generated import FAMILIES, generated
-from n2n_gym.problem import Problem
 from n2n_gym.stages import RemovalStage, ShrinkStage
 from n2n_gym.student import Student
 from n2n_gym.tables import transfer
-from n2n_gym.tables.transfer import TransferTask, build_transfer_task, distinct_students, transfer_tasks
+from n2n_gym.tables.sample import Sample, draw_students
+from n2n_gym.tables.transfer import TransferTask, build_transfer_task, transfer_tasks
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -65,13 +65,12 @@ def task(toy_data):
     return TransferTask("toy-task", "chain", network, toy_data, 60, "removal", held_out=False)
 
 
-def test_students_are_distinct_and_the_same_again(task, tmp_path):
-    (tmp_path / "teacher.json").write_text(json.dumps(task.architecture.to_json()))
-    problem = Problem(str(tmp_path / "teacher.json"), task.dataset, 1.0, task.train_size)
-    found = distinct_students(task, problem, 4)
+def test_students_are_distinct_and_the_same_again(task):
+    stage = RemovalStage(Student(task.architecture))
+    found = draw_students(stage, 4)
     assert len({student.architecture.fingerprint for _, student in found}) == 4
-    assert [actions for actions, _ in found] == [actions for actions, _ in distinct_students(task, problem, 4)]
-    assert 4 < len(distinct_students(task, problem, 40)) < 40  # all that there are
+    assert [actions for actions, _ in found] == [actions for actions, _ in draw_students(stage, 4)]
+    assert 4 < len(draw_students(stage, 40)) < 40  # all that there are
 
 
 def test_a_task_is_built_and_goes_on(task, tmp_path, monkeypatch):
@@ -87,14 +86,15 @@ def test_a_task_is_built_and_goes_on(task, tmp_path, monkeypatch):
     trained = []
     real = DistillationEvaluator.train_student
     monkeypatch.setattr(DistillationEvaluator, "train_student", lambda self, s: trained.append(self.seed) or real(self, s))
-    written = json.loads(build_transfer_task(task, tmp_path, students=3, workers=0).read_text())
+    sample = Sample.load(build_transfer_task(task, tmp_path, students=3, workers=0))
     assert trained == [1, 1, 1]  # seed 0's were kept
-    assert (written["family"], written["train_size"], len(written["students"])) == ("chain", 60, 3)
-    for student in written["students"]:
-        assert len(student["accuracy"]) == len(student["test_accuracy"]) == 2
-        assert student["parameters"] < task.architecture.parameters
-    with pytest.raises(InputError, match="two trainings of each or more"):
-        build_transfer_task(task, tmp_path, trainings=1)
+    assert (sample.family, sample.train_size, sample.teacher) == ("chain", 60, task.architecture)
+    drawn = [actions for actions, _ in draw_students(sample.decisions, 3)]
+    assert [student.episode for student in sample.students] == drawn
+    assert all(len(student.accuracy) == len(student.test_accuracy) == 2 for student in sample.students)
+    assert 0 < sample.val_accuracy <= 1
+    with pytest.raises(InputError, match="needs students"):
+        build_transfer_task(task, tmp_path, students=0)
 
 
 def test_the_command_says_what_there_is(tmp_path, capsys, monkeypatch, task):

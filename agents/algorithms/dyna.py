@@ -40,6 +40,10 @@ class Dyna(Reinforce):
         optimism: How many standard deviations above its expectation an imagined accuracy lies, in log-odds.
         **settings: Other arguments of `Reinforce`; `n_rollouts`, the real episodes of an update, must be the number of
             environments.
+
+    Attributes:
+        informed: Whether its policy has learned before, maybe on other networks: then it says which students
+            come first, and not chance.
     """
 
     model: ClassVar[type[AccuracyModel]] = GaussianProcess
@@ -70,6 +74,7 @@ class Dyna(Reinforce):
         self.imagined_updates = imagined_updates
         self.imagined_rollouts = imagined_rollouts
         self.optimism = optimism
+        self.informed = False
         super().__init__(policy, env, learning_rate, **settings)
         if env is not None and self.n_rollouts != self.n_envs:
             raise ValueError(f"n_rollouts ({self.n_rollouts}) must be the number of environments ({self.n_envs})")
@@ -98,7 +103,9 @@ class Dyna(Reinforce):
     def _proposed(self, known: KnownStudents, count: int) -> Plans:
         """The students to train next; imagines and learns before."""
         candidates = known.new(drawn_plans(self.stage, self.rng))
-        if len(known) < self.warm_up:
+        if len(known) < self.warm_up and self.informed:
+            plans = [plan for plan, _ in known.new(self._believed()).values()][:count]
+        elif len(known) < self.warm_up:
             plans = of_all_sizes(candidates, count, self.rng)
         else:
             model = fitted(self.model, known, self.rng)
@@ -112,11 +119,20 @@ class Dyna(Reinforce):
             proposed.add(known.look(plan).fingerprint)
         return np.stack(plans)
 
+    def _believed(self) -> Plans:
+        """Episodes as the policy would play them now, the likeliest first."""
+        rows, masks = self._observed()
+        return torch.cat([self.policy.play(rows[:1], masks[:1], deterministic=True), self.policy.play(rows, masks)]).numpy()
+
+    def _observed(self) -> tuple[Tensor, Tensor]:
+        """What the policy sees at the start of imagined episodes: rows of features, and masks."""
+        rows, masks = (torch.as_tensor(each, device=self.device) for each in (self.stage.rows, self.stage.masks))
+        return rows.expand(self.imagined_rollouts, -1, -1), masks.expand(self.imagined_rollouts, -1, -1)
+
     def _imagined(self, known: KnownStudents, model: AccuracyModel) -> dict[str, Drawn]:
         """Let the policy learn from imagined episodes; their students that are worth a training, by fingerprint."""
         found: dict[str, Drawn] = {}
-        rows = torch.as_tensor(self.stage.rows, device=self.device).expand(self.imagined_rollouts, -1, -1)
-        masks = torch.as_tensor(self.stage.masks, device=self.device).expand(self.imagined_rollouts, -1, -1)
+        rows, masks = self._observed()
         for _ in range(self.imagined_updates):
             actions = self.policy.play(rows, masks)
             plans = actions.cpu().numpy()
@@ -144,10 +160,11 @@ class Dyna(Reinforce):
         return super()._tensors() | (self.known.memory() if self.known is not None else {})
 
     def _states(self) -> dict[str, Any]:
-        return {"rng": self.rng.bit_generator.state}
+        return {"rng": self.rng.bit_generator.state, "informed": self.informed}
 
     def _restore(self, saved: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         super()._restore(saved, tensors)
         self.rng.bit_generator.state = saved["rng"]
+        self.informed = saved.get("informed", False)
         if self.known is not None:
             self.known.remember(tensors)

@@ -62,6 +62,7 @@ class KnownStudents:
         judge: Who says what costs no training.
 
     Attributes:
+        stage: Its decisions.
         plans: Episodes whose students were trained, each student once, in order.
         accuracies: A / A_teacher of each, 0 for one that failed; `BROKEN` times its accuracy for one that exceeds a limit, so
             that a model still tells who is nearer to keeping limits on accuracy.
@@ -74,7 +75,7 @@ class KnownStudents:
         self.accuracies: list[float] = []
         self.returns: list[float] = []
         self.keeps: list[bool] = []
-        self._stage = stage
+        self.stage = stage
         self._judge = judge
         self._looked: dict[bytes, Candidate] = {}
         self._trained: dict[str, int] = {}
@@ -89,11 +90,11 @@ class KnownStudents:
         if known is None:
             if len(self._looked) >= REMEMBERED:
                 self._looked.clear()
-            student = self._stage.student(plan.tolist())
+            student = self.stage.student(plan.tolist())
             preview = self._judge.preview_of(student.architecture)
             built = bool(student.architecture.shapes)
             overall = summary(student.architecture) if built else np.zeros(LENGTH)
-            features = np.concatenate([overall, self._stage.remains(student)])
+            features = np.concatenate([overall, self.stage.remains(student)])
             known = self._looked[key] = Candidate(
                 preview.fingerprint, preview.allowed, preview.parameters, preview.worth, features
             )
@@ -168,15 +169,15 @@ class KnownStudents:
     def _scale(self) -> tuple[Features, Features]:
         """Mean and standard deviation of the features of random students that can be built, the same for every search."""
         rng = np.random.default_rng(0)
-        masks = self._stage.masks
+        masks = self.stage.masks
         drawn = [np.where(masks, rng.random(masks.shape), -1.0).argmax(1) for _ in range(SAMPLE // 2)]
-        drawn += [np.array(self._stage.trend(rng)) for _ in range(SAMPLE // 2)]
+        drawn += [np.array(self.stage.trend(rng)) for _ in range(SAMPLE // 2)]
         looked = np.stack([each.features for each in map(self.look, drawn) if each.features.any()])
         return looked.mean(0), looked.std(0)
 
     def memory(self) -> dict[str, Tensor]:
         """Whom it knows, as tensors."""
-        plans = np.array(self.plans, dtype=np.int64).reshape(-1, self._stage.decisions)
+        plans = np.array(self.plans, dtype=np.int64).reshape(-1, self.stage.decisions)
         return {
             "known.plans": torch.from_numpy(plans),
             "known.accuracies": torch.tensor(self.accuracies, dtype=torch.float64),

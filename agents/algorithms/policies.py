@@ -148,19 +148,21 @@ class SequencePolicy(BasePolicy):
         return chosen if vectorized else chosen[0], tuple(tensor.cpu().numpy() for tensor in memory)
 
     @torch.no_grad()
-    def play(self, rows: Tensor, masks: Tensor) -> Tensor:
+    def play(self, rows: Tensor, masks: Tensor, *, deterministic: bool = False) -> Tensor:
         """Draw whole episodes' actions, without an environment, shape (B, D).
 
         Args:
             rows: Features of the decisions, nothing decided yet, shape (B, D, F).
             masks: Which actions may be taken, shape (B, D, A).
+            deterministic: Take the likeliest actions instead of drawing them.
         """
         self.set_training_mode(False)
         rows = rows.clone()
         state = self.begin(rows)
         for position in range(rows.shape[1]):
             logits, state = self.advance(rows, torch.full((len(rows),), position, device=rows.device), state)
-            drawn = self._draw(masked(logits, masks[:, position]))
+            logits = masked(logits, masks[:, position])
+            drawn = logits.argmax(1) if deterministic else self._draw(logits)
             rows[:, position, DECISION] = (drawn + 1).to(rows.dtype)
         return rows[:, :, DECISION].long() - 1
 

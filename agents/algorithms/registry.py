@@ -93,6 +93,8 @@ class Algorithm(ABC):
             InputError: If the file is no agent of this algorithm, or its policy has another shape.
         """
         tensors, _ = read_agent(path, type(agent).__name__)
+        if isinstance(agent, Dyna):
+            agent.informed = True
         try:
             restore_weights(agent.policy, tensors)
         except RuntimeError:

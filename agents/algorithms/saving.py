@@ -22,6 +22,9 @@ FORMAT = 4
 KEY = "agent"
 CHECKSUM = "sha256"
 
+PRETRAINED = "pretrained"
+"""What a policy is called that the package has."""
+
 REMEDY = "if it is a run's, remove it: its stage begins again, and trains no student twice"
 
 Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
@@ -69,10 +72,17 @@ class _Settings(TypedDict, total=False):
     population_size: Size
     sample_size: Size
     warm_up: Size
+    informed: bool
     training_steps: Annotated[int, msgspec.Meta(ge=0, le=1 << 16)]
     descent_steps: Annotated[int, msgspec.Meta(ge=0, le=1 << 16)]
     step_size: Finite
     numpy_random: tuple[Literal["MT19937"], Count, Annotated[int, msgspec.Meta(ge=0, le=1)], Finite]
+
+
+def pretrained_policies() -> dict[int, Path]:
+    """Files of the policies that the package has, by stage: `dyna`'s, learned on the 32 tasks of `n2n table transfer`."""
+    folder = Path(__file__).parent / "pretrained"
+    return {1: folder / "removal.policy", 2: folder / "shrink.policy"}
 
 
 def save_agent(path: Path, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from agents.algorithms.saving import read_agent
+from agents.algorithms.saving import PRETRAINED, pretrained_policies, read_agent
 from agents.search.places import MOVABLE, alike, gone, placed
 from agents.search.run_folder import CONFIG, read_start
 from n2n_gym.architecture import FACTORS, student_ranges
@@ -42,7 +42,8 @@ class Search(JudgedSettings):
     paper's, with one plain step per update; those called imitating take clipped steps, have an entropy bonus, and imitate the
     best students so far."""
     policy: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """A saved policy to start from, such as runs/a/stage1.policy, maybe of another teacher; once for each stage."""
+    """A saved policy to start from, such as runs/a/stage1.policy, maybe of another teacher; once for each stage. pretrained is
+    what the package has: learned on 32 small networks, for both stages."""
     stages: Literal["1", "2", "1+2"] = "1+2"
     """Which stages to run: 1 removes layers, 2 shrinks them."""
     architecture: str | None = None
@@ -199,7 +200,11 @@ class Search(JudgedSettings):
             InputError: If a file is no saved agent, or is for a stage that is not run or has one already.
         """
         found: dict[int, Path] = {}
+        stages = [int(stage) for stage in self.stages.split("+")]
         for text in self.policy:
+            if text == PRETRAINED:
+                found |= {stage: path for stage, path in pretrained_policies().items() if stage in stages}
+                continue
             path = Path(text).expanduser()
             stage = {2: 1, len(FACTORS): 2}.get(read_agent(path)[1].get("actions", 0))
             if stage is None or str(stage) not in self.stages.split("+"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from agents.algorithms.saving import PRETRAINED
 from n2n_gym.data import is_named
 
 MOVABLE = ("teacher", "dataset", "validation", "constraint", "policy", "architecture")
@@ -30,7 +31,9 @@ def names_file(name: str, value: Any) -> bool:
     match name:
         case "dataset":
             return not is_named(value) and (value.endswith(".npz") or _is_path(value))
-        case "validation" | "policy" | "architecture":
+        case "policy":
+            return value != PRETRAINED
+        case "validation" | "architecture":
             return True
         case "evaluator":
             return value.startswith("table:")

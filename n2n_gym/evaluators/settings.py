@@ -26,7 +26,8 @@ class EvaluationSettings(WorkerSettings, TrainingSettings, ProblemSettings):
     evaluator: str | Evaluator = "distillation"
     """Who evaluates students: distillation trains them; halving trains those whole that are ahead on the way, and
     predicts what the others would reach; table looks them up in a table of the package (n2n table list), and
-    table:FILE.npz in your own; or an evaluator that you registered (n2n_gym.evaluators.EVALUATORS)."""
+    table:FILE.npz in your own; surrogate predicts them from the sample of students that the teacher's file is, or
+    surrogate:FILE.json; or an evaluator that you registered (n2n_gym.evaluators.EVALUATORS)."""
     seed: int | str | None = None
     """Of the students' trainings, 0 by default. With a table: which trainings count, the mean of those that a search may see
     (search, by default), one of them drawn for each episode (draw), the mean of all (mean), or one seed's."""

@@ -99,7 +99,7 @@ class ArchitectureFile(TeacherSource):
             raise InputError(f"width is for networks of the zoo; {path} says its own filters, so leave width at 1")
         data: dict[str, Any] = read_document(path, dict[str, Any], "architecture")
         try:
-            found = Architecture.from_json(data)
+            found = Architecture.from_json(data.get("architecture", data))  # a sample of students holds its teacher's
             if not found.verdict().feasible:
                 raise InputError(f"the network cannot be built: {found.verdict()}")
             _ = decision_rows(found, range(len(found.nodes)), [Variable.LAYER] * len(found.nodes))

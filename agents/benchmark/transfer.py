@@ -1,0 +1,266 @@
+"""What learning on other networks is worth on the next one: nothing, five, ten or twenty-five students trained there."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.ensemble import ExtraTreesRegressor
+from stable_baselines3.common.logger import Logger
+
+from agents.algorithms.candidates import drawn_plans
+from agents.algorithms.known import Candidate
+from agents.algorithms.plans import Plan, random_plans
+from agents.algorithms.pretraining import SampledSpace, greedy_plan
+from agents.algorithms.registry import algorithm
+from agents.algorithms.sb3 import PolicyUpdates
+from agents.benchmark.account import MOST_IDLE, MOST_LOOKS, BudgetSpentError
+from n2n_gym.architecture.summary import LENGTH, summary
+from n2n_gym.envs.info import Finished
+from n2n_gym.envs.judge import Judge
+from n2n_gym.evaluation import Actions
+
+Numbers = npt.NDArray[np.float64]
+
+BUDGETS = (0, 5, 10, 25)
+"""Students that may be trained on the new network before one is chosen."""
+
+SIDE_BY_SIDE = 5
+
+DRAWS = 50
+"""Random students whose mean is what choosing one by chance is worth."""
+
+SHOWN = 5
+
+RATES = tuple(np.linspace(0.1, 0.9, 9).tolist())
+"""Shares of layers to remove, and of the way to the smallest factor, that a constant rate may be."""
+
+
+class Contender(ABC):
+    """Chooses a student of a new space."""
+
+    @abstractmethod
+    def untried(self, space: SampledSpace, rng: np.random.Generator) -> list[Plan]:
+        """What it chooses before any student was trained: one episode, or several to choose from by chance."""
+
+    @abstractmethod
+    def tried(self, space: SampledSpace, seed: int, budget: int) -> list[tuple[Plan, float]]:
+        """Distinct feasible students that it has trained, in order, with their rewards; at most so many."""
+
+
+@dataclass(frozen=True)
+class Searching(Contender):
+    """An algorithm of the package, from nothing or with a policy that has learned on other spaces.
+
+    Attributes:
+        agent: Its name.
+        policies: Files of policies, by stage.
+    """
+
+    agent: str
+    policies: dict[str, Path] | None = None
+
+    def untried(self, space: SampledSpace, rng: np.random.Generator) -> list[Plan]:
+        if self.policies is None:
+            return list(random_plans(space.known.stage, rng, DRAWS))
+        return list(greedy_plan(self._made(space, 0), space))
+
+    def tried(self, space: SampledSpace, seed: int, budget: int) -> list[tuple[Plan, float]]:
+        agent = self._made(space, seed)
+        tally = Tally(space, budget)
+        agent.set_logger(Logger(None, []))
+        steps = budget * space.known.stage.decisions
+        with tally.of(agent.env.get_attr("judge")[0]), contextlib.suppress(BudgetSpentError):
+            while True:
+                agent.learn(steps, callback=PolicyUpdates(), log_interval=10**9, reset_num_timesteps=not agent.num_timesteps)
+        return tally.students
+
+    def _made(self, space: SampledSpace, seed: int) -> Any:
+        stage = 1 if space.sample.stage == "removal" else 2
+        kind = algorithm(self.agent)
+        agent = kind.make(space.vector_env(SIDE_BY_SIDE, seed), stage=stage, seed=seed)
+        if self.policies is not None:
+            kind.transfer(agent, self.policies[space.sample.stage])
+        return agent
+
+
+class Tally:
+    """Counts distinct feasible students, as the account of the tables' tracks does.
+
+    Args:
+        space: What is searched.
+        budget: How many may be paid for.
+    """
+
+    def __init__(self, space: SampledSpace, budget: int) -> None:
+        self.students: list[tuple[Plan, float]] = []
+        self._space, self._budget = space, budget
+        self._known: set[str] = set()
+        self._looks = self._last_new = 0
+
+    @contextlib.contextmanager
+    def of(self, judge: Judge) -> Iterator[None]:
+        """Count what an environment's judge finishes."""
+
+        def finish(episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]) -> list[Finished]:
+            done = Judge.finish(judge, episodes, rngs)
+            for actions, each in zip(episodes, done, strict=True):
+                self._count(np.array(actions), each.reward)
+            return done
+
+        judge.finish = finish  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            del judge.finish
+
+    def _count(self, plan: Plan, reward: float) -> None:
+        idle = self._looks - self._last_new
+        if len(self.students) >= self._budget or self._looks >= MOST_LOOKS or idle >= MOST_IDLE:
+            raise BudgetSpentError
+        self._looks += 1
+        student = self._space.known.look(plan)
+        if student.allowed and student.fingerprint not in self._known:
+            self._known.add(student.fingerprint)
+            self.students.append((plan, reward))
+            self._last_new = self._looks
+
+
+class Proposing(Contender):
+    """Proposes students one after the other, and learns nothing from them."""
+
+    @abstractmethod
+    def proposals(self, space: SampledSpace, rng: np.random.Generator) -> Iterator[Plan]:
+        """Episodes without end."""
+
+    def tried(self, space: SampledSpace, seed: int, budget: int) -> list[tuple[Plan, float]]:
+        tally = Tally(space, budget)
+        judge = space.vector_env(1, seed).get_attr("judge")[0]
+        rng = np.random.default_rng(seed)
+        with tally.of(judge), contextlib.suppress(BudgetSpentError):
+            for plan in self.proposals(space, rng):
+                judge.finish([plan.tolist()], [rng])
+        return tally.students
+
+
+@dataclass(frozen=True)
+class ConstantRate(Proposing):
+    """Removes each layer with the same probability; shrinks all by the same factor, or by the next to it.
+
+    Attributes:
+        rates: For each stage, one of `RATES`.
+    """
+
+    rates: dict[str, float]
+
+    @classmethod
+    def chosen_on(cls, spaces: Sequence[SampledSpace]) -> ConstantRate:
+        """The rates that are worth most on some spaces."""
+        best = {}
+        for stage in {space.sample.stage for space in spaces}:
+            there = [space for space in spaces if space.sample.stage == stage]
+            worth = [np.mean([_worth_of(space, cls({stage: rate})._drawn(space)) for space in there]) for rate in RATES]
+            best[stage] = RATES[int(np.argmax(worth))]
+        return cls(best)
+
+    def untried(self, space: SampledSpace, rng: np.random.Generator) -> list[Plan]:
+        return self._drawn(space)
+
+    def _drawn(self, space: SampledSpace) -> list[Plan]:
+        proposals = self.proposals(space, np.random.default_rng(0))
+        return [next(proposals) for _ in range(DRAWS)]
+
+    def proposals(self, space: SampledSpace, rng: np.random.Generator) -> Iterator[Plan]:
+        stage, rate = space.known.stage, self.rates[space.sample.stage]
+        masks, most = stage.masks, stage.actions - 1
+        while True:
+            if space.sample.stage == "removal":
+                wanted = np.where(rng.random(stage.decisions) < rate, 1 - stage.keep, stage.keep)
+            else:  # from the largest factor, the last action, down
+                wanted = np.floor(most * (1 - rate) + rng.random(stage.decisions)).astype(int)
+            offered = np.where(masks, -abs(np.arange(stage.actions) - wanted[:, None]), -np.inf)
+            yield offered.argmax(1)
+
+
+class AcrossSpaces(Proposing):
+    """Predicts accuracies of a new space from students of others, and proposes who promises most.
+
+    Args:
+        spaces: What it learns from.
+    """
+
+    def __init__(self, spaces: Sequence[SampledSpace]) -> None:
+        rows, targets = [], []
+        for space in spaces:
+            students = [space.known.look(np.array(student.episode)) for student in space.sample.students]
+            rows += [self._row(space, student) for student in students]
+            targets += [np.mean(s.accuracy[:-1]) / space.sample.val_accuracy for s in space.sample.students]
+        self._model = ExtraTreesRegressor(200, max_features=0.5, min_samples_leaf=2, random_state=0).fit(rows, targets)
+
+    def untried(self, space: SampledSpace, rng: np.random.Generator) -> list[Plan]:
+        return [next(self.proposals(space, rng))]
+
+    def proposals(self, space: SampledSpace, rng: np.random.Generator) -> Iterator[Plan]:
+        known = space.known
+        found = list(known.new([plan for _ in range(5) for plan in drawn_plans(known.stage, rng)]).values())
+        predicted = self._model.predict([self._row(space, student) for _, student in found])
+        worth = predicted * [student.worth for _, student in found]
+        yield from (found[index][0] for index in np.argsort(-worth, kind="stable"))
+        while True:
+            yield from random_plans(known.stage, rng, DRAWS)
+
+    @staticmethod
+    def _row(space: SampledSpace, student: Candidate) -> Numbers:
+        """What a student is, and what of it is other than its teacher."""
+        own, remains = student.features[:LENGTH], student.features[LENGTH:]
+        shares = [float(remains.mean()), float(remains.min()), *np.quantile(remains, (0.25, 0.5, 0.75))]
+        return np.concatenate([own, own - summary(space.sample.teacher), shares])
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a contender chose.
+
+    Attributes:
+        contender: Its name.
+        space: The sample's name.
+        seed: Of the run.
+        budget: Students that it had trained.
+        plans: The episode that leads to it; where it is one of `DRAWS` by chance, the first `SHOWN` of them.
+        worth: Its reward as the model of the truth expects it.
+    """
+
+    contender: str
+    space: str
+    seed: int
+    budget: int
+    plans: tuple[tuple[int, ...], ...]
+    worth: float
+
+
+def compete(contenders: dict[str, Contender], space: SampledSpace, seeds: Sequence[int]) -> Iterator[Choice]:
+    """Let contenders choose on a space that none of them has seen."""
+    for name, contender in contenders.items():
+        for seed in seeds:
+            plans = contender.untried(space, np.random.default_rng(seed))
+            yield _choice(name, space, seed, 0, plans)
+            students = contender.tried(space, seed, BUDGETS[-1])
+            for budget in BUDGETS[1:]:
+                best, _ = max(students[:budget], key=lambda found: found[1])
+                yield _choice(name, space, seed, budget, [best])
+
+
+def _choice(contender: str, space: SampledSpace, seed: int, budget: int, plans: Sequence[Plan]) -> Choice:
+    shown = tuple(tuple(plan.tolist()) for plan in plans[:SHOWN])
+    return Choice(contender, space.sample.name, seed, budget, shown, _worth_of(space, plans))
+
+
+def _worth_of(space: SampledSpace, plans: Sequence[Plan]) -> float:
+    """Their mean reward by the model of the truth."""
+    return float(space.worths([space.known.look(plan) for plan in plans], space.truth).mean())

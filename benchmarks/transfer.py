@@ -1,0 +1,175 @@
+"""What learning across networks is worth on a new one: a policy is trained on 32 tasks, and chooses on 16 others.
+
+    n2n table transfer --out runs/transfer-tasks --students 100
+    python benchmarks/transfer.py [--samples runs/transfer-tasks] [--seeds 3] [--trainings 2] [--out FILE]
+
+Both stages' policies are learned on models of the tasks to learn on (`Surrogate`), nothing is chosen on the others. There,
+contenders choose a student after 0, 5, 10 and 25 were trained, as a model of the search's trainings says, with noise; what the
+choice is worth is told by a model of other trainings on test images, and by fresh trainings of the chosen students. A program
+that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from report import Report
+
+from agents.algorithms.pretraining import SampledSpace, pretrain
+from agents.benchmark.transfer import BUDGETS, AcrossSpaces, Choice, ConstantRate, Contender, Searching, compete
+from agents.interval import Interval
+from n2n_gym.evaluation import Evaluation
+from n2n_gym.evaluators import make_evaluator
+from n2n_gym.problem import Problem
+from n2n_gym.rewards import paper_reward
+from n2n_gym.system.documents import read_document
+from n2n_gym.system.files import write_json
+from n2n_gym.tables.sample import shipped_samples
+
+STAGES = {"removal": 1, "shrink": 2}
+
+PRETRAINED = "pretrained"
+
+RIVALS = ("constant-rate", "gaussian-process")
+"""What the policy that learned must beat, after at most `EARLY` students."""
+
+EARLY = 10
+
+FRESH = 100
+"""Seed of the first of the fresh trainings."""
+
+
+def main(
+    samples: Path | None = None,
+    seeds: int = 3,
+    updates: int = 3_000,
+    trainings: int = 2,
+    develop: bool = False,
+    runs: Path = Path("runs/transfer"),
+    out: Path | None = None,
+) -> None:
+    """Learn, compete and judge.
+
+    Args:
+        samples: Folder of the tasks' samples; by default those that the package has.
+        seeds: Runs of each contender on each task.
+        updates: Of each policy.
+        trainings: Fresh ones of each chosen student; 0 for none.
+        develop: Hold every fourth of the tasks to learn on out instead, to choose settings by.
+        runs: What is done is kept here, policies, too.
+        out: The JSON file.
+    """
+    torch.set_num_threads(1)
+    files = shipped_samples() if samples is None else sorted(samples.glob("*.json"))
+    spaces = [SampledSpace(path) for path in files if not path.stem.endswith("-teacher")]
+    learn = [space for space in spaces if not space.sample.held_out]
+    held_out = [space for space in spaces if space.sample.held_out]
+    if develop:
+        learn, held_out = [s for i, s in enumerate(learn) if i % 4], learn[::4]
+    report = Report("transfer", ("worth", "low", "high"), out)
+    report.facts["tasks"] = {"learned_on": len(learn), "held_out": len(held_out)}
+    report.facts["surrogates"] = {space.sample.name: asdict(space.truth.agreement) for space in held_out}
+    policies = {stage: _policy(stage, learn, updates, runs) for stage in STAGES}
+    constant = ConstantRate.chosen_on(learn)
+    report.facts["constant_rates"] = constant.rates
+    contenders: dict[str, Contender] = {
+        PRETRAINED: Searching("dyna", policies),
+        "constant-rate": constant,
+        "across-spaces": AcrossSpaces(learn),
+        "random": Searching("random"),
+        "gaussian-process": Searching("gaussian-process"),
+        "dyna": Searching("dyna"),
+    }
+    choices = [choice for space in held_out for choice in _choices(space, contenders, seeds, runs)]
+    _tell(report, "by the models", choices, lambda choice: choice.worth)
+    if trainings:
+        fresh = {space.sample.name: _Fresh(space, trainings, runs) for space in held_out}
+        for space in held_out:
+            fresh[space.sample.name].train([plan for c in choices if c.space == space.sample.name for plan in c.plans])
+        _tell(report, "by fresh trainings", choices, lambda choice: fresh[choice.space].worth(choice.plans))
+    report.finish()
+
+
+def _policy(stage: str, spaces: Sequence[SampledSpace], updates: int, runs: Path) -> Path:
+    path = runs / f"{stage}.policy"
+    if not path.exists():
+        there = [space for space in spaces if space.sample.stage == stage]
+        print(f"learning {stage} on {len(there)} tasks", flush=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pretrain(there, STAGES[stage], updates=updates).save(path)
+    return path
+
+
+def _choices(space: SampledSpace, contenders: dict[str, Contender], seeds: int, runs: Path) -> list[Choice]:
+    path = runs / f"{space.sample.name}-choices.json"
+    if not path.exists():
+        print(space.sample.name, flush=True)
+        write_json(path, {"choices": [asdict(choice) for choice in compete(contenders, space, range(seeds))]})
+    return read_document(path, dict[str, list[Choice]], "list of choices", remedy="remove it")["choices"]
+
+
+class _Fresh:
+    """Trainings of chosen students with seeds that nobody has seen, kept in a store.
+
+    Args:
+        space: Whose students.
+        trainings: Of each.
+        runs: Where they are kept.
+    """
+
+    def __init__(self, space: SampledSpace, trainings: int, runs: Path) -> None:
+        self._space, self._trainings = space, trainings
+        self._store = runs / "fresh.sqlite"
+        self._worth: dict[tuple[int, ...], float] = {}
+
+    def train(self, plans: Sequence[tuple[int, ...]]) -> None:
+        sample, stage = self._space.sample, self._space.known.stage
+        # the teacher is called after its file, and the tasks' own trainings had it from here
+        teacher = self._space.path.with_name(f"{sample.name}-teacher.json")
+        problem = Problem(str(teacher), sample.dataset, 1.0, sample.train_size)
+        distinct = list(dict.fromkeys(plans))
+        worth = []
+        for seed in range(FRESH, FRESH + self._trainings):
+            with make_evaluator(problem, recipe=sample.recipe, seed=seed, device="cpu", store=self._store, thorough=True) as e:
+                found = e.evaluate([stage.student(plan) for plan in distinct])
+            worth.append([self._reward(each) for each in found])
+        self._worth = dict(zip(distinct, np.mean(worth, axis=0).tolist(), strict=True))
+
+    def worth(self, plans: Sequence[tuple[int, ...]]) -> float:
+        return float(np.mean([self._worth[plan] for plan in plans]))
+
+    def _reward(self, found: Evaluation) -> float:
+        facts: dict[str, Any] = {"accuracy": found.test_accuracy or 0.0, "teacher_accuracy": self._space.sample.test_accuracy}
+        return paper_reward(Evaluation(**{**found.to_json(), **facts}))
+
+
+def _tell(report: Report, judged: str, choices: Sequence[Choice], worth: Callable[[Choice], float]) -> None:
+    """A row for each contender and budget: the mean over tasks of the mean over seeds, and what is ahead of what."""
+    means: dict[tuple[str, int], dict[str, float]] = {}
+    for name in dict.fromkeys(choice.contender for choice in choices):
+        for budget in BUDGETS:
+            by_space: dict[str, list[float]] = {}
+            for choice in choices:
+                if (choice.contender, choice.budget) == (name, budget):
+                    by_space.setdefault(choice.space, []).append(worth(choice))
+            means[name, budget] = {space: float(np.mean(values)) for space, values in by_space.items()}
+            interval = Interval.of(list(means[name, budget].values()))
+            label = f"{name}, {budget} students, {judged}"
+            report.add(label, worth=list(interval.values), mean=interval.mean, low=interval.low, high=interval.high)
+    for rival in RIVALS:
+        for budget in BUDGETS:
+            if budget <= EARLY:
+                ours, theirs = means[PRETRAINED, budget], means[rival, budget]
+                ahead = Interval.of([ours[space] - theirs[space] for space in ours])
+                report.facts[f"ahead of {rival}, {budget} students, {judged}"] = ahead.to_json()
+                report.claim(f"ahead of {rival} after {budget} students, low end, {judged}", ahead.low, at_least=0.0)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,227 @@
+"""Some students of a space that is too large to train all of it: drawn at random, trained, and kept as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import msgspec
+import numpy as np
+
+from n2n_gym.architecture import Architecture
+from n2n_gym.errors import InputError
+from n2n_gym.evaluation import MACHINE_FAILURES, Evaluation
+from n2n_gym.evaluators import make_evaluator
+from n2n_gym.problem import Problem
+from n2n_gym.stages import Stage, stage_by_name
+from n2n_gym.student import Student
+from n2n_gym.system.device import torch_device
+from n2n_gym.system.documents import Count, Positive, Share, checked, read_document, shown
+from n2n_gym.system.files import write_json
+
+FORMAT = 1
+
+CHUNK = 50
+"""Students handed out at a time."""
+
+TRIES = 50
+"""Times as many episodes as students, at most, that are drawn for distinct ones."""
+
+REMEDY = "build it again (n2n table transfer), or get it again from where it came"
+
+Shares = Annotated[tuple[Share, ...], msgspec.Meta(min_length=2)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledStudent:
+    """A student that was trained.
+
+    Attributes:
+        actions: A digit for each decision of an episode that leads to it.
+        accuracy: On validation images, of each training.
+        test_accuracy: On test images, likewise.
+    """
+
+    actions: Annotated[str, msgspec.Meta(pattern="^[0-9]+$")]
+    accuracy: Shares
+    test_accuracy: Shares
+
+    @property
+    def episode(self) -> tuple[int, ...]:
+        """The actions as numbers."""
+        return tuple(map(int, self.actions))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Students of a stage, each trained several times with different seeds; the last training says what they are worth.
+
+    Attributes:
+        name: Tells it from others.
+        architecture: The teacher's, as JSON data.
+        dataset: What teacher and students are trained on.
+        train_size: How many images of it.
+        stage: `removal` or `shrink`.
+        recipe: How students are trained.
+        val_accuracy: The teacher's.
+        test_accuracy: The teacher's.
+        students: Distinct ones, drawn at random.
+        family: Of networks that the teacher is of, if it was generated.
+        held_out: Whether it is for testing, and not for learning.
+        format: Of the file.
+    """
+
+    name: str
+    architecture: dict[str, Any]
+    dataset: str
+    train_size: Positive | None
+    stage: str
+    recipe: str
+    val_accuracy: Share
+    test_accuracy: Share
+    students: Annotated[tuple[SampledStudent, ...], msgspec.Meta(min_length=1, max_length=100_000)]
+    family: str = ""
+    held_out: bool = False
+    format: Count = FORMAT
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: If it is missing, damaged, or of another version.
+        """
+        data = read_document(path, dict[str, Any], "sample of students", remedy=REMEDY)
+        if data.get("format") != FORMAT:
+            raise InputError(f"{path} is no sample of students of format {FORMAT}; {REMEDY}")
+        found = checked(data, cls, f"{path} is no sample of students", remedy=REMEDY)
+        try:
+            decisions = found.decisions
+        except ValueError as error:
+            raise InputError(f"{path}: {shown(error)}; {REMEDY}") from None
+        for student in found.students:
+            episode = student.episode
+            if len(episode) != decisions.decisions or max(episode) >= decisions.actions:
+                raise InputError(f"{path}: {student.actions} are no actions of an episode; {REMEDY}")
+        return found
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON."""
+        write_json(path, asdict(self))
+
+    @cached_property
+    def teacher(self) -> Architecture:
+        """The teacher."""
+        return Architecture.from_json(self.architecture)
+
+    @cached_property
+    def decisions(self) -> Stage:
+        """What is decided."""
+        return stage_by_name(self.stage, self.teacher)
+
+
+def shipped_samples() -> list[Path]:
+    """Files of the samples that the package has, to learn across and to be tested on."""
+    return sorted((Path(str(files("n2n_gym"))) / "tables" / "samples").glob("*.json"))
+
+
+def draw_students(stage: Stage, count: int) -> list[tuple[tuple[int, ...], Student]]:
+    """Distinct feasible students of a stage with an episode that leads to each: random ones, the same for the same stage.
+
+    Half are decided layer by layer at random, half follow a trend over depth, for random decisions alone lead to students that
+    are nearly alike in size. There are fewer where there are not so many.
+    """
+    rng = np.random.default_rng(int(stage.base.fingerprint[:8], 16))
+    found: dict[str, tuple[tuple[int, ...], Student]] = {}
+    for index in range(TRIES * count):
+        actions = stage.trend(rng) if index % 2 else stage.random_actions(rng)
+        student = stage.student(actions)
+        if student.architecture.verdict(stage.teacher).feasible:
+            found.setdefault(student.architecture.fingerprint, (tuple(actions), student))
+        if len(found) == count:
+            break
+    return list(found.values())
+
+
+def build_sample(
+    name: str,
+    problem: Problem,
+    stage_name: str,
+    folder: Path,
+    *,
+    students: int,
+    recipe: str = "fast",
+    trainings: int = 2,
+    workers: int | str | None = None,
+    family: str = "",
+    held_out: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Train students of a stage, and write what was found to `NAME.json`.
+
+    Trainings are kept in `NAME.sqlite` as they are made: the same call goes on where it was.
+
+    Args:
+        name: What it is called.
+        problem: Teacher and data.
+        stage_name: `removal` or `shrink`, of the teacher itself.
+        folder: Where to.
+        students: How many distinct ones; fewer, where there are not so many.
+        recipe: How they are trained.
+        trainings: How many times each, with the seeds from 0 on; the last is for the truth.
+        workers: As in `make_evaluator`.
+        family: Of networks, to write down.
+        held_out: To write down.
+        on_progress: Told the trainings done, from 0, and how many there are.
+
+    Raises:
+        InputError: If numbers are out of range, or memory was not enough.
+    """
+    if students < 1 or trainings < 2:
+        raise InputError(f"a sample needs students, and two trainings of each or more, not {students} and {trainings}")
+    from n2n_gym.teachers.saved import ready_teacher  # here: samples are also read where nothing is trained
+
+    chosen = draw_students(stage_by_name(stage_name, problem.architecture), students)
+    progress = on_progress or (lambda _done, _trainings: None)
+    progress(0, trainings * len(chosen))
+    teacher = ready_teacher(problem, device=torch_device("cpu"))
+    done: list[Sequence[Evaluation]] = []
+    for seed in range(trainings):
+        store = folder / f"{name}.sqlite"
+        evaluator = make_evaluator(
+            problem, recipe=recipe, seed=seed, device="cpu", workers=workers, store=store, thorough=True
+        )
+        with evaluator:
+            found: list[Evaluation] = []
+            for start in range(0, len(chosen), CHUNK):
+                found += evaluator.evaluate([student for _, student in chosen[start : start + CHUNK]])
+                progress(seed * len(chosen) + len(found), trainings * len(chosen))
+        done.append(found)
+    if failed := sum(each.reason in MACHINE_FAILURES for found in done for each in found):
+        raise InputError(f"{failed} trainings failed for want of memory or time, not by the students' fault; build again")
+    path = folder / f"{name}.json"
+    Sample(
+        name=name,
+        architecture=problem.architecture.to_json(),
+        dataset=problem.dataset,
+        train_size=problem.train_size,
+        stage=stage_name,
+        recipe=recipe,
+        val_accuracy=teacher.validation_accuracy,
+        test_accuracy=teacher.test_accuracy,
+        students=tuple(
+            SampledStudent(
+                actions="".join(map(str, actions)),
+                accuracy=tuple(round(found[index].accuracy, 6) for found in done),
+                test_accuracy=tuple(round(found[index].test_accuracy or 0.0, 6) for found in done),
+            )
+            for index, (actions, _) in enumerate(chosen)
+        ),
+        family=family,
+        held_out=held_out,
+    ).save(path)
+    return path
