@@ -24,6 +24,7 @@ from report import Report
 from agents.algorithms.pretraining import SampledSpace, pretrain
 from agents.benchmark.transfer import BUDGETS, AcrossSpaces, Choice, ConstantRate, Contender, Searching, compete
 from agents.interval import Interval
+from n2n_gym.errors import by_name
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.problem import Problem
@@ -50,6 +51,7 @@ def main(
     seeds: int = 3,
     updates: int = 3_000,
     trainings: int = 2,
+    contenders: tuple[str, ...] = (),
     develop: bool = False,
     runs: Path = Path("runs/transfer"),
     out: Path | None = None,
@@ -61,6 +63,7 @@ def main(
         seeds: Runs of each contender on each task.
         updates: Of each policy.
         trainings: Fresh ones of each chosen student; 0 for none.
+        contenders: Some of them; all by default.
         develop: Hold every fourth of the tasks to learn on out instead, to choose settings by.
         runs: What is done is kept here, policies, too.
         out: The JSON file.
@@ -78,7 +81,7 @@ def main(
     policies = {stage: _policy(stage, learn, updates, runs) for stage in STAGES}
     constant = ConstantRate.chosen_on(learn)
     report.facts["constant_rates"] = constant.rates
-    contenders: dict[str, Contender] = {
+    there: dict[str, Contender] = {
         PRETRAINED: Searching("dyna", policies),
         "constant-rate": constant,
         "across-spaces": AcrossSpaces(learn),
@@ -86,7 +89,8 @@ def main(
         "gaussian-process": Searching("gaussian-process"),
         "dyna": Searching("dyna"),
     }
-    choices = [choice for space in held_out for choice in _choices(space, contenders, seeds, runs)]
+    chosen = {name: by_name("contender", name, there) for name in contenders or there}
+    choices = [choice for space in held_out for choice in _choices(space, chosen, seeds, runs)]
     _tell(report, "by the models", choices, lambda choice: choice.worth)
     if trainings:
         fresh = {space.sample.name: _Fresh(space, trainings, runs) for space in held_out}
@@ -164,7 +168,7 @@ def _tell(report: Report, judged: str, choices: Sequence[Choice], worth: Callabl
             report.add(label, worth=list(interval.values), mean=interval.mean, low=interval.low, high=interval.high)
     for rival in RIVALS:
         for budget in BUDGETS:
-            if budget <= EARLY:
+            if budget <= EARLY and {(PRETRAINED, budget), (rival, budget)} <= means.keys():
                 ours, theirs = means[PRETRAINED, budget], means[rival, budget]
                 ahead = Interval.of([ours[space] - theirs[space] for space in ours])
                 report.facts[f"ahead of {rival}, {budget} students, {judged}"] = ahead.to_json()

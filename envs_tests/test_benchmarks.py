@@ -3,13 +3,15 @@
 import json
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from agents import compress
-from n2n_gym.system.files import home
+from envs_tests.conftest import made_sample
+from n2n_gym.system.files import home, write_json
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
@@ -35,6 +37,7 @@ TINY = {
     "soak": "--train-size 50 --width 0.1 --students 8 --workers 0 --every 5",
     "search_time": "--train-size 50 --width 0.1 --iterations 2 --seeds 1",
     "starts": "--train-size 50 --width 0.1 --students 2 --seeds 1",
+    "transfer": "--samples samples --seeds 1 --updates 3 --trainings 1 --contenders pretrained constant-rate",
     "step_ways": "--networks resnet20 --images 8 --repeats 1 --no-compiled",
 }
 
@@ -60,6 +63,16 @@ def few_of_cifar10():
     np.savez(home() / "datasets" / "cifar10.npz", **arrays)
 
 
+def few_samples(folder):
+    folder.mkdir()
+    for stage in ("removal", "shrink"):
+        sample = made_sample(stage, 12)
+        for held_out in (False, True):
+            name = f"{stage}-{held_out}"
+            replace(sample, name=name, held_out=held_out).save(folder / f"{name}.json")
+            write_json(folder / f"{name}-teacher.json", sample.architecture)
+
+
 @pytest.mark.parametrize("name", TINY)
 def test_benchmark(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -68,6 +81,8 @@ def test_benchmark(name, tmp_path, monkeypatch):
     if name == "cifar10_headline":
         few = {"width": 0.1, "train_size": 50, "iterations": 1, "rollouts": 2, "workers": 0}
         compress(teacher="conv4", dataset="digits", finalists=0, speed=False, out="run", **few)
+    if name == "transfer":
+        few_samples(tmp_path / "samples")
     out = tmp_path / "out.json"
     program = str(BENCHMARKS / f"{name}.py")
     monkeypatch.setattr(sys, "argv", [program, *TINY[name].split(), "--out", str(out)])

@@ -215,7 +215,7 @@ class TableTransfer(WorkerSettings):
 
     out: str
     """Folder of the tasks' files; what is done is kept beside them."""
-    students: int = 200
+    students: int = 100
     """Distinct students of each task."""
     first: int = 0
     """The first task that is built: several machines may share the work."""

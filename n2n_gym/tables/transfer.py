@@ -81,7 +81,7 @@ def build_transfer_task(
     task: TransferTask,
     folder: Path,
     *,
-    students: int = 200,
+    students: int = 100,
     workers: int | str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
