@@ -56,6 +56,7 @@ def test_tasks():
     assert not any((task.architecture.fingerprint, task.dataset, task.train_size, task.stage) in known for task in held_out)
     assert Counter(task.family for task in learn) == {"chain": 8, "residual": 8, "bottleneck": 8, "depthwise": 8}
     assert {task.stage for task in learn} == {"removal", "shrink"}
+    assert max(task.train_size for task in tasks if task.dataset == "digits") == 1_000  # it has 1,078
 
 
 @pytest.fixture

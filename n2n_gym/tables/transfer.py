@@ -67,7 +67,8 @@ def transfer_tasks(seed: int = 0) -> list[TransferTask]:
         dataset = UNSEEN_DATASET if third <= place < 2 * third else str(rng.choice(seen_datasets))
         spec = dataset_spec(dataset)
         architecture = generated(family, rng, spec.input_shape, spec.classes)
-        train_size = int(rng.choice(TRAIN_SIZES))
+        available = (1 - spec.validation_share) * spec.images
+        train_size = min(int(rng.choice(TRAIN_SIZES)), max(size for size in TRAIN_SIZES if size <= available))
         stage = ("removal", "shrink")[int(rng.integers(2))]
         key = (architecture.fingerprint, dataset, train_size, stage)
         if key not in known:
