@@ -11,6 +11,7 @@ that was stopped goes on.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +22,8 @@ import torch
 import tyro
 from report import Report
 
-from agents.algorithms.pretraining import SampledSpace, pretrain
+from agents.algorithms.pretraining import SampledSpace, learned_prior, pretrain
+from agents.algorithms.prior import FILE
 from agents.benchmark.transfer import BUDGETS, AcrossSpaces, Choice, ConstantRate, Contender, Searching, compete
 from agents.interval import Interval
 from n2n_gym.errors import by_name
@@ -79,10 +81,13 @@ def main(
     report.facts["tasks"] = {"learned_on": len(learn), "held_out": len(held_out)}
     report.facts["surrogates"] = {space.sample.name: asdict(space.truth.agreement) for space in held_out}
     policies = {stage: _policy(stage, learn, updates, runs) for stage in STAGES}
+    learned_prior(learn).save(runs / FILE)
+    alone = {stage: _alone(path) for stage, path in policies.items()}
     constant = ConstantRate.chosen_on(learn)
     report.facts["constant_rates"] = constant.rates
     there: dict[str, Contender] = {
         PRETRAINED: Searching("dyna", policies),
+        "policy-alone": Searching("dyna", alone),
         "constant-rate": constant,
         "across-spaces": AcrossSpaces(learn),
         "random": Searching("random"),
@@ -108,6 +113,14 @@ def _policy(stage: str, spaces: Sequence[SampledSpace], updates: int, runs: Path
         path.parent.mkdir(parents=True, exist_ok=True)
         pretrain(there, STAGES[stage], updates=updates).save(path)
     return path
+
+
+def _alone(policy: Path) -> Path:
+    """The same policy in a folder without what is known of accuracies."""
+    alone = policy.parent / "alone" / policy.name
+    alone.parent.mkdir(exist_ok=True)
+    shutil.copy(policy, alone)
+    return alone
 
 
 def _choices(space: SampledSpace, contenders: dict[str, Contender], seeds: int, runs: Path) -> list[Choice]:

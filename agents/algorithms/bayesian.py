@@ -56,7 +56,7 @@ class BayesianOptimisation(InformedSearch):
             if not found:
                 return []
             plans, students = map(list, zip(*found.values(), strict=True))
-            gains = model.improvement(known.standardised([s.features for s in students]), worths(students), best)
+            gains = model.improvement(known.described(students), worths(students), best)
             centres = [plans[index] for index in np.argsort(-gains, kind="stable")[:CENTRES]]
         return chosen(model, known, list(found.values()), count)
 

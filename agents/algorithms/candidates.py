@@ -44,7 +44,7 @@ def of_all_sizes(candidates: dict[str, Drawn], count: int, rng: np.random.Genera
 
 def fitted(kind: type[AccuracyModel], known: KnownStudents, rng: np.random.Generator) -> AccuracyModel:
     """A model of all students that were trained."""
-    features = known.standardised([known.look(plan).features for plan in known.plans])
+    features = known.described([known.look(plan) for plan in known.plans])
     return kind(known.overall_columns).fit(features, known.accuracies, rng)
 
 
@@ -58,5 +58,5 @@ def chosen(model: AccuracyModel, known: KnownStudents, candidates: list[Drawn], 
     if not candidates:
         return []
     students = [student for _, student in candidates]
-    features = known.standardised([student.features for student in students])
+    features = known.described(students)
     return [candidates[index][0] for index in choose(model, features, worths(students), known.best, count)]

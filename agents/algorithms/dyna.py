@@ -13,8 +13,9 @@ from torch import Tensor
 from agents.algorithms.candidates import CENTRES, chosen, drawn_plans, fitted, of_all_sizes, some_neighbours, worths
 from agents.algorithms.episodes import Episodes
 from agents.algorithms.known import Candidate, Drawn, KnownStudents
-from agents.algorithms.plans import Plans, start_plan
+from agents.algorithms.plans import Plan, Plans, start_plan
 from agents.algorithms.policies import SequencePolicy
+from agents.algorithms.prior import AccuracyPrior, shipped_prior
 from agents.algorithms.reinforce import Reinforce
 from agents.algorithms.surrogate import AccuracyModel, GaussianProcess
 from n2n_gym.rewards import DEGENERATE
@@ -44,6 +45,7 @@ class Dyna(Reinforce):
     Attributes:
         informed: Whether its policy has learned before, maybe on other networks: then it says which students
             come first, and not chance.
+        prior: What is known of accuracies from other networks; with it, even the first students are imagined.
     """
 
     model: ClassVar[type[AccuracyModel]] = GaussianProcess
@@ -75,6 +77,7 @@ class Dyna(Reinforce):
         self.imagined_rollouts = imagined_rollouts
         self.optimism = optimism
         self.informed = False
+        self.prior: AccuracyPrior | None = None
         super().__init__(policy, env, learning_rate, **settings)
         if env is not None and self.n_rollouts != self.n_envs:
             raise ValueError(f"n_rollouts ({self.n_rollouts}) must be the number of environments ({self.n_envs})")
@@ -86,6 +89,12 @@ class Dyna(Reinforce):
         if self.env is not None:
             self.stage: Stage = self.env.get_attr("stage")[0]
             self.known = KnownStudents(self.stage, self.env.get_attr("judge")[0])
+
+    def inform(self, prior: AccuracyPrior | None) -> None:
+        """Tell it that its policy has learned before, and what is known of accuracies."""
+        self.informed, self.prior = True, prior
+        if self.known is not None:
+            self.known.prior = prior
 
     def _update(self, callback: BaseCallback) -> bool:
         assert self.known is not None
@@ -103,10 +112,9 @@ class Dyna(Reinforce):
     def _proposed(self, known: KnownStudents, count: int) -> Plans:
         """The students to train next; imagines and learns before."""
         candidates = known.new(drawn_plans(self.stage, self.rng))
-        if len(known) < self.warm_up and self.informed:
-            plans = [plan for plan, _ in known.new(self._believed()).values()][:count]
-        elif len(known) < self.warm_up:
-            plans = of_all_sizes(candidates, count, self.rng)
+        if len(known) < self.warm_up and self.prior is None:
+            likely = known.new(self._believed()) if self.informed else {}
+            plans = [plan for plan, _ in likely.values()][:count] or of_all_sizes(candidates, count, self.rng)
         else:
             model = fitted(self.model, known, self.rng)
             candidates |= self._imagined(known, model)
@@ -118,6 +126,12 @@ class Dyna(Reinforce):
             plans.append(plan := known.fresh(lambda: start_plan(self.stage, self.rng), proposed))
             proposed.add(known.look(plan).fingerprint)
         return np.stack(plans)
+
+    def first_choice(self) -> Plan:
+        """The student that it would choose before any was trained: by what is known of others, else its policy's likeliest."""
+        assert self.known is not None
+        first: Plan = self._proposed(self.known, 1)[0] if self.prior else self._believed()[0]
+        return first
 
     def _believed(self) -> Plans:
         """Episodes as the policy would play them now, the likeliest first."""
@@ -149,7 +163,7 @@ class Dyna(Reinforce):
         open_ones = [i for i, student in enumerate(students) if student.allowed]
         if open_ones:
             there = [students[i] for i in open_ones]
-            accuracies = model.accuracies(known.standardised([student.features for student in there]), self.optimism)
+            accuracies = model.accuracies(known.described(there), self.optimism)
             returns[open_ones] = worths(there) * accuracies
         for i, student in enumerate(students):
             if (value := known.return_of(student.fingerprint)) is not None:
@@ -160,11 +174,12 @@ class Dyna(Reinforce):
         return super()._tensors() | (self.known.memory() if self.known is not None else {})
 
     def _states(self) -> dict[str, Any]:
-        return {"rng": self.rng.bit_generator.state, "informed": self.informed}
+        return {"rng": self.rng.bit_generator.state, "informed": self.informed, "prior": self.prior is not None}
 
     def _restore(self, saved: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         super()._restore(saved, tensors)
         self.rng.bit_generator.state = saved["rng"]
-        self.informed = saved.get("informed", False)
+        if saved.get("informed"):
+            self.inform(shipped_prior() if saved.get("prior") else None)
         if self.known is not None:
             self.known.remember(tensors)

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from agents.algorithms.episodic import keeps_limits
 from agents.algorithms.plans import Plan, Plans
+from agents.algorithms.prior import AccuracyPrior, likened
+from agents.algorithms.surrogate import believed
 from n2n_gym.architecture.summary import LENGTH, summary
 from n2n_gym.envs.judge import Judge
 from n2n_gym.stages.base import Stage
@@ -63,6 +65,7 @@ class KnownStudents:
 
     Attributes:
         stage: Its decisions.
+        prior: What is believed of accuracies before any student was trained; None for nothing.
         plans: Episodes whose students were trained, each student once, in order.
         accuracies: A / A_teacher of each, 0 for one that failed; `BROKEN` times its accuracy for one that exceeds a limit, so
             that a model still tells who is nearer to keeping limits on accuracy.
@@ -76,9 +79,11 @@ class KnownStudents:
         self.returns: list[float] = []
         self.keeps: list[bool] = []
         self.stage = stage
+        self.prior: AccuracyPrior | None = None
         self._judge = judge
         self._looked: dict[bytes, Candidate] = {}
         self._trained: dict[str, int] = {}
+        self._believed: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self.plans)
@@ -154,15 +159,30 @@ class KnownStudents:
         order = sorted(range(len(self.plans)), key=value.__getitem__, reverse=True)
         return [self.plans[index] for index in order[:count]]
 
-    def standardised(self, features: Sequence[Features]) -> Features:
-        """Features as standard scores among random students, shape (students, columns), without columns that never vary."""
+    def described(self, students: Sequence[Candidate]) -> Features:
+        """What models predict the accuracy of students from, shape (students, columns).
+
+        Features as standard scores among random students, without columns that never vary, and then what is believed of their
+        accuracy (`AccuracyModel`), 0 without a prior.
+        """
         centre, spread = self._scale
         varied = spread > 1e-9
-        return (np.stack(features)[:, varied] - centre[varied]) / spread[varied]
+        features = np.stack([student.features for student in students]) if students else np.zeros((0, len(spread)))
+        scores = (features[:, varied] - centre[varied]) / spread[varied]
+        return np.hstack([scores, self._beliefs(students)[:, None]])
+
+    def _beliefs(self, students: Sequence[Candidate]) -> Features:
+        if self.prior is None or not students:
+            return np.zeros(len(students))
+        new = {student.fingerprint: student for student in students if student.fingerprint not in self._believed}
+        if new:
+            rows = likened([student.features for student in new.values()], summary(self.stage.teacher))
+            self._believed.update(zip(new, believed(self.prior.predict(rows)).tolist(), strict=True))
+        return np.array([self._believed[student.fingerprint] for student in students])
 
     @property
     def overall_columns(self) -> int:
-        """How many of the columns of `standardised` are the summary's."""
+        """How many of the columns of `described` are the summary's."""
         return int((self._scale[1][:LENGTH] > 1e-9).sum())
 
     @cached_property

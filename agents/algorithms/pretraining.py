@@ -17,9 +17,10 @@ import n2n_gym  # noqa: F401  registers the environments
 from agents.algorithms.dyna import Dyna
 from agents.algorithms.episodes import Episodes
 from agents.algorithms.known import Candidate, KnownStudents
-from agents.algorithms.plans import Plans
+from agents.algorithms.prior import AccuracyPrior, likened
 from agents.algorithms.registry import algorithm
 from agents.algorithms.sb3 import BatchedVecEnv
+from n2n_gym.architecture.summary import summary
 from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.errors import InputError
 from n2n_gym.rewards import DEGENERATE
@@ -144,11 +145,14 @@ def pretrain(
     return agent
 
 
-def greedy_plan(agent: Dyna, space: SampledSpace) -> Plans:
-    """The likeliest episode, shape (1, decisions)."""
-    rows, masks = _observed(space, 1)
-    plans: Plans = agent.policy.play(rows, masks, deterministic=True).numpy()
-    return plans
+def learned_prior(spaces: Sequence[SampledSpace]) -> AccuracyPrior:
+    """What the trained students of some spaces say of others'."""
+    rows, accuracies = [], []
+    for space in spaces:
+        students = [space.known.look(np.array(student.episode)) for student in space.sample.students]
+        rows.append(likened([student.features for student in students], summary(space.sample.teacher)))
+        accuracies += [np.mean(student.accuracy[:-1]) / space.sample.val_accuracy for student in space.sample.students]
+    return AccuracyPrior(np.vstack(rows), np.array(accuracies))
 
 
 def _played(agent: Dyna, space: SampledSpace, rollouts: int) -> Episodes:

@@ -25,6 +25,7 @@ from agents.algorithms.embedding import ArchitectureCompression
 from agents.algorithms.evolution import InformedEvolution, RegularizedEvolution
 from agents.algorithms.local_search import LocalSearch
 from agents.algorithms.planned import PlannedSearch, RandomSearch
+from agents.algorithms.prior import prior_beside
 from agents.algorithms.reinforce import ActorCritic, Reinforce
 from agents.algorithms.saving import policy_tensors, read_agent, restore_policy, restore_weights, restoring, save_agent
 from agents.algorithms.sb3 import BatchedVecEnv, EncodedVecEnv
@@ -94,7 +95,7 @@ class Algorithm(ABC):
         """
         tensors, _ = read_agent(path, type(agent).__name__)
         if isinstance(agent, Dyna):
-            agent.informed = True
+            agent.inform(prior_beside(path))
         try:
             restore_weights(agent.policy, tensors)
         except RuntimeError:

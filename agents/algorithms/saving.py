@@ -73,6 +73,7 @@ class _Settings(TypedDict, total=False):
     sample_size: Size
     warm_up: Size
     informed: bool
+    prior: bool
     training_steps: Annotated[int, msgspec.Meta(ge=0, le=1 << 16)]
     descent_steps: Annotated[int, msgspec.Meta(ge=0, le=1 << 16)]
     step_size: Finite

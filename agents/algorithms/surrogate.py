@@ -33,6 +33,9 @@ FITTED_ON = 200
 """Students that a Gaussian process's hyperparameters are fitted on, at most; it predicts from all."""
 
 
+UNTRIED = 0.5
+"""Standard deviation of the log-odds before any student was trained."""
+
 TREES = 30
 
 SURELY = 1e-3
@@ -45,6 +48,9 @@ class AccuracyModel(ABC):
     Accuracies are predicted as log-odds of their share of what can be reached: between .97 and .98 there is as much to tell as
     between .4 and .5, and no student is better than perfect.
 
+    The last column of features is what is believed of a student before any of this network's was trained, as log-odds of its
+    share (`believed`); a model learns what is other than that.
+
     Args:
         overall: How many of the columns of features describe the whole student, the first ones; the others its layers.
     """
@@ -54,17 +60,17 @@ class AccuracyModel(ABC):
         self.top = ROOM
 
     def fit(self, features: Numbers, accuracies: Sequence[float], rng: np.random.Generator) -> Self:
-        """Learn from trained students.
+        """Learn from trained students, or from none.
 
         Args:
-            features: Standard scores, shape (students, columns).
+            features: Standard scores, and what is believed, shape (students, columns).
             accuracies: Relative to the teacher's, one a student.
             rng: Source of what is random in it.
         """
         self.top = ROOM * max(1.0, *accuracies)
-        share = np.clip(np.array(accuracies) / self.top, LEAST, MOST)
-        self._features, self._targets = features, np.log(share / (1 - share))
-        self._fit(rng)
+        self._features, self._targets = features[:, :-1], _log_odds(np.array(accuracies) / self.top) - features[:, -1]
+        if len(self._targets):
+            self._fit(rng)
         return self
 
     @abstractmethod
@@ -76,13 +82,22 @@ class AccuracyModel(ABC):
         """Learn from one more student, by what was found of the others before."""
 
     @abstractmethod
+    def _predict(self, features: Numbers) -> tuple[Numbers, Numbers]:
+        """What is expected of `_targets`, and its standard deviation, shape (students,) each."""
+
     def predict(self, features: Numbers) -> tuple[Numbers, Numbers]:
         """Expected log-odds and their standard deviations, shape (students,) each."""
+        if not len(self._targets):
+            return features[:, -1], np.full(len(features), UNTRIED)
+        mean, deviation = self._predict(features[:, :-1])
+        return mean + features[:, -1], deviation
 
     def believe(self, features: Numbers) -> None:
         """Take what is expected of a student for seen, shape (columns,): how several are chosen at a time."""
-        mean, _ = self.predict(features[None])
-        self._features = np.vstack([self._features, features])
+        if not len(self._targets):  # then one is as uncertain as the other
+            return
+        mean, _ = self._predict(features[None, :-1])
+        self._features = np.vstack([self._features, features[:-1]])
         self._targets = np.append(self._targets, mean)
         self._again()
 
@@ -133,7 +148,7 @@ class GaussianProcess(AccuracyModel):
         self._process = GaussianProcessRegressor(self._process.kernel_, optimizer=None, normalize_y=True)
         self._process.fit(self._scaled(self._features), self._targets)
 
-    def predict(self, features: Numbers) -> tuple[Numbers, Numbers]:
+    def _predict(self, features: Numbers) -> tuple[Numbers, Numbers]:
         return self._process.predict(self._scaled(features), return_std=True)  # type: ignore[no-any-return]
 
     def _scaled(self, features: Numbers) -> Numbers:
@@ -152,10 +167,21 @@ class Forest(AccuracyModel):
         self._forest = RandomForestRegressor(TREES, max_features=0.5, random_state=self._seed)
         self._forest.fit(self._features, self._targets)
 
-    def predict(self, features: Numbers) -> tuple[Numbers, Numbers]:
+    def _predict(self, features: Numbers) -> tuple[Numbers, Numbers]:
         given = features.astype(np.float32)  # what a forest makes of them anyway, for each tree
         trees = np.stack([tree.predict(given) for tree in self._forest.estimators_])
         return trees.mean(0), trees.std(0) + SURELY
+
+
+def believed(accuracies: Numbers) -> Numbers:
+    """Accuracies, relative to the teacher's, as log-odds of their share of what can be reached."""
+    return _log_odds(accuracies / ROOM)
+
+
+def _log_odds(share: Numbers) -> Numbers:
+    share = np.clip(share, LEAST, MOST)
+    found: Numbers = np.log(share / (1 - share))
+    return found
 
 
 def choose(model: AccuracyModel, features: Numbers, worth: Numbers, best: float, count: int) -> list[int]:

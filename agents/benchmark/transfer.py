@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.ensemble import ExtraTreesRegressor
 from stable_baselines3.common.logger import Logger
 
 from agents.algorithms.candidates import drawn_plans
-from agents.algorithms.known import Candidate
 from agents.algorithms.plans import Plan, random_plans
-from agents.algorithms.pretraining import SampledSpace, greedy_plan
+from agents.algorithms.pretraining import SampledSpace, learned_prior
+from agents.algorithms.prior import likened
 from agents.algorithms.registry import algorithm
 from agents.algorithms.sb3 import PolicyUpdates
 from agents.benchmark.account import MOST_IDLE, MOST_LOOKS, BudgetSpentError
-from n2n_gym.architecture.summary import LENGTH, summary
+from n2n_gym.architecture.summary import summary
 from n2n_gym.envs.info import Finished
 from n2n_gym.envs.judge import Judge
 from n2n_gym.evaluation import Actions
@@ -69,7 +68,7 @@ class Searching(Contender):
     def untried(self, space: SampledSpace, rng: np.random.Generator) -> list[Plan]:
         if self.policies is None:
             return list(random_plans(space.known.stage, rng, DRAWS))
-        return list(greedy_plan(self._made(space, 0), space))
+        return [self._made(space, int(rng.integers(2**31))).first_choice()]
 
     def tried(self, space: SampledSpace, seed: int, budget: int) -> list[tuple[Plan, float]]:
         agent = self._made(space, seed)
@@ -196,12 +195,7 @@ class AcrossSpaces(Proposing):
     """
 
     def __init__(self, spaces: Sequence[SampledSpace]) -> None:
-        rows, targets = [], []
-        for space in spaces:
-            students = [space.known.look(np.array(student.episode)) for student in space.sample.students]
-            rows += [self._row(space, student) for student in students]
-            targets += [np.mean(s.accuracy[:-1]) / space.sample.val_accuracy for s in space.sample.students]
-        self._model = ExtraTreesRegressor(200, max_features=0.5, min_samples_leaf=2, random_state=0).fit(rows, targets)
+        self._prior = learned_prior(spaces)
 
     def untried(self, space: SampledSpace, rng: np.random.Generator) -> list[Plan]:
         return [next(self.proposals(space, rng))]
@@ -209,18 +203,11 @@ class AcrossSpaces(Proposing):
     def proposals(self, space: SampledSpace, rng: np.random.Generator) -> Iterator[Plan]:
         known = space.known
         found = list(known.new([plan for _ in range(5) for plan in drawn_plans(known.stage, rng)]).values())
-        predicted = self._model.predict([self._row(space, student) for _, student in found])
-        worth = predicted * [student.worth for _, student in found]
+        rows = likened([student.features for _, student in found], summary(space.sample.teacher))
+        worth = self._prior.predict(rows) * [student.worth for _, student in found]
         yield from (found[index][0] for index in np.argsort(-worth, kind="stable"))
         while True:
             yield from random_plans(known.stage, rng, DRAWS)
-
-    @staticmethod
-    def _row(space: SampledSpace, student: Candidate) -> Numbers:
-        """What a student is, and what of it is other than its teacher."""
-        own, remains = student.features[:LENGTH], student.features[LENGTH:]
-        shares = [float(remains.mean()), float(remains.min()), *np.quantile(remains, (0.25, 0.5, 0.75))]
-        return np.concatenate([own, own - summary(space.sample.teacher), shares])
 
 
 @dataclass(frozen=True)
