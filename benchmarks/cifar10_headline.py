@@ -7,6 +7,7 @@
         --stages 2 --students 150 --iterations 60 --rollouts 4 --constraint "parameters<=269000" --finalists 0 --no-speed \
         --out runs/headline
     python benchmarks/cifar10_headline.py --run runs/headline [--smaller 0:3] [--device cuda] [--epochs 90] [--out FILE.json]
+    python benchmarks/cifar10_headline.py    # only the picture of accuracy and size, anew from the figures' file
 
 The search ends without finals, which are done here, on whatever machine: test images are read here for the first time. Stopped
 at any moment, the same command goes on.
@@ -14,6 +15,7 @@ at any moment, the same command goes on.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,6 +29,7 @@ from rich.console import Console
 
 from agents.display import ProgressDisplay
 from agents.interval import Interval
+from agents.pictures import new_figure, open_frame, save_figure
 from agents.search.comparison import sizes
 from agents.search.finals import Finals
 from agents.search.options import Search
@@ -46,7 +49,7 @@ MOST_LOST_SMALLER = 0.02
 
 
 def main(
-    run: Path,
+    run: Path | None = None,
     finalists: int = 1,
     trainings: int = 3,
     epochs: int = 30,
@@ -59,7 +62,7 @@ def main(
     """Train and measure.
 
     Args:
-        run: Folder of the search.
+        run: Folder of the search. Without one nothing is trained: `out` is read, and its picture drawn anew.
         finalists: Students of it that are trained.
         trainings: Of each network.
         epochs: Of each training.
@@ -68,8 +71,12 @@ def main(
         beside: What is trained beside the student; a .json file holds an architecture.
         smaller: Further students of the search, update and rollout with a colon between them: which is the smallest that loses
             two points at most?
-        out: The figures' file; the student's weights and picture are written beside it.
+        out: The figures' file; the student's weights and pictures are written beside it.
     """
+    picture = out.with_name(f"{out.stem}-accuracy.png")
+    if run is None:
+        draw_accuracy(picture, json.loads(out.read_text())["rows"])
+        return
     folder = RunFolder(run, read_start(run))
     search = replace(
         Search(resume=str(run)).resumed(()),
@@ -111,10 +118,63 @@ def main(
         report.claim(f"test accuracy above {name}, low end of the interval", part["student_ahead_by"]["low"], at_least=0.0)
     shutil.copy(run / "student" / WEIGHTS, out.with_suffix(".safetensors"))
     draw_architectures(out.with_suffix(".png"), student)
+    draw_accuracy(picture, report.rows)
     report.finish()
 
 
 SMALLER = "smaller-"
+
+TITLES = {
+    "teacher": "teacher: ResNet-18 x 0.5",
+    "student": "the search's student",
+    "width_scaled": "the teacher in less width",
+    "resnet20": "ResNet-20, by hand",
+    "cifar10_wide_early": "wide early layers, by hand",
+}
+SEARCHED, BY_HAND, TEACHER = "#ee7733", "#4477aa", "#1c2024"
+NEAR, LINES = 1.5, 0.45
+"""Networks whose sizes differ by a smaller factor have their labels at least so many points of accuracy apart."""
+
+
+def draw_accuracy(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Test accuracy against parameters: a dot a training, a bar for the 95% interval of each network's mean.
+
+    Args:
+        path: The picture.
+        rows: Of the report: `case`, `parameters` and `test_accuracy`, a share a training.
+    """
+    figure = new_figure(8, 4.6)
+    axes = figure.subplots()
+    said: list[tuple[float, float]] = []  # sizes and places of the labels at the right
+    for row in sorted(rows, key=lambda row: -fmean(row["test_accuracy"])):
+        name, size, accuracies = row["case"], row["parameters"], [100 * each for each in row["test_accuracy"]]
+        searched = name == "student" or name.startswith(SMALLER.replace("-", "_"))
+        colour = TEACHER if name == "teacher" else SEARCHED if searched else BY_HAND
+        found = Interval.of(accuracies)
+        if len(accuracies) > 1:
+            axes.vlines(size, found.low, found.high, color=colour, linewidth=2, alpha=0.5)
+        axes.plot([size] * len(accuracies), accuracies, "o", color=colour, markersize=4)
+        at_left = name in ("teacher", "student")
+        above = [place for other, place in said if not at_left and other / NEAR < size < other * NEAR]
+        place = min([found.mean, *(each - LINES for each in above)])
+        if not at_left:
+            said.append((size, place))
+        axes.annotate(
+            f"{TITLES.get(name, 'a smaller student of the search' if searched else name)}\n{size:,}: {found.mean:.1f}%",
+            (size, place),
+            xytext=(-9 if at_left else 9, 0),
+            textcoords="offset points",
+            ha="right" if at_left else "left",
+            va="center",
+            fontsize=8,
+            color=colour,
+        )
+    axes.set_xscale("log")
+    axes.set_xlabel("parameters")
+    axes.set_ylabel("test accuracy, %")
+    axes.set_title("CIFAR-10: what the search found, and what needs no search", loc="left")
+    open_frame(axes)
+    save_figure(figure, path)
 
 
 def _as_files(search: Search, folder: RunFolder, smaller: Sequence[str]) -> tuple[str, ...]:

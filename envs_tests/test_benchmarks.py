@@ -95,3 +95,10 @@ def test_benchmark(name, tmp_path, monkeypatch):
     assert str(tmp_path) not in out.read_text()  # no machine's folders
     for row in written["rows"]:
         assert len(row) > 1
+    if name == "cifar10_headline":
+        picture = tmp_path / "out-accuracy.png"
+        drawn = picture.read_bytes()
+        picture.unlink()
+        monkeypatch.setattr(sys, "argv", [program, "--out", str(out)])
+        runpy.run_path(program, run_name="__main__")  # without a run: from the figures' file alone
+        assert picture.read_bytes() == drawn
