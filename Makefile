@@ -35,6 +35,7 @@ check: lint types test
 # The documentation as a site, in site/; a warning is an error
 docs: $(VENV)/.installed-docs
 	$(BIN)/python docs/site/pictures.py
+	$(BIN)/python docs/site/paper.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # The notebooks with their outputs, made from the programs beside them
