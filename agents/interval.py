@@ -31,12 +31,17 @@ class Interval:
     values: tuple[float, ...]
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Interval:
-        """The mean of independent values, with Student's t interval."""
+    def of(cls, values: Sequence[float], *, together: int = 1) -> Interval:
+        """The mean of independent values, with Student's t interval.
+
+        Args:
+            values: They.
+            together: So many intervals shall hold all at once with 95% (Bonferroni's correction), this one among them.
+        """
         mean = float(np.mean(values))
         if len(values) < 2:
             return cls(mean, math.nan, math.nan, tuple(values))
-        quantile = float(stdtrit(len(values) - 1, 0.975))
+        quantile = float(stdtrit(len(values) - 1, 1 - 0.025 / together))
         half = quantile * float(np.std(values, ddof=1)) / math.sqrt(len(values))
         return cls(mean, mean - half, mean + half, tuple(values))
 

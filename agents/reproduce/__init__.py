@@ -46,6 +46,8 @@ def reproduce(
 ) -> Document:
     """Regenerate a table or figure; a call that was interrupted goes on where it was.
 
+    Rows and pictures name the data that they were really measured on.
+
     Args:
         target: One of `TARGETS`.
         scale: `tiny`, `cpu` or `paper`.

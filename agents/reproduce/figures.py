@@ -12,9 +12,19 @@ import numpy as np
 from agents.interval import Interval
 from agents.pictures import new_figure, open_frame, save_figure
 from agents.reproduce.document import Document
-from agents.reproduce.lab import Lab
+from agents.reproduce.lab import PAPER, Lab
 from agents.reproduce.paper import FIGURES, REWARDS, TABLE_1, TABLE_5
-from agents.reproduce.tables import ONE_RUN, compression_run, jsonable, transfer, transfer_notes
+from agents.reproduce.tables import (
+    KINDS,
+    ONE_RUN,
+    compression_runs,
+    jsonable,
+    network_name,
+    transfer,
+    transfer_name,
+    transfer_notes,
+    width_name,
+)
 from agents.search.report import draw_curves
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.rewards import naive_reward, paper_reward
@@ -36,15 +46,15 @@ def search_figure(number: int, networks: Sequence[tuple[str, str]]) -> Callable[
     """
 
     def draw(lab: Lab) -> Document:
-        title = f"Figure {number}: student learning on {networks[0][1]}"
+        title = f"Figure {number}: student learning on {lab.data(networks[0][1])}"
         columns = ("network", "stage", "mean reward, first updates", "last updates", "best")
         document = Document(title, columns, notes=[_said(number), ONE_RUN])
         for teacher, dataset in networks:
-            name = f"{dataset}, {teacher}"
+            name = network_name(lab, teacher, dataset)
             if not lab.available(dataset, name, document):
                 continue
             row = next((row for row in TABLE_1 if (row.teacher, row.dataset) == (teacher, dataset)), None)
-            run = compression_run(lab, row) if row else lab.compress(f"{teacher}-{dataset}", teacher, dataset)
+            run = compression_runs(lab, row)[PAPER] if row else lab.compress(f"{teacher}-{dataset}", teacher, dataset)
             draw_curves(lab.folder / f"figure{number}-{teacher}.png", run.history, name)
             document.data[name] = {}
             for stage in sorted({episode.stage for episode in run.history}):
@@ -60,7 +70,7 @@ def search_figure(number: int, networks: Sequence[tuple[str, str]]) -> Callable[
 
 
 def agents_figure(number: int, teacher: str, dataset: str, *others: str) -> Callable[[Lab], Document]:
-    """REINFORCE beside its actor-critic form and random search, like figures 6 and 7.
+    """REINFORCE beside its actor-critic form, like figures 6 and 7, random search and what the package recommends.
 
     Args:
         number: The figure's.
@@ -68,16 +78,11 @@ def agents_figure(number: int, teacher: str, dataset: str, *others: str) -> Call
         dataset: Its data set.
         *others: Further agents.
     """
-    title = f"Figure {number}: actor-critic and REINFORCE on {dataset}"
-    kinds: dict[str, dict[str, Any]] = {name: {"agent": name} for name in ("random", *others)}
+    names = ("reinforce", "actor-critic", "random", "dyna", *others)
+    kinds: dict[str, dict[str, Any]] = {name: {"agent": name} for name in names}
     if "architecture-compression" in kinds:  # it learns from what a store holds: with the others' students it had more to see
         kinds["architecture-compression"]["store"] = None
-
-    def draw(lab: Lab) -> Document:
-        critic = {"agent": lab.search.agent.replace("reinforce", "actor-critic")}
-        return _compared(lab, number, title, teacher, dataset, {"reinforce": {}, "actor-critic": critic, **kinds})
-
-    return draw
+    return lambda lab: _compared(lab, number, "actor-critic and REINFORCE", teacher, dataset, kinds)
 
 
 def settings_figure(number: int, about: str, kinds: Mapping[str, dict[str, Any]]) -> Callable[[Lab], Document]:
@@ -89,11 +94,13 @@ def settings_figure(number: int, about: str, kinds: Mapping[str, dict[str, Any]]
         kinds: Arguments of `compress` for each line.
     """
     lines = {**kinds, "random": {"agent": "random"}}
-    return lambda lab: _compared(lab, number, f"Figure {number}: {about}", "vgg13", "mnist", lines)
+    return lambda lab: _compared(lab, number, about, "vgg13", "mnist", lines)
 
 
-def _compared(lab: Lab, number: int, title: str, teacher: str, dataset: str, kinds: Mapping[str, dict[str, Any]]) -> Document:
-    columns = ("line", "mean reward, first updates", "last updates", "best student", "students")
+def _compared(lab: Lab, number: int, about: str, teacher: str, dataset: str, kinds: Mapping[str, dict[str, Any]]) -> Document:
+    columns = ("network", "line", "mean reward, first updates", "last updates", "best student", "students")
+    title = f"Figure {number}: {about} on {lab.data(dataset)}"
+    network = network_name(lab, teacher, dataset)
     document = Document(title, columns, notes=[_said(number)])
     if not lab.available(dataset, title, document):
         return document
@@ -110,7 +117,7 @@ def _compared(lab: Lab, number: int, title: str, teacher: str, dataset: str, kin
         first = Interval.of([float(np.mean(curve[:part])) for curve in lines[line]])
         last = Interval.of([float(np.mean(curve[-part:])) for curve in lines[line]])
         best = Interval.of([max(episode.reward for episode in run.history) for run in runs])
-        document.rows.append((line, str(first), str(last), str(best), f"{len(runs[0].history):,}"))
+        document.rows.append((network, line, str(first), str(last), str(best), f"{len(runs[0].history):,}"))
         measured = {"first": first.to_json(), "last": last.to_json(), "best": best.to_json()}
         document.data[line] = {"curves": lines[line], **measured}
     document.notes.append(f"Stage 1, {lab.scale.seeds} seeds; 95% intervals in parentheses.")
@@ -123,18 +130,19 @@ def _said(number: int) -> str:
 
 
 def figure10(lab: Lab) -> Document:
-    """Rewards of pre-trained policies and of policies from scratch."""
-    document = Document("Figure 10: transfer learning", ("transfer", "reward, pre-trained", "scratch", "difference", "paper"))
+    """Rewards of pre-trained policies, of policies from scratch, and of a constant rate of removal."""
+    data = lab.data("cifar10", lab.scale.transfer_train_size)
+    columns = ("transfer", "reward, pre-trained", "scratch", "constant rate", "above scratch", "above constant rate", "paper")
+    document = Document(f"Figure 10: transfer learning on {data}", columns)
     panels: dict[str, dict[str, Curves]] = {}
     for (source, target), reported in TABLE_5.items():
-        name = f"{source} to {target}"
+        name = transfer_name(lab, source, target, "cifar10")
         if not lab.available("cifar10", name, document):
             continue
         summary = transfer(lab, source, target, "cifar10")
-        panels[name] = summary["curves"]
+        panels[f"{data},\n{width_name(lab, source)} to {width_name(lab, target)}"] = summary["curves"]
         document.data[name] = jsonable(summary)
-        reward = summary["reward"]
-        measured = (str(reward[kind]) for kind in ("pretrained", "scratch", "difference"))
+        measured = (str(summary["reward"][kind]) for kind in KINDS)
         document.rows.append((name, *measured, ", ".join(map(str, reported["reward"]))))
     document.notes += transfer_notes(lab)
     if panels:

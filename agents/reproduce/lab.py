@@ -17,8 +17,22 @@ from agents.search.run_folder import Episode, RunFolder, read_start
 from n2n_gym.data import load_dataset
 from n2n_gym.errors import InputError, by_name
 
-ONCE = Search(agent="reinforce-imitating", students=None, final_trainings=1, unsearched=False, beside=(), speed=False)
-"""The paper trains its student once, and its tables have their own networks to set beside it."""
+ONCE = Search(
+    agent="reinforce",
+    recipe="paper",
+    students=None,
+    starts=1,
+    finalists=1,
+    final_trainings=1,
+    unsearched=False,
+    beside=(),
+    speed=False,
+)
+"""The paper's plain method. It trains its student once, and its tables have their own networks to set beside it."""
+
+PAPER, PACKAGE = "paper's method", "package's method"
+METHODS: dict[str, dict[str, Any]] = {PAPER: {}, PACKAGE: {"agent": "dyna", "recipe": "fast", "starts": 3, "finalists": 3}}
+"""What searches are done by, and what each does otherwise than `ONCE`; both have as many policy updates."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,7 @@ class Scale:
         dataset: Instead of every data set; None for the paper's.
         widths: Factor on the filters of each network family.
         search: What all compression runs have in common.
+        methods: The searches of tables 1 to 4, of `METHODS`.
         seeds: Runs that a mean is taken over.
         transfer_train_size: Training images of transfer's many students; None for all.
         source_iterations: Policy updates after which a policy is transferred to another teacher.
@@ -55,6 +70,7 @@ class Scale:
     dataset: str | None
     widths: dict[str, float]
     search: Search
+    methods: tuple[str, ...] = (PAPER, PACKAGE)
     seeds: int
     transfer_train_size: int | None
     source_iterations: int
@@ -69,7 +85,7 @@ SCALES = {
     "tiny": Scale(
         dataset="digits",
         widths={"conv4": 0.25, "vgg": 0.05, "resnet": 0.05},
-        search=replace(ONCE, train_size=60, iterations=2, rollouts=2, recipe="paper", finalists=2),
+        search=replace(ONCE, train_size=60, iterations=2, rollouts=2, finalists=2),
         seeds=2,
         transfer_train_size=60,
         source_iterations=3,
@@ -77,35 +93,37 @@ SCALES = {
         limited={"vgg13": Limited(0.05, 5_000), "vgg19": Limited(0.05, 10_000)},
         limited_iterations=2,
         prunings=1,
-        about="a test of the program",
+        about="a test of the program on 60 images of digits in the place of every data set of the paper, with networks a "
+        "twentieth as wide: nothing here can be compared with the paper",
     ),
     "cpu": Scale(
         dataset=None,
         widths={"conv4": 1.0, "vgg": 0.125, "resnet": 0.125},
-        search=replace(ONCE, train_size=1_000, iterations=20, finalists=3),
-        seeds=3,
+        search=replace(ONCE, train_size=1_000, iterations=20),
+        seeds=5,
         transfer_train_size=500,
         source_iterations=15,
         first_updates=10,
         limited={"vgg13": Limited(0.5, 20_000), "vgg19": Limited(0.125, 15_625)},
         limited_iterations=100,
         prunings=5,
-        about="1,000 training images, networks an eighth as wide (Conv4 as it is), students trained by recipe `fast` "
-        "(2 epochs instead of 5, in one cycle of the learning rate), 20 policy updates a stage, the 3 best students of a "
-        "search trained to convergence, where nothing else is said",
+        about="1,000 training images, networks an eighth as wide (Conv4 as it is), 20 policy updates a stage, where nothing "
+        "else is said; the paper's method is the paper's agent, recipe and one final training, the package's `dyna`, recipe "
+        "`fast`, the 3 best students of stage 1 as starts and the 3 best trained to convergence",
     ),
     "paper": Scale(
         dataset=None,
         widths={"conv4": 1.0, "vgg": 1.0, "resnet": 1.0},
-        search=replace(ONCE, agent="reinforce", recipe="paper", finalists=1),
-        seeds=3,
+        search=ONCE,
+        methods=(PAPER,),
+        seeds=5,
         transfer_train_size=None,
         source_iterations=100,
         first_updates=10,
         limited={"vgg13": Limited(1.0, 20_000), "vgg19": Limited(1.0, 1_000_000)},
         limited_iterations=100,
         prunings=5,
-        about="the paper's own protocol, but for the differences that the README names",
+        about="the paper's own protocol, but for the differences that docs/paper.md names",
     ),
 }
 
@@ -174,6 +192,23 @@ class Lab:
             "train_size": self.search.train_size,
         }
 
+    def data(self, dataset: str, train_size: int | None = None) -> str:
+        """What rows and pictures call the data that an experiment really runs on.
+
+        Args:
+            dataset: The paper's data set.
+            train_size: Its training images, if others than most experiments have.
+
+        Returns:
+            `cifar10`, `cifar10 (1,000 images)`, or `digits (60 images, not cifar10)`.
+        """
+        images = train_size or self.search.train_size
+        remarks = [] if images is None else [f"{images:,} images"]
+        if self.scale.dataset not in (None, dataset):
+            remarks.append(f"not {dataset}")
+        real = self.scale.dataset or dataset
+        return f"{real} ({', '.join(remarks)})" if remarks else real
+
     def available(self, dataset: str, what: str, document: Document) -> bool:
         """Whether a data set can be had here; if not, the document gets a note.
 
@@ -205,3 +240,11 @@ class Lab:
         result = compress(search, display=self.display, command=f"n2n reproduce, run {name}")
         with RunFolder(folder, read_start(folder)) as opened:
             return Run(folder, result, opened.read_history())
+
+    def searches(self, name: str, teacher: str, dataset: str, **settings: Any) -> dict[str, Run]:
+        """A compression run by each of the scale's methods; arguments as of `compress`."""
+        suffixes = {PAPER: "", PACKAGE: "-package"}
+        return {
+            method: self.compress(name + suffixes[method], teacher, dataset, **METHODS[method] | settings)
+            for method in self.scale.methods
+        }

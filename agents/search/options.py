@@ -82,8 +82,8 @@ class Search(JudgedSettings):
     """Epochs of a final training; by default 30 to 60, the fewer the more images there are."""
     beside: tuple[str, ...] = (WIDTH_SCALED,)
     """What is trained beside the student, as often: width-scaled is the teacher with fewer filters everywhere, as small as the
-    student; resnet20, resnet32, resnet56, fitnet4, squeezenet1.1 and vgg-small are as people designed them; or an
-    architecture's .json file."""
+    student; resnet20, resnet32, resnet56, mobilenetv2x0.5, fitnet4, squeezenet1.1 and vgg-small are as people designed them;
+    or an architecture's .json file."""
     baseline: str | None = None
     """Another agent, such as random, that searches beside this one with as many trained students; needs --students."""
     distillation_weight: float = 1.0

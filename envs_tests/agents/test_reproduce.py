@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,16 +12,20 @@ import torch
 
 from agents.display import Display
 from agents.interval import Interval
-from agents.reproduce import TARGETS, baselines, reproduce
+from agents.pictures import save_figure
+from agents.reproduce import TARGETS, baselines, figures, reproduce
 from agents.reproduce.baselines import _reward, best_pruned, distilled
-from agents.reproduce.lab import Lab, Run
-from agents.reproduce.paper import TABLE_1, TABLE_2, TABLE_3, TABLE_5
+from agents.reproduce.control import LAST, constant_rate, drawn_at, learned_rate
+from agents.reproduce.lab import PAPER, Lab, Run
+from agents.reproduce.paper import ALSO_BY_HAND, TABLE_1, TABLE_2, TABLE_3, TABLE_5
 from agents.reproduce.pruning import Limits
-from agents.search import compress, finals
+from agents.search import compress, finals, report
 from agents.search.run_folder import Episode
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.models.checkpoint import load_checkpoint
 from n2n_gym.problem import Problem
+from n2n_gym.stages import RemovalStage
+from n2n_gym.student import Student
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.recipes import final_recipe
 
@@ -61,13 +67,13 @@ PICTURES = {
     "figure12": ["figure12-resnet18.png"],
 }
 ROWS = {
-    "table1": sum(len(row.reported) for row in TABLE_1),
-    "table2": 3 * len(TABLE_2),
-    "table3": len(TABLE_3) + 2 * 2,
-    "table4": 4,
+    "table1": sum(1 + 2 * (len(row.reported) - 1) for row in TABLE_1),
+    "table2": 4 * len(TABLE_2),
+    "table3": len(TABLE_3) + 2 * (3 + len(ALSO_BY_HAND)),
+    "table4": 6,
     "table5": 3 * len(TABLE_5),
-    "figure6": 4,
-    "figure7": 3,
+    "figure6": 5,
+    "figure7": 4,
     "figure8": 4,
     "figure9": 4,
     "figure10": 3,
@@ -77,8 +83,23 @@ NETWORKS = {"figure3": 2, "figure4": 3, "figure5": 2, "figure11": 1, "figure12":
 """Of figures with a row for each stage of a network's search."""
 
 
+@pytest.fixture
+def drawn(monkeypatch):
+    """The words of each picture by its file's name."""
+    words = {}
+
+    def keep(figure, path):
+        titles = [axes.get_title(loc=place) for axes in figure.axes for place in ("left", "center")]
+        words[path.name] = " ".join([*titles, figure.get_suptitle()])
+        save_figure(figure, path)
+
+    for module in (figures, report):
+        monkeypatch.setattr(module, "save_figure", keep)
+    return words
+
+
 @pytest.mark.parametrize("target", sorted(TARGETS))
-def test_ends_with_its_files_complete(target, tmp_path):
+def test_ends_with_its_files_complete(target, tmp_path, drawn):
     document = reproduce(target, scale="tiny", out=str(tmp_path), device="cpu", workers=0)
     written = json.loads((tmp_path / f"{target}.json").read_text())
     assert written["command"] == f"n2n reproduce {target} --scale tiny"
@@ -93,6 +114,12 @@ def test_ends_with_its_files_complete(target, tmp_path):
     for row in document.rows:
         assert len(row) == len(document.columns)
         assert "| " + " | ".join(row) + " |" in text
+    if target != "figure13":  # it shows formulas
+        said = re.compile(r"digits \(60 images, not (mnist|cifar10|svhn|cifar100|caltech256)\)")
+        for row in document.rows:
+            assert said.search(" ".join(row)), row
+        assert all(map(said.search, drawn.values())), drawn
+        assert said.search(document.title) or target in ("table1", "table2", "table3", "table4"), document.title
     for picture in PICTURES.get(target, []):
         assert (tmp_path / picture).stat().st_size > 5_000
         assert f"]({picture})" in text
@@ -177,6 +204,65 @@ def test_means_of_a_run_leave_degenerate_students_out_of_all_but_the_reward(tmp_
     assert (run.mean("reward"), run.mean("compression"), run.mean("accuracy")) == (-0.25, 0.75, 0.5)
 
 
+def test_what_data_are_called():
+    with Display() as display:
+        tiny, cpu, paper = (Lab(scale, Path("nowhere"), display=display) for scale in ("tiny", "cpu", "paper"))
+    assert tiny.data("mnist") == "digits (60 images, not mnist)"
+    assert cpu.data("mnist") == "mnist (1,000 images)"
+    assert cpu.data("cifar10", cpu.scale.transfer_train_size) == "cifar10 (500 images)"
+    assert paper.data("mnist") == "mnist"
+    assert (paper.scale.methods, paper.search.starts) == ((PAPER,), 1)
+
+
+def history(actions):
+    """Episodes of stage 1, two an update."""
+    facts = {"fingerprint": "0" * 16, "parameters": 1, "macs": 1, "excess": 0.0, "seconds": 0.0, "from_store": False}
+    facts |= {"accuracy": 0.5, "compression": 0.5, "reward": 0.5, "reason": ""}
+    return [Episode(stage=1, iteration=i // 2, rollout=i % 2, actions=each, **facts) for i, each in enumerate(actions)]
+
+
+def test_the_constant_rate_is_what_was_learned_at_the_end(tmp_path):
+    stage = RemovalStage(Student(Problem("conv4", "digits", 0.25).architecture))
+    free = stage.masks[:, 1]
+    all_gone = "1" * stage.decisions  # whoever ignores masks: protected layers do not count
+    early = ["0" * stage.decisions] * 4
+    assert learned_rate(Run(tmp_path, {}, history(early + [all_gone] * 2 * LAST)), stage) == 1.0
+    half = "".join("1" if may and free[:i].sum() < 3 else "0" for i, may in enumerate(free))
+    assert learned_rate(Run(tmp_path, {}, history(early + [half] * 2 * LAST)), stage) == pytest.approx(3 / free.sum())
+
+
+def test_episodes_at_a_constant_rate():
+    stage = RemovalStage(Student(Problem("conv4", "digits", 0.25).architecture))
+    free = stage.masks[:, 1]
+    rng = np.random.default_rng(0)
+    drawn = np.array([drawn_at(0.4, stage, rng) for _ in range(200)])
+    assert not drawn[:, ~free].any()
+    assert drawn[:, free].mean() == pytest.approx(0.4, abs=0.05)
+    assert drawn_at(0.0, stage, rng) == (0,) * stage.decisions or not stage.feasible((0,) * stage.decisions)
+    assert all(stage.feasible(actions) for actions in drawn[:20].tolist())
+    assert stage.feasible(drawn_at(1.0, stage, rng))
+
+
+def test_the_control_is_judged_as_the_policies_are(tmp_path):
+    with Display() as display:
+        lab = Lab("tiny", tmp_path, device="cpu", workers=0, display=display)
+        common = {"stages": "1", "finalists": 0, "seed": 1}
+        source = lab.compress("source", "resnet18", "cifar10", **common)
+        run = constant_rate(lab, source, ("resnet18", "resnet34"), "cifar10", updates=2, **common)
+        known = lab.compress("scratch", "resnet34", "cifar10", **common)
+    assert len(run.history) == 2 * lab.search.rollouts
+    assert len(run.curve("reward")) == 2
+    assert 0 <= run.result["rate"] <= 1
+    for episode in run.history:
+        if not episode.reason:
+            size = 1 - episode.parameters / Problem(**lab.problem("resnet34", "cifar10")).architecture.parameters
+            assert episode.compression == pytest.approx(size)
+            teacher = known.result["teacher"]["val_accuracy"]
+            assert episode.reward == pytest.approx(size * (2 - size) * episode.accuracy / teacher)
+    again = constant_rate(lab, source, ("resnet18", "resnet34"), "cifar10", updates=2, **common)
+    assert [e.fingerprint for e in again.history] == [e.fingerprint for e in run.history]
+
+
 def test_intervals():
     interval = Interval.of([1.0, 2.0, 3.0])
     assert interval.mean == 2.0
@@ -184,4 +270,7 @@ def test_intervals():
     many = Interval.of([-1.0, 1.0] * 50)
     assert many.high == pytest.approx(1.984 * np.std(many.values, ddof=1) / 10, abs=1e-3)
     assert str(Interval.of([0.5])) == "0.500"
+    three = Interval.of([1.0, 2.0, 3.0], together=3)
+    assert three.mean == 2.0
+    assert three.high - 2.0 == pytest.approx(7.649 / math.sqrt(3), abs=1e-3)  # t of 2 degrees of freedom at 1 - .025 / 3
     assert Interval.of([0.5]).to_json()["low"] is None

@@ -23,6 +23,14 @@ def test_for_other_images_and_classes(name):
     assert 12 < hand_designed(name).parameters / narrow.parameters < 17
 
 
+def test_mobilenet_is_as_published():
+    """Sizes of chenyaofo/pytorch-cifar-models' mobilenetv2_x0_5: 0.70 million parameters, 27.97 million MACs."""
+    network = hand_designed("mobilenetv2x0.5")
+    assert (network.parameters, network.macs) == (700_490, 27_969_024)
+    assert sum(node.layer.kind == "depthwise" for node in network.nodes) == 17
+    assert sum(node.layer.joins for node in network.nodes) == 10
+
+
 def test_depths_of_table_3():
     convolutions = {
         name: sum(node.layer.kind == "conv" for node in hand_designed(name).nodes) for name in ("fitnet4", "vgg-small")

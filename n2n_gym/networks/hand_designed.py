@@ -6,7 +6,22 @@ from collections.abc import Callable
 
 from n2n_gym.architecture import IMAGE, Architecture, Node
 from n2n_gym.errors import by_name
-from n2n_gym.layers import Crop, Layer, Shape, Widen, add, avg_pool, batch_norm, concat, conv, linear, max_pool, relu
+from n2n_gym.layers import (
+    Crop,
+    Layer,
+    Relu6,
+    Shape,
+    Widen,
+    add,
+    avg_pool,
+    batch_norm,
+    concat,
+    conv,
+    depthwise,
+    linear,
+    max_pool,
+    relu,
+)
 from n2n_gym.networks.zoo import Scaling, scaling
 
 
@@ -93,8 +108,47 @@ def _cifar_resnet(blocks: int) -> Callable[[Shape, int, Scaling], Architecture]:
     return build
 
 
+INVERTED = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+"""MobileNetV2's groups of blocks for small images: by how much a block is wider inside, its filters, how many blocks there
+are, the stride of the first.
+"""
+
+
+def _mobilenet_half(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
+    """MobileNetV2 x 0.5 (Sandler et al., 2018) with strides for small images: 0.70 million parameters. As published, filters
+    are halved to multiples of 8, but for the last convolution's 1,280.
+    """
+    nodes: list[Node] = []
+
+    def append(source: int, *layers: Layer) -> int:
+        for layer in layers:
+            nodes.append(Node(layer, (source,)))
+            source = len(nodes) - 1
+        return source
+
+    def halved(filters: int) -> int:
+        return scaled(max(8, int(filters / 2 + 4) // 8 * 8))
+
+    channels = halved(32)
+    head = append(IMAGE, conv(channels), batch_norm(), Relu6())
+    for wider, published, blocks, first_stride in INVERTED:
+        filters = halved(published)
+        for stride in (first_stride, *(1,) * (blocks - 1)):
+            inner = head
+            if wider > 1:
+                inner = append(inner, conv(wider * channels, 1), batch_norm(), Relu6())
+            inner = append(inner, depthwise(stride=stride), batch_norm(), Relu6(), conv(filters, 1), batch_norm())
+            if stride == 1 and filters == channels:
+                nodes.append(Node(add(), (inner, head)))
+                inner = len(nodes) - 1
+            head, channels = inner, filters
+    append(head, conv(scaled(1280), 1), batch_norm(), Relu6(), avg_pool(), linear(classes))
+    return Architecture(tuple(nodes), input_shape, classes)
+
+
 HAND_DESIGNED = {
     "fitnet4": _fitnet4,
+    "mobilenetv2x0.5": _mobilenet_half,
     "resnet20": _cifar_resnet(3),
     "resnet32": _cifar_resnet(5),
     "resnet56": _cifar_resnet(9),
