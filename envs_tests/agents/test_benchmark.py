@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from agents.benchmark.account import MOST_IDLE, Account, BudgetSpentError, chosen, encode
 from agents.benchmark.fronts import Fronts
@@ -438,6 +439,19 @@ def test_results_leaderboard_and_figures(benchmarked, asked):
     assert found["gap_closed_at_5"]["mean"] == pytest.approx(np.mean([gap[:, 1] for gap in gaps]))
     assert found["front_gap_closed"] is not None
     assert compared["tracks"]["noisy"]["evolution"]["front_gap_closed"] is None
+
+
+def test_random_search_is_checked_by_an_interval_and_not_by_standard_errors(benchmarked, asked):
+    """Three runs that happen to lie close together are no proof: their interval has two degrees of freedom."""
+    board = (benchmarked / "LEADERBOARD.md").read_text()
+    assert "standard error" not in board
+    said = re.search(rf"{re.escape(asked[0].table.name)} (\S+) \((\S+) to (\S+)\) at (\d+)", board)
+    mean, low, high, budget = map(float, said.groups())
+    runs = Results.load(benchmarked / "agents" / "random.json").of_task(asked[0].name)
+    gaps = gaps_closed(runs, asked[0], BUDGETS)[:, BUDGETS.index(int(budget))]
+    tasks = sum(task.track == asked[0].track for task in asked)
+    half = stats.t.ppf(1 - 0.025 / (tasks * len(BUDGETS)), 2) * gaps.std(ddof=1) / 3**0.5
+    assert (mean, low, high) == pytest.approx((gaps.mean(), gaps.mean() - half, gaps.mean() + half), abs=0.005001)
 
 
 def test_a_benchmark_goes_on_where_it_was(benchmarked, names, tmp_path):
