@@ -17,6 +17,9 @@ from n2n_gym.training.recipes import final_recipe, search_recipe
 SHARE = 0.5
 """Of the time that its teacher takes for an epoch, a student's before any was trained: a guess."""
 
+ENOUGH = 0.1
+"""Of an update, a student or an epoch: what was done before tells of the start of processes, not of the pace."""
+
 RACING = 2
 """Finalists that are still in the race after its first round, as a rule."""
 
@@ -105,7 +108,7 @@ class Forecast(Display):
 
     def _foretell(self) -> None:
         done = self._done - self._begun_at
-        if done <= 0:
+        if done < ENOUGH:
             return
         step = (time.monotonic() - self._begun) / done
         left = step * max(self._total - self._done, 0)
@@ -115,8 +118,11 @@ class Forecast(Display):
             left += len(stages) * self._stage + self._finals
         elif self._task in STAGES:
             each = step if self._search.budget else step / self._search.rollouts
-            self._student = max(each, self._student or 0.0)  # later ones are known, or like others: finals are not
+            known = self._student
+            self._student = max(each, known or 0.0)  # later ones are known, or like others: finals are not
             left += len([name for name in stages if name > self._task]) * self._stage + self._finals
+            if self._done != int(self._done):  # a part of one says what is left, and is not kept: it includes the start
+                self._student = known
         elif FINALS in self._task:
             left += step * max(self._trainings * self._long - self._total, 0)
         else:

@@ -155,6 +155,9 @@ def test_what_is_to_come_is_foreseen(settings, monkeypatch):
         foreseen.start("stage 1", 10)
         foreseen.update(0, "")
         assert told.ends == []
+        now[0] = 3.0
+        foreseen.detail("student", 1, 1000)  # what begins takes long: it tells nothing of the pace
+        assert told.ends == []
         now[0] = 8.0
         foreseen.update(2, "")  # 4 seconds an update, 2 a student of 2 epochs: 20 a final training
         assert told.ends[-1] == pytest.approx(8 * 4 + 10 * 4 + 2 * 20)
