@@ -1,8 +1,8 @@
 """The code in the documents: each block of Python runs, each command of the shell is one that there is.
 
-A block of Python that cannot run here, or not cheaply, has `<!-- not run: why -->` in the line before it. README's blocks have
-a test of their own (`test_readme.py`). Blocks of the shell are not run, for they take minutes: every `n2n` in them is read as
-the command reads it, with all its options.
+A block of Python that cannot run here, or not cheaply, has `<!-- not run: why -->` in the line before it. The blocks of README
+and of the pages that it leads to first have a test of their own (`test_readme.py`). Blocks of the shell are not run, for they
+take minutes: every `n2n` in them is read as the command reads it, with all its options.
 """
 
 import re
@@ -34,6 +34,8 @@ DOCUMENTS = sorted(
     path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")] if "results" not in path.relative_to(ROOT).parts
 )
 BLOCK = re.compile(r"^(?P<before>[^\n]*)\n```(?P<language>\w+)\n(?P<code>.*?)^```", re.DOTALL | re.MULTILINE)
+READ_WITH_FORMULA = ("README.md", "docs/compress.md", "docs/environments/index.md")
+"""Pages whose blocks test_readme.py runs."""
 NOT_RUN = re.compile(r"<!-- not run: \S.* -->")
 
 
@@ -43,7 +45,7 @@ def blocks(language, *, skipped=()):
     for path in DOCUMENTS:
         found = [match for match in BLOCK.finditer("\n" + path.read_text()) if match["language"] == language]
         for number, match in enumerate(found):
-            if path.name not in skipped:
+            if path.relative_to(ROOT).as_posix() not in skipped:
                 shown.append(pytest.param(match["before"], match["code"], id=f"{path.relative_to(ROOT)}-{number}"))
     return shown
 
@@ -90,7 +92,7 @@ def names(tmp_path, deeper_toy_teacher, toy_data, monkeypatch):
     }
 
 
-@pytest.mark.parametrize(("before", "code"), blocks("python", skipped=("README.md",)))
+@pytest.mark.parametrize(("before", "code"), blocks("python", skipped=READ_WITH_FORMULA))
 def test_python_runs(before, code, names, as_it_was, request):
     if NOT_RUN.fullmatch(before):
         pytest.skip(before)
