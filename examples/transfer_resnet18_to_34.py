@@ -21,9 +21,15 @@ def main(scale: str = "cpu", folder: str = "runs/transfer", workers: int | str |
     with ProgressDisplay(Console()) as display:
         lab = Lab(scale, Path(folder), device="auto", workers=workers, display=display)
         summary = transfer(lab, "resnet18", "resnet34", "cifar10")
-    print(f"first {lab.scale.first_updates} policy updates on ResNet-34, {lab.scale.seeds} seeds: mean (95% interval)")
+    print(f"first {lab.scale.first_updates} policy updates on ResNet-34, {lab.data('cifar10', lab.scale.transfer_train_size)}")
+    print(
+        f"means over {lab.scale.seeds} seeds (95% intervals; a difference's holds for all three transfers of table 5 at once)"
+    )
     for quantity in ("reward", "compression", "accuracy"):
-        print(f"{quantity:12}" + "".join(f"  {kind} {interval}" for kind, interval in summary[quantity].items()))
+        print(
+            f"{quantity:12}"
+            + "".join(f"  {kind.replace('_', ' ')} {interval}" for kind, interval in summary[quantity].items())
+        )
     picture = Path(folder) / "figure10.png"
     draw_lines(picture, {"ResNet-18 to ResNet-34": summary["curves"]})
     print(picture)
