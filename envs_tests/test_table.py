@@ -365,6 +365,7 @@ def test_the_commands(folder, capsys):
     table = Table.load(str(out))
     assert (table.name, table.seeds) == ("mine", (0,))
     assert table.facts["command"].startswith("n2n table build --teacher")
+    assert str(folder) not in table.facts["command"]  # others get the file
     assert main(["table", "build", "--out", "x.json"]) == 2
     assert "a table is a .npz file" in capsys.readouterr().err
     assert main(["table", "build", "--teacher", "resnet18", "--out", str(folder / "x.npz")]) == 2

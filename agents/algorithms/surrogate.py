@@ -67,7 +67,7 @@ class AccuracyModel(ABC):
             accuracies: Relative to the teacher's, one a student.
             rng: Source of what is random in it.
         """
-        self.top = ROOM * max(1.0, *accuracies)
+        self.top = ROOM * max([1.0, *accuracies])
         self._features, self._targets = features[:, :-1], _log_odds(np.array(accuracies) / self.top) - features[:, -1]
         if len(self._targets):
             self._fit(rng)

@@ -73,7 +73,6 @@ class Searching(Contender):
     def tried(self, space: SampledSpace, seed: int, budget: int) -> list[tuple[Plan, float]]:
         agent = self._made(space, seed)
         tally = Tally(space, budget)
-        agent.set_logger(Logger(None, []))
         steps = budget * space.known.stage.decisions
         with tally.of(agent.env.get_attr("judge")[0]), contextlib.suppress(BudgetSpentError):
             while True:
@@ -84,6 +83,7 @@ class Searching(Contender):
         stage = 1 if space.sample.stage == "removal" else 2
         kind = algorithm(self.agent)
         agent = kind.make(space.vector_env(SIDE_BY_SIDE, seed), stage=stage, seed=seed)
+        agent.set_logger(Logger(None, []))
         if self.policies is not None:
             kind.transfer(agent, self.policies[space.sample.stage])
         return agent

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 from rich.table import Table
 
+from agents.commands.output import command_for_others
 from agents.commands.parsing import Command, parse
 from agents.console import console
 from agents.display import ProgressDisplay
@@ -48,7 +48,7 @@ def _benchmark(words: list[str]) -> None:
     for agent in options.agents or ("all",):
         agents += ALGORITHMS if agent == "all" else [agent]
     out = Path(options.out).expanduser()
-    command = shlex.join(["n2n", "benchmark", *words])
+    command = command_for_others("n2n", "benchmark", *words)
     with ProgressDisplay(screen) as display:
         comparison = benchmark(
             tuple(agents),
@@ -139,7 +139,7 @@ def _report(words: list[str]) -> None:
     results = [each.on(tasks) for each in results]
     for each in results:
         validate(each, tasks, budgets=each.budgets, seeds=len(each.of_task(tasks[0].name)))
-    Comparison(results, tasks).write(Path(options.out).expanduser(), shlex.join(["n2n", "benchmark", "report", *words]))
+    Comparison(results, tasks).write(Path(options.out).expanduser(), command_for_others("n2n", "benchmark", "report", *words))
     console().print(str(Path(options.out) / "LEADERBOARD.md"), soft_wrap=True)
 
 

@@ -1,8 +1,10 @@
-"""Lists as commands print them."""
+"""What commands print and write down."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -11,6 +13,15 @@ from agents.console import console
 
 WIDEST = 400
 """Columns: no name is longer, so that none is folded or cut off, however narrow the terminal is."""
+
+
+def command_for_others(*words: str) -> str:
+    """A command line as it is written into files that others get: of this machine's folders it says nothing.
+
+    Args:
+        words: The command's, `n2n` first; absolute paths lose their folders.
+    """
+    return shlex.join(Path(word).name if Path(word).is_absolute() else word for word in words)
 
 
 class Listing:

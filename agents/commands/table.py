@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table as Shown
 
-from agents.commands.output import Listing
+from agents.commands.output import Listing, command_for_others
 from agents.commands.parsing import Command, parse
 from agents.console import console
 from agents.display import ProgressDisplay, shown_teacher
@@ -63,7 +62,7 @@ def _build(words: list[str]) -> None:
             architecture=options.architecture,
             recipe=recipe,
             workers=options.workers,
-            facts={"command": shlex.join(["n2n", "table", "build", *words]), "machine": machine()},
+            facts={"command": command_for_others("n2n", "table", "build", *words), "machine": machine()},
             prepare=lambda: shown_teacher(problem, "cpu", display),
             on_progress=_shown_in(display),
         )
@@ -198,7 +197,7 @@ def _check(words: list[str]) -> None:
         ]
         facts = {"table": table.name, "fingerprint": table.fingerprint, "same_teacher": same_teacher, "agree": agree}
         story = {
-            "command": shlex.join(["n2n", "table", "check", *words]),
+            "command": command_for_others("n2n", "table", "check", *words),
             "machine": machine(),
             "versions": library_versions(),
         }
