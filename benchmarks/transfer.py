@@ -147,9 +147,7 @@ class _Fresh:
 
     def train(self, plans: Sequence[tuple[int, ...]]) -> None:
         sample, stage = self._space.sample, self._space.known.stage
-        # the teacher is called after its file, and the tasks' own trainings had it from here
-        teacher = self._space.path.with_name(f"{sample.name}-teacher.json")
-        problem = Problem(str(teacher), sample.dataset, 1.0, sample.train_size)
+        problem = Problem(str(self._space.path), sample.dataset, 1.0, sample.train_size)
         distinct = list(dict.fromkeys(plans))
         worth = []
         for seed in range(FRESH, FRESH + self._trainings):

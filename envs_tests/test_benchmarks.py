@@ -11,7 +11,7 @@ import pytest
 
 from agents import compress
 from envs_tests.conftest import made_sample
-from n2n_gym.system.files import home, write_json
+from n2n_gym.system.files import home
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
@@ -70,7 +70,6 @@ def few_samples(folder):
         for held_out in (False, True):
             name = f"{stage}-{held_out}"
             replace(sample, name=name, held_out=held_out).save(folder / f"{name}.json")
-            write_json(folder / f"{name}-teacher.json", sample.architecture)
 
 
 @pytest.mark.parametrize("name", TINY)
