@@ -36,7 +36,7 @@ class AccuracyPrior:
     """
 
     def __init__(self, rows: Numbers, accuracies: Numbers) -> None:
-        self.rows, self.accuracies = rows, accuracies
+        self.rows, self.accuracies = (each.astype(np.float32) for each in (rows, accuracies))  # as its file has them
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -51,14 +51,14 @@ class AccuracyPrior:
         fits = (rows.shape, accuracies.shape) == shapes and len(rows) and rows.dtype.kind == accuracies.dtype.kind == "f"
         if not fits or not (np.isfinite(rows).all() and np.isfinite(accuracies).all()):
             raise InputError(f"{path} holds no students of other networks, or of another version; {REMEDY}")
-        return cls(rows.astype(np.float64), accuracies.astype(np.float64))
+        return cls(rows, accuracies)
 
     def save(self, path: Path) -> None:
         """Write the students that it learned from."""
 
         def write(part: Path) -> None:
             with part.open("wb") as file:
-                np.savez_compressed(file, rows=self.rows.astype(np.float32), accuracies=self.accuracies.astype(np.float32))
+                np.savez_compressed(file, rows=self.rows, accuracies=self.accuracies)
 
         write_whole(path, write)
 
@@ -74,7 +74,7 @@ class AccuracyPrior:
     @cached_property
     def _trees(self) -> ExtraTreesRegressor:
         trees = ExtraTreesRegressor(200, max_features=0.5, min_samples_leaf=2, random_state=0)
-        return trees.fit(self.rows.astype(np.float32), self.accuracies)
+        return trees.fit(self.rows, self.accuracies)
 
 
 def likened(features: Sequence[Numbers], teacher: Numbers) -> Numbers:

@@ -27,7 +27,15 @@ from agents.algorithms.local_search import LocalSearch
 from agents.algorithms.planned import PlannedSearch, RandomSearch
 from agents.algorithms.prior import prior_beside
 from agents.algorithms.reinforce import ActorCritic, Reinforce
-from agents.algorithms.saving import policy_tensors, read_agent, restore_policy, restore_weights, restoring, save_agent
+from agents.algorithms.saving import (
+    policy_tensors,
+    pretrained_policies,
+    read_agent,
+    restore_policy,
+    restore_weights,
+    restoring,
+    save_agent,
+)
 from agents.algorithms.sb3 import BatchedVecEnv, EncodedVecEnv
 from agents.algorithms.tpe import ParzenEstimator
 from n2n_gym.errors import InputError
@@ -122,6 +130,15 @@ class _Recurrent(Algorithm):
         self, path: Path, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None
     ) -> BaseAlgorithm:
         return self.kind.load(path, envs)
+
+
+class _Pretrained(_Recurrent):
+    """`Dyna` that knows other networks."""
+
+    def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
+        agent = super().make(envs, stage=stage, seed=seed, learning_rate=learning_rate)
+        self.transfer(agent, pretrained_policies()[stage])
+        return agent
 
 
 class _Planned(Algorithm):
@@ -226,6 +243,7 @@ ALGORITHMS.register("reinforce-imitating", _Recurrent(Reinforce))
 ALGORITHMS.register("actor-critic", _Recurrent(ActorCritic, PLAIN))
 ALGORITHMS.register("actor-critic-imitating", _Recurrent(ActorCritic))
 ALGORITHMS.register("dyna", _Recurrent(Dyna, IMAGINED))
+ALGORITHMS.register("dyna-pretrained", _Pretrained(Dyna, IMAGINED))
 ALGORITHMS.register("a2c", _OnPolicy(A2C, {"learning_rate": 0.001, "normalize_advantage": True}))
 ALGORITHMS.register("ppo", _OnPolicy(PPO, {"learning_rate": 0.001}))
 ALGORITHMS.register(
