@@ -70,6 +70,22 @@ def test_a_policys_file_is_known_by_what_it_holds(settings, tmp_path):
         compress(**again, policy=moved)
 
 
+def test_the_packages_own_policies_begin_both_stages(settings, tmp_path):
+    result = compress(**settings, policy="pretrained", finalists=0)
+    assert result["configuration"]["policy"] == ["pretrained"]
+    for stage in (1, 2):
+        _, saved = read_agent(Path(settings["out"]) / f"stage{stage}.policy", "Dyna")
+        assert saved["informed"]
+        assert saved["prior"]
+    assert compress(resume=settings["out"], policy="pretrained") == result
+    by_name = {**settings, "out": str(tmp_path / "by-name"), "agent": "dyna-pretrained"}
+    compress(**by_name, finalists=0)
+    for here, there in zip(rows(settings["out"]), rows(by_name["out"]), strict=True):
+        assert (here["actions"], here["reward"]) == (there["actions"], there["reward"])
+    with pytest.raises(InputError, match="learns no policy that could start from"):
+        compress(**{**settings, "out": str(tmp_path / "other")}, agent="evolution", policy="pretrained")
+
+
 def test_evolution_where_nothing_can_be_removed(settings, tmp_path):
     shallow = Architecture.chain([conv(4), linear(3)], (1, 8, 8), 3)
     write_json(tmp_path / "shallow.json", shallow.to_json())
