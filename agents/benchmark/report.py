@@ -125,6 +125,14 @@ class Standing:
             yield f"| {agent} | {columns} | {shown(self.ranks[agent], '.1f')} | {shown(behind)} |"
         means = np.mean([by_run.mean(0) for by_run in self.ceiling], axis=0)
         yield f"| *every student seen* | {means.mean():.2f} | {' | '.join(f'{mean:.2f}' for mean in means)} | - | - |"
+        for task, by_run in zip(self.tasks, self.ceiling, strict=True):
+            if by_run.mean() <= 0:
+                yield ""
+                yield (
+                    f"**{task.table.name} cannot tell algorithms apart**: the student that is best by all trainings which a "
+                    "search may see is worth no more than random search's choice. What differs is less than its trainings' "
+                    "noise; build it with longer trainings, or more of them."
+                )
 
     def further(self) -> Iterator[str]:
         """Measures beside it."""

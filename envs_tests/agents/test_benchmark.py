@@ -22,7 +22,7 @@ from agents.benchmark.metrics import (
     optimality_gap,
     profile,
 )
-from agents.benchmark.report import Comparison
+from agents.benchmark.report import Comparison, Standing
 from agents.benchmark.results import Results, validate
 from agents.benchmark.runs import Run, run
 from agents.benchmark.suite import benchmark
@@ -621,3 +621,12 @@ def test_a_run_is_made_again_when_the_package_changes(removal, tmp_path, monkeyp
     assert record.kept
     monkeypatch.setattr(suite, "_sources", lambda _: "others")
     assert not record.kept
+
+
+def test_a_table_of_noise_is_said_to_be_one(benchmarked, asked):
+    results = [Results.load(benchmarked / "agents" / f"{agent}.json") for agent in ("random", "evolution")]
+    standing = Standing(results, [task for task in asked if task.track == "reward"])
+    standing.ceiling = [np.full_like(each, 0.3) for each in standing.ceiling]
+    assert "cannot tell" not in "\n".join(standing.ranking())
+    standing.ceiling[0][:] = -0.1
+    assert f"**{standing.tasks[0].table.name} cannot tell algorithms apart**" in "\n".join(standing.ranking())

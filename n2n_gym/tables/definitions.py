@@ -28,7 +28,7 @@ class Definition:
     width: float
     train_size: int | None
     stage: str
-    recipe: str = "fast"
+    recipe: str = "steady"
     trainings: int = 5
 
     @property
@@ -43,11 +43,11 @@ class Definition:
 
 
 _ALL = (
-    Definition(teacher="conv2", width=0.25, dataset="fashion-mnist", train_size=1000, stage="shrink"),
+    Definition(teacher="conv2", width=0.25, dataset="fashion-mnist", train_size=2000, stage="shrink"),
     Definition(teacher="conv2", width=0.25, dataset="cifar10", train_size=2000, stage="shrink"),
-    Definition(teacher="resnet4", width=0.25, dataset="mnist", train_size=1000, stage="shrink"),
-    Definition(teacher="dscnn2", width=0.25, dataset="fashion-mnist", train_size=1000, stage="removal"),
-    Definition(teacher="conv4", width=0.25, dataset="mnist", train_size=1000, stage="removal"),
+    Definition(teacher="resnet4", width=0.25, dataset="mnist", train_size=2000, stage="shrink"),
+    Definition(teacher="dscnn2", width=0.25, dataset="fashion-mnist", train_size=2000, stage="removal"),
+    Definition(teacher="conv4", width=0.25, dataset="mnist", train_size=2000, stage="removal"),
     Definition(teacher="resnet6", width=0.125, dataset="cifar10", train_size=2000, stage="removal"),
 )
 
