@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import platform
+import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
 
 from agents.search.compress import compress
 from agents.search.result import RESULT
 from agents.search.run_folder import LOCK
+from envs_tests.agents.conftest import rows
 from envs_tests.faults.harness import Fault, Refused, Same, Scene
+from envs_tests.faults.workers import words
+from n2n_gym.evaluators import claims
+from n2n_gym.evaluators.store import EvaluationStore
 
 RESUMED = {"workers": 0, "device": "cpu"}
 
@@ -127,6 +135,46 @@ def _written_by_others(scene: Scene) -> Iterator[None]:
     assert min(counts) > 0
 
 
+@contextmanager
+def _beside_another_run(scene: Scene, fate: signal.Signals | None = None) -> Iterator[None]:
+    """Another run with the same store trains the same students; it meets a fate while it trains one."""
+    scene.monkeypatch.setattr(claims, "SILENCE", 5.0)
+    store = scene.place / "shared.sqlite"
+    scene.changed["store"] = str(store)
+    command = [sys.executable, "-m", "agents.commands.main", "compress", *words(scene, out=str(scene.place / "beside"))]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other:
+        try:
+            while not _training(store):
+                other.send_signal(signal.SIGCONT)
+                time.sleep(0.01)
+                assert other.poll() is None
+                other.send_signal(signal.SIGSTOP)
+            other.send_signal(fate or signal.SIGCONT)
+            yield
+            if fate is None:
+                assert other.wait(300) == 0
+                ours, theirs = _trained(scene.run), _trained(scene.place / "beside")
+                assert not ours & theirs
+                assert len(EvaluationStore(store)) == len(ours | theirs)
+        finally:
+            other.kill()
+
+
+def _trained(run: Path) -> set[str]:
+    """The students that a run has trained itself."""
+    return {row["fingerprint"] for row in rows(run) if float(row["seconds"]) > 0 and row["from_store"] == "False"}
+
+
+def _training(store: Path) -> bool:
+    """Whether students of a store are just being trained, and nobody is writing there."""
+    try:
+        with closing(sqlite3.connect(f"file:{store}?mode=rw", uri=True, timeout=0.0)) as file:
+            file.execute("BEGIN IMMEDIATE")
+            return bool(file.execute("SELECT 1 FROM claims").fetchall())
+    except sqlite3.OperationalError:
+        return False
+
+
 FAULTS = [
     Fault(
         "resumed from another working folder, with relative paths to teacher and data",
@@ -172,6 +220,30 @@ FAULTS = [
         "all get what they ask for; the run ends as if it were alone",
         _written_by_others,
         Same(),
+        slow=True,
+    ),
+    Fault(
+        "another run with the same store trains the same students at the same time",
+        "each student is trained once: whoever comes second waits for it",
+        _beside_another_run,
+        Same(),
+        begun=0,
+        slow=True,
+    ),
+    Fault(
+        "that other run is killed in the midst of a training",
+        "its students are trained by this one, at once",
+        partial(_beside_another_run, fate=signal.SIGKILL),
+        Same(),
+        begun=0,
+        slow=True,
+    ),
+    Fault(
+        "that other run is stopped (SIGSTOP)",
+        "after a minute without a sign of life its students are trained by this one",
+        partial(_beside_another_run, fate=signal.SIGSTOP),
+        Same(),
+        begun=0,
         slow=True,
     ),
 ]

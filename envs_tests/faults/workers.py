@@ -91,9 +91,9 @@ def _nothing(scene: Scene) -> None:
     """What goes wrong, goes wrong later."""
 
 
-def words(scene: Scene) -> list[str]:
-    """The scene's run as words of `n2n compress`."""
-    options = {name.replace("_", "-"): value for name, value in scene.settings.items()}
+def words(scene: Scene, **changed: str) -> list[str]:
+    """The scene's run, or one that is a little different, as words of `n2n compress`."""
+    options = {name.replace("_", "-"): value for name, value in (scene.settings | changed).items()}
     found = []
     for name, value in options.items():
         match value:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -94,9 +94,14 @@ class Evaluator(ABC):
         keys = list(distinct)
         done: dict[str, Evaluation] = {}
         if distinct:
-            for i, evaluation in self.stream(list(distinct.values())):
-                done[keys[i]] = evaluation
-                report("student", len(done), len(keys))
+            stream = self.stream(list(distinct.values()))
+            try:
+                for i, evaluation in stream:
+                    done[keys[i]] = evaluation
+                    report("student", len(done), len(keys))
+            finally:  # at once, though the traceback of an interruption holds it: it may keep workers busy, and others waiting
+                if isinstance(stream, Generator):
+                    stream.close()
         return [
             done[self.key(s)] if verdict.feasible else Evaluation.failed(s.architecture, self.teacher, verdict)
             for s, verdict in zip(students, verdicts, strict=True)

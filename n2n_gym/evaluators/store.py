@@ -10,6 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from weakref import WeakSet
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import MACHINE_FAILURES, Evaluation
+from n2n_gym.evaluators.claims import Claims
 from n2n_gym.evaluators.contract import Evaluator, Rung, WrappingEvaluator
 from n2n_gym.student import Student
 from n2n_gym.system.documents import parse_document, shown
@@ -69,7 +71,7 @@ class EvaluationStore:
 
     def __init__(self, path: Path) -> None:
         self.__setstate__({"path": path})
-        self._rows("SELECT 1")
+        self.rows("SELECT 1")
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path}
@@ -85,14 +87,15 @@ class EvaluationStore:
 
         A row that is damaged is as good as none: that is said, and the next evaluation under its key takes its place.
         """
-        rows = self._rows(_ONE, key)
+        rows = self.rows(_ONE, key)
         if not rows:
             return None
         try:
             return _Row.of(rows[0]).evaluation
         except InputError as error:
-            self._damaged.add(key)
-            _log.warning("a student in %s is trained again, for its row is damaged: %s", self.path, error)
+            if key not in self._damaged:
+                self._damaged.add(key)
+                _log.warning("a student in %s is trained again, for its row is damaged: %s", self.path, error)
             return None
 
     def put(self, key: str, architecture: Architecture, context: str, evaluation: Evaluation) -> None:
@@ -104,17 +107,17 @@ class EvaluationStore:
         made = json.dumps(evaluation.to_json())
         Evaluation.from_json(parse_document(made, dict[str, Any], "not an evaluation"))  # nothing wrong is remembered
         texts = (key, json.dumps(architecture.to_json()), context, made)
-        self._rows(_REPLACE if key in self._damaged else _KEEP, *texts, _checksum(texts))
+        self.rows(_REPLACE if key in self._damaged else _KEEP, *texts, _checksum(texts))
         self._damaged.discard(key)
 
     def __len__(self) -> int:
-        [(count,)] = self._rows("SELECT COUNT(*) FROM evaluations")
+        [(count,)] = self.rows("SELECT COUNT(*) FROM evaluations")
         return int(count)
 
     def __iter__(self) -> Iterator[tuple[Architecture, dict[str, Any], Evaluation]]:
         """Every stored architecture with its context and evaluation; damaged rows are passed over, and that is said."""
         key, damaged = b"", 0
-        while page := self._rows(_PAGE, key, PAGE):
+        while page := self.rows(_PAGE, key, PAGE):
             for row in page:
                 try:
                     found = _Row.of(row)
@@ -132,7 +135,25 @@ class EvaluationStore:
                 self._connection.close()
                 self._connection = None
 
-    def _rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """While nobody else writes; all that is written meanwhile is kept, or none of it."""
+        with _access:
+            self.rows("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.rows("COMMIT")
+            except BaseException:
+                if self._connection is not None and self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """What a statement of SQL gives; texts are bytes.
+
+        Raises:
+            InputError: If the file cannot be used.
+        """
         with _access:
             if self._connection is None:
                 self._connection = _patiently_opened(self.path)
@@ -287,6 +308,8 @@ def _layout(connection: sqlite3.Connection) -> tuple[int, tuple[str, ...]]:
 class StoredEvaluator(WrappingEvaluator):
     """Looks students up in a store and has another evaluator train only those that are not there.
 
+    What another run is just training is waited for, not trained twice (`Claims`).
+
     The key is the architecture and all that its evaluation depends on: teacher, data set and split, recipe, seed,
     library versions.
 
@@ -316,21 +339,29 @@ class StoredEvaluator(WrappingEvaluator):
         return stopping
 
     def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
-        missing = []
-        for index, student in enumerate(students):
-            known = self.store.get(self._key(student))
-            if known is None:
-                missing.append(index)
-            else:
-                yield index, known
-        if not missing:
+        wanted = {self._key(student): index for index, student in enumerate(students)}
+        claims = Claims(self.store)
+        while True:
+            for key in list(wanted):
+                if (known := self.store.get(key)) is not None:
+                    yield wanted.pop(key), known
+            if not wanted:
+                return
+            with claims.taken(wanted) as mine:
+                for key, evaluation in self._trained({key: students[wanted[key]] for key in mine}):
+                    yield wanted.pop(key), evaluation
+
+    def _trained(self, students: dict[str, Student]) -> Iterator[tuple[str, Evaluation]]:
+        """Have students trained, by key, and keep what they got."""
+        if not students:
             return
-        for position, trained in self.inner.stream([students[i] for i in missing]):
-            student = students[missing[position]]
+        keys = list(students)
+        for position, trained in self.inner.stream(list(students.values())):
+            key = keys[position]
             evaluation = replace(trained, run=trained.run or self.run)  # an inner store may know it from another run
             if evaluation.reason not in MACHINE_FAILURES:
-                self.store.put(self._key(student), student.architecture, self._context, evaluation)
-            yield missing[position], evaluation
+                self.store.put(key, students[key].architecture, self._context, evaluation)
+            yield key, evaluation
 
     def known(self) -> Iterator[tuple[Architecture, Evaluation]]:
         """The students in the store that were evaluated as this evaluator does."""

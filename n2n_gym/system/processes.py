@@ -1,4 +1,4 @@
-"""Processes that work for another one: how they begin, and how it shows that they ended."""
+"""Processes that work for another one, or beside it: how they begin, what they are known by, how it shows that they ended."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ import multiprocessing
 import os
 import signal
 import threading
+from functools import cache
 from multiprocessing import connection
+from pathlib import Path
+from uuid import uuid4
+
+PROC = Path("/proc")
+"""Where Linux says what processes there are."""
 
 
 def begin_worker() -> None:
@@ -32,3 +38,52 @@ def ended_by(exitcode: int | None) -> str:
         return f"was killed by {signal.Signals(-exitcode).name}"
     except ValueError:
         return f"was killed by signal {-exitcode}"
+
+
+def this_process() -> str:
+    """A name that no other process has, nor will have: where it runs, its number there, and when it started.
+
+    No clock and no host's name is asked: neither stays the same.
+    """
+    number = os.getpid()
+    try:
+        return f"{_place()} {number} {_start(number)}"
+    except OSError:  # not Linux: nobody can look whether it has ended
+        return f"{_unique()} {number} ?"
+
+
+def has_ended(process: str) -> bool:
+    """Whether a process of that name has ended for certain; nobody knows of another machine's."""
+    try:
+        place, number, start = process.split()
+        if place != _place() or not number.isdecimal():
+            return False
+        os.kill(int(number), 0)  # sends nothing
+        return _start(int(number)) != start
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, OverflowError):  # another user's, or no such name
+        return False
+
+
+def _place() -> str:
+    """The machine, since it was booted, and the processes of it that see each other."""
+    boot = (PROC / "sys" / "kernel" / "random" / "boot_id").read_text().strip()
+    return f"{boot}/{(PROC / 'self' / 'ns' / 'pid').stat().st_ino}"
+
+
+def _start(number: int) -> str:
+    """When a process started, in ticks since the machine did.
+
+    Raises:
+        ProcessLookupError: If it has ended, but for its parent's taking note.
+    """
+    state, *facts = (PROC / str(number) / "stat").read_text().rpartition(")")[2].split()
+    if state in ("Z", "X"):
+        raise ProcessLookupError(number)
+    return facts[18]
+
+
+@cache
+def _unique() -> str:
+    return uuid4().hex
