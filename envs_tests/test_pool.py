@@ -2,12 +2,14 @@
 
 import contextlib
 import copy
+import multiprocessing
 import os
 import pickle
 import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -193,6 +195,27 @@ def test_an_idle_worker_that_is_stopped_hinders_nobody():
         assert list(workers.map(len, [b"x"])) == [1]
         os.kill(workers.processes[0], signal.SIGSTOP)
         assert list(workers.map(len, [b"x" * 10**7])) == [10**7]
+
+
+def stop_itself():
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def test_a_worker_that_is_ended_while_a_long_task_is_handed_to_it_leaves_no_thread_behind(monkeypatch):
+    context, raised = multiprocessing.get_context("fork"), []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+    before = set(threading.enumerate())
+    for _ in range(40):
+        here, there = context.Pipe()
+        process = context.Process(target=stop_itself)
+        process.start()
+        there.close()
+        worker = pool._Worker(process, here)
+        worker.begin(len, b"x" * 10**6)
+        worker.end()
+        assert here.closed
+        assert set(threading.enumerate()) == before
+    assert not raised
 
 
 GROUP = """

@@ -285,6 +285,7 @@ class _Worker:
     quiet: float = 0.0
     lost: Lost | None = None
     _said: list[tuple[str, Any]] = field(default_factory=list)
+    _sending: threading.Thread | None = None
 
     @classmethod
     def started(cls, initializer: Callable[..., object] | None, arguments: tuple[Any, ...]) -> _Worker:
@@ -305,7 +306,8 @@ class _Worker:
         if len(message) < ROOM:
             self._send(message)
         else:  # one that is stopped would stop us, too
-            threading.Thread(target=self._send, args=(message,), daemon=True).start()
+            self._sending = threading.Thread(target=self._send, args=(message,), daemon=True)
+            self._sending.start()
 
     def _send(self, message: bytes) -> None:
         with contextlib.suppress(OSError):
@@ -346,7 +348,10 @@ class _Worker:
         """End it at once."""
         self.process.kill()
         self.process.join()
-        self.pipe.close()
+        if self._sending is not None:
+            self._sending.join(SIGN)  # it ends, now that nobody reads
+        if self._sending is None or not self._sending.is_alive():  # else the pipe's number could be another file's soon
+            self.pipe.close()
 
 
 _tell: Callable[[str, Any], None] | None = None  # in a worker process: the way to the parent
