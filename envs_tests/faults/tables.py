@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from envs_tests.faults import files, runs, signals, workers
+from envs_tests.faults import cluster, files, runs, signals, workers
 from envs_tests.faults.harness import Fault
 
 TABLES: dict[str, list[Fault]] = {
     "Files": files.FAULTS,
     "Runs": runs.FAULTS,
     "Worker processes and memory": workers.FAULTS,
+    "A Ray cluster": cluster.FAULTS,
     "Signals": signals.FAULTS,
 }
 

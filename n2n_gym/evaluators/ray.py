@@ -107,6 +107,8 @@ class RayEvaluator(WrappingEvaluator):
         except errors.RayTaskError as error:
             if isinstance(error.cause, InputError):
                 raise error.cause from None
+            if isinstance(error.cause, self._full):  # a node's, where teacher and images do not fit
+                raise _no_room(error.cause) from None
             raise  # a fault of the program
         except errors.OutOfMemoryError:
             return Evaluation.failed(student.architecture, self.teacher, OUT_OF_MEMORY)
@@ -155,8 +157,15 @@ class RayEvaluator(WrappingEvaluator):
             device = self.context()["device"]  # what `auto` is here, whatever it would be there
             evaluator = replace(inner, device=device)
             shipment = _Shipment(evaluator, inner.trained_teacher, inner.data, inner.bf16, library_versions())
-            self._shipped = uuid4().hex, self._ray.put(shipment)
+            try:
+                self._shipped = uuid4().hex, self._ray.put(shipment)
+            except self._full as error:
+                raise _no_room(error) from None
         return self._shipped
+
+    @property
+    def _full(self) -> tuple[type[Exception], ...]:
+        return self._ray.exceptions.ObjectStoreFullError, self._ray.exceptions.OutOfDiskError
 
 
 def _ray() -> Any:
@@ -165,6 +174,13 @@ def _ray() -> Any:
     except ImportError:
         raise InputError("these workers need Ray: pip install 'n2n-gym[ray]'") from None
     return ray
+
+
+def _no_room(error: Exception) -> InputError:
+    return InputError(
+        f"Ray's object store is full, and the disk that it then uses, too ({str(error).splitlines()[0]}): make room there, or "
+        "give it more memory (ray start --object-store-memory BYTES); what was done is kept, and the same command goes on"
+    )
 
 
 def _knock(address: str | None) -> None:
