@@ -12,7 +12,7 @@ import tyro
 
 from agents.algorithms.saving import PRETRAINED, pretrained_policies, read_agent
 from agents.search.places import MOVABLE, alike, gone, placed
-from agents.search.run_folder import CONFIG, read_start
+from agents.search.run_folder import CONFIG, check_version, read_start
 from n2n_gym.architecture import FACTORS, student_ranges
 from n2n_gym.data import load_dataset
 from n2n_gym.envs.settings import JudgedSettings
@@ -274,6 +274,7 @@ class Search(JudgedSettings):
         path = Path(self.resume).expanduser()
         saved = read_start(path)
         complaint = f"{path} was made by another version, or its {CONFIG} is damaged: its configuration does not fit"
+        check_version(path, saved.configuration, self.configuration)
         checked(saved.configuration, type(self), complaint)
         if "out" in given:
             raise InputError("a resumed run stays in its folder: give --resume without --out")

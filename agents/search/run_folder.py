@@ -6,12 +6,12 @@ import csv
 import io
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Self, TypedDict
+from typing import Annotated, Any, NotRequired, Self, TypedDict
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -114,7 +114,7 @@ class KnownTeacher(TypedDict):
     Attributes:
         name: Among the saved teachers.
         dataset: The data set's.
-        weights: Fingerprint of what was trained.
+        weights: Fingerprint of what was trained; runs of 0.1 lack it, and the accuracies but one.
         val_accuracy: On validation images.
         val_class_accuracy: The same for each class.
         test_accuracy: On test images.
@@ -125,10 +125,10 @@ class KnownTeacher(TypedDict):
 
     name: str
     dataset: str
-    weights: Sha256
+    weights: NotRequired[Sha256]
     val_accuracy: Share
-    val_class_accuracy: list[Share] | None
-    test_accuracy: Share | None
+    val_class_accuracy: NotRequired[list[Share] | None]
+    test_accuracy: NotRequired[Share | None]
     architecture: dict[str, Any]
     places: list[dict[str, Any]] | None
     removals: list[Count] | None
@@ -200,6 +200,7 @@ class RunFolder:
             if not (path / CONFIG).exists():
                 write_json(path / CONFIG, asdict(replace(start, started=now())))
             self.start = read_start(path)
+            check_version(path, self.start.configuration, start.configuration)
             if differences := _differences(self.start.configuration, start.configuration):
                 raise InputError(f"{path} holds a run of another configuration ({differences}); choose another --out")
             if self.start.identity != start.identity:
@@ -328,6 +329,24 @@ def in_use(path: Path) -> bool:
 def _foreign(path: Path) -> list[Path]:
     """What is in a folder that no run of ours, killed as it began, has left there."""
     return [file for file in path.iterdir() if file.name != LOCK and not file.name.startswith(PART)]
+
+
+def check_version(path: Path, there: Collection[str], here: Collection[str]) -> None:
+    """Refuse to go on with a run that has other options than this version: what else it means, nobody knows.
+
+    Raises:
+        InputError: If it has.
+    """
+    for has, names in (
+        ("lacks", [name for name in here if name not in there]),
+        ("has", [name for name in there if name not in here]),
+    ):
+        if names:
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+            raise InputError(
+                f"the run in {path} was begun by another version of this package, which {has} {options}: go on with that "
+                "version, or start another run, with another --out"
+            )
 
 
 def _differences(saved: dict[str, Any], wanted: dict[str, Any]) -> str:

@@ -218,6 +218,23 @@ def test_a_shared_store_saves_the_second_run_its_trainings(settings, tmp_path):
     assert second["student"] == first["student"]
 
 
+def test_a_run_of_another_version_is_refused(settings, tmp_path):
+    search = Search(**settings)
+    older = {name: value for name, value in search.configuration.items() if name not in ("starts", "final_epochs")}
+    newer = {**search.configuration, "wings": 2}
+    for name, configuration, says in (
+        ("older", older, "begun by another version of this package, which lacks --starts, --final-epochs: go on with that"),
+        ("newer", newer, "begun by another version of this package, which has --wings: go on with that version, or start"),
+    ):
+        out = str(tmp_path / name)
+        with RunFolder(tmp_path / name, RunStart(configuration, search.identity)):
+            pass
+        with pytest.raises(InputError, match=says):
+            compress(**{**settings, "out": out})
+        with pytest.raises(InputError, match=says):
+            compress(resume=out, workers=0)
+
+
 def test_a_folder_in_use_or_of_another_run_is_refused(settings, tmp_path):
     search = Search(**settings)
     with (
