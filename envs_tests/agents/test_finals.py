@@ -19,6 +19,7 @@ from envs_tests.agents.conftest import rows, timeless
 from n2n_gym.errors import InputError
 from n2n_gym.networks.described import read_description
 from n2n_gym.student import Student
+from n2n_gym.system import pool
 from n2n_gym.teachers.saved import ready_teacher
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
@@ -301,7 +302,7 @@ def test_the_student_is_trained_as_often_as_was_asked(settings, short_finals, st
     assert len(result["student"]["trainings"]) == len(result["beside"]["width-scaled"]["trainings"]) == 2
 
 
-def test_a_final_training_that_dies_or_diverges_says_what_to_do(settings, tmp_path, toy_problem):
+def test_a_final_training_that_dies_or_diverges_says_what_to_do(tmp_path, toy_problem, monkeypatch):
     teacher = ready_teacher(toy_problem, device=torch.device("cpu"))
     wild = replace(final_recipe(toy_problem.data), epochs=2, learning_rate=1e30)
     asked = [Training(toy_problem.architecture, tmp_path / str(seed), seed) for seed in range(2)]
@@ -311,6 +312,7 @@ def test_a_final_training_that_dies_or_diverges_says_what_to_do(settings, tmp_pa
 
     with pytest.raises(InputError, match="training diverged"):
         trainings(wild).run(asked, lambda _: None)
+    monkeypatch.setattr(pool, "RETRIES", 0)  # how often it is tried again, test_pool.py asks
     with pytest.raises(InputError, match="with fewer --workers"):
         trainings(DeadlyRecipe(name="t", epochs=1, batch_size=10, soft=1.0)).run(asked, lambda _: None)
     seen = []
