@@ -137,6 +137,10 @@ def test_one_cluster_at_a_time_and_equal_versions(problem, cluster, monkeypatch)
 def test_what_cannot_be(problem, monkeypatch):
     with pytest.raises(InputError, match="there is no Ray cluster at 127.0.0.1:1"):
         make_evaluator(problem[0], device="cpu", workers="ray:127.0.0.1:1").evaluate(STUDENTS[:1])
+    with monkeypatch.context() as patch:
+        patch.setattr(ray, "init", lambda *_, **__: (_ for _ in ()).throw(Exception("timed out during startup\nor so")))
+        with pytest.raises(InputError, match=r"Ray does not start \(timed out during startup\); is the machine too busy\?"):
+            make_evaluator(problem[0], device="cpu", workers="ray").evaluate(STUDENTS[:1])
     with pytest.raises(InputError, match=r"unknown workers 'rya'\. Did you mean 'ray'\? Known: ray, ray:ADDRESS, a number"):
         make_evaluator(problem[0], workers="rya")
     monkeypatch.setitem(__import__("sys").modules, "ray", None)

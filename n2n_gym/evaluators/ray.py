@@ -128,8 +128,11 @@ class RayEvaluator(WrappingEvaluator):
                 dashboard = None if address else False
                 self._ray.init(address or "local", num_cpus=num_cpus, include_dashboard=dashboard)
             except (OSError, ValueError) as error:
-                reason = f"there is no Ray cluster at {address} ({str(error).splitlines()[0]})"
+                reason = f"there is no Ray cluster at {address} ({_line(error)})"
                 raise InputError(f"{reason}; start one: ray start --head") from None
+            except Exception as error:  # a bare one, where its processes do not come up in time
+                remedy = "is the machine too busy? The same command goes on, also with other --workers"
+                raise InputError(f"Ray does not start ({_line(error)}); {remedy}") from None
             RayEvaluator._started = True
         elif self.address is not None and self._task is None:  # at this evaluator's first students, not at each batch
             self._check_joined(self.address)
@@ -176,9 +179,13 @@ def _ray() -> Any:
     return ray
 
 
+def _line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def _no_room(error: Exception) -> InputError:
     return InputError(
-        f"Ray's object store is full, and the disk that it then uses, too ({str(error).splitlines()[0]}): make room there, or "
+        f"Ray's object store is full, and the disk that it then uses, too ({_line(error)}): make room there, or "
         "give it more memory (ray start --object-store-memory BYTES); what was done is kept, and the same command goes on"
     )
 
