@@ -61,7 +61,7 @@ def parse_document(
             raise ValueError(f"it has more than {largest:,} characters")
         data = msgspec.json.decode(text)
         _check_depth(data, deepest)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise InputError(_line(complaint, error, remedy)) from None
     return checked(data, kind, complaint, remedy=remedy)
 
@@ -81,7 +81,7 @@ def checked(data: object, kind: type[T], complaint: str, *, remedy: str = "", la
     """
     try:
         return msgspec.convert(data, kind, strict=not lax)
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise InputError(_line(complaint, error, remedy)) from None
 
 
