@@ -306,7 +306,7 @@ def make_store(folder: Path) -> None:
     for number in range(3):
         evaluation = Evaluation(0.5, 0.75, 1000, 2000, 3000, 10, 20, (0.5, 0.25), (0.5,), None, 1.5, "", 0.5, "run")
         store.put(f"key{number}", DEEPER_TOY, '{"a": 1}', evaluation)
-    store._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     store.close()
 
 
