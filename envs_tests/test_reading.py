@@ -156,6 +156,7 @@ READERS = {
     "read_array_header_1_0": {"n2n_gym/system/arrays.py"},
     "load": {"n2n_gym/teachers/weights.py", "n2n_gym/models/export/check.py", "n2n_gym/data/kept.py"},
     "loads": {
+        "n2n_gym/system/tensors.py",
         "n2n_gym/system/pool.py",
         "n2n_gym/evaluators/store.py",
         "n2n_gym/testing/evaluator.py",

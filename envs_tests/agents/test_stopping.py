@@ -13,6 +13,8 @@ from agents.commands.stopping import SIGNALS, StoppedError, stoppable
 @pytest.fixture(autouse=True)
 def handlers():
     before = {name: signal.getsignal(getattr(signal, name)) for name in SIGNALS}
+    for name in SIGNALS:  # whoever runs the tests may ignore some, as nohup does
+        signal.signal(getattr(signal, name), signal.default_int_handler)
     yield
     for name, handler in before.items():
         signal.signal(getattr(signal, name), handler)

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+import n2n_gym.tables.surrogate  # noqa: F401  an evaluator by name
 from n2n_gym.errors import InputError, check_arguments
 from n2n_gym.evaluators import EVALUATORS, EvaluationSettings, Evaluator, check_workers, make_evaluator
 from n2n_gym.limits import Constraints, Limits, Schedule, relaxation
