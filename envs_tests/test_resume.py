@@ -11,7 +11,7 @@ from agents.search.student import FinalTraining, Training
 from n2n_gym.data import load_dataset
 from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import load_checkpoint
-from n2n_gym.system.files import teachers_folder, unfinished_training
+from n2n_gym.system.files import part_of, teachers_folder, unfinished_training
 from n2n_gym.teachers.saved import ready_teacher
 from n2n_gym.training import resume
 from n2n_gym.training.images import ImageData
@@ -131,6 +131,20 @@ def test_a_large_network_is_not_written_after_every_epoch(toy_problem, data, tmp
     monkeypatch.setattr(resume, "SECONDS", 3600.0)
     train(fresh(toy_problem), data, ADAM, seed=0, resume=tmp_path / "unfinished")
     assert not list(tmp_path.glob("unfinished*"))
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_a_kill_left_half_written_is_removed(begun, toy_problem, data, tmp_path):
+    path = tmp_path / "unfinished"
+    if begun:
+        with pytest.raises(KilledError):
+            train(fresh(toy_problem), data, ADAM, seed=0, resume=path, on_epoch=dies_after(3))
+    half, others = part_of(path), part_of(tmp_path / "another")
+    half.write_bytes(b"x")
+    others.write_bytes(b"x")
+    train(fresh(toy_problem), data, ADAM, seed=0, resume=path)
+    assert not half.exists()
+    assert others.exists()
 
 
 def test_a_teacher_that_was_killed_goes_on(toy_problem, monkeypatch):

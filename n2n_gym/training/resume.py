@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from n2n_gym.system.documents import Finite, parse_document, shown
+from n2n_gym.system.files import sweep
 from n2n_gym.system.tensors import read_tensors, tensors_hash, write_tensors
 
 _log = logging.getLogger("n2n_gym")
@@ -95,6 +96,7 @@ class TrainingFile:
             The kept weights and the facts; None where there is nothing to go on with, or it cannot be read: then it is said
             that the training begins anew.
         """
+        sweep(self._path.parent, self._path.name)  # of a process that was killed while it wrote this
         if not self._path.exists():
             return None
         before = copy.deepcopy((network.state_dict(), optimizer.state_dict()))
