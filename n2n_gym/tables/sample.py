@@ -19,7 +19,6 @@ from n2n_gym.evaluators import make_evaluator
 from n2n_gym.problem import Problem
 from n2n_gym.stages import Stage, stage_by_name
 from n2n_gym.student import Student
-from n2n_gym.system.device import torch_device
 from n2n_gym.system.documents import Count, Positive, Share, checked, read_document, shown
 from n2n_gym.system.files import write_json
 
@@ -183,7 +182,8 @@ def build_sample(
     """
     if students < 1 or trainings < 2:
         raise InputError(f"a sample needs students, and two trainings of each or more, not {students} and {trainings}")
-    from n2n_gym.teachers.saved import ready_teacher  # here: samples are also read where nothing is trained
+    from n2n_gym.system.device import torch_device  # here: samples are also read where nothing is trained, and torch is large
+    from n2n_gym.teachers.saved import ready_teacher
 
     chosen = draw_students(stage_by_name(stage_name, problem.architecture), students)
     progress = on_progress or (lambda _done, _trainings: None)
