@@ -28,5 +28,12 @@ def is_out_of_memory(error: Exception) -> bool:
         return error.errno == errno.ENOMEM
     if isinstance(error, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__):
         return True
-    words = ("can't allocate memory", "out of memory", "can't start new thread", "std::bad_alloc")
+    words = (
+        "can't allocate memory",
+        "out of memory",
+        "can't start new thread",
+        "std::bad_alloc",
+        "could not create a primitive",  # oneDNN's, of a layer that it has done before
+        "could not create a memory object",
+    )
     return isinstance(error, RuntimeError) and any(each in str(error) for each in words)
