@@ -228,6 +228,30 @@ def test_a_worker_that_dies_costs_its_own_student_alone():
         assert evaluator.evaluate(STUDENTS[1:])[0].accuracy == 0.5
 
 
+class Crowded(Sleepy):
+    """Has too little memory for the first student as long as it has not been tried so often."""
+
+    def __init__(self, book, tries):
+        super().__init__(TOY)
+        self.book, self.tries = book, tries
+
+    def stream(self, students):
+        for i, evaluation in super().stream(students):
+            if students[i] == STUDENTS[0]:
+                with self.book.open("a") as book:
+                    book.write("x")
+                if len(self.book.read_text()) < self.tries:
+                    evaluation = Evaluation.failed(students[i].architecture, TOY, OUT_OF_MEMORY)
+            yield i, evaluation
+
+
+@pytest.mark.parametrize(("tries", "reason"), [(2, ""), (100, OUT_OF_MEMORY)])
+def test_a_student_for_which_a_worker_lacks_memory_is_tried_again_by_another_one(tmp_path, tries, reason):
+    with WorkerEvaluator(Crowded(tmp_path / "book", tries), 1) as evaluator:
+        assert [e.reason for e in evaluator.evaluate(STUDENTS)] == [reason, "", ""]
+    assert len((tmp_path / "book").read_text()) == min(tries, 1 + RETRIES)
+
+
 def test_who_waits_is_no_suspect_when_a_worker_dies(monkeypatch):
     """Of many students only those that were being trained are tried again by themselves."""
     started = []

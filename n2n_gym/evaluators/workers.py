@@ -79,4 +79,6 @@ def _start_worker(evaluator: Evaluator) -> None:
 def _evaluate(job: tuple[Student, Rung | None]) -> Evaluation:
     student, rung = job
     [evaluation] = (_evaluator if rung is None else _evaluator.until(rung)).evaluate([student])
+    if evaluation.reason == OUT_OF_MEMORY:  # this process's, or beside what others were doing: another one tries it by itself
+        raise MemoryError
     return evaluation
