@@ -6,65 +6,47 @@ from collections.abc import Callable
 
 import numpy as np
 
-from n2n_gym.architecture import IMAGE, Architecture, Node
+from n2n_gym.architecture import IMAGE, Architecture
 from n2n_gym.errors import by_name
-from n2n_gym.layers import Layer, Shape, add, avg_pool, batch_norm, concat, conv, depthwise, linear, max_pool, relu
+from n2n_gym.layers import Shape, add, avg_pool, batch_norm, concat, conv, depthwise, linear, max_pool, relu
+from n2n_gym.networks.writer import NetworkWriter
 
 WIDTHS = (8, 12, 16, 24)
 BLOCKS = (2, 3, 4)
 
 
-class _Network:
-    """Nodes, written one after the other; each method returns where its output is."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Node] = []
-
-    def after(self, source: int, *layers: Layer) -> int:
-        """Layers in a row."""
-        for layer in layers:
-            self.nodes.append(Node(layer, (source,)))
-            source = len(self.nodes) - 1
-        return source
-
-    def join(self, layer: Layer, *sources: int) -> int:
-        """A layer that reads several others."""
-        self.nodes.append(Node(layer, sources))
-        return len(self.nodes) - 1
-
-
-Block = Callable[[_Network, int, int, int], int]
+Block = Callable[[NetworkWriter, int, int, int], int]
 """Appends a block to a network: (network, source, filters, stride) -> where its output is."""
 
 
-def _chain(network: _Network, source: int, filters: int, stride: int) -> int:
+def _chain(network: NetworkWriter, source: int, filters: int, stride: int) -> int:
     return network.after(source, conv(filters, stride=stride), batch_norm(), relu())
 
 
-def _residual(network: _Network, source: int, filters: int, stride: int) -> int:
+def _residual(network: NetworkWriter, source: int, filters: int, stride: int) -> int:
     branch = network.after(source, conv(filters, stride=stride), batch_norm(), relu(), conv(filters), batch_norm())
     return network.after(network.join(add(), branch, _shortcut(network, source, filters, stride)), relu())
 
 
-def _bottleneck(network: _Network, source: int, filters: int, stride: int) -> int:
+def _bottleneck(network: NetworkWriter, source: int, filters: int, stride: int) -> int:
     inner = max(4, filters // 2)
     branch = network.after(source, conv(inner, 1), batch_norm(), relu(), conv(inner, stride=stride), batch_norm(), relu())
     branch = network.after(branch, conv(filters, 1), batch_norm())
     return network.after(network.join(add(), branch, _shortcut(network, source, filters, stride)), relu())
 
 
-def _depthwise(network: _Network, source: int, filters: int, stride: int) -> int:
+def _depthwise(network: NetworkWriter, source: int, filters: int, stride: int) -> int:
     between = network.after(source, depthwise(3, stride=stride), batch_norm(), relu())
     return network.after(between, conv(filters, 1), batch_norm(), relu())
 
 
-def _dense(network: _Network, source: int, filters: int, stride: int) -> int:
+def _dense(network: NetworkWriter, source: int, filters: int, stride: int) -> int:
     source = network.after(source, max_pool()) if stride > 1 else source
     grown = network.after(source, conv(max(4, filters // 2)), batch_norm(), relu())
     return network.after(network.join(concat(), source, grown), conv(filters, 1), batch_norm(), relu())
 
 
-def _shortcut(network: _Network, source: int, filters: int, stride: int) -> int:
+def _shortcut(network: NetworkWriter, source: int, filters: int, stride: int) -> int:
     """The source itself, or, where the branch has another shape, a projection: filters change where the side does."""
     return source if stride == 1 else network.after(source, conv(filters, 1, stride=stride), batch_norm())
 
@@ -95,7 +77,7 @@ def generated(family: str, rng: np.random.Generator, input_shape: Shape, classes
     """
     block = by_name("family", family, FAMILIES)
     width, depth = int(rng.choice(WIDTHS)), int(rng.choice(BLOCKS))
-    network = _Network()
+    network = NetworkWriter()
     side = min(input_shape[1:])
     stem = 2 if side >= 16 else 1
     source = network.after(IMAGE, conv(width, stride=stem), batch_norm(), relu())
@@ -106,4 +88,4 @@ def generated(family: str, rng: np.random.Generator, input_shape: Shape, classes
         source = block(network, source, filters, stride)
         side //= stride
     network.after(source, max_pool() if side >= 4 else avg_pool(), linear(classes))
-    return Architecture(tuple(network.nodes), input_shape, classes)
+    return network.written(input_shape, classes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from n2n_gym.architecture import IMAGE, Architecture, Node
+from n2n_gym.architecture import IMAGE, Architecture
 from n2n_gym.errors import by_name
 from n2n_gym.layers import (
     Crop,
@@ -22,6 +22,7 @@ from n2n_gym.layers import (
     max_pool,
     relu,
 )
+from n2n_gym.networks.writer import NetworkWriter
 from n2n_gym.networks.zoo import Scaling, scaling
 
 
@@ -50,27 +51,23 @@ def _vgg_small(input_shape: Shape, classes: int, scaled: Scaling) -> Architectur
 
 def _squeezenet(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
     """SqueezeNet 1.1 (Iandola et al., 2016) with a stem of stride 1, for small images: 727 thousand parameters."""
-    nodes: list[Node] = []
-
-    def append(layer: Layer, *inputs: int) -> int:
-        nodes.append(Node(layer, inputs))
-        return len(nodes) - 1
+    network = NetworkWriter()
 
     def convolve(layer: Layer, source: int) -> int:
-        return append(relu(), append(layer, source))
+        return network.after(source, layer, relu())
 
     def fire(source: int, squeezed: int, expanded: int) -> int:
         narrow = convolve(conv(scaled(squeezed), 1, bias=True), source)
         branches = convolve(conv(scaled(expanded), 1, bias=True), narrow), convolve(conv(scaled(expanded), bias=True), narrow)
-        return append(concat(), *branches)
+        return network.join(concat(), *branches)
 
-    head = append(max_pool(), convolve(conv(scaled(64), bias=True), IMAGE))
-    head = append(max_pool(), fire(fire(head, 16, 64), 16, 64))
-    head = append(max_pool(), fire(fire(head, 32, 128), 32, 128))
+    head = network.after(convolve(conv(scaled(64), bias=True), IMAGE), max_pool())
+    head = network.after(fire(fire(head, 16, 64), 16, 64), max_pool())
+    head = network.after(fire(fire(head, 32, 128), 32, 128), max_pool())
     for squeezed, expanded in ((48, 192), (48, 192), (64, 256), (64, 256)):
         head = fire(head, squeezed, expanded)
-    append(avg_pool(), convolve(conv(classes, 1, bias=True), head))
-    return Architecture(tuple(nodes), input_shape, classes)
+    network.after(convolve(conv(classes, 1, bias=True), head), avg_pool())
+    return network.written(input_shape, classes)
 
 
 def _cifar_resnet(blocks: int) -> Callable[[Shape, int, Scaling], Architecture]:
@@ -80,30 +77,22 @@ def _cifar_resnet(blocks: int) -> Callable[[Shape, int, Scaling], Architecture]:
     """
 
     def build(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
-        nodes: list[Node] = []
-
-        def append(source: int | tuple[int, ...], *layers: Layer) -> int:
-            for layer in layers:
-                nodes.append(Node(layer, source if isinstance(source, tuple) else (source,)))
-                source = len(nodes) - 1
-            assert isinstance(source, int)
-            return source
-
+        network = NetworkWriter()
         channels = scaled(16)
-        head = append(IMAGE, conv(channels), batch_norm(), relu())
+        head = network.after(IMAGE, conv(channels), batch_norm(), relu())
         for stage, filters in enumerate(map(scaled, (16, 32, 64))):
             for block in range(blocks):
                 stride = 2 if stage and not block else 1
-                branch = append(head, conv(filters, stride=stride), batch_norm(), relu(), conv(filters), batch_norm())
+                branch = network.after(head, conv(filters, stride=stride), batch_norm(), relu(), conv(filters), batch_norm())
                 shortcut = head
                 if stride > 1:
-                    shortcut = append(shortcut, Crop("height", step=2), Crop("width", step=2))
+                    shortcut = network.after(shortcut, Crop("height", step=2), Crop("width", step=2))
                 if filters > channels:
-                    shortcut = append(shortcut, Widen(filters, (filters - channels) // 2))
-                head = append((branch, shortcut), add(), relu())
+                    shortcut = network.after(shortcut, Widen(filters, (filters - channels) // 2))
+                head = network.after(network.join(add(), branch, shortcut), relu())
                 channels = filters
-        append(head, avg_pool(), linear(classes))
-        return Architecture(tuple(nodes), input_shape, classes)
+        network.after(head, avg_pool(), linear(classes))
+        return network.written(input_shape, classes)
 
     return build
 
@@ -118,32 +107,25 @@ def _mobilenet_half(input_shape: Shape, classes: int, scaled: Scaling) -> Archit
     """MobileNetV2 x 0.5 (Sandler et al., 2018) with strides for small images: 0.70 million parameters. As published, filters
     are halved to multiples of 8, but for the last convolution's 1,280.
     """
-    nodes: list[Node] = []
-
-    def append(source: int, *layers: Layer) -> int:
-        for layer in layers:
-            nodes.append(Node(layer, (source,)))
-            source = len(nodes) - 1
-        return source
+    network = NetworkWriter()
 
     def halved(filters: int) -> int:
         return scaled(max(8, int(filters / 2 + 4) // 8 * 8))
 
     channels = halved(32)
-    head = append(IMAGE, conv(channels), batch_norm(), Relu6())
+    head = network.after(IMAGE, conv(channels), batch_norm(), Relu6())
     for wider, published, blocks, first_stride in INVERTED:
         filters = halved(published)
         for stride in (first_stride, *(1,) * (blocks - 1)):
             inner = head
             if wider > 1:
-                inner = append(inner, conv(wider * channels, 1), batch_norm(), Relu6())
-            inner = append(inner, depthwise(stride=stride), batch_norm(), Relu6(), conv(filters, 1), batch_norm())
+                inner = network.after(inner, conv(wider * channels, 1), batch_norm(), Relu6())
+            inner = network.after(inner, depthwise(stride=stride), batch_norm(), Relu6(), conv(filters, 1), batch_norm())
             if stride == 1 and filters == channels:
-                nodes.append(Node(add(), (inner, head)))
-                inner = len(nodes) - 1
+                inner = network.join(add(), inner, head)
             head, channels = inner, filters
-    append(head, conv(scaled(1280), 1), batch_norm(), Relu6(), avg_pool(), linear(classes))
-    return Architecture(tuple(nodes), input_shape, classes)
+    network.after(head, conv(scaled(1280), 1), batch_norm(), Relu6(), avg_pool(), linear(classes))
+    return network.written(input_shape, classes)
 
 
 HAND_DESIGNED = {

@@ -8,9 +8,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from n2n_gym.architecture import IMAGE, Architecture, Node
+from n2n_gym.architecture import IMAGE, Architecture
 from n2n_gym.errors import InputError, by_name
 from n2n_gym.layers import Layer, Shape, add, avg_pool, batch_norm, conv, depthwise, linear, max_pool, relu
+from n2n_gym.networks.writer import NetworkWriter
 
 Scaling = Callable[[int], int]
 """From a published number of filters to a network's own."""
@@ -77,35 +78,34 @@ def _resnet(stages: tuple[int, ...], *, bottleneck: bool = False, early: bool = 
     """Residual blocks; `early` makes images four times smaller before the first one, and ends without the mean of each map."""
 
     def build(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
-        nodes: list[Node] = []
-
-        def append(layer: Layer, *inputs: int) -> int:
-            nodes.append(Node(layer, inputs))
-            return len(nodes) - 1
+        network = NetworkWriter()
 
         def normalised(layer: Layer, source: int) -> int:
-            return append(batch_norm(), append(layer, source))
+            return network.after(source, layer, batch_norm())
 
-        head = append(relu(), normalised(conv(scaled(64), stride=2 if early else 1), IMAGE))
-        head = append(max_pool(), head) if early else head
+        def activated(layer: Layer, source: int) -> int:
+            return network.after(normalised(layer, source), relu())
+
+        head = activated(conv(scaled(64), stride=2 if early else 1), IMAGE)
+        head = network.after(head, max_pool()) if early else head
         channels = scaled(64)
         for stage, (blocks, filters) in enumerate(zip(stages, (64, 128, 256, 512), strict=False)):
             for block in range(blocks):
                 stride = 2 if stage > 0 and block == 0 else 1
                 outputs = scaled(filters * 4) if bottleneck else scaled(filters)
                 if bottleneck:
-                    inner = append(relu(), normalised(conv(scaled(filters), 1), head))
-                    inner = append(relu(), normalised(conv(scaled(filters), stride=stride), inner))
+                    inner = activated(conv(scaled(filters), 1), head)
+                    inner = activated(conv(scaled(filters), stride=stride), inner)
                     branch = normalised(conv(outputs, 1), inner)
                 else:
-                    inner = append(relu(), normalised(conv(scaled(filters), stride=stride), head))
+                    inner = activated(conv(scaled(filters), stride=stride), head)
                     branch = normalised(conv(outputs), inner)
                 projected = stride > 1 or channels != outputs
                 shortcut = normalised(conv(outputs, 1, stride=stride), head) if projected else head
-                head = append(relu(), append(add(), branch, shortcut))
+                head = network.after(network.join(add(), branch, shortcut), relu())
                 channels = outputs
-        append(linear(classes), append(max_pool() if early else avg_pool(), head))
-        return Architecture(tuple(nodes), input_shape, classes)
+        network.after(head, max_pool() if early else avg_pool(), linear(classes))
+        return network.written(input_shape, classes)
 
     return ZooEntry(build, smallest_side=4 * 2 ** len(stages) if early else 8)
 
