@@ -12,9 +12,7 @@ from n2n_gym.system.device import torch_device
 from n2n_gym.system.pool import Pool, tell_parent
 from n2n_gym.teachers.saved import Teacher, ready_teacher
 from n2n_gym.training.recipes import Recipe
-
-ON_A_GPU = 24
-"""So many trainings take turns on a GPU."""
+from n2n_gym.training.turns import ON_A_GPU
 
 
 class FinalTrainings:

@@ -6,8 +6,8 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Self
 
@@ -27,13 +27,44 @@ from n2n_gym.system.versions import library_versions
 from n2n_gym.teachers.saved import Teacher, ready_teacher
 from n2n_gym.training.images import ImageData, Score
 from n2n_gym.training.logits import TeacherLogits
-from n2n_gym.training.loop import train
+from n2n_gym.training.loop import training
 from n2n_gym.training.precision import has_bf16, pays_in_bf16
 from n2n_gym.training.recipes import Recipe, search_recipe
+from n2n_gym.training.turns import ON_A_GPU, Stopwatch, as_they_end, finished
 
 
 class _OutOfTimeError(Exception):
     pass
+
+
+@dataclass
+class _Measured:
+    """What is known of a student's training so far.
+
+    Attributes:
+        failure: Why it failed, or "".
+        score: On the validation images.
+        epoch_accuracy: The same after each epoch, if that is looked at.
+        test_accuracy: On the test images, if that is looked at.
+        watch: How long it takes.
+        before: Seconds that earlier rungs took.
+        aside: Seconds for what a search does not look at.
+    """
+
+    failure: str = ""
+    score: Score = field(default_factory=lambda: Score(0.0))
+    epoch_accuracy: list[float] = field(default_factory=list)
+    test_accuracy: float | None = None
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    before: float = 0.0
+    aside: float = 0.0
+
+    def looked(self, score: Callable[[], Score]) -> Score:
+        """A score that a search does not look at."""
+        begun = time.monotonic()
+        found = score()
+        self.aside += time.monotonic() - begun
+        return found
 
 
 @dataclass(frozen=True)
@@ -129,75 +160,75 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
         }
 
     def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
-        for index, student in enumerate(students):
-            yield index, self.train_student(student)
+        if self._device.type == "cuda":
+            with one_thread(self._device):
+                yield from as_they_end([self._trained(student) for student in students], self._device, at_once=ON_A_GPU)
+        else:
+            for index, student in enumerate(students):
+                yield index, self.train_student(student)
 
     def train_student(self, student: Student) -> Evaluation:
         """Train one feasible student and measure it."""
-        teacher = self.trained_teacher
-        logits = self.teacher_logits
-        start = time.monotonic()
-        aside = 0.0  # seconds for what a search does not look at
-        epoch_accuracy: list[float] = []
+        with one_thread(self._device):
+            return finished(self._trained(student))
 
-        def look(score: Callable[[], Score]) -> float:
-            nonlocal aside
-            begun = time.monotonic()
-            accuracy = score().accuracy
-            aside += time.monotonic() - begun
-            return accuracy
-
-        def watch(epoch: int, _accuracy: float) -> None:
-            if self.thorough and epoch < self._recipe.epochs:
-                bf16 = self.bf16 and pays_in_bf16(student.architecture, self._device)
-                epoch_accuracy.append(look(lambda: self.data.validation_score(network, bf16=bf16)))
-            if self.timeout is not None and time.monotonic() - start > self.timeout:
-                raise _OutOfTimeError
-
-        seed = self._student_seed(student)
-        score = Score(0.0)
-        before = 0.0  # seconds that earlier rungs took
-        try:
-            with one_thread(self._device):
-                network = Network(student.architecture, torch.Generator().manual_seed(seed)).to(self._device)
-                if self.inherits:
-                    inherit(network, student, teacher.checkpoint.network)
-                outcome = train(
-                    network,
-                    self.data,
-                    self._recipe,
-                    seed=seed,
-                    teacher=logits,
-                    bf16=self.bf16,
-                    bf16_validation=True,
-                    on_epoch=watch,
-                    resume=None if self.rung is None else self.rung.file(self.key(student)),
-                    until=None if self.rung is None else self.rung.epoch,
-                )
-                failure, score, before = outcome.failure, outcome.score, outcome.before
-                test_accuracy = None
-                if self.thorough and not failure:
-                    epoch_accuracy.append(score.accuracy)
-                    test_accuracy = look(lambda: self.data.test_score(network))
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            failure = OUT_OF_MEMORY
-        except _OutOfTimeError:
-            failure = TIMEOUT
-        seconds = before + time.monotonic() - start - aside
-        if failure:
-            return Evaluation.failed(student.architecture, self.teacher, failure, seconds)
+    def _trained(self, student: Student) -> Generator[None, None, Evaluation]:
+        """Train a student and measure it; it pauses after each step."""
+        _ = self.trained_teacher, self.teacher_logits  # no student pays for them
+        known = _Measured()
+        yield from known.watch.over(self._measured(student, known))
+        seconds = known.before + known.watch.seconds - known.aside
+        if known.failure:
+            return Evaluation.failed(student.architecture, self.teacher, known.failure, seconds)
         return Evaluation.of(
             student.architecture,
             self.teacher,
-            accuracy=score.accuracy,
-            teacher_accuracy=teacher.validation_accuracy,
-            class_accuracy=score.class_accuracy,
-            epoch_accuracy=tuple(epoch_accuracy),
-            test_accuracy=test_accuracy,
+            accuracy=known.score.accuracy,
+            teacher_accuracy=self.trained_teacher.validation_accuracy,
+            class_accuracy=known.score.class_accuracy,
+            epoch_accuracy=tuple(known.epoch_accuracy),
+            test_accuracy=known.test_accuracy,
             seconds=seconds,
         )
+
+    def _measured(self, student: Student, known: _Measured) -> Generator[None, None, None]:
+        """Train a student and write down what becomes known of it."""
+        bf16 = self.bf16 and pays_in_bf16(student.architecture, self._device)
+
+        def on_epoch(epoch: int, _accuracy: float) -> None:
+            if self.thorough and epoch < self._recipe.epochs:
+                score = known.looked(lambda: self.data.validation_score(network, bf16=bf16))
+                known.epoch_accuracy.append(score.accuracy)
+            if self.timeout is not None and known.watch.seconds > self.timeout:
+                raise _OutOfTimeError
+
+        seed = self._student_seed(student)
+        try:
+            network = Network(student.architecture, torch.Generator().manual_seed(seed)).to(self._device)
+            if self.inherits:
+                inherit(network, student, self.trained_teacher.checkpoint.network)
+            outcome = yield from training(
+                network,
+                self.data,
+                self._recipe,
+                seed=seed,
+                teacher=self.teacher_logits,
+                bf16=self.bf16,
+                bf16_validation=True,
+                on_epoch=on_epoch,
+                resume=None if self.rung is None else self.rung.file(self.key(student)),
+                until=None if self.rung is None else self.rung.epoch,
+            )
+            known.failure, known.score, known.before = outcome.failure, outcome.score, outcome.before
+            if self.thorough and not known.failure:
+                known.epoch_accuracy.append(outcome.score.accuracy)
+                known.test_accuracy = known.looked(lambda: self.data.test_score(network)).accuracy
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            known.failure = OUT_OF_MEMORY
+        except _OutOfTimeError:
+            known.failure = TIMEOUT
 
     def _student_seed(self, student: Student) -> int:
         """From fingerprint, recipe and seed, so that neither order nor number of workers changes a result."""

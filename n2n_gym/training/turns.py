@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Generator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import ParamSpec, TypeVar
 
 import torch
 
 Ended = TypeVar("Ended")
 Asked = ParamSpec("Asked")
+
+ON_A_GPU = 24
+"""So many trainings take turns on a GPU."""
 
 
 def finished(training: Generator[None, None, Ended]) -> Ended:
@@ -33,8 +37,40 @@ def without_pause(training: Callable[Asked, Generator[None, None, Ended]]) -> Ca
     return whole
 
 
+class Stopwatch:
+    """Tells how long trainings take that others have their turns beside.
+
+    Attributes:
+        seconds: In the turns that are over.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def over(self, training: Generator[None, None, Ended]) -> Generator[None, None, Ended]:
+        """The training, timed."""
+        while True:
+            begun = time.monotonic()
+            try:
+                next(training)
+            except StopIteration as end:
+                ended: Ended = end.value
+                return ended
+            finally:
+                self.seconds += time.monotonic() - begun
+            yield
+
+
 def in_turns(trainings: Sequence[Generator[None, None, Ended]], device: torch.device, *, at_once: int) -> list[Ended]:
-    """What trainings end with that take turns, step by step.
+    """What trainings end with that take turns, in their order; see `as_they_end`."""
+    ended = dict(as_they_end(trainings, device, at_once=at_once))
+    return [ended[number] for number in range(len(trainings))]
+
+
+def as_they_end(
+    trainings: Sequence[Generator[None, None, Ended]], device: torch.device, *, at_once: int
+) -> Iterator[tuple[int, Ended]]:
+    """Trainings that take turns, step by step: which one ended, and with what.
 
     On a GPU each has a stream of its own, so that the kernels of small networks, which leave most of it idle, run side by
     side; processes would only wait for each other.
@@ -44,7 +80,6 @@ def in_turns(trainings: Sequence[Generator[None, None, Ended]], device: torch.de
         device: Where they compute.
         at_once: So many take turns; the next one begins when one ends.
     """
-    ended: dict[int, Ended] = {}
     waiting = list(range(len(trainings)))[::-1]
     on_gpu = device.type == "cuda"
     if on_gpu:
@@ -57,7 +92,8 @@ def in_turns(trainings: Sequence[Generator[None, None, Ended]], device: torch.de
             with torch.cuda.stream(stream) if stream else contextlib.nullcontext():
                 try:
                     next(trainings[number])
+                    continue
                 except StopIteration as end:
-                    ended[number] = end.value
-                    del running[number]
-    return [ended[number] for number in range(len(trainings))]
+                    ended: Ended = end.value
+            del running[number]
+            yield number, ended
