@@ -282,7 +282,7 @@ def test_a_training_that_runs_out_of_memory_or_time_is_an_evaluation(toy_problem
     def out_of_memory(*_args, **_kwargs):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr("n2n_gym.evaluators.distillation.train", out_of_memory)
+    monkeypatch.setattr("n2n_gym.evaluators.distillation.training", out_of_memory)
     [evaluation] = DistillationEvaluator(toy_problem, device="cpu").evaluate(STUDENTS[:1])
     assert (evaluation.reason, paper_reward(evaluation)) == (OUT_OF_MEMORY, -1.0)
 
@@ -293,6 +293,6 @@ def test_a_fault_of_the_program_is_not_hidden(toy_problem, monkeypatch):
 
     evaluator = DistillationEvaluator(toy_problem, device="cpu")
     evaluator.context()
-    monkeypatch.setattr("n2n_gym.evaluators.distillation.train", bug)
+    monkeypatch.setattr("n2n_gym.evaluators.distillation.training", bug)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         evaluator.evaluate(STUDENTS[:1])
