@@ -6,6 +6,7 @@
 #   checks      every kind of layer, training, workers and the whole way give on the GPU what they give on a CPU
 #   teacher     the teacher of the CIFAR-10 result
 #   recipes     final trainings of that teacher's students: Adam and Nesterov's momentum, one cycle
+#   search      the search of the CIFAR-10 result, for a teacher imported as benchmarks/cifar10_headline.py says
 #   finals      of the search in the folder N2N_RUN: student, width-scaled, ResNet-20, one by hand and the students N2N_SMALLER, three
 #               trainings of N2N_EPOCHS epochs each
 #   throughput  float32 and bfloat16, CUDA graphs, several students in turns or in processes
@@ -32,6 +33,13 @@ recipes)
         $(size "--dataset digits --train-size 64 --epochs 1 --rates 0.01 --nesterov-rates 0.02 --processes 2" \
             "--teacher cifar10-teacher --dataset cifar10 --parameters 280000 --epochs 20 --rates 0.005 0.01 --nesterov-rates 0.02 0.05 --processes 8") \
         --out "$out/final_recipes-cifar10.json"
+    ;;
+search)
+    # shellcheck disable=SC2046
+    python3 -m agents.commands.main compress --reward accuracy --agent dyna --stages 2 --finalists 0 --no-speed --recipe steady \
+        $(size "--teacher conv2 --dataset digits --train-size 64 --students 4 --iterations 2 --rollouts 2" \
+            "--teacher cifar10-teacher --dataset cifar10 --students 72 --iterations 6 --rollouts 12 --constraint parameters<=269000") \
+        --out "${N2N_RUN:-runs/headline}"
     ;;
 finals)
     # shellcheck disable=SC2046
