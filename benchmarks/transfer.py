@@ -11,7 +11,6 @@ that was stopped goes on.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +23,7 @@ from report import Report
 
 from agents.algorithms.pretraining import SampledSpace, learned_prior, pretrain
 from agents.algorithms.prior import FILE
+from agents.algorithms.sb3 import ENVIRONMENTS
 from agents.benchmark.transfer import BUDGETS, AcrossSpaces, Choice, ConstantRate, Contender, Searching, compete
 from agents.interval import Interval
 from n2n_gym.errors import by_name
@@ -34,8 +34,6 @@ from n2n_gym.rewards import paper_reward
 from n2n_gym.system.documents import read_document
 from n2n_gym.system.files import write_json
 from n2n_gym.tables.sample import shipped_samples
-
-STAGES = {"removal": 1, "shrink": 2}
 
 PRETRAINED = "pretrained"
 
@@ -80,14 +78,13 @@ def main(
     report = Report("transfer", ("worth", "low", "high"), out)
     report.facts["tasks"] = {"learned_on": len(learn), "held_out": len(held_out)}
     report.facts["surrogates"] = {space.sample.name: asdict(space.truth.agreement) for space in held_out}
-    policies = {stage: _policy(stage, learn, updates, runs) for stage in STAGES}
+    policies = {stage: _policy(stage, learn, updates, runs) for stage in ENVIRONMENTS}
     learned_prior(learn).save(runs / FILE)
-    alone = {stage: _alone(path) for stage, path in policies.items()}
     constant = ConstantRate.chosen_on(learn)
     report.facts["constant_rates"] = constant.rates
     there: dict[str, Contender] = {
         PRETRAINED: Searching("dyna", policies),
-        "policy-alone": Searching("dyna", alone),
+        "policy-alone": Searching("dyna", policies, knows=False),
         "constant-rate": constant,
         "across-spaces": AcrossSpaces(learn),
         "random": Searching("random"),
@@ -111,16 +108,8 @@ def _policy(stage: str, spaces: Sequence[SampledSpace], updates: int, runs: Path
         there = [space for space in spaces if space.sample.stage == stage]
         print(f"learning {stage} on {len(there)} tasks", flush=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        pretrain(there, STAGES[stage], updates=updates).save(path)
+        pretrain(there, updates=updates).save(path)
     return path
-
-
-def _alone(policy: Path) -> Path:
-    """The same policy in a folder without what is known of accuracies."""
-    alone = policy.parent / "alone" / policy.name
-    alone.parent.mkdir(exist_ok=True)
-    shutil.copy(policy, alone)
-    return alone
 
 
 def _choices(space: SampledSpace, contenders: dict[str, Contender], seeds: int, runs: Path) -> list[Choice]:

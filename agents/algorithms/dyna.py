@@ -22,6 +22,12 @@ from n2n_gym.rewards import DEGENERATE
 from n2n_gym.stages.base import Stage
 
 
+def observed(stage: Stage, episodes: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """What a policy sees at the start of so many imagined episodes: rows of features, and masks."""
+    rows, masks = (torch.as_tensor(each, device=device) for each in (stage.rows, stage.masks))
+    return rows.expand(episodes, -1, -1), masks.expand(episodes, -1, -1)
+
+
 class Dyna(Reinforce):
     """A recurrent policy that follows REINFORCE's gradient over imagined episodes.
 
@@ -135,18 +141,13 @@ class Dyna(Reinforce):
 
     def _believed(self) -> Plans:
         """Episodes as the policy would play them now, the likeliest first."""
-        rows, masks = self._observed()
+        rows, masks = observed(self.stage, self.imagined_rollouts, self.device)
         return torch.cat([self.policy.play(rows[:1], masks[:1], deterministic=True), self.policy.play(rows, masks)]).numpy()
-
-    def _observed(self) -> tuple[Tensor, Tensor]:
-        """What the policy sees at the start of imagined episodes: rows of features, and masks."""
-        rows, masks = (torch.as_tensor(each, device=self.device) for each in (self.stage.rows, self.stage.masks))
-        return rows.expand(self.imagined_rollouts, -1, -1), masks.expand(self.imagined_rollouts, -1, -1)
 
     def _imagined(self, known: KnownStudents, model: AccuracyModel) -> dict[str, Drawn]:
         """Let the policy learn from imagined episodes; their students that are worth a training, by fingerprint."""
         found: dict[str, Drawn] = {}
-        rows, masks = self._observed()
+        rows, masks = observed(self.stage, self.imagined_rollouts, self.device)
         for _ in range(self.imagined_updates):
             actions = self.policy.play(rows, masks)
             plans = actions.cpu().numpy()

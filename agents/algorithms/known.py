@@ -42,7 +42,7 @@ class Candidate(NamedTuple):
         allowed: Whether training can make something of it (`Preview.allowed`).
         parameters: How many it has.
         worth: Its reward if it were as accurate as its teacher (`Preview.worth`).
-        features: `summary` and what remains of each decision (`Stage.remains`); zeros if it cannot be built.
+        features: Of it, as `Stage.described` gives them.
     """
 
     fingerprint: str
@@ -97,9 +97,7 @@ class KnownStudents:
                 self._looked.clear()
             student = self.stage.student(plan.tolist())
             preview = self._judge.preview_of(student.architecture)
-            built = bool(student.architecture.shapes)
-            overall = summary(student.architecture) if built else np.zeros(LENGTH)
-            features = np.concatenate([overall, self.stage.remains(student)])
+            features = self.stage.described(student)
             known = self._looked[key] = Candidate(
                 preview.fingerprint, preview.allowed, preview.parameters, preview.worth, features
             )
@@ -176,9 +174,13 @@ class KnownStudents:
             return np.zeros(len(students))
         new = {student.fingerprint: student for student in students if student.fingerprint not in self._believed}
         if new:
-            rows = likened([student.features for student in new.values()], summary(self.stage.teacher))
+            rows = likened([student.features for student in new.values()], self._teacher)
             self._believed.update(zip(new, believed(self.prior.predict(rows)).tolist(), strict=True))
         return np.array([self._believed[student.fingerprint] for student in students])
+
+    @cached_property
+    def _teacher(self) -> Features:
+        return summary(self.stage.teacher)
 
     @property
     def overall_columns(self) -> int:

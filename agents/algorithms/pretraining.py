@@ -7,27 +7,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import gymnasium as gym
 import numpy as np
 import torch
 from stable_baselines3.common.logger import Logger
-from torch import Tensor
 
-import n2n_gym  # noqa: F401  registers the environments
-from agents.algorithms.dyna import Dyna
+from agents.algorithms.dyna import Dyna, observed
 from agents.algorithms.episodes import Episodes
 from agents.algorithms.known import Candidate, KnownStudents
 from agents.algorithms.prior import AccuracyPrior, likened
 from agents.algorithms.registry import algorithm
-from agents.algorithms.sb3 import BatchedVecEnv
+from agents.algorithms.sb3 import BatchedVecEnv, episodes_side_by_side
 from n2n_gym.architecture.summary import summary
-from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.errors import InputError
 from n2n_gym.rewards import DEGENERATE
 from n2n_gym.tables.sample import Sample
 from n2n_gym.tables.surrogate import Surrogate
-
-ENVIRONMENTS = {"removal": "N2N/LayerRemoval-v0", "shrink": "N2N/LayerShrink-v0"}
 
 LAST_RATE = 0.1
 """Share of its first value that the learning rate falls to, in a line."""
@@ -72,10 +66,9 @@ class SampledSpace:
             seed: Draws the noise.
         """
         sample = self.sample
-        envs = gym.make_vec(
-            ENVIRONMENTS[sample.stage],
-            num_envs=num_envs,
-            vectorization_mode="vector_entry_point",
+        return episodes_side_by_side(
+            sample.stage,
+            num_envs,
             teacher=str(self.path),
             dataset=sample.dataset,
             train_size=sample.train_size,
@@ -84,8 +77,6 @@ class SampledSpace:
             seed=seed,
             store=None,
         )
-        assert isinstance(envs, CompressionVectorEnv)
-        return BatchedVecEnv(envs)
 
     def worths(self, students: Sequence[Candidate], model: Surrogate) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Rewards that a model expects of students, shape (students,)."""
@@ -99,7 +90,6 @@ class SampledSpace:
 
 def pretrain(
     spaces: Sequence[SampledSpace],
-    stage: int,
     *,
     updates: int = 3_000,
     rollouts: int = 16,
@@ -114,7 +104,6 @@ def pretrain(
 
     Args:
         spaces: What it learns on, all of one stage.
-        stage: 1 for removal, 2 for shrinkage.
         updates: Steps of the gradient.
         rollouts: Episodes of each.
         learning_rate: At the start; by default the agent's.
@@ -130,6 +119,7 @@ def pretrain(
     if not spaces:
         raise InputError("a policy learns on one space at least")
     rng = np.random.default_rng(seed)
+    stage = spaces[0].known.stage.number
     agent = algorithm("dyna").make(spaces[0].vector_env(1), stage=stage, seed=seed, learning_rate=learning_rate)
     assert isinstance(agent, Dyna)
     agent.set_logger(Logger(None, []))
@@ -156,13 +146,8 @@ def learned_prior(spaces: Sequence[SampledSpace]) -> AccuracyPrior:
 
 
 def _played(agent: Dyna, space: SampledSpace, rollouts: int) -> Episodes:
-    rows, masks = _observed(space, rollouts)
+    rows, masks = observed(space.known.stage, rollouts, agent.device)
     actions = agent.policy.play(rows, masks)
     students = [space.known.look(plan) for plan in actions.numpy()]
     returns = torch.as_tensor(space.worths(students, space.seen))
     return Episodes(rows, actions, masks, returns, torch.tensor([student.allowed for student in students]))
-
-
-def _observed(space: SampledSpace, count: int) -> tuple[Tensor, Tensor]:
-    stage = space.known.stage
-    return (torch.as_tensor(each).expand(count, -1, -1) for each in (stage.rows, stage.masks))  # type: ignore[return-value]

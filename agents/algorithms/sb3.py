@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
@@ -15,9 +16,13 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
+import n2n_gym  # noqa: F401  registers the environments
 from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.envs.wrappers import encoding_by_name
 from n2n_gym.errors import InputError
+
+ENVIRONMENTS = {"removal": "N2N/LayerRemoval-v0", "shrink": "N2N/LayerShrink-v0"}
+"""Each stage's, by its name."""
 
 EACH_HAS = frozenset({"finished", "np_random", "np_random_seed"})
 """Attributes that hold one thing for each environment; all others they share."""
@@ -105,6 +110,19 @@ class BatchedVecEnv(VecEnv):
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: int | Iterable[int] | None = None) -> list[bool]:
         return [wrapper_class is Monitor for _ in self._get_indices(indices)]
+
+
+def episodes_side_by_side(stage: str, count: int, **settings: Any) -> BatchedVecEnv:
+    """So many episodes of a stage.
+
+    Args:
+        stage: One of `ENVIRONMENTS`.
+        count: How many.
+        **settings: Of the environment.
+    """
+    envs = gym.make_vec(ENVIRONMENTS[stage], num_envs=count, vectorization_mode="vector_entry_point", **settings)
+    assert isinstance(envs, CompressionVectorEnv)
+    return BatchedVecEnv(envs)
 
 
 def _each(columns: dict[str, Any]) -> list[dict[str, Any]]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.logger import Logger
 
+from agents.algorithms.sb3 import PolicyUpdates
 from agents.benchmark.tasks import Task
 from n2n_gym.envs.info import Finished
 from n2n_gym.envs.judge import Judge
@@ -17,16 +22,99 @@ MOST_LOOKS, MOST_IDLE = 2_000, 200
 """A run that has not found as many students as it may pay for ends after so many episodes, or after so many in a row without a
 new student."""
 
+NEVER = 10**9
+
 
 class BudgetSpentError(Exception):
     """The search is over: an environment says so instead of an episode's reward. Nothing is wrong."""
 
 
-class Account:
-    """Counts what a search looks at, and what it reports.
+class Spending(ABC):
+    """Counts what a search looks at.
 
     A student costs one training when it is looked at first. Degenerate students, and those whose sizes alone break a limit,
     cost nothing, nor do students that were looked at before.
+
+    Args:
+        budget: How many students may be paid for.
+
+    Attributes:
+        budget: As above.
+        looks: Episodes that were played.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self.looks = 0
+        self._last_new = 0
+        self._paid: set[Hashable] = set()
+
+    @property
+    def over(self) -> bool:
+        """Whether all is spent."""
+        idle = self.looks - self._last_new
+        return len(self._paid) >= self.budget or self.looks >= MOST_LOOKS or idle >= MOST_IDLE
+
+    def count(self, student: Hashable | None) -> bool:
+        """Count an episode.
+
+        Args:
+            student: What tells its student from others; None for one that costs nothing.
+
+        Returns:
+            Whether it was paid for now.
+
+        Raises:
+            BudgetSpentError: If all was spent before.
+        """
+        if self.over:
+            raise BudgetSpentError(f"{len(self._paid)} students in {self.looks} episodes: the search is over")
+        self.looks += 1
+        if student is None or student in self._paid:
+            return False
+        self._paid.add(student)
+        self._last_new = self.looks
+        return True
+
+    @abstractmethod
+    def finish(self, judge: Judge, episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]) -> list[Finished]:
+        """Finish episodes as a judge does, and count them."""
+
+    @contextlib.contextmanager
+    def of(self, judge: Judge) -> Iterator[None]:
+        """Count what an environment's judge finishes.
+
+        An algorithm runs in this process, so it could look at the table itself; who submits one is trusted not to, and its
+        file is read.
+        """
+        judge.finish = functools.partial(self.finish, judge)  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            del judge.finish
+
+
+def spend(agent: BaseAlgorithm, account: Spending) -> None:
+    """Let an algorithm of this package search until its budget is spent.
+
+    It is told to learn for as many episodes as it may pay for, and again, until it has paid for them.
+
+    Args:
+        agent: It, fresh.
+        account: Counts what it looks at.
+    """
+    agent.set_logger(Logger(None, []))  # without one, Stable-Baselines3 leaves an empty folder in the temporary files
+    assert agent.env is not None
+    (judge, *_), (stage, *_) = agent.env.get_attr("judge"), agent.env.get_attr("stage")
+    with account.of(judge), contextlib.suppress(BudgetSpentError):
+        while not account.over:
+            begun = agent.num_timesteps > 0
+            steps = account.budget * stage.decisions
+            agent.learn(steps, callback=PolicyUpdates(), log_interval=NEVER, reset_num_timesteps=not begun)
+
+
+class Account(Spending):
+    """What a search of a table pays for, and what it reports.
 
     Args:
         task: What is searched.
@@ -36,24 +124,14 @@ class Account:
     Attributes:
         students: Those that were paid for, in order: the numbers of the first episodes that led to them.
         reports: What the search said it would choose, and after how many students: (students, episode's number).
-        looks: Episodes that were played.
     """
 
     def __init__(self, task: Task, seed: int, budget: int) -> None:
+        super().__init__(min(budget, int(task.counts.sum())))
         self.task = task
         self.seed = seed
-        self.budget = min(budget, int(task.counts.sum()))
         self.students: list[int] = []
         self.reports: list[tuple[int, int]] = []
-        self.looks = 0
-        self._last_new = 0
-        self._rows: set[int] = set()
-
-    @property
-    def over(self) -> bool:
-        """Whether all is spent."""
-        idle = self.looks - self._last_new
-        return len(self.students) >= self.budget or self.looks >= MOST_LOOKS or idle >= MOST_IDLE
 
     def look(self, episodes: Sequence[Actions]) -> list[int]:
         """Write down finished episodes.
@@ -66,14 +144,17 @@ class Account:
         """
         rows: list[int] = self.task.table.rows(episodes).tolist()
         for row, code in zip(rows, encode(self.task, episodes), strict=True):
-            if self.over:
-                raise BudgetSpentError(f"{len(self.students)} students in {self.looks} episodes: the search is over")
-            self.looks += 1
-            if self.task.counts[row] and row not in self._rows:
-                self._rows.add(row)
+            if self.count(row if self.task.counts[row] else None):
                 self.students.append(code)
-                self._last_new = self.looks
         return rows
+
+    def finish(
+        self,
+        judge: Judge,
+        episodes: Sequence[Actions],
+        rngs: Sequence[np.random.Generator],
+    ) -> list[Finished]:
+        return Judge.finish(judge, episodes, self.task.rngs(self.seed, self.look(episodes)))
 
     def report(self, actions: Actions) -> None:
         """From now on the search would choose this student.
@@ -84,28 +165,11 @@ class Account:
         Raises:
             InputError: If it was not looked at, or cost nothing.
         """
-        if int(self.task.table.rows([actions])[0]) not in self._rows:
+        if int(self.task.table.rows([actions])[0]) not in self._paid:
             raise InputError(
                 "report() takes the actions of a student that this search has looked at and that could be trained"
             )
         self.reports.append((len(self.students), encode(self.task, [actions])[0]))
-
-    @contextlib.contextmanager
-    def of(self, judge: Judge) -> Iterator[None]:
-        """Count what an environment's judge finishes.
-
-        An algorithm runs in this process, so it could look at the table itself; who submits one is trusted not to, and its
-        file is read.
-        """
-
-        def finish(episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]) -> list[Finished]:  # noqa: ARG001
-            return Judge.finish(judge, episodes, self.task.rngs(self.seed, self.look(episodes)))
-
-        judge.finish = finish  # type: ignore[method-assign]
-        try:
-            yield
-        finally:
-            del judge.finish
 
 
 def encode(task: Task, episodes: Sequence[Actions]) -> list[int]:

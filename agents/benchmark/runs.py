@@ -14,12 +14,10 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import set_random_seed
 
 from agents.algorithms.registry import ALGORITHMS, algorithm
-from agents.algorithms.sb3 import BatchedVecEnv, PolicyUpdates
-from agents.benchmark.account import Account, BudgetSpentError, chosen
+from agents.benchmark.account import Account, BudgetSpentError, chosen, spend
 from agents.benchmark.tasks import Task
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluation import Actions
@@ -28,8 +26,6 @@ from n2n_gym.system.versions import library_versions
 
 BUDGETS = (10, 25, 50, 100)
 """Numbers of distinct feasible students after which a search is judged."""
-
-NEVER = 10**9
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,7 @@ def run(agent: str, task: Task, seed: int, budgets: Sequence[int] = BUDGETS) -> 
     if agent.endswith(".py"):
         _search_own(Path(agent), task, account)
     else:
-        search(agent, task.vector_env(), account, stage=task.policy_stage)
+        spend(algorithm(agent).make(task.vector_env(), stage=task.policy_stage, seed=seed), account)
     seconds = time.perf_counter() - start
     students, reports = tuple(account.students), tuple(account.reports)
     return Run(
@@ -114,26 +110,6 @@ def name_of(agent: str) -> str:
     if agent not in ALGORITHMS:
         raise unknown("agent", agent, (*ALGORITHMS, "a .py file of your own"))
     return agent
-
-
-def search(name: str, envs: BatchedVecEnv, account: Account, *, stage: int) -> None:
-    """Let an algorithm of this package search until its budget is spent.
-
-    It is told to learn for as many episodes as it may pay for, and again, until it has paid for them.
-
-    Args:
-        name: One of `ALGORITHMS`.
-        envs: Episodes side by side.
-        account: Counts what it looks at.
-        stage: 1 for removal, 2 for shrinkage.
-    """
-    agent = algorithm(name).make(envs, stage=stage, seed=account.seed)
-    agent.set_logger(Logger(None, []))  # without one, Stable-Baselines3 leaves an empty folder in the temporary files
-    steps = account.budget * envs.envs.stage.decisions
-    with account.of(envs.envs.judge), contextlib.suppress(BudgetSpentError):
-        while not account.over:
-            begun = agent.num_timesteps > 0
-            agent.learn(steps, callback=PolicyUpdates(), log_interval=NEVER, reset_num_timesteps=not begun)
 
 
 class ReportingEnv(gym.Wrapper[Any, Any, Any, Any]):

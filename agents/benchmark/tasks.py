@@ -11,13 +11,12 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
-import n2n_gym  # noqa: F401  registers the environments
-from agents.algorithms.sb3 import BatchedVecEnv
-from n2n_gym.envs.vector import CompressionVectorEnv
+from agents.algorithms.sb3 import ENVIRONMENTS, BatchedVecEnv, episodes_side_by_side
 from n2n_gym.errors import InputError, by_name
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.limits import Constraints
 from n2n_gym.rewards import DEGENERATE, reward_by_name
+from n2n_gym.stages import STAGES
 from n2n_gym.tables import SEARCH, TRUTH, Table, benchmark_tables
 from n2n_gym.tables.evaluator import DRAW
 from n2n_gym.tables.statistics import expected_choice
@@ -28,8 +27,6 @@ Rows = npt.NDArray[np.intp]
 
 SIDE_BY_SIDE = 5
 """Episodes that this package's algorithms play at a time: those of a policy update (section 4.2)."""
-
-ENVIRONMENTS = {"removal": "N2N/LayerRemoval-v0", "shrink": "N2N/LayerShrink-v0"}
 
 POINTS = 0.02
 """How much less accurate than the most accurate student the smallest one may be; what is less accurate by twice as much is
@@ -120,7 +117,8 @@ class Task:
     @property
     def policy_stage(self) -> int:
         """1 for removal, 2 for shrinkage: this package's algorithms have settings for each."""
-        return 1 if self.table.stage == "removal" else 2
+        kind, _ = STAGES.look_up(self.table.stage)
+        return kind.number
 
     # Playing
 
@@ -130,14 +128,7 @@ class Task:
 
     def vector_env(self, num_envs: int = SIDE_BY_SIDE) -> BatchedVecEnv:
         """Episodes side by side, for algorithms of Stable-Baselines3's kind."""
-        envs = gym.make_vec(
-            ENVIRONMENTS[self.table.stage],
-            num_envs=num_envs,
-            vectorization_mode="vector_entry_point",
-            **self._arguments,
-        )
-        assert isinstance(envs, CompressionVectorEnv)
-        return BatchedVecEnv(envs)
+        return episodes_side_by_side(self.table.stage, num_envs, **self._arguments)
 
     @property
     def _arguments(self) -> dict[str, Any]:

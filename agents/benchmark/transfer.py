@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from stable_baselines3.common.logger import Logger
 
 from agents.algorithms.candidates import drawn_plans
 from agents.algorithms.plans import Plan, random_plans
 from agents.algorithms.pretraining import SampledSpace, learned_prior
 from agents.algorithms.prior import likened
 from agents.algorithms.registry import algorithm
-from agents.algorithms.sb3 import PolicyUpdates
-from agents.benchmark.account import MOST_IDLE, MOST_LOOKS, BudgetSpentError
+from agents.benchmark.account import BudgetSpentError, Spending, spend
 from n2n_gym.architecture.summary import summary
 from n2n_gym.envs.info import Finished
 from n2n_gym.envs.judge import Judge
@@ -60,10 +58,12 @@ class Searching(Contender):
     Attributes:
         agent: Its name.
         policies: Files of policies, by stage.
+        knows: Whether it also knows what lies beside the policy of other spaces' accuracies.
     """
 
     agent: str
     policies: dict[str, Path] | None = None
+    knows: bool = True
 
     def untried(self, space: SampledSpace, rng: np.random.Generator) -> list[Plan]:
         if self.policies is None:
@@ -73,62 +73,42 @@ class Searching(Contender):
     def tried(self, space: SampledSpace, seed: int, budget: int) -> list[tuple[Plan, float]]:
         agent = self._made(space, seed)
         tally = Tally(space, budget)
-        steps = budget * space.known.stage.decisions
-        with tally.of(agent.env.get_attr("judge")[0]), contextlib.suppress(BudgetSpentError):
-            while True:
-                agent.learn(steps, callback=PolicyUpdates(), log_interval=10**9, reset_num_timesteps=not agent.num_timesteps)
+        spend(agent, tally)
         return tally.students
 
     def _made(self, space: SampledSpace, seed: int) -> Any:
-        stage = 1 if space.sample.stage == "removal" else 2
         kind = algorithm(self.agent)
-        agent = kind.make(space.vector_env(SIDE_BY_SIDE, seed), stage=stage, seed=seed)
-        agent.set_logger(Logger(None, []))
+        agent: Any = kind.make(space.vector_env(SIDE_BY_SIDE, seed), stage=space.known.stage.number, seed=seed)
         if self.policies is not None:
             kind.transfer(agent, self.policies[space.sample.stage])
+            if not self.knows:
+                agent.inform(None)
         return agent
 
 
-class Tally:
-    """Counts distinct feasible students, as the account of the tables' tracks does.
+class Tally(Spending):
+    """Writes down the students that were paid for, with their rewards.
 
     Args:
         space: What is searched.
         budget: How many may be paid for.
+
+    Attributes:
+        students: The first episode that led to each, in order, and its reward.
     """
 
     def __init__(self, space: SampledSpace, budget: int) -> None:
+        super().__init__(budget)
         self.students: list[tuple[Plan, float]] = []
-        self._space, self._budget = space, budget
-        self._known: set[str] = set()
-        self._looks = self._last_new = 0
+        self._space = space
 
-    @contextlib.contextmanager
-    def of(self, judge: Judge) -> Iterator[None]:
-        """Count what an environment's judge finishes."""
-
-        def finish(episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]) -> list[Finished]:
-            done = Judge.finish(judge, episodes, rngs)
-            for actions, each in zip(episodes, done, strict=True):
-                self._count(np.array(actions), each.reward)
-            return done
-
-        judge.finish = finish  # type: ignore[method-assign]
-        try:
-            yield
-        finally:
-            del judge.finish
-
-    def _count(self, plan: Plan, reward: float) -> None:
-        idle = self._looks - self._last_new
-        if len(self.students) >= self._budget or self._looks >= MOST_LOOKS or idle >= MOST_IDLE:
-            raise BudgetSpentError
-        self._looks += 1
-        student = self._space.known.look(plan)
-        if student.allowed and student.fingerprint not in self._known:
-            self._known.add(student.fingerprint)
-            self.students.append((plan, reward))
-            self._last_new = self._looks
+    def finish(self, judge: Judge, episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]) -> list[Finished]:
+        done = Judge.finish(judge, episodes, rngs)
+        for actions, each in zip(episodes, done, strict=True):
+            student = self._space.known.look(plan := np.array(actions))
+            if self.count(student.fingerprint if student.allowed else None):
+                self.students.append((plan, each.reward))
+        return done
 
 
 class Proposing(Contender):

@@ -207,7 +207,7 @@ class Search(JudgedSettings):
                 continue
             path = Path(text).expanduser()
             stage = {2: 1, len(FACTORS): 2}.get(read_agent(path)[1].get("actions", 0))
-            if stage is None or str(stage) not in self.stages.split("+"):
+            if stage is None or stage not in stages:
                 raise InputError(f"{path} holds a policy for stage {stage}, which is not run (stages is {self.stages})")
             if stage in found:
                 raise InputError(f"{path} and {found[stage]} both hold a policy for stage {stage}; give one for each stage")

@@ -28,17 +28,13 @@ def space(request, tmp_path_factory):
     return SampledSpace(path)
 
 
-def stage_of(space):
-    return 1 if space.sample.stage == "removal" else 2
-
-
 def test_a_policy_learns_and_hands_on_what_it_learned(space, tmp_path):
     seen = []
-    agent = pretrain([space], stage_of(space), updates=60, on_update=lambda update, reward: seen.append((update, reward)))
+    agent = pretrain([space], updates=60, on_update=lambda update, reward: seen.append((update, reward)))
     assert [update for update, _ in seen] == list(range(60))
     rewards = [reward for _, reward in seen]
     assert np.mean(rewards[-10:]) > np.mean(rewards[:10]) + 0.05
-    again = pretrain([space], stage_of(space), updates=60)
+    again = pretrain([space], updates=60)
     for name, weights in again.policy.state_dict().items():
         assert torch.equal(weights, agent.policy.state_dict()[name])
     agent.save(tmp_path / "learned.policy")
@@ -51,7 +47,7 @@ def test_a_policy_learns_and_hands_on_what_it_learned(space, tmp_path):
 
 
 def test_an_informed_agent_is_saved_as_one(space, tmp_path):
-    kind, stage = algorithm("dyna"), stage_of(space)
+    kind, stage = algorithm("dyna"), space.known.stage.number
     agent = kind.make(space.vector_env(5), stage=stage, seed=0)
     assert not agent.informed
     agent.save(tmp_path / "a.policy")
@@ -61,7 +57,7 @@ def test_an_informed_agent_is_saved_as_one(space, tmp_path):
     other.save(tmp_path / "b.policy")
     assert Dyna.load(tmp_path / "b.policy", space.vector_env(5)).informed
     with pytest.raises(InputError, match="one space at least"):
-        pretrain([], stage)
+        pretrain([])
 
 
 def test_students_are_counted_once(space):
@@ -135,7 +131,7 @@ def test_models_begin_with_what_is_believed(prior, space):
 
 
 def test_an_agent_with_a_prior_begins_where_it_promises_most(prior, space):
-    agent = algorithm("dyna").make(space.vector_env(5), stage=stage_of(space), seed=0)
+    agent = algorithm("dyna").make(space.vector_env(5), stage=space.known.stage.number, seed=0)
     agent.set_logger(Logger(None, []))
     agent.inform(prior)
     first = space.known.look(agent.first_choice())

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from n2n_gym.architecture import Architecture, Range, Variable
 from n2n_gym.architecture.features import Rows
+from n2n_gym.architecture.summary import LENGTH, summary
 from n2n_gym.stages.lookahead import Episode, Lookahead
 from n2n_gym.student import Actions, Student
 
@@ -34,6 +35,7 @@ class Stage(ABC):
         masks: Which actions have an effect at all, shape (decisions, actions), bool.
         endings: Whole episodes whose ends are likely to make any beginning feasible.
         name: By which it is known.
+        number: Of Algorithm 1.
         shows_previous_action: Whether the observation holds the previous action.
         keep: The action that leaves things as they are.
     """
@@ -46,6 +48,7 @@ class Stage(ABC):
     masks: Mask
     endings: tuple[Episode, ...]
     name: ClassVar[str]
+    number: ClassVar[int]
     shows_previous_action: ClassVar[bool]
     keep: ClassVar[int]
 
@@ -80,6 +83,14 @@ class Stage(ABC):
         Other than the actions that led to it, this tells only what makes a difference: two episodes whose kernels are rounded
         to the same size have the same.
         """
+
+    def described(self, student: Student) -> npt.NDArray[np.float64]:
+        """What the accuracy of a student is predicted from: its whole, and what remains of each layer, shape (columns,).
+
+        The whole is zeros where it cannot be built.
+        """
+        architecture = student.architecture
+        return np.concatenate([summary(architecture) if architecture.shapes else np.zeros(LENGTH), self.remains(student)])
 
     def removed(self, actions: Sequence[int]) -> frozenset[int]:
         """The layers of `base` that the first actions of an episode remove."""

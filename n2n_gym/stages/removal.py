@@ -27,6 +27,7 @@ class RemovalStage(Stage):
     """
 
     name: ClassVar[str] = "removal"
+    number: ClassVar[int] = 1
     shows_previous_action: ClassVar[bool] = False
     keep: ClassVar[int] = KEEP
 

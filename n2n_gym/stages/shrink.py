@@ -37,6 +37,7 @@ class ShrinkStage(Stage):
     """
 
     name: ClassVar[str] = "shrink"
+    number: ClassVar[int] = 2
     shows_previous_action: ClassVar[bool] = True
     keep: ClassVar[int] = len(FACTORS) - 1
 

@@ -14,8 +14,7 @@ import numpy.typing as npt
 from n2n_gym.architecture import SIZES
 from n2n_gym.data import load_dataset
 from n2n_gym.errors import InputError
-from n2n_gym.evaluation import MACHINE_FAILURES, Evaluation
-from n2n_gym.evaluators import make_evaluator
+from n2n_gym.evaluation import Evaluation
 from n2n_gym.problem import Problem
 from n2n_gym.stages import stage_by_name
 from n2n_gym.system.device import torch_device
@@ -24,6 +23,7 @@ from n2n_gym.system.files import write_json
 from n2n_gym.system.versions import library_versions
 from n2n_gym.tables.space import Space
 from n2n_gym.tables.table import Table
+from n2n_gym.tables.trainings import Progress, trained
 from n2n_gym.teachers.saved import ready_teacher
 from n2n_gym.training.recipes import search_recipe
 
@@ -42,7 +42,7 @@ def build_table(
     workers: int | str | None = None,
     facts: dict[str, Any] | None = None,
     prepare: Callable[[], object] = lambda: None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Progress = lambda _done, _trainings: None,
 ) -> Table:
     """Train every student of a space, test it, and write the table.
 
@@ -58,7 +58,7 @@ def build_table(
         workers: As in `make_evaluator`.
         facts: More to write down, such as the machine.
         prepare: Called when the space is known to be small enough, before the teacher is trained.
-        on_progress: Told the trainings done, from 0, and how many there are.
+        on_progress: See `Progress`.
 
     Raises:
         InputError: If a name is unknown, the space is too large, or memory was not enough.
@@ -69,25 +69,22 @@ def build_table(
         raise InputError(f"a table has one row for equal students, which recipe {recipe!r} tells apart; build it by another")
     stage = stage_by_name(stage_name, problem.architecture, architecture)
     space = Space(stage)
-    work = out.with_suffix(".sqlite")
     begun = out.with_suffix(".begun.json")
     if not begun.exists():
         write_json(begun, {"started": _now()})
     prepare()
     teacher = ready_teacher(problem, device=torch_device("cpu"))
-    progress = on_progress or (lambda _done, _trainings: None)
-    progress(0, len(space.students) * len(seeds))
-    evaluations: list[list[Evaluation]] = []
-    for seed in seeds:
-        done: list[Evaluation] = []
-        evaluator = make_evaluator(problem, recipe=recipe, seed=seed, device="cpu", workers=workers, store=work, thorough=True)
-        with evaluator:
-            for start in range(0, len(space.students), CHUNK):
-                done += evaluator.evaluate(space.students[start : start + CHUNK])
-                progress(len(evaluations) * len(space.students) + len(done), len(space.students) * len(seeds))
-        evaluations.append(done)
-    if failed := sum(each.reason in MACHINE_FAILURES for done in evaluations for each in done):
-        raise InputError(f"{failed} trainings failed for want of memory or time, not by the students' fault; build again")
+    on_progress(0, len(space.students) * len(seeds))
+    evaluations = trained(
+        problem,
+        space.students,
+        seeds,
+        recipe=recipe,
+        workers=workers,
+        store=out.with_suffix(".sqlite"),
+        chunk=CHUNK,
+        on_progress=on_progress,
+    )
     checkpoint = teacher.checkpoint
     dataset = load_dataset(problem.data)
     data = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -14,13 +13,12 @@ import numpy as np
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
-from n2n_gym.evaluation import MACHINE_FAILURES, Evaluation
-from n2n_gym.evaluators import make_evaluator
 from n2n_gym.problem import Problem
 from n2n_gym.stages import Stage, stage_by_name
 from n2n_gym.student import Student
 from n2n_gym.system.documents import Count, Positive, Share, checked, read_document, shown
 from n2n_gym.system.files import write_json
+from n2n_gym.tables.trainings import Progress, trained
 
 FORMAT = 1
 
@@ -158,7 +156,7 @@ def build_sample(
     workers: int | str | None = None,
     family: str = "",
     held_out: bool = False,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Progress = lambda _done, _trainings: None,
 ) -> Path:
     """Train students of a stage, and write what was found to `NAME.json`.
 
@@ -175,7 +173,7 @@ def build_sample(
         workers: As in `make_evaluator`.
         family: Of networks, to write down.
         held_out: To write down.
-        on_progress: Told the trainings done, from 0, and how many there are.
+        on_progress: See `Progress`.
 
     Raises:
         InputError: If numbers are out of range, or memory was not enough.
@@ -186,23 +184,18 @@ def build_sample(
     from n2n_gym.teachers.saved import ready_teacher
 
     chosen = draw_students(stage_by_name(stage_name, problem.architecture), students)
-    progress = on_progress or (lambda _done, _trainings: None)
-    progress(0, trainings * len(chosen))
+    on_progress(0, trainings * len(chosen))
     teacher = ready_teacher(problem, device=torch_device("cpu"))
-    done: list[Sequence[Evaluation]] = []
-    for seed in range(trainings):
-        store = folder / f"{name}.sqlite"
-        evaluator = make_evaluator(
-            problem, recipe=recipe, seed=seed, device="cpu", workers=workers, store=store, thorough=True
-        )
-        with evaluator:
-            found: list[Evaluation] = []
-            for start in range(0, len(chosen), CHUNK):
-                found += evaluator.evaluate([student for _, student in chosen[start : start + CHUNK]])
-                progress(seed * len(chosen) + len(found), trainings * len(chosen))
-        done.append(found)
-    if failed := sum(each.reason in MACHINE_FAILURES for found in done for each in found):
-        raise InputError(f"{failed} trainings failed for want of memory or time, not by the students' fault; build again")
+    done = trained(
+        problem,
+        [student for _, student in chosen],
+        range(trainings),
+        recipe=recipe,
+        workers=workers,
+        store=folder / f"{name}.sqlite",
+        chunk=CHUNK,
+        on_progress=on_progress,
+    )
     path = folder / f"{name}.json"
     Sample(
         name=name,

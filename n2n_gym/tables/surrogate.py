@@ -13,11 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from n2n_gym.architecture import Architecture
-from n2n_gym.architecture.summary import summary
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators import EVALUATORS, EvaluationSettings, Evaluator, Order
-from n2n_gym.stages.base import Stage
 from n2n_gym.student import Student
 from n2n_gym.tables.sample import Sample
 
@@ -39,11 +37,6 @@ SPARSE = 0.001
 
 TOP = 0.1
 """Share of students that are judged apart, for a search is about them."""
-
-
-def features(stage: Stage, student: Student) -> Numbers:
-    """What the accuracy of a student is predicted from: its whole, and what remains of each layer, shape (columns,)."""
-    return np.concatenate([summary(student.architecture), stage.remains(student)])
 
 
 @dataclass(frozen=True)
@@ -85,10 +78,10 @@ class Surrogate:
     def accuracies(self, students: Sequence[Student]) -> Numbers:
         """What students are expected to have, shape (students,)."""
         stage = self.sample.decisions
-        return self.predict(np.stack([features(stage, student) for student in students]))
+        return self.predict(np.stack([stage.described(student) for student in students]))
 
     def predict(self, rows: Numbers) -> Numbers:
-        """The same of students whose `features` are known, shape (students, columns)."""
+        """The same of students that are `described`, shape (students, columns)."""
         return _share(self._predicted(self._models, rows))
 
     @cached_property
@@ -101,7 +94,7 @@ class Surrogate:
         """By cross-validation over the sample's students."""
         last = np.array([student.test_accuracy[-1] for student in self.sample.students])
         before = np.array([np.mean(student.test_accuracy[:-1]) for student in self.sample.students])
-        seen, predicted = (last if self.truth else self._accuracies), _share(self._unseen)
+        seen, predicted = self._accuracies, _share(self._unseen)
         top = seen >= np.quantile(seen, 1 - TOP)
         left, whole = (
             float(np.square(each).sum()) for each in (self._targets - self._unseen, self._targets - self._targets.mean())
@@ -116,7 +109,7 @@ class Surrogate:
     @cached_property
     def _features(self) -> Numbers:
         stage = self.sample.decisions
-        return np.stack([features(stage, stage.student(student.episode)) for student in self.sample.students])
+        return np.stack([stage.described(stage.student(student.episode)) for student in self.sample.students])
 
     @cached_property
     def _accuracies(self) -> Numbers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from n2n_gym.networks.generated import FAMILIES, generated
 from n2n_gym.problem import Problem
 from n2n_gym.system.files import write_json
 from n2n_gym.tables.sample import build_sample
+from n2n_gym.tables.trainings import Progress
 
 LEARN, HELD_OUT = 32, 16
 
@@ -84,7 +84,7 @@ def build_transfer_task(
     *,
     students: int = 100,
     workers: int | str | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Progress = lambda _done, _trainings: None,
 ) -> Path:
     """Train students of a task twice each, and write what was found; see `build_sample`.
 
@@ -93,7 +93,7 @@ def build_transfer_task(
         folder: Where to; the teacher's architecture is written there, too.
         students: How many distinct ones; fewer, where there are not so many.
         workers: As in `make_evaluator`.
-        on_progress: Told the trainings done, from 0, and how many there are.
+        on_progress: See `Progress`.
 
     Raises:
         InputError: If numbers are out of range.
