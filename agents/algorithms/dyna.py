@@ -129,7 +129,7 @@ class Dyna(Reinforce):
             plans = chosen(model, known, list(candidates.values()), count)
         proposed = {known.look(plan).fingerprint for plan in plans}
         for _ in range(count - len(plans)):
-            plans.append(plan := known.fresh(lambda: start_plan(self.stage, self.rng), proposed))
+            plans.append(plan := known.fresh(lambda: start_plan(self.stage, self.rng), proposed, self.rng))
             proposed.add(known.look(plan).fingerprint)
         return np.stack(plans)
 

@@ -30,7 +30,7 @@ class InformedSearch(PlannedSearch):
 
     def fresh(self, draw: Callable[[], Plan]) -> Plan:
         """A drawn episode whose student is new and may be trained, from now on proposed; see `KnownStudents.fresh`."""
-        plan = self.known.fresh(draw, self._proposed)
+        plan = self.known.fresh(draw, self._proposed, self.rng)
         self._proposed.add(self.known.look(plan).fingerprint)
         return plan
 

@@ -134,12 +134,31 @@ class KnownStudents:
             of_use = self.keeps[-1] and student.worth > 0
             self.accuracies.append(max(float(value) / student.worth, 0.0) if of_use else BROKEN * info["accuracy"])
 
-    def fresh(self, draw: Callable[[], Plan], besides: Collection[str]) -> Plan:
-        """A drawn episode whose student is worth a training (see `new`); after `DRAWS` draws, whatever comes."""
-        for _ in range(DRAWS):
-            if self.new([plan := draw()], besides):
+    def fresh(self, draw: Callable[[], Plan], besides: Collection[str], rng: np.random.Generator) -> Plan:
+        """A drawn episode whose student is worth a training (see `new`); after `DRAWS` draws, whatever comes.
+
+        Limits may leave little of what is drawn: the second half of the draws takes more and more of its decisions from an
+        episode that is likely to end with the smallest student.
+
+        Args:
+            draw: Draws an episode.
+            besides: Fingerprints of further students that are not wanted.
+            rng: Random numbers.
+        """
+        for share in np.linspace(-1.0, 1.0, DRAWS):
+            plan = draw()
+            if share > 0:
+                plan = np.where(rng.random(len(plan)) < share, self._smallest, plan)
+            if self.new([plan], besides):
                 break
         return plan
+
+    @cached_property
+    def _smallest(self) -> Plan:
+        """The episode among `Stage.endings` with the smallest student that can be built."""
+        sizes = self.stage.teacher.parameters
+        endings = [np.array(ending) for ending in self.stage.endings]
+        return min(endings, key=lambda plan: self.look(plan).parameters if self.look(plan).features.any() else sizes)
 
     def return_of(self, fingerprint: str) -> float | None:
         """What a student brought; None if it was not trained."""

@@ -23,6 +23,9 @@ LIMITS = pytest.mark.parametrize(
     [("N2N/LayerRemoval-v0", "parameters<=400000"), ("N2N/LayerShrink-v0", "parameters<=60000; macs<=1e6")],
 )
 
+NARROW = "parameters<=1900"
+"""At least 1,649 are left of the 131,466."""
+
 
 @pytest.fixture(autouse=True)
 def few_candidates(monkeypatch):
@@ -47,6 +50,16 @@ def test_trains_no_student_twice_and_none_beyond_the_limits(algorithm, env_id, l
     drawn = vector(env_id, constraints=limit)
     plans = RandomSearch(drawn, seed=0).propose(40)
     assert not all(drawn.envs.preview(plan).allowed for plan in plans)  # without looking, some are
+
+
+@EACH
+def test_finds_students_within_narrow_limits(algorithm):
+    env = vector("N2N/LayerShrink-v0", constraints=NARROW)
+    drawn = RandomSearch(vector("N2N/LayerShrink-v0", constraints=NARROW), seed=0).propose(300)
+    assert sum(env.envs.preview(plan).allowed for plan in drawn) <= 3
+    learn(algorithm(env, seed=0), 2)
+    trained = {fingerprint for call in env.envs.judge.evaluator.calls for fingerprint in call}
+    assert len(trained) == 10
 
 
 @EACH
