@@ -5,6 +5,10 @@ python examples/fashion_mnist.py [folder]
 54,000 images to learn from, 6,000 to choose by, 10,000 that are looked at once, at the end.
 """
 
+import n2n_gym.teachers  # before torch: threads that wait for each other then sleep
+
+# isort: split
+
 import sys
 import time
 from pathlib import Path
@@ -13,7 +17,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-import n2n_gym.teachers
 from agents import compress
 from n2n_gym.data import load_dataset
 from n2n_gym.teachers.saved import teacher_facts

@@ -5,6 +5,10 @@ python examples/own_network.py [folder]
 Stands in for your own: a depthwise-separable network, and Fashion-MNIST written as PNGs, a class a folder.
 """
 
+import n2n_gym.teachers  # before torch: threads that wait for each other then sleep
+
+# isort: split
+
 import sys
 import time
 from importlib.util import find_spec
@@ -16,7 +20,6 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
-import n2n_gym.teachers
 from agents import compress, export
 from n2n_gym.data import load_dataset
 from n2n_gym.teachers.saved import teacher_facts

@@ -159,20 +159,31 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
             **({"rung": self.rung.epoch} if self.rung and self.rung.epoch < self.epochs else {}),
         }
 
+    @property
+    def at_once(self) -> int:
+        """So many trainings take turns: one on a CPU, where they would only wait for each other."""
+        return ON_A_GPU if self._device.type == "cuda" else 1
+
     def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
-        if self._device.type == "cuda":
+        alone = list(range(len(students)))
+        if self.at_once > 1:
+            alone = []
             with one_thread(self._device):
-                yield from as_they_end([self._trained(student) for student in students], self._device, at_once=ON_A_GPU)
-        else:
-            for index, student in enumerate(students):
-                yield index, self.train_student(student)
+                turns = as_they_end([self.steps(student) for student in students], self._device, at_once=self.at_once)
+                for index, evaluation in turns:
+                    if evaluation.reason == OUT_OF_MEMORY:  # beside others: it is tried again by itself
+                        alone.append(index)
+                    else:
+                        yield index, evaluation
+        for index in alone:
+            yield index, self.train_student(students[index])
 
     def train_student(self, student: Student) -> Evaluation:
         """Train one feasible student and measure it."""
         with one_thread(self._device):
-            return finished(self._trained(student))
+            return finished(self.steps(student))
 
-    def _trained(self, student: Student) -> Generator[None, None, Evaluation]:
+    def steps(self, student: Student) -> Generator[None, None, Evaluation]:
         """Train a student and measure it; it pauses after each step."""
         _ = self.trained_teacher, self.teacher_logits  # no student pays for them
         known = _Measured()
