@@ -31,5 +31,6 @@ def open_frame(axes: Axes, *, grid: Literal["major", "both"] = "major", counts: 
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as the file's ending says, in one step."""
-    write_whole(path, lambda part: figure.savefig(part))
+    """Write a figure as the file's ending says, in one step; an SVG tells no date, so that equal ones are equal files."""
+    metadata = {"Date": None} if path.suffix == ".svg" else None
+    write_whole(path, lambda part: figure.savefig(part, metadata=metadata))
