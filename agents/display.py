@@ -216,9 +216,9 @@ class ProgressDisplay(Display):
 
 
 def duration(seconds: float) -> str:
-    """A length of time, as exact as anybody wants to know it: `45 s`, `12 min`, `3.5 h`."""
+    """A length of time, as exact as anybody wants to know it: `1.2 s`, `45 s`, `12 min`, `3.5 h`."""
     if seconds < 100:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.2g} s" if 0 < seconds < 9.5 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6_000 else f"{seconds / 3_600:.1f} h"
 
 

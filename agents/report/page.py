@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from plotly.offline import get_plotlyjs
 
+from agents.display import duration
 from agents.interval import has_width
 from agents.report.charts import QUANTITIES, curves, front, fronts, pareto
 from agents.report.run import Run, read_run
@@ -132,14 +133,6 @@ def _wall(run: Run) -> str:
     if not (run.start.started and finished):
         return ""
     return duration((datetime.fromisoformat(finished) - datetime.fromisoformat(run.start.started)).total_seconds())
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it: 42 s, 12:30 min, 3:05:00 h."""
-    if seconds < 100:
-        return f"{seconds:.3g} s"
-    text = str(timedelta(seconds=round(seconds)))
-    return f"{text} h" if seconds >= 3_600 else f"{text.removeprefix('0:')} min"
 
 
 def percent(share: float | None, places: int = 2) -> str:

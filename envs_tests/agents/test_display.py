@@ -108,7 +108,9 @@ def test_a_file_gets_a_line_now_and_then(monkeypatch):
     assert 2 < len(lines) < 8
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(45, "45 s"), (720, "12 min"), (12_600, "3.5 h")])
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(1.234, "1.2 s"), (9.7, "10 s"), (45, "45 s"), (720, "12 min"), (12_600, "3.5 h")]
+)
 def test_durations(seconds, said):
     assert duration(seconds) == said
 
