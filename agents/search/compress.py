@@ -77,10 +77,12 @@ def compress(
         search = search.resumed(settings)
         search.check()
         check_trackers(search)
-        start = RunStart(search.configuration, search.identity, absolute(search.store), command)
+        versions = library_versions()
+        start = RunStart(search.configuration, search.identity, absolute(search.store), command, versions=versions)
         with RunFolder(search.folder, start) as folder:
             if (result := folder.result) is not None:
                 return result
+            folder.hold_versions()
             with Forecast(shown, search) as told:
                 return _Run(search, folder, told).go()
 

@@ -22,6 +22,7 @@ from n2n_gym.errors import InputError
 from n2n_gym.student import Student
 from n2n_gym.system.documents import Count, Duration, Finite, Sha256, Share, checked, read_bytes, read_document
 from n2n_gym.system.files import PART, sweep, teachers_folder, write_json, write_text, writing
+from n2n_gym.system.versions import library_versions
 from n2n_gym.teachers.saved import Teacher
 
 CONFIG = "config.json"
@@ -161,6 +162,7 @@ class RunStart:
         command: The command line.
         run: A name that no other run has.
         started: When, in ISO 8601; empty where an older version started it.
+        versions: Of what its students' trainings depend on; the same on every resume. Empty where an older version started it.
     """
 
     configuration: dict[str, Any]
@@ -169,6 +171,7 @@ class RunStart:
     command: str = ""
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
     started: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 class RunFolder:
@@ -248,6 +251,21 @@ class RunFolder:
                 f"the teacher in {teachers_folder() / teacher.name} is not the one that the run in {self.path} was begun with "
                 f"(its {' and '.join(changed)} changed); go on with N2N_HOME as it was, put that teacher there, or start "
                 "another run"
+            )
+
+    def hold_versions(self) -> None:
+        """Make sure that the run goes on with the libraries that it was begun with.
+
+        Raises:
+            InputError: If it does not: its history would hold the rewards of students that were trained in two ways.
+        """
+        then, today = self.start.versions, library_versions()
+        changed = [name for name in then if then[name] != today.get(name)]
+        if changed:
+            there, here = (", ".join(f"{name} {each.get(name)}" for name in changed) for each in (then, today))
+            raise InputError(
+                f"the run in {self.path} was begun with {there}, and this is {here}, which may train students otherwise: "
+                "go on with what it was begun with, or start another run, with another --out"
             )
 
     @property

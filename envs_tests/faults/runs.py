@@ -19,9 +19,10 @@ from agents.search.result import RESULT
 from agents.search.run_folder import LOCK
 from envs_tests.agents.conftest import rows
 from envs_tests.faults.harness import Fault, Refused, Same, Scene
-from envs_tests.faults.workers import words
+from envs_tests.faults.workers import undone, words
 from n2n_gym.evaluators import claims
 from n2n_gym.evaluators.store import EvaluationStore
+from n2n_gym.system import versions
 
 RESUMED = {"workers": 0, "device": "cpu"}
 
@@ -62,6 +63,11 @@ def _say_where(scene: Scene) -> None:
 
 def _patient(scene: Scene) -> None:
     scene.changed = {"timeout": 600.0}
+
+
+def _another_torch(scene: Scene) -> None:
+    installed = versions._version
+    scene.monkeypatch.setattr(versions, "_version", lambda name: "99.0.0" if name == "torch" else installed(name))
 
 
 def _clock_set_back(scene: Scene) -> None:
@@ -176,6 +182,12 @@ def _training(store: Path) -> bool:
 
 
 FAULTS = [
+    Fault(
+        "PyTorch is another version than when the run was begun",
+        "one line says which; with the one that it was begun with the run goes on",
+        _another_torch,
+        Refused(r"was begun with torch \S+, and this is torch 99\.0\.0, .*go on with what it was begun with", mend=undone),
+    ),
     Fault(
         "resumed from another working folder, with relative paths to teacher and data",
         "the run goes on: paths are written down whole",

@@ -80,7 +80,34 @@ def _killed_as_it_starts(scene: Scene) -> None:
     scene.monkeypatch.setattr(pool._Worker, "started", starting)
 
 
-def _undone(scene: Scene) -> None:
+NOISE = """
+import os, threading, time
+
+def talk():
+    while True:
+        for stream in (1, 2):
+            os.write(stream, b"\\x80\\x04garbage\\n")
+        open(HEARD, "w").close()
+        time.sleep(0.05)
+
+threading.Thread(target=talk, daemon=True).start()
+"""
+
+
+def _talkative(scene: Scene) -> None:
+    """Each process that begins talks nonsense for as long as it lives."""
+    folder = scene.place / "noise"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(NOISE.replace("HEARD", repr(str(folder / "heard"))))
+    scene.monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *sys.path]))
+
+
+def _goes_on_in_noise(scene: Scene) -> None:
+    scene.go_on()
+    assert (scene.place / "noise" / "heard").exists()
+
+
+def undone(scene: Scene) -> None:
     """The machine is as it was."""
     scene.monkeypatch.undo()
     scene.monkeypatch.setenv("N2N_HOME", str(scene.home))
@@ -158,6 +185,15 @@ FAULTS = [
         slow=True,
     ),
     Fault(
+        "a worker prints garbage",
+        "nothing listens to it: the run ends as if it were silent",
+        _talkative,
+        Same(),
+        does=_goes_on_in_noise,
+        changed=WORKERS,
+        slow=True,
+    ),
+    Fault(
         "a worker runs out of memory (RLIMIT_AS)",
         "its student is trained again by another one, beside which none is trained",
         _out_of_memory,
@@ -169,7 +205,7 @@ FAULTS = [
         "workers are killed over and over",
         "the run ends with one line: fewer workers; it goes on from there",
         _always_killed,
-        Refused(r"lost one after the other \(the last one was killed by SIGKILL\).*fewer --workers", mend=_undone),
+        Refused(r"lost one after the other \(the last one was killed by SIGKILL\).*fewer --workers", mend=undone),
         changed=WORKERS,
         slow=True,
     ),
@@ -177,14 +213,14 @@ FAULTS = [
         "workers are killed as they start",
         "the run ends with one line: fewer workers, or none; it goes on from there",
         _killed_as_it_starts,
-        Refused(r"lost as they start \(the last one was killed by SIGKILL\).*fewer --workers, or none", mend=_undone),
+        Refused(r"lost as they start \(the last one was killed by SIGKILL\).*fewer --workers, or none", mend=undone),
         changed=WORKERS,
     ),
     Fault(
         "the run itself is out of memory (RLIMIT_AS)",
         "one line says so; it goes on from there",
         _nothing,
-        Refused("n2n: error: out of memory; what was done is kept", mend=_undone),
+        Refused("n2n: error: out of memory; what was done is kept", mend=undone),
         does=_with_little_memory,
         begun=0,
         slow=True,
