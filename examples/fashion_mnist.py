@@ -1,4 +1,4 @@
-"""All of Fashion-MNIST in about half an hour on two cores: a residual network is trained, compressed ten times, judged.
+"""All of Fashion-MNIST in less than an hour on two cores: a residual network is trained, compressed ten times, judged.
 
 python examples/fashion_mnist.py [folder]
 
