@@ -28,9 +28,14 @@ def _sent(number: signal.Signals, scene: Scene, *, group: bool = False, again: b
     """Begin the run as a command with two workers, send a signal when it has learned something, and wait for its end."""
     scene.changed = {"workers": 2}
     command = [sys.executable, "-m", "agents.commands.main", "compress", *words(scene)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
+    heard = signal.signal(
+        number, signal.SIG_DFL
+    )  # nohup, and shells in the background, have signals ignored, also by children
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    finally:
+        signal.signal(number, heard)
+    with process:
         until = time.monotonic() + PATIENCE
         while not (scene.run / HISTORY).exists():
             assert process.poll() is None, process.communicate()
