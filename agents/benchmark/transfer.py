@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from stable_baselines3.common.logger import Logger
 
 from agents.algorithms.candidates import drawn_plans
 from agents.algorithms.plans import Plan, random_plans
@@ -79,6 +80,7 @@ class Searching(Contender):
     def _made(self, space: SampledSpace, seed: int) -> Any:
         kind = algorithm(self.agent)
         agent: Any = kind.make(space.vector_env(SIDE_BY_SIDE, seed), stage=space.known.stage.number, seed=seed)
+        agent.set_logger(Logger(None, []))  # it may imagine before anything is spent
         if self.policies is not None:
             kind.transfer(agent, self.policies[space.sample.stage])
             if not self.knows:
