@@ -28,7 +28,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from agents.algorithms.registry import algorithm
-from agents.algorithms.sb3 import PolicyUpdates
+from agents.algorithms.sb3 import NEVER, PolicyUpdates
 from agents.benchmark.tasks import Task
 from agents.interval import Interval
 from n2n_gym.system.files import write_json
@@ -96,7 +96,7 @@ def search(agent: str, table: str, seed: int) -> Searched:
     made = algorithm(agent).make(envs, stage=task.policy_stage, seed=seed)
     made.set_logger(Logger(None, []))
     steps = MOST_UPDATES * envs.num_envs * envs.envs.stage.decisions
-    made.learn(steps, callback=[PolicyUpdates(), budget], log_interval=10**9)
+    made.learn(steps, callback=[PolicyUpdates(), budget], log_interval=NEVER)
     seen = np.maximum.accumulate(list(budget.rewards.values()))
     best = [float(seen[min(count, len(seen)) - 1]) for count in BUDGETS]
     return Searched(best, len(seen), time.perf_counter() - begin)

@@ -32,7 +32,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.algorithms.planned import PlannedSearch
 from agents.algorithms.registry import algorithm
-from agents.algorithms.sb3 import BatchedVecEnv, PolicyUpdates
+from agents.algorithms.sb3 import NEVER, BatchedVecEnv, PolicyUpdates
 from agents.benchmark.tasks import SIDE_BY_SIDE
 from agents.interval import Interval
 from n2n_gym.envs.info import Finished
@@ -142,7 +142,7 @@ def search(name: str, envs: BatchedVecEnv, *, seed: int, evaluations: int) -> Pl
         return Judge.finish(envs.envs.judge, episodes, rngs)
 
     envs.envs.judge.finish = finish  # type: ignore[method-assign]
-    agent.learn(evaluations * envs.envs.stage.decisions, callback=PolicyUpdates(), log_interval=10**9)
+    agent.learn(evaluations * envs.envs.stage.decisions, callback=PolicyUpdates(), log_interval=NEVER)
     del envs.envs.judge.finish
     batches = range(POLICY_EPISODES // SIDE_BY_SIDE)
     if isinstance(agent, PlannedSearch):  # it has no policy: what it would look at next stands for one

@@ -156,9 +156,9 @@ class KnownStudents:
     @cached_property
     def _smallest(self) -> Plan:
         """The episode among `Stage.endings` with the smallest student that can be built."""
-        sizes = self.stage.teacher.parameters
+        whole = self.stage.teacher.parameters
         endings = [np.array(ending) for ending in self.stage.endings]
-        return min(endings, key=lambda plan: self.look(plan).parameters if self.look(plan).features.any() else sizes)
+        return min(endings, key=lambda plan: self.look(plan).parameters if self.look(plan).features.any() else whole)
 
     def return_of(self, fingerprint: str) -> float | None:
         """What a student brought; None if it was not trained."""

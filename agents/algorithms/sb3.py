@@ -161,6 +161,10 @@ class EncodedVecEnv(VecEnvWrapper):
         return self._encoding.encode(observation)
 
 
+NEVER = 10**9
+"""Updates between two tables of Stable-Baselines3's logger, where what there is to say is recorded otherwise."""
+
+
 class PolicyUpdates(BaseCallback):
     """Tells the environments how many policy updates were done, for limits that tighten with them.
 

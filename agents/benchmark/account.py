@@ -11,7 +11,7 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 
-from agents.algorithms.sb3 import PolicyUpdates
+from agents.algorithms.sb3 import NEVER, PolicyUpdates
 from agents.benchmark.tasks import Task
 from n2n_gym.envs.info import Finished
 from n2n_gym.envs.judge import Judge
@@ -21,8 +21,6 @@ from n2n_gym.evaluation import Actions
 MOST_LOOKS, MOST_IDLE = 2_000, 200
 """A run that has not found as many students as it may pay for ends after so many episodes, or after so many in a row without a
 new student."""
-
-NEVER = 10**9
 
 
 class BudgetSpentError(Exception):

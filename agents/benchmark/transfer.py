@@ -69,7 +69,9 @@ class Searching(Contender):
     def untried(self, space: SampledSpace, rng: np.random.Generator) -> list[Plan]:
         if self.policies is None:
             return list(random_plans(space.known.stage, rng, DRAWS))
-        return [self._made(space, int(rng.integers(2**31))).first_choice()]
+        agent = self._made(space, int(rng.integers(2**31)))
+        agent.set_logger(Logger(None, []))  # it imagines before anything is spent
+        return [agent.first_choice()]
 
     def tried(self, space: SampledSpace, seed: int, budget: int) -> list[tuple[Plan, float]]:
         agent = self._made(space, seed)
@@ -80,7 +82,6 @@ class Searching(Contender):
     def _made(self, space: SampledSpace, seed: int) -> Any:
         kind = algorithm(self.agent)
         agent: Any = kind.make(space.vector_env(SIDE_BY_SIDE, seed), stage=space.known.stage.number, seed=seed)
-        agent.set_logger(Logger(None, []))  # it may imagine before anything is spent
         if self.policies is not None:
             kind.transfer(agent, self.policies[space.sample.stage])
             if not self.knows:

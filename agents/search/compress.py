@@ -13,7 +13,7 @@ from torch import Generator
 
 from agents.algorithms.embedding import ArchitectureCompression
 from agents.algorithms.registry import algorithm
-from agents.algorithms.sb3 import BatchedVecEnv, PolicyUpdates
+from agents.algorithms.sb3 import NEVER, BatchedVecEnv, PolicyUpdates
 from agents.display import Display, shown_teacher
 from agents.search.comparison import ahead_by, beside_verdict, class_accuracies, sizes, validation
 from agents.search.finalists import by_final_limits
@@ -46,9 +46,6 @@ from n2n_gym.system.versions import library_versions
 from n2n_gym.teachers.saved import Teacher
 
 UNKNOWN = "drawn from the training images; whether the teacher was trained on them is not known"
-
-NEVER = 10**9
-"""Updates between two tables of Stable-Baselines3's logger: the run folder records what there is to say."""
 
 
 def compress(

@@ -28,9 +28,8 @@ def _sent(number: signal.Signals, scene: Scene, *, group: bool = False, again: b
     """Begin the run as a command with two workers, send a signal when it has learned something, and wait for its end."""
     scene.changed = {"workers": 2}
     command = [sys.executable, "-m", "agents.commands.main", "compress", *words(scene)]
-    heard = signal.signal(
-        number, signal.SIG_DFL
-    )  # nohup, and shells in the background, have signals ignored, also by children
+    # under nohup, and in a shell's background, signals are ignored, and children inherit that
+    heard = signal.signal(number, signal.SIG_DFL)
     try:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     finally:

@@ -23,7 +23,7 @@ from n2n_gym.system.files import write_json
 from n2n_gym.system.versions import library_versions
 from n2n_gym.tables.space import Space
 from n2n_gym.tables.table import Table
-from n2n_gym.tables.trainings import Progress, trained
+from n2n_gym.tables.trainings import Progress, silent, trained
 from n2n_gym.teachers.saved import ready_teacher
 from n2n_gym.training.recipes import search_recipe
 
@@ -42,7 +42,7 @@ def build_table(
     workers: int | str | None = None,
     facts: dict[str, Any] | None = None,
     prepare: Callable[[], object] = lambda: None,
-    on_progress: Progress = lambda _done, _trainings: None,
+    on_progress: Progress = silent,
 ) -> Table:
     """Train every student of a space, test it, and write the table.
 

@@ -18,7 +18,7 @@ from n2n_gym.stages import Stage, stage_by_name
 from n2n_gym.student import Student
 from n2n_gym.system.documents import Count, Positive, Share, checked, read_document, shown
 from n2n_gym.system.files import write_json
-from n2n_gym.tables.trainings import Progress, trained
+from n2n_gym.tables.trainings import Progress, silent, trained
 
 FORMAT = 1
 
@@ -156,7 +156,7 @@ def build_sample(
     workers: int | str | None = None,
     family: str = "",
     held_out: bool = False,
-    on_progress: Progress = lambda _done, _trainings: None,
+    on_progress: Progress = silent,
 ) -> Path:
     """Train students of a stage, and write what was found to `NAME.json`.
 

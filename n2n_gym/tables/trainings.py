@@ -15,6 +15,10 @@ Progress = Callable[[int, int], None]
 """Told the trainings done, from 0, and how many there are."""
 
 
+def silent(done: int, trainings: int) -> None:
+    """Where nobody wants to know."""
+
+
 def trained(
     problem: Problem,
     students: Sequence[Student],

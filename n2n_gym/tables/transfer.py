@@ -13,7 +13,7 @@ from n2n_gym.networks.generated import FAMILIES, generated
 from n2n_gym.problem import Problem
 from n2n_gym.system.files import write_json
 from n2n_gym.tables.sample import build_sample
-from n2n_gym.tables.trainings import Progress
+from n2n_gym.tables.trainings import Progress, silent
 
 LEARN, HELD_OUT = 32, 16
 
@@ -84,7 +84,7 @@ def build_transfer_task(
     *,
     students: int = 100,
     workers: int | str | None = None,
-    on_progress: Progress = lambda _done, _trainings: None,
+    on_progress: Progress = silent,
 ) -> Path:
     """Train students of a task twice each, and write what was found; see `build_sample`.
 
