@@ -1,10 +1,10 @@
 """Ways to make a CPU's step, or its look at held-out images, cheaper: what does each give, on one core?
 
-    python benchmarks/step_ways.py [--networks resnet20 ...] [--images 1280] [--repeats 3] [--out FILE]
+    python benchmarks/step_ways.py [--networks resnet20 ...] [--batch 128] [--images 1280] [--repeats 3] [--out FILE]
 
 Training: the package's own step (bfloat16 where that pays), the other precision, twice and four times the batch,
-`torch.compile` (whose compiling is told apart), and three trainings of one architecture as one network with grouped
-convolutions (`torch.func.vmap` over their weights). Evaluation: as it is, and with batch norms folded into convolutions. The
+`torch.compile` (whose compiling is told apart), and five trainings of one architecture joined to one network's, in float32
+(`JoinedNetwork`), each with images of its own. Evaluation: as it is, and with batch norms folded into convolutions. The
 images are noise: nothing depends on what they show. Ways take turns; a figure is images a core second.
 """
 
@@ -22,24 +22,24 @@ import torch
 import tyro
 from report import Report
 from torch import Tensor, nn
-from torch.func import functional_call, grad, stack_module_state, vmap
-from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.models.build import Network
+from n2n_gym.models.joined import JoinedNetwork
 from n2n_gym.networks.beside import network_beside
+from n2n_gym.networks.zoo import ZOO, network
 from n2n_gym.problem import Problem
 from n2n_gym.training.gradients import PlainGradients
+from n2n_gym.training.joined import joined_images, joined_losses
 from n2n_gym.training.precision import has_bf16, pays_in_bf16
 from n2n_gym.training.recipes import Recipe
 
 CPU = torch.device("cpu")
-BATCH = 128
-ALIKE = 3
-"""Trainings of one architecture that are put together: a finalist's."""
+JOINED = 5
+"""Trainings of one architecture that are joined: a table's."""
 
-RECIPE = Recipe(name="steps", epochs=1, batch_size=BATCH, optimizer="nesterov", learning_rate=0.01, hard=1.0, soft=1.0)
+RECIPE = Recipe(name="steps", epochs=1, batch_size=128, optimizer="nesterov", learning_rate=0.01, hard=1.0, soft=1.0)
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class _Data:
 
 def main(
     networks: tuple[str, ...] = ("resnet20", "width-scaled"),
+    batch: int = 128,
     images: int = 1280,
     repeats: int = 3,
     compiled: bool = True,
@@ -69,7 +70,8 @@ def main(
     """Measure.
 
     Args:
-        networks: Names of `network_beside`, beside a ResNet-18 x 0.5 on CIFAR-10.
+        networks: Names of the zoo, a quarter as wide, or of `network_beside`, beside a ResNet-18 x 0.5 on CIFAR-10.
+        batch: Images of a step.
         images: That a repetition sees.
         repeats: Of every way.
         compiled: Whether `torch.compile` is among them, which needs a C++ compiler.
@@ -79,12 +81,12 @@ def main(
     report = Report("step_ways", ("images_a_core_second", "times"), out)
     teacher = Problem("resnet18", "cifar10", 0.5).architecture
     for name in networks:
-        architecture = network_beside(name, teacher, 270_000)
+        architecture = network(name, width=0.25) if name in ZOO else network_beside(name, teacher, 270_000)
         data = _Data.drawn(architecture, images)
         bf16 = has_bf16(CPU) and pays_in_bf16(architecture, CPU)
         report.facts[f"{name}: bfloat16 pays"] = bf16
         for what, ways in (
-            ("training", _training(architecture, data, bf16, report, name, compiled=compiled)),
+            ("training", _training(architecture, data, batch, bf16, report, name, compiled=compiled)),
             ("evaluation", _looks(architecture, data, bf16)),
         ):
             for run in ways.values():
@@ -106,31 +108,31 @@ def _network(architecture: Architecture, seed: int = 0) -> Network:
 
 
 def _training(
-    architecture: Architecture, data: _Data, bf16: bool, report: Report, name: str, *, compiled: bool
+    architecture: Architecture, data: _Data, batch: int, bf16: bool, report: Report, name: str, *, compiled: bool
 ) -> dict[str, Callable[[], int]]:
     """Ways to train on all images once, each returns how many it trained on."""
     ways = {
-        "as it is": _epoch(_network(architecture), data, BATCH, bf16),
-        "float32" if bf16 else "bfloat16": _epoch(_network(architecture), data, BATCH, not bf16),
-        "twice the batch": _epoch(_network(architecture), data, 2 * BATCH, bf16),
-        "four times the batch": _epoch(_network(architecture), data, 4 * BATCH, bf16),
-        f"{ALIKE} trainings, grouped convolutions, float32": _together(architecture, data),
+        "as it is": _epoch(_network(architecture), data, batch, bf16),
+        "float32" if bf16 else "bfloat16": _epoch(_network(architecture), data, batch, not bf16),
+        "twice the batch": _epoch(_network(architecture), data, 2 * batch, bf16),
+        "four times the batch": _epoch(_network(architecture), data, 4 * batch, bf16),
+        f"{JOINED} trainings joined, float32": _joined(architecture, data, batch),
     }
     if compiled:
-        network: Any = torch.compile(_network(architecture))
-        ways["torch.compile"] = _epoch(network, data, BATCH, bf16)
+        faster: Any = torch.compile(_network(architecture))
+        ways["torch.compile"] = _epoch(faster, data, batch, bf16)
         start = time.perf_counter()
         ways["torch.compile"]()
         report.facts[f"{name}: seconds of compiling"] = time.perf_counter() - start
     return ways
 
 
-def _epoch(network: nn.Module, data: _Data, batch: int, bf16: bool) -> Callable[[], int]:
-    gradients = PlainGradients(network, RECIPE, bf16=bf16)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True, fused=True)
+def _epoch(trained: nn.Module, data: _Data, batch: int, bf16: bool) -> Callable[[], int]:
+    gradients = PlainGradients(trained, RECIPE, bf16=bf16)
+    optimizer = torch.optim.SGD(trained.parameters(), lr=0.01, momentum=0.9, nesterov=True, fused=True)
 
     def run() -> int:
-        network.train()
+        trained.train()
         for part in torch.arange(len(data.images)).split(batch):
             gradients((data.images[part], data.labels[part], data.logits[part]))
             optimizer.step()
@@ -139,26 +141,20 @@ def _epoch(network: nn.Module, data: _Data, batch: int, bf16: bool) -> Callable[
     return run
 
 
-def _together(architecture: Architecture, data: _Data) -> Callable[[], int]:
-    """In float32: batch norm's rule for `vmap` takes no bfloat16 beside float32."""
-    alike = [_network(architecture, seed).train() for seed in range(ALIKE)]
-    skeleton = copy.deepcopy(alike[0])
-    weights, buffers = stack_module_state(alike)
-    optimizer = torch.optim.SGD(weights.values(), lr=0.01, momentum=0.9, nesterov=True, fused=True)
-
-    def loss(own: dict[str, Tensor], kept: dict[str, Tensor], images: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
-        outputs = functional_call(skeleton, (own, kept), (images,))
-        return F.cross_entropy(outputs, labels) + F.mse_loss(outputs, logits)
-
-    gradient = vmap(grad(loss), in_dims=(0, 0, None, None, None))
+def _joined(architecture: Architecture, data: _Data, batch: int) -> Callable[[], int]:
+    networks = JoinedNetwork([_network(architecture, seed) for seed in range(JOINED)]).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(networks.parameters(), lr=0.01, momentum=0.9, nesterov=True, fused=True)
+    generator = torch.Generator().manual_seed(0)
 
     def run() -> int:
-        for part in torch.arange(len(data.images)).split(BATCH):
-            found = gradient(weights, buffers, data.images[part], data.labels[part], data.logits[part])
-            for key, value in weights.items():
-                value.grad = found[key]
+        networks.train()
+        orders = torch.stack([torch.randperm(len(data.images), generator=generator) for _ in range(JOINED)])
+        for part in orders.split(batch, dim=1):
+            losses = joined_losses(networks, (joined_images(data.images, part), data.labels[part], data.logits[part]), RECIPE)
+            optimizer.zero_grad()
+            losses.sum().backward()
             optimizer.step()
-        return ALIKE * len(data.images)
+        return JOINED * len(data.images)
 
     return run
 

@@ -19,8 +19,8 @@ class TeacherSettings:
 
     teacher: str = "conv4"
     """Network of the zoo (conv4, vgg11, vgg13, vgg16, vgg19, resnet18, resnet34, resnet50, resnet101, resnet152, conv2,
-    dscnn2, resnet4, resnet6), an architecture's .json file, or the name of an imported teacher; in Python, a trained torch
-    module, too."""
+    conv3, dscnn2, resnet4, resnet5), an architecture's .json file, or the name of an imported teacher; in Python, a trained
+    torch module, too."""
     dataset: str = "digits"
     """digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech256, or your own: a folder of images with one for each
     class, a .npz file, or what was added under a name (n2n_gym.data.add)."""

@@ -32,6 +32,9 @@ class TableBuild(WorkerSettings, RecipeSettings, ProblemSettings):
     """With --stage shrink: file of the stage-1 student to start from; by default the teacher itself."""
     seeds: int = 5
     """How many times each student is trained: the first half is for searches to see, the rest says what students are worth."""
+    joined: bool = False
+    """Train a student with all seeds at once: small networks take half the time or less, and accuracies are known only at
+    the end, not after each epoch."""
     benchmark: str | None = None
     """One of the benchmark's tables by name (n2n table list), built as it is defined, instead of the options above."""
 
@@ -47,12 +50,12 @@ def _build(words: list[str]) -> None:
     out = Path(options.out).expanduser()
     if out.suffix != ".npz":
         raise InputError(f"a table is a .npz file, not {options.out}")
-    problem, stage, recipe, seeds = options.problem, options.stage, options.recipe, options.seeds
+    problem, stage, recipe, seeds, joined = options.problem, options.stage, options.recipe, options.seeds, options.joined
     if options.benchmark is not None:
         if options != TableBuild(out=options.out, benchmark=options.benchmark, workers=options.workers):
-            raise InputError("--benchmark says teacher, data, stage, recipe and seeds: leave them out")
+            raise InputError("--benchmark says teacher, data, stage, recipe, seeds and how they are trained: leave that out")
         defined = definition_by_name(options.benchmark)
-        problem, stage, recipe, seeds = defined.problem, defined.stage, defined.recipe, defined.trainings
+        problem, stage, recipe, seeds, joined = defined.problem, defined.stage, defined.recipe, defined.trainings, True
     with ProgressDisplay(screen) as display:
         table = build_table(
             problem,
@@ -61,6 +64,7 @@ def _build(words: list[str]) -> None:
             seeds=range(seeds),
             architecture=options.architecture,
             recipe=recipe,
+            joined=joined,
             workers=options.workers,
             facts={"command": command_for_others("n2n", "table", "build", *words), "machine": machine()},
             prepare=lambda: shown_teacher(problem, "cpu", display),

@@ -84,7 +84,7 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
     rung: Rung | None = None
 
     def __post_init__(self) -> None:
-        _ = self._recipe  # an unknown name is said at once
+        _ = self.training_recipe  # an unknown name is said at once
 
     def __getstate__(self) -> dict[str, Any]:  # a worker process reads teacher and images itself, but computes as we do
         known = (*(field.name for field in fields(self)), "bf16")
@@ -112,7 +112,7 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
 
     @property
     def epochs(self) -> int:
-        return self._recipe.epochs
+        return self.training_recipe.epochs
 
     def until(self, rung: Rung) -> Evaluator:
         _ = self.data, self.teacher_logits  # which both share
@@ -126,7 +126,7 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
 
     @property
     def inherits(self) -> bool:
-        return self._recipe.inherits
+        return self.training_recipe.inherits
 
     @cached_property
     def trained_teacher(self) -> Teacher:
@@ -150,7 +150,7 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
             "teacher": teacher.fingerprint,
             "dataset": teacher.facts["data_fingerprint"],
             "train_size": self.problem.train_size,
-            "recipe": self._recipe.to_json(),
+            "recipe": self.training_recipe.to_json(),
             "seed": self.seed,
             "device": self._device.type,
             "bf16": self.bf16,
@@ -207,13 +207,13 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
         bf16 = self.bf16 and pays_in_bf16(student.architecture, self._device)
 
         def on_epoch(epoch: int, _accuracy: float) -> None:
-            if self.thorough and epoch < self._recipe.epochs:
+            if self.thorough and epoch < self.training_recipe.epochs:
                 score = known.looked(lambda: self.data.validation_score(network, bf16=bf16))
                 known.epoch_accuracy.append(score.accuracy)
             if self.timeout is not None and known.watch.seconds > self.timeout:
                 raise _OutOfTimeError
 
-        seed = self._student_seed(student)
+        seed = self.student_seed(student)
         try:
             network = Network(student.architecture, torch.Generator().manual_seed(seed)).to(self._device)
             if self.inherits:
@@ -221,7 +221,7 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
             outcome = yield from training(
                 network,
                 self.data,
-                self._recipe,
+                self.training_recipe,
                 seed=seed,
                 teacher=self.teacher_logits,
                 bf16=self.bf16,
@@ -241,13 +241,14 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
         except _OutOfTimeError:
             known.failure = TIMEOUT
 
-    def _student_seed(self, student: Student) -> int:
+    def student_seed(self, student: Student) -> int:
         """From fingerprint, recipe and seed, so that neither order nor number of workers changes a result."""
-        text = json.dumps([self.key(student), self._recipe.to_json(), self.seed], sort_keys=True)
+        text = json.dumps([self.key(student), self.training_recipe.to_json(), self.seed], sort_keys=True)
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
 
     @cached_property
-    def _recipe(self) -> Recipe:
+    def training_recipe(self) -> Recipe:
+        """How students are trained."""
         return search_recipe(self.recipe, self.problem.data, self.problem.train_size)
 
     @cached_property

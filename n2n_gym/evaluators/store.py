@@ -359,9 +359,17 @@ class StoredEvaluator(WrappingEvaluator):
         for position, trained in self.inner.stream(list(students.values())):
             key = keys[position]
             evaluation = replace(trained, run=trained.run or self.run)  # an inner store may know it from another run
-            if evaluation.reason not in MACHINE_FAILURES:
-                self.store.put(key, students[key].architecture, self._context, evaluation)
+            self.keep(students[key], evaluation)
             yield key, evaluation
+
+    def kept(self, student: Student) -> Evaluation | None:
+        """What the store knows of a student."""
+        return self.store.get(self._key(student))
+
+    def keep(self, student: Student, evaluation: Evaluation) -> None:
+        """Put a student's evaluation into the store, unless the machine failed."""
+        if evaluation.reason not in MACHINE_FAILURES:
+            self.store.put(self._key(student), student.architecture, self._context, evaluation)
 
     def known(self) -> Iterator[tuple[Architecture, Evaluation]]:
         """The students in the store that were evaluated as this evaluator does."""

@@ -37,7 +37,7 @@ class PointwiseConv(nn.Conv2d):
 
     def forward(self, images: Tensor) -> Tensor:
         down, across = self.stride
-        return functional.conv2d(images[..., ::down, ::across], self.weight, self.bias)
+        return functional.conv2d(images[..., ::down, ::across], self.weight, self.bias, groups=self.groups)
 
 
 class Product(nn.Module):

@@ -45,6 +45,12 @@ def _conv4(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
     return Architecture.chain(layers, input_shape, classes)
 
 
+def _conv3(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
+    first = [conv(scaled(32), stride=2, bias=True), batch_norm(), relu(), max_pool()]
+    second, third = ([*_conv_block(scaled(n)), max_pool()] for n in (64, 128))
+    return Architecture.chain([*first, *second, *third, linear(classes)], input_shape, classes)
+
+
 def _conv2(input_shape: Shape, classes: int, scaled: Scaling) -> Architecture:
     first = [conv(scaled(32), 5, stride=2, bias=True), relu(), max_pool()]
     second = [conv(scaled(128), bias=True), relu(), max_pool()]
@@ -122,9 +128,10 @@ ZOO = {
     "resnet101": _resnet((3, 4, 23, 3), bottleneck=True),
     "resnet152": _resnet((3, 8, 36, 3), bottleneck=True),
     "conv2": ZooEntry(_conv2, smallest_side=8),
+    "conv3": ZooEntry(_conv3, smallest_side=16),
     "dscnn2": _dscnn(64, 128),
     "resnet4": _resnet((1,), early=True),
-    "resnet6": _resnet((1, 1), early=True),
+    "resnet5": _resnet((1,), bottleneck=True, early=True),
 }
 
 

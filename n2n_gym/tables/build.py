@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from n2n_gym.system.device import torch_device
 from n2n_gym.system.documents import read_document
 from n2n_gym.system.files import write_json
 from n2n_gym.system.versions import library_versions
+from n2n_gym.tables.files import epochs_looked_at
 from n2n_gym.tables.space import Space
 from n2n_gym.tables.table import Table
-from n2n_gym.tables.trainings import Progress, silent, trained
+from n2n_gym.tables.trainings import Progress, silent, trained, trained_joined
 from n2n_gym.teachers.saved import ready_teacher
+from n2n_gym.training.joined import check_joined
 from n2n_gym.training.recipes import search_recipe
 
 CHUNK = 100
@@ -39,6 +42,7 @@ def build_table(
     seeds: Sequence[int] = (0, 1, 2),
     architecture: str | None = None,
     recipe: str = "paper",
+    joined: bool = False,
     workers: int | str | None = None,
     facts: dict[str, Any] | None = None,
     prepare: Callable[[], object] = lambda: None,
@@ -55,18 +59,22 @@ def build_table(
         seeds: Each student is trained once with each.
         architecture: With `shrink`, file of the student that episodes start from.
         recipe: How students are trained.
+        joined: Whether a student's trainings are joined (`JoinedTrainings`); accuracies are known only at the end then.
         workers: As in `make_evaluator`.
         facts: More to write down, such as the machine.
         prepare: Called when the space is known to be small enough, before the teacher is trained.
         on_progress: See `Progress`.
 
     Raises:
-        InputError: If a name is unknown, the space is too large, or memory was not enough.
+        InputError: If a name is unknown, the space is too large, trainings cannot be joined, or memory was not enough.
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise InputError(f"seeds must be one or more different numbers, not {list(seeds)}")
-    if search_recipe(recipe, problem.data, problem.train_size).inherits:
+    by = search_recipe(recipe, problem.data, problem.train_size)
+    if by.inherits:
         raise InputError(f"a table has one row for equal students, which recipe {recipe!r} tells apart; build it by another")
+    if joined:
+        check_joined(problem.architecture)
     stage = stage_by_name(stage_name, problem.architecture, architecture)
     space = Space(stage)
     begun = out.with_suffix(".begun.json")
@@ -75,16 +83,9 @@ def build_table(
     prepare()
     teacher = ready_teacher(problem, device=torch_device("cpu"))
     on_progress(0, len(space.students) * len(seeds))
-    evaluations = trained(
-        problem,
-        space.students,
-        seeds,
-        recipe=recipe,
-        workers=workers,
-        store=out.with_suffix(".sqlite"),
-        chunk=CHUNK,
-        on_progress=on_progress,
-    )
+    train = trained_joined if joined else partial(trained, chunk=CHUNK)
+    store = out.with_suffix(".sqlite")
+    evaluations = train(problem, space.students, seeds, recipe=recipe, workers=workers, store=store, on_progress=on_progress)
     checkpoint = teacher.checkpoint
     dataset = load_dataset(problem.data)
     data = {
@@ -95,7 +96,8 @@ def build_table(
         "base": stage.base.to_json(),
         "shape": [stage.actions] * stage.decisions,
         "seeds": list(seeds),
-        "recipe": search_recipe(recipe, problem.data, problem.train_size).to_json(),
+        "recipe": by.to_json(),
+        "joined": joined,
         "teacher": {
             "fingerprint": checkpoint.fingerprint,
             "architecture": problem.architecture.to_json(),
@@ -119,7 +121,7 @@ def build_table(
 def _columns(
     facts: dict[str, Any], space: Space, evaluations: list[list[Evaluation]]
 ) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    epochs = facts["recipe"]["epochs"]
+    epochs = epochs_looked_at(facts)
     reasons = list(dict.fromkeys(["", *(each.reason for by_seed in evaluations for each in by_seed)]))
     by_row = list(zip(*evaluations, strict=True))
     nothing = (0.0,) * epochs

@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
@@ -64,10 +65,17 @@ class _Facts(TypedDict):
     shape: Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=100)]], msgspec.Meta(min_length=1, max_length=64)]
     seeds: Annotated[list[Count], msgspec.Meta(min_length=1)]
     recipe: _Recipe
+    joined: NotRequired[bool]
     teacher: _Teacher
     validation_images: Positive
     test_images: Positive
     reasons: Annotated[list[str], msgspec.Meta(min_length=1)]
+
+
+def epochs_looked_at(facts: Mapping[str, Any]) -> int:
+    """After how many epochs a training was looked at: each, or, of joined trainings, the last."""
+    epochs: int = facts["recipe"]["epochs"]
+    return 1 if facts.get("joined") else epochs
 
 
 def table_names() -> list[str]:
@@ -122,7 +130,8 @@ def read_columns(path: Path) -> tuple[dict[str, Any], Columns]:
 
 def _misfit(facts: _Facts, columns: Columns) -> str:
     """What of the columns does not fit the facts, or each other; empty if all does."""
-    students, seeds, epochs = len(columns.get("parameters", ())), len(facts["seeds"]), facts["recipe"]["epochs"]
+    students, seeds = len(columns.get("parameters", ())), len(facts["seeds"])
+    epochs = epochs_looked_at(facts)
     shapes: dict[str, tuple[int, ...]] = {
         "row_of": (math.prod(facts["shape"]),),
         **dict.fromkeys(("parameters", "macs", "model_bytes", "activation_bytes", "fingerprint"), (students,)),

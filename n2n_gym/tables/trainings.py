@@ -58,6 +58,48 @@ def trained(
             for start in range(0, len(students), chunk):
                 found[-1] += evaluator.evaluate(students[start : start + chunk])
                 on_progress((len(found) - 1) * len(students) + len(found[-1]), len(seeds) * len(students))
+    return _complete(found)
+
+
+def trained_joined(
+    problem: Problem,
+    students: Sequence[Student],
+    seeds: Sequence[int],
+    *,
+    recipe: str,
+    workers: int | str | None,
+    store: Path | None = None,
+    on_progress: Progress = silent,
+) -> list[list[Evaluation]]:
+    """As `trained`, but each student with all seeds at once (`JoinedTrainings`), and every one that is done is kept.
+
+    Raises:
+        InputError: If memory or time was not enough, or workers are no number.
+    """
+    from n2n_gym.evaluators.joined import JoinedTrainings  # here: it needs torch
+
+    teacher = problem.architecture
+    verdicts = [student.architecture.verdict(teacher) for student in students]
+    found = [
+        [Evaluation.failed(student.architecture, teacher, verdict)] * len(seeds)
+        for student, verdict in zip(students, verdicts, strict=True)
+    ]
+    feasible = [index for index, verdict in enumerate(verdicts) if verdict.feasible]
+    done = len(students) - len(feasible)
+    trainings = JoinedTrainings(problem, tuple(seeds), recipe)
+    for place, evaluations in trainings.stream([students[index] for index in feasible], workers, store):
+        found[feasible[place]] = evaluations
+        done += 1
+        on_progress(done * len(seeds), len(students) * len(seeds))
+    return _complete([list(by_seed) for by_seed in zip(*found, strict=True)])
+
+
+def _complete(found: list[list[Evaluation]]) -> list[list[Evaluation]]:
+    """What was found, if the machine did not fail.
+
+    Raises:
+        InputError: If it did.
+    """
     if failed := sum(each.reason in MACHINE_FAILURES for done in found for each in done):
         raise InputError(f"{failed} trainings failed for want of memory or time, not by the students' fault; build again")
     return found

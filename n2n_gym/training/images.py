@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from n2n_gym.data import Dataset, Images, Rows, load_dataset
 from n2n_gym.layers import Shape
+from n2n_gym.models.joined import JoinedNetwork
 from n2n_gym.models.preprocessing import Batches, Preprocessing, View
 from n2n_gym.networks.imported import Normalisation
 from n2n_gym.problem import Problem
@@ -173,20 +174,39 @@ class ImageData:
 
     def test_score(self, network: nn.Module) -> Score:
         """What share of the test images the network classifies correctly; for final reports only."""
+        return self._score(network, *self._test)
+
+    def validation_scores(self, networks: JoinedNetwork) -> list[Score]:
+        """As `validation_score`, of each of some networks."""
+        return self._scores(networks, self.validation_images, self.validation_labels)
+
+    def test_scores(self, networks: JoinedNetwork) -> list[Score]:
+        """As `test_score`, of each of some networks."""
+        return self._scores(networks, *self._test)
+
+    @property
+    def _test(self) -> tuple[Pixels, Tensor]:
         images, labels = self.dataset.test
-        return self._score(network, Pixels(images, device=self.device), torch.from_numpy(labels).to(self.device))
+        return Pixels(images, device=self.device), torch.from_numpy(labels).to(self.device)
+
+    def _score(self, network: nn.Module, images: Pixels, labels: Tensor, bf16: bool = False) -> Score:
+        [score] = self._scores(network, images, labels, bf16)
+        return score
 
     @torch.no_grad()
-    def _score(self, network: nn.Module, images: Pixels, labels: Tensor, bf16: bool = False) -> Score:
+    def _scores(self, network: nn.Module, images: Pixels, labels: Tensor, bf16: bool = False) -> list[Score]:
+        """Of a network, or of each of those that are joined."""
         network.eval()
-        correct = torch.zeros(self.spec.classes, dtype=torch.int64, device=self.device)
+        correct: Tensor | int = 0
         for indices in torch.arange(len(images), device=self.device).split(self.evaluation_batch):
             truth = labels[indices]
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-                right = network(self._prepared(images[indices])).argmax(1) == truth
-            correct += torch.bincount(truth[right], minlength=self.spec.classes)
+                right = network(self._prepared(images[indices])).argmax(-1) == truth
+            by_network = right.view(-1, len(truth))
+            correct += torch.stack([torch.bincount(truth[each], minlength=self.spec.classes) for each in by_network])
+        assert isinstance(correct, Tensor)
         images_of_class = torch.bincount(labels, minlength=self.spec.classes).clamp(min=1)
-        return Score(int(correct.sum()) / len(labels), tuple((correct / images_of_class).tolist()))
+        return [Score(int(each.sum()) / len(labels), tuple((each / images_of_class).tolist())) for each in correct]
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def training(
     network.to(memory_format=torch.channels_last)
     bf16 = (has_bf16(data.device) if bf16 is None else bf16) and pays_in_bf16(network.architecture, data.device)
     bf16_validation = bf16_validation and bf16
-    optimizer = _optimizer(network, recipe)
+    optimizer = optimizer_for(network, recipe)
     generator = torch.Generator().manual_seed(seed)
     best = _BestWeights(network, recipe.patience) if recipe.patience else None
     arithmetic = {"bf16": bf16, "bf16_validation": bf16_validation}
@@ -135,12 +135,12 @@ def training(
         if best is not None:
             best.restore(kept, facts["best"])
     for epoch in range(done + 1, last + 1):
-        logits = _logits(teacher, recipe, epoch - 1)
+        logits = logits_for(teacher, recipe, epoch - 1)
         images = data.stretch(epoch - 1, recipe.images)
         parts = torch.randperm(len(images), generator=generator).to(data.device).split(recipe.batch_size)
         batches = _batches(data.viewed(epoch - 1, augment=recipe.augment), data.train_labels, images, parts, logits)
         if recipe.one_cycle:
-            batches = _cycled(batches, optimizer, recipe, epoch - 1, len(parts))
+            batches = cycled(batches, optimizer, recipe, epoch - 1, len(parts))
         loss = yield from _trained_once(network, optimizer, gradients, _reported(batches, epoch, len(parts)))
         done = epoch
         losses.append(loss / len(parts))
@@ -153,9 +153,9 @@ def training(
             score = data.validation_score(network, bf16=bf16_validation)
             accuracy = score.accuracy
             if best.update(score):
-                _scale_learning_rate(optimizer, 1 / 3)
+                scale_learning_rate(optimizer, 1 / 3)
         elif epoch in recipe.milestones:
-            _scale_learning_rate(optimizer, 0.1)
+            scale_learning_rate(optimizer, 0.1)
         if on_epoch is not None:
             on_epoch(epoch, accuracy)
         if best is not None and best.since >= best.patience:
@@ -185,7 +185,8 @@ train = _by_itself(without_pause(training))
 """Train a network in place, as `training` does, without a pause, `by_itself`."""
 
 
-def _logits(teacher: TeacherLogits | None, recipe: Recipe, epoch: int) -> Tensor | None:
+def logits_for(teacher: TeacherLogits | None, recipe: Recipe, epoch: int) -> Tensor | None:
+    """The teacher's logits for an epoch's images, counted from 0; None if the recipe wants none."""
     if teacher is None or not recipe.soft:
         return None
     return teacher.of(epoch, augment=recipe.augment, images=recipe.images)
@@ -207,7 +208,7 @@ def _reported(batches: Iterable[Batch], epoch: int, steps: int) -> Iterator[Batc
         yield batch
 
 
-def _cycled(
+def cycled(
     batches: Iterable[Batch], optimizer: torch.optim.Optimizer, recipe: Recipe, done: int, steps: int
 ) -> Iterator[Batch]:
     """The batches of an epoch; before each, the learning rate is put where the cycle is after so many epochs."""
@@ -245,13 +246,15 @@ def _identity(network: Network, data: ImageData, recipe: Recipe, teacher: Teache
     }
 
 
-def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def optimizer_for(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """What moves a network's weights by a recipe."""
     common: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay, "fused": True}
     if recipe.optimizer == "adam":
         return torch.optim.Adam(network.parameters(), **common)
     return torch.optim.SGD(network.parameters(), momentum=0.9, nesterov=recipe.optimizer == "nesterov", **common)
 
 
-def _scale_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+def scale_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Go on with the learning rate times a factor."""
     for group in optimizer.param_groups:
         group["lr"] *= factor
