@@ -368,6 +368,13 @@ def test_the_commands(folder, capsys):
     assert (table.name, table.seeds) == ("mine", (0,))
     assert table.facts["command"].startswith("n2n table build --teacher")
     assert str(folder) not in table.facts["command"]  # others get the file
+    assert not table.facts["joined"]
+    assert main(["table", "build", *problem, "--seeds", "2", "--joined", "--workers", "0", "--out", str(out)]) == 0
+    assert Table.load(str(out)).facts["joined"]
+    capsys.readouterr()
+    name = "conv3-w0.25-mnist-n1000-removal"
+    assert main(["table", "build", "--benchmark", name, "--joined", "--out", str(out)]) == 2
+    assert "and how they are trained: leave that out" in capsys.readouterr().err
     assert main(["table", "build", "--out", "x.json"]) == 2
     assert "a table is a .npz file" in capsys.readouterr().err
     assert main(["table", "build", "--teacher", "resnet18", "--out", str(folder / "x.npz")]) == 2

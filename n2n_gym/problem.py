@@ -19,7 +19,7 @@ class TeacherSettings:
 
     teacher: str = "conv4"
     """Network of the zoo (conv4, vgg11, vgg13, vgg16, vgg19, resnet18, resnet34, resnet50, resnet101, resnet152, conv2,
-    conv3, dscnn2, resnet4, resnet5), an architecture's .json file, or the name of an imported teacher; in Python, a trained
+    conv3, dscnn2, resnet4, resnet6), an architecture's .json file, or the name of an imported teacher; in Python, a trained
     torch module, too."""
     dataset: str = "digits"
     """digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech256, or your own: a folder of images with one for each

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from agents.algorithms.episodic import keeps_limits
-from agents.algorithms.plans import Plan, Plans
+from agents.algorithms.plans import Plan, Plans, uniform_plans
 from agents.algorithms.prior import AccuracyPrior, likened
 from agents.algorithms.surrogate import believed
 from n2n_gym.architecture.summary import LENGTH, summary
@@ -28,7 +28,10 @@ BROKEN = 0.5
 """What the accuracy of a student that exceeds a limit counts for."""
 
 DRAWS = 200
-"""Of an episode whose student is new and keeps the limits, before one is played that does not."""
+"""Of an episode whose student is new and keeps the limits, before it is looked for elsewhere."""
+
+ELSEWHERE = 100
+"""Draws of any episode after these, before one is played that shows nothing new."""
 
 SAMPLE = 128
 """Random students whose features say what much and little is."""
@@ -135,10 +138,11 @@ class KnownStudents:
             self.accuracies.append(max(float(value) / student.worth, 0.0) if of_use else BROKEN * info["accuracy"])
 
     def fresh(self, draw: Callable[[], Plan], besides: Collection[str], rng: np.random.Generator) -> Plan:
-        """A drawn episode whose student is worth a training (see `new`); after `DRAWS` draws, whatever comes.
+        """A drawn episode whose student is worth a training (see `new`); after some draws in vain, whatever comes.
 
-        Limits may leave little of what is drawn: the second half of the draws takes more and more of its decisions from an
-        episode that is likely to end with the smallest student.
+        Limits may leave little of what is drawn: the second half of `DRAWS` takes more and more of its decisions from an
+        episode that is likely to end with the smallest student. Where all that is drawn was trained before, `ELSEWHERE`
+        uniformly random episodes follow.
 
         Args:
             draw: Draws an episode.
@@ -149,6 +153,10 @@ class KnownStudents:
             plan = draw()
             if share > 0:
                 plan = np.where(rng.random(len(plan)) < share, self._smallest, plan)
+            if self.new([plan], besides):
+                return plan
+        for _ in range(ELSEWHERE):
+            [plan] = uniform_plans(self.stage, rng, 1)
             if self.new([plan], besides):
                 break
         return plan

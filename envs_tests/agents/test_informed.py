@@ -1,5 +1,6 @@
 """Searches that use what costs no training."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -10,10 +11,13 @@ from agents.algorithms.evolution import InformedEvolution
 from agents.algorithms.known import KnownStudents
 from agents.algorithms.local_search import LocalSearch
 from agents.algorithms.planned import RandomSearch
-from agents.algorithms.plans import neighbours, uniform_plans
+from agents.algorithms.plans import neighbours, plan_by_depth, uniform_plans
+from agents.algorithms.sb3 import BatchedVecEnv
 from agents.algorithms.tpe import ParzenEstimator
 from envs_tests.agents.test_planned import STAGES, seen_returns, vector
+from envs_tests.conftest import FormulaEvaluator
 from n2n_gym.errors import InputError
+from n2n_gym.networks.zoo import network
 
 ALL = [InformedEvolution, LocalSearch, CrossEntropy, ParzenEstimator, RandomForestSearch, GaussianProcessSearch]
 EACH = pytest.mark.parametrize("algorithm", ALL)
@@ -89,6 +93,19 @@ def test_where_nothing_new_is_allowed_it_goes_on(algorithm, monkeypatch):
     monkeypatch.setattr("agents.algorithms.known.DRAWS", 3)
     agent = algorithm(vector("N2N/LayerRemoval-v0", constraints="parameters<=650"), seed=0, stats_window_size=100)
     assert len(seen_returns(learn(agent, 3))) == 15
+
+
+@EACH
+def test_where_few_treat_layers_by_depth_others_are_found(algorithm):
+    """Conv2's first layer is as narrow as it may be: widths along a line give seven students, which a population outgrows."""
+    teacher = {"teacher": "conv2", "width": 0.25}
+    evaluator = FormulaEvaluator(network("conv2", (1, 8, 8), width=0.25))
+    env = BatchedVecEnv(gym.make_vec("N2N/LayerShrink-v0", num_envs=5, evaluator=evaluator, **teacher))
+    by_depth = {env.envs.preview(plan_by_depth(env.envs.stage, np.random.default_rng(i))).fingerprint for i in range(200)}
+    assert len(by_depth) <= 8
+    learn(algorithm(env, seed=0), 10)
+    trained = [fingerprint for call in evaluator.calls for fingerprint in call]
+    assert len(trained) == len(set(trained)) == 50
 
 
 def test_a_model_starts_from_students_of_all_sizes():

@@ -15,7 +15,7 @@ NETWORKS = {
     "depthwise": Architecture.chain([conv(4), batch_norm(), depthwise(3), conv(6, 1), relu(), linear(3)], (2, 8, 8), 3),
     "grouped": Architecture.chain([conv(4), conv(8, groups=2), relu(), linear(3)], (3, 8, 8), 3),
     "strided shortcuts": network("resnet18", (3, 32, 32), 10, width=0.0625),
-    "bottleneck": network("resnet5", (3, 32, 32), 10, width=0.125),
+    "bottleneck": network("resnet50", (3, 32, 32), 10, width=0.03125),
     "mean at the end": network("conv3", (1, 28, 28), 10, width=0.125),
 }
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ class JoinedTrainings:
         """What would train with each seed by itself; teacher and images are shared."""
         first = _OneOfThem(self.problem, self.seeds[0], thorough=True, recipe=self.recipe, device="cpu", seeds=self.seeds)
         teacher, data = first.trained_teacher, first.data
-        return [first.with_seed(seed).equipped(teacher, data, bf16=False) for seed in self.seeds]
+        return [replace(first, seed=seed).equipped(teacher, data, bf16=False) for seed in self.seeds]
 
     def train(self, student: Student) -> list[Evaluation]:
         """Train a feasible student; one evaluation for each seed."""
@@ -64,12 +63,12 @@ class JoinedTrainings:
         first = evaluators[0]
         teacher, architecture = first.trained_teacher, student.architecture
         seeds = [each.student_seed(student) for each in evaluators]
+        logits = first.teacher_logits  # no student pays for them
         begun = time.monotonic()
         try:
             with one_thread(CPU):
-                _ = first.teacher_logits
-                networks = JoinedNetwork([Network(architecture, _generator(seed)) for seed in seeds])
-                failures = train_joined(networks, first.data, first.training_recipe, seeds=seeds, teacher=first.teacher_logits)
+                networks = JoinedNetwork([Network(architecture, torch.Generator().manual_seed(seed)) for seed in seeds])
+                failures = train_joined(networks, first.data, first.training_recipe, seeds=seeds, teacher=logits)
                 validated = first.data.validation_scores(networks)
                 seconds = (time.monotonic() - begun) / len(seeds)
                 tested = first.data.test_scores(networks)
@@ -146,18 +145,8 @@ class _OneOfThem(DistillationEvaluator):
 
     seeds: tuple[int, ...] = ()
 
-    def with_seed(self, seed: int) -> _OneOfThem:
-        """The same with another seed."""
-        other = copy.deepcopy(self)
-        other.__dict__["seed"] = seed
-        return other
-
     def context(self) -> dict[str, Any]:
         return super().context() | {"joined": list(self.seeds)}
-
-
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def _start_worker(trainings: JoinedTrainings) -> None:

@@ -131,7 +131,7 @@ ZOO = {
     "conv3": ZooEntry(_conv3, smallest_side=16),
     "dscnn2": _dscnn(64, 128),
     "resnet4": _resnet((1,), early=True),
-    "resnet5": _resnet((1,), bottleneck=True, early=True),
+    "resnet6": _resnet((1, 1), early=True),
 }
 
 

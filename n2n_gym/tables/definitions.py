@@ -44,11 +44,11 @@ class Definition:
 
 _ALL = (
     Definition(teacher="conv2", width=0.25, dataset="fashion-mnist", train_size=1000, stage="shrink"),
-    Definition(teacher="conv2", width=0.25, dataset="cifar10", train_size=1000, stage="shrink"),
     Definition(teacher="resnet4", width=0.25, dataset="mnist", train_size=1000, stage="shrink"),
     Definition(teacher="dscnn2", width=0.25, dataset="fashion-mnist", train_size=1000, stage="removal"),
     Definition(teacher="conv3", width=0.25, dataset="mnist", train_size=1000, stage="removal"),
-    Definition(teacher="resnet5", width=0.125, dataset="cifar10", train_size=1000, stage="removal"),
+    Definition(teacher="conv3", width=0.25, dataset="cifar10", train_size=1000, stage="removal"),
+    Definition(teacher="resnet6", width=0.125, dataset="cifar10", train_size=1000, stage="removal"),
 )
 
 DEFINITIONS = {definition.name: definition for definition in _ALL}
