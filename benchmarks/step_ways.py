@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -25,13 +26,14 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from n2n_gym.architecture import Architecture
+from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
 from n2n_gym.models.joined import JoinedNetwork
 from n2n_gym.networks.beside import network_beside
 from n2n_gym.networks.zoo import ZOO, network
 from n2n_gym.problem import Problem
 from n2n_gym.training.gradients import PlainGradients
-from n2n_gym.training.joined import joined_images, joined_losses
+from n2n_gym.training.joined import check_joined, joined_images, joined_losses
 from n2n_gym.training.precision import has_bf16, pays_in_bf16
 from n2n_gym.training.recipes import Recipe
 
@@ -116,8 +118,10 @@ def _training(
         "float32" if bf16 else "bfloat16": _epoch(_network(architecture), data, batch, not bf16),
         "twice the batch": _epoch(_network(architecture), data, 2 * batch, bf16),
         "four times the batch": _epoch(_network(architecture), data, 4 * batch, bf16),
-        f"{JOINED} trainings joined, float32": _joined(architecture, data, batch),
     }
+    with suppress(InputError):  # some kinds of layer cannot be joined
+        check_joined(architecture)
+        ways[f"{JOINED} trainings joined, float32"] = _joined(architecture, data, batch)
     if compiled:
         faster: Any = torch.compile(_network(architecture))
         ways["torch.compile"] = _epoch(faster, data, batch, bf16)

@@ -16,7 +16,7 @@ class JoinedNetwork(Network):
     """Networks of one architecture side by side: the channels of each behind those of the one before.
 
     A convolution becomes one of as many times the groups, so that no network sees another's channels. A processor takes
-    longer to begin a small network's layer than to compute it: five take less than twice the time of one (docs/speed.md).
+    longer to begin a small network's layer than to compute it: five take 2.4 to 3.4 times that of one (docs/speed.md).
 
     Takes images of shape (N, networks x channels, height, width), or (N, channels, height, width) if all get the same;
     puts out logits of shape (networks, N, classes).
