@@ -97,7 +97,8 @@ def joined_images(images: Batches, indices: Tensor) -> Tensor:
         images: Where they are, by index.
         indices: Of each network's, shape (networks, N).
     """
-    return images[indices.flatten()].unflatten(0, indices.shape).transpose(0, 1).flatten(1, 2)
+    by_network: Tensor = images[indices.flatten()].unflatten(0, indices.shape)
+    return by_network.transpose(0, 1).flatten(1, 2)
 
 
 def joined_losses(networks: JoinedNetwork, batch: Batch, recipe: Recipe) -> Tensor:
