@@ -33,7 +33,7 @@ from n2n_gym.networks.beside import network_beside
 from n2n_gym.networks.zoo import ZOO, network
 from n2n_gym.problem import Problem
 from n2n_gym.training.gradients import PlainGradients
-from n2n_gym.training.joined import check_joined, joined_images, joined_losses
+from n2n_gym.training.joined import JoinedImages, check_joined, joined_losses
 from n2n_gym.training.precision import has_bf16, pays_in_bf16
 from n2n_gym.training.recipes import Recipe
 
@@ -154,7 +154,7 @@ def _joined(architecture: Architecture, data: _Data, batch: int) -> Callable[[],
         networks.train()
         orders = torch.stack([torch.randperm(len(data.images), generator=generator) for _ in range(JOINED)])
         for part in orders.split(batch, dim=1):
-            losses = joined_losses(networks, (joined_images(data.images, part), data.labels[part], data.logits[part]), RECIPE)
+            losses = joined_losses(networks, (JoinedImages(data.images)[part], data.labels[part], data.logits[part]), RECIPE)
             optimizer.zero_grad()
             losses.sum().backward()
             optimizer.step()

@@ -197,14 +197,12 @@ class ImageData:
     def _scores(self, network: nn.Module, images: Pixels, labels: Tensor, bf16: bool = False) -> list[Score]:
         """Of a network, or of each of those that are joined."""
         network.eval()
-        correct: Tensor | int = 0
+        right = []
         for indices in torch.arange(len(images), device=self.device).split(self.evaluation_batch):
             truth = labels[indices]
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-                right = network(self._prepared(images[indices])).argmax(-1) == truth
-            by_network = right.view(-1, len(truth))
-            correct += torch.stack([torch.bincount(truth[each], minlength=self.spec.classes) for each in by_network])
-        assert isinstance(correct, Tensor)
+                right.append((network(self._prepared(images[indices])).argmax(-1) == truth).view(-1, len(truth)))
+        correct = [torch.bincount(labels[each], minlength=self.spec.classes) for each in torch.cat(right, dim=1)]
         images_of_class = torch.bincount(labels, minlength=self.spec.classes).clamp(min=1)
         return [Score(int(each.sum()) / len(labels), tuple((each / images_of_class).tolist())) for each in correct]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from n2n_gym.models.preprocessing import Batches
 from n2n_gym.training.gradients import Batch
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
-from n2n_gym.training.loop import DIVERGED, cycled, logits_for, optimizer_for, scale_learning_rate
+from n2n_gym.training.loop import DIVERGED, batches_of, cycled, logits_for, optimizer_for, scale_learning_rate
 from n2n_gym.training.recipes import Recipe
 
 
@@ -62,7 +63,8 @@ def train_joined(
         orders = torch.stack([torch.randperm(len(images), generator=each) for each in generators]).to(data.device)
         parts = orders.split(recipe.batch_size, dim=1)
         logits = logits_for(teacher, recipe, epoch - 1)
-        batches = _batches(data.viewed(epoch - 1, augment=recipe.augment), data.train_labels, images, parts, logits)
+        viewed = JoinedImages(data.viewed(epoch - 1, augment=recipe.augment))
+        batches = batches_of(viewed, data.train_labels, images, parts, logits)
         if recipe.one_cycle:
             batches = cycled(batches, optimizer, recipe, epoch - 1, len(parts))
         total = torch.zeros(len(seeds), device=data.device)
@@ -79,26 +81,19 @@ def train_joined(
     return failures
 
 
-def _batches(
-    viewed: Batches, labels: Tensor, images: Tensor, parts: Sequence[Tensor], logits: Tensor | None
-) -> Iterator[Batch]:
-    """For each step the images of every network, as joined networks read them; labels and logits with the networks first."""
-    for part in parts:
-        count = part.shape[1]
-        if count > 1 or len(parts) == 1:  # else: batch statistics of a single image are no statistics
-            indices = images[part]
-            yield joined_images(viewed, indices), labels[indices], None if logits is None else logits[part]
+@dataclass(frozen=True)
+class JoinedImages:
+    """Images for joined networks to read, each its own: by indices of shape (networks, N).
 
-
-def joined_images(images: Batches, indices: Tensor) -> Tensor:
-    """Images for joined networks to read, each its own.
-
-    Args:
-        images: Where they are, by index.
-        indices: Of each network's, shape (networks, N).
+    Attributes:
+        images: Where they are.
     """
-    by_network: Tensor = images[indices.flatten()].unflatten(0, indices.shape)
-    return by_network.transpose(0, 1).flatten(1, 2)
+
+    images: Batches
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        by_network: Tensor = self.images[indices.flatten()].unflatten(0, indices.shape)
+        return by_network.transpose(0, 1).flatten(1, 2)
 
 
 def joined_losses(networks: JoinedNetwork, batch: Batch, recipe: Recipe) -> Tensor:
@@ -106,7 +101,7 @@ def joined_losses(networks: JoinedNetwork, batch: Batch, recipe: Recipe) -> Tens
 
     Args:
         networks: They.
-        batch: Images (`joined_images`); labels and logits with the networks first.
+        batch: Images (`JoinedImages`); labels and logits with the networks first.
         recipe: The losses' weights.
     """
     images, labels, logits = batch

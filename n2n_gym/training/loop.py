@@ -138,7 +138,7 @@ def training(
         logits = logits_for(teacher, recipe, epoch - 1)
         images = data.stretch(epoch - 1, recipe.images)
         parts = torch.randperm(len(images), generator=generator).to(data.device).split(recipe.batch_size)
-        batches = _batches(data.viewed(epoch - 1, augment=recipe.augment), data.train_labels, images, parts, logits)
+        batches = batches_of(data.viewed(epoch - 1, augment=recipe.augment), data.train_labels, images, parts, logits)
         if recipe.one_cycle:
             batches = cycled(batches, optimizer, recipe, epoch - 1, len(parts))
         loss = yield from _trained_once(network, optimizer, gradients, _reported(batches, epoch, len(parts)))
@@ -192,11 +192,20 @@ def logits_for(teacher: TeacherLogits | None, recipe: Recipe, epoch: int) -> Ten
     return teacher.of(epoch, augment=recipe.augment, images=recipe.images)
 
 
-def _batches(
+def batches_of(
     viewed: Batches, labels: Tensor, images: Tensor, parts: Sequence[Tensor], logits: Tensor | None
 ) -> Iterator[Batch]:
+    """The batches of an epoch.
+
+    Args:
+        viewed: All images as a network reads them.
+        labels: Of all.
+        images: The indices of those in this epoch.
+        parts: Of each step, which of them, shape (N,); of joined networks (networks, N).
+        logits: The teacher's for those in this epoch; None without.
+    """
     for part in parts:
-        if len(part) > 1 or len(parts) == 1:  # else: batch statistics of a single image are no statistics
+        if part.shape[-1] > 1 or len(parts) == 1:  # else: batch statistics of a single image are no statistics
             indices = images[part]
             yield viewed[indices], labels[indices], None if logits is None else logits[part]
 
