@@ -19,9 +19,6 @@ TINY = {
     "cifar10_headline": "--run run --epochs 1 --trainings 2 --processes 0 --smaller 0:1",
     "cifar10_teacher": "--epochs 1 --images 20",
     "env_steps": "--seconds 0.01 --repeats 1",
-    "equal_budgets": (
-        "--agents random local-search --tables conv4-digits-shrink --seeds 1 --workers 0 --against local-search --kept kept"
-    ),
     "evaluator_throughput": "--cases conv4-digits --students 2 --repeats 1 --workers 0 --warm-seconds 0 --step-images 0",
     "feasibility": "--networks conv4 resnet18 --episodes 2",
     "final_recipes": "--train-size 50 --width 0.1 --students 1 --epochs 2 --rates 0.01",
@@ -38,6 +35,7 @@ TINY = {
     "search_time": "--train-size 50 --width 0.1 --iterations 2 --seeds 1",
     "starts": "--train-size 50 --width 0.1 --students 2 --seeds 1",
     "transfer": "--samples samples --seeds 1 --updates 3 --trainings 1 --contenders pretrained constant-rate",
+    "tune": "--agents cross-entropy --tasks conv4-digits-shrink --trials 2 --seeds 1 --again 2 --workers 1 --kept kept",
     "step_ways": "--networks resnet20 --images 8 --repeats 1 --no-compiled",
 }
 

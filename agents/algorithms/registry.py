@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -73,6 +73,10 @@ class Algorithm(ABC):
     def any_length(self) -> bool:
         """Whether it learns a policy that fits episodes with any number of decisions."""
         return False
+
+    def changed(self, settings: Mapping[str, Any]) -> Self:
+        """The same algorithm with other values of some arguments of its class."""
+        return replace(self, settings={**self.settings, **settings})
 
     @abstractmethod
     def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:

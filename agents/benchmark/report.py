@@ -174,7 +174,7 @@ class Comparison:
     """Algorithms side by side, on every track that they ran on.
 
     Args:
-        results: One for each algorithm; all with the same budgets.
+        results: One for each algorithm; all with the same budgets. On a track, each ran on all tasks or on none.
         tasks: What they ran on.
 
     Raises:
@@ -187,14 +187,17 @@ class Comparison:
         if len({each.budgets for each in results}) != 1:
             shown_budgets = "; ".join(sorted({", ".join(map(str, each.budgets)) for each in results}))
             raise InputError(f"only runs that are judged after as many students can be compared, not {shown_budgets}")
-        for each in results:
-            if missing := [task.name for task in tasks if not each.of_task(task.name)]:
-                raise InputError(f"{each.agent} has no runs on {', '.join(missing)}")
         self.tasks = list(tasks)
         self.results = list(results)
         self.budgets = results[0].budgets
         by_track = {track: [task for task in tasks if task.track == track] for track in TRACKS}
-        self.standings = [Standing(results, own) for own in by_track.values() if own]
+        for each in results:
+            tracks = [own for own in by_track.values() if each.ran(own)] or by_track.values()
+            if missing := [task.name for own in tracks for task in own if task not in each.ran(own)]:
+                raise InputError(f"{each.agent} has no runs on {', '.join(missing)}")
+        if nobodys := [task.name for task in tasks if not any(each.of_task(task.name) for each in results)]:
+            raise InputError(f"no algorithm has runs on {', '.join(nobodys)}")
+        self.standings = [Standing([each for each in results if each.ran(own)], own) for own in by_track.values() if own]
 
     def write(self, folder: Path, command: str) -> None:
         """Write `LEADERBOARD.md`, `comparison.json` and the figures."""
@@ -213,7 +216,7 @@ class Comparison:
     def leaderboard(self, command: str) -> str:
         """The leaderboard as Markdown."""
         tables = list(dict.fromkeys(task.table.name for task in self.tasks))
-        counts = sorted({len(each.of_task(task.name)) for each in self.results for task in self.tasks})
+        counts = sorted({len(each.of_task(task.name)) for each in self.results for task in each.ran(self.tasks)})
         seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
         lines = [
             f"# Leaderboard, edition {EDITION}",
@@ -230,6 +233,8 @@ class Comparison:
         ]
         for standing in self.standings:
             lines += ["", f"## {standing.track.capitalize()}: {TRACKS[standing.track].about}", "", *standing.ranking()]
+            if absent := [each.agent for each in self.results if each.agent not in standing.agents]:
+                lines += ["", f"Not run here: {', '.join(absent)}."]
             if standing is self.standings[0]:
                 lines += ["", *standing.further()]
                 if len(standing.tasks) > 1:

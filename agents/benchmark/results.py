@@ -100,10 +100,28 @@ class Results:
         known = [Task(*name.rsplit(":", 1)) for name in self.tables]
         return [task for task in known if not tracks or task.track in tracks]
 
+    def joined(self, other: Results) -> Results:
+        """These results and others of the same algorithm, on other tasks.
+
+        Raises:
+            InputError: If both have runs on a task, or budgets differ.
+        """
+        if twice := sorted(self.tables.keys() & other.tables.keys()):
+            raise InputError(f"{self.agent} has two result files on {', '.join(twice)}")
+        if self.budgets != other.budgets:
+            raise InputError(
+                f"{self.agent}: budgets are {_listed(self.budgets)} in one file, {_listed(other.budgets)} in another"
+            )
+        return replace(self, runs=self.runs + other.runs, tables=self.tables | other.tables)
+
     def on(self, tasks: Sequence[Task]) -> Results:
         """The results on some tasks alone."""
         names = {task.name for task in tasks}
         return replace(self, runs=tuple(run for run in self.runs if run.task in names))
+
+    def ran(self, tasks: Sequence[Task]) -> list[Task]:
+        """Those of some tasks that there are runs on."""
+        return [task for task in tasks if self.of_task(task.name)]
 
     def of_task(self, name: str) -> list[Run]:
         """The runs on one task."""

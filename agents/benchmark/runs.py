@@ -6,10 +6,11 @@ import contextlib
 import importlib.util
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import gymnasium as gym
@@ -57,7 +58,13 @@ class Run:
         return asdict(self)
 
 
-def run(agent: str, task: Task, seed: int, budgets: Sequence[int] = BUDGETS) -> Run:
+def run(
+    agent: str,
+    task: Task,
+    seed: int,
+    budgets: Sequence[int] = BUDGETS,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+) -> Run:
     """Let an algorithm search until it has paid for the largest budget; it is judged after each.
 
     Args:
@@ -65,6 +72,7 @@ def run(agent: str, task: Task, seed: int, budgets: Sequence[int] = BUDGETS) -> 
         task: What it searches.
         seed: Of the algorithm.
         budgets: Numbers of students, ascending.
+        settings: Of one of `ALGORITHMS`, arguments of its class that are to be others than the package's.
 
     Raises:
         InputError: If there is no such algorithm or table, or the algorithm does not keep to the rules.
@@ -75,7 +83,8 @@ def run(agent: str, task: Task, seed: int, budgets: Sequence[int] = BUDGETS) -> 
     if agent.endswith(".py"):
         _search_own(Path(agent), task, account)
     else:
-        spend(algorithm(agent).make(task.vector_env(), stage=task.policy_stage, seed=seed), account)
+        made = algorithm(agent).changed(settings)
+        spend(made.make(task.vector_env(), stage=task.policy_stage, seed=seed), account)
     seconds = time.perf_counter() - start
     students, reports = tuple(account.students), tuple(account.reports)
     return Run(

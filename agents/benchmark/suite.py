@@ -30,7 +30,7 @@ def benchmark(
     *,
     tasks: Sequence[str] = (),
     tracks: Sequence[str] = (),
-    seeds: int = 20,
+    seeds: int = 10,
     budgets: Sequence[int] = BUDGETS,
     out: Path,
     workers: int | None = None,

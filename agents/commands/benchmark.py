@@ -25,7 +25,7 @@ class Benchmark:
     the latter."""
     tracks: tuple[str, ...] = ("reward", "noisy", "smallest", "macs")
     """What is asked of each table: reward, noisy, smallest, macs."""
-    seeds: int = 20
+    seeds: int = 10
     """Runs of each algorithm on each task."""
     budgets: tuple[int, ...] = (10, 25, 50, 100)
     """After how many distinct feasible students a run is judged; it ends with the last."""
@@ -85,7 +85,7 @@ class Validate:
     """Tables that they must be on, as of n2n benchmark."""
     tracks: tuple[str, ...] = ("reward", "noisy", "smallest", "macs")
     """What must have been asked of each."""
-    seeds: int = 20
+    seeds: int = 10
     """Runs that there must be on each task."""
     budgets: tuple[int, ...] = (10, 25, 50, 100)
     """After how many distinct feasible students each run must be judged."""
@@ -119,11 +119,11 @@ class Report:
     """Make leaderboard and figures from result files."""
 
     files: tyro.conf.Positional[tuple[str, ...]]
-    """Result files of `n2n benchmark`."""
+    """Result files of `n2n benchmark`; an algorithm's runs on different tasks may lie in several."""
     tasks: tuple[str, ...] = ()
-    """Tables that they are compared on, as of n2n benchmark; by default those of the first file."""
+    """Tables that they are compared on, as of n2n benchmark; by default those of the files."""
     tracks: tuple[str, ...] = ()
-    """What was asked of each; with --tasks all by default, else as the first file has it."""
+    """What was asked of each; with --tasks all by default, else as the files have it."""
     out: str = "runs/benchmark"
     """Folder of leaderboard and figures."""
 
@@ -134,11 +134,21 @@ def _report(words: list[str]) -> None:
     from agents.benchmark.results import Results, validate
     from agents.benchmark.tasks import tasks_by_name
 
-    results = [Results.load(Path(file).expanduser()) for file in options.files]
-    tasks = tasks_by_name(options.tasks, options.tracks) if options.tasks else results[0].tasks(options.tracks)
-    results = [each.on(tasks) for each in results]
+    by_agent: dict[str, Results] = {}
+    for file in options.files:
+        found = Results.load(Path(file).expanduser())
+        before = by_agent.get(found.agent)
+        by_agent[found.agent] = found if before is None else before.joined(found)
+    if options.tasks:
+        tasks = tasks_by_name(options.tasks, options.tracks)
+    else:
+        tasks = list(dict.fromkeys(task for each in by_agent.values() for task in each.tasks(options.tracks)))
+    results = [each.on(tasks) for each in by_agent.values()]
     for each in results:
-        validate(each, tasks, budgets=each.budgets, seeds=len(each.of_task(tasks[0].name)))
+        for track in dict.fromkeys(task.track for task in tasks):
+            ran = each.ran([task for task in tasks if task.track == track])
+            seeds = max((len(each.of_task(task.name)) for task in ran), default=0)
+            validate(each.on(ran), ran, budgets=each.budgets, seeds=seeds)
     Comparison(results, tasks).write(Path(options.out).expanduser(), command_for_others("n2n", "benchmark", "report", *words))
     console().print(str(Path(options.out) / "LEADERBOARD.md"), soft_wrap=True)
 

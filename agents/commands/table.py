@@ -55,7 +55,13 @@ def _build(words: list[str]) -> None:
         if options != TableBuild(out=options.out, benchmark=options.benchmark, workers=options.workers):
             raise InputError("--benchmark says teacher, data, stage, recipe, seeds and how they are trained: leave that out")
         defined = definition_by_name(options.benchmark)
-        problem, stage, recipe, seeds, joined = defined.problem, defined.stage, defined.recipe, defined.trainings, True
+        problem, stage, recipe, seeds, joined = (
+            defined.problem,
+            defined.stage,
+            defined.recipe,
+            defined.trainings,
+            defined.joined,
+        )
     with ProgressDisplay(screen) as display:
         table = build_table(
             problem,

@@ -516,7 +516,7 @@ def test_the_commands(benchmarked, names, tmp_path, capsys):
     assert main(["benchmark", "validate", files[0], *SIZE, "--algorithm", "evolution", "--tasks", *names]) == 2
     assert "evolution is another algorithm" in capsys.readouterr().err
     assert main(["benchmark", "validate", files[0], *SIZE[:3], "--tracks", "reward", "noisy", "--tasks", *names]) == 2
-    assert "seeds 0 to 19" in capsys.readouterr().err
+    assert "seeds 0 to 9" in capsys.readouterr().err
     report = [
         "benchmark",
         "report",
@@ -531,7 +531,9 @@ def test_the_commands(benchmarked, names, tmp_path, capsys):
     ]
     assert main(report) == 0
     assert "evolution" in (tmp_path / "board" / "LEADERBOARD.md").read_text()
-    assert main(["benchmark", "report", *files, "--tasks", *names, "--out", str(tmp_path)]) == 2  # two tracks are missing
+    capsys.readouterr()
+    assert main(["benchmark", "report", *files, "--tasks", *names, "--out", str(tmp_path)]) == 2
+    assert re.search(r"no algorithm has runs on \S+:smallest, \S+:smallest, \S+:macs", capsys.readouterr().err)
     assert main(["benchmark", "--agents", "reinforcee", "--tasks", names[0], "--out", str(tmp_path)]) == 2
     assert "Did you mean 'reinforce'" in capsys.readouterr().err
     for wrong, message in (
@@ -575,6 +577,37 @@ def test_what_cannot_be_compared_is_refused(benchmarked, asked):
         Comparison([results[0], fewer], asked)
 
 
+def test_an_algorithm_may_run_on_some_of_the_tracks(benchmarked, asked):
+    everywhere, some = (Results.load(benchmarked / "agents" / f"{agent}.json") for agent in ("random", "evolution"))
+    reward = some.on(asked[:2])
+    compared = Comparison([everywhere, reward], asked)
+    assert [sorted(standing.agents) for standing in compared.standings] == [["evolution", "random"], ["random"]]
+    board = compared.leaderboard("n2n benchmark")
+    assert board.count("Not run here: evolution.") == 1
+    assert compared.to_json()["tracks"]["noisy"].keys() == {"random"}
+
+
+def test_an_algorithms_runs_may_lie_in_several_files(benchmarked, asked, names, tmp_path, capsys):
+    files = []
+    for agent in ("random", "evolution"):
+        whole = Results.load(benchmarked / "agents" / f"{agent}.json")
+        for track in ("reward", "noisy"):
+            part = whole.on([task for task in asked if task.track == track])
+            tables = {name: told for name, told in whole.tables.items() if name.endswith(track)}
+            files.append(str(tmp_path / f"{agent}-{track}.json"))
+            fewer = tuple(each for each in part.runs if track == "reward" or each.seed < 2)
+            replace(part, runs=fewer, tables=tables).save(Path(files[-1]))
+    chosen = ["--tasks", *names, "--tracks", "reward", "noisy", "--out", str(tmp_path)]
+    assert main(["benchmark", "report", *files, *chosen]) == 0
+    board = (tmp_path / "LEADERBOARD.md").read_text()
+    assert "2 to 3 runs of each algorithm" in board
+    compared = json.loads((tmp_path / "comparison.json").read_text())["tracks"]["reward"]
+    assert compared == json.loads((benchmarked / "comparison.json").read_text())["tracks"]["reward"]
+    capsys.readouterr()
+    assert main(["benchmark", "report", *files, files[0], *chosen]) == 2
+    assert "random has two result files on" in capsys.readouterr().err
+
+
 def test_a_run_of_another_algorithm_or_table_is_made_again(own, names, tmp_path):
     def made():
         arguments = {"tracks": ["reward"], "seeds": 2, "budgets": (5,), "workers": 1, "facts": {"command": "n2n benchmark"}}
@@ -586,6 +619,11 @@ def test_a_run_of_another_algorithm_or_table_is_made_again(own, names, tmp_path)
     with Path(own).open("a") as file:
         file.write("\n\ndef search(env, budget, seed, search=search):\n    return search(env, budget, seed + 5)\n")
     assert made()[0].students != first[0].students
+
+
+def test_settings_are_other_than_the_packages(removal):
+    own, other = run("evolution", removal, 0, BUDGETS), run("evolution", removal, 0, BUDGETS, {"population_size": 3})
+    assert run("evolution", removal, 0, BUDGETS, {"population_size": 10}).students == own.students != other.students
 
 
 def test_a_run_leaves_no_folder_behind(removal, tmp_path, monkeypatch):

@@ -21,6 +21,7 @@ class Definition:
         stage: `removal` or `shrink`.
         recipe: How students are trained.
         trainings: How many times each student is trained.
+        joined: Whether its trainings are joined to one network's.
     """
 
     teacher: str
@@ -30,6 +31,7 @@ class Definition:
     stage: str
     recipe: str = "steady"
     trainings: int = 5
+    joined: bool = True
 
     @property
     def problem(self) -> Problem:
@@ -48,11 +50,11 @@ _ALL = (
     Definition(teacher="dscnn2", width=0.25, dataset="fashion-mnist", train_size=1000, stage="removal"),
     Definition(teacher="conv3", width=0.25, dataset="mnist", train_size=1000, stage="removal"),
     Definition(teacher="conv3", width=0.25, dataset="cifar10", train_size=1000, stage="removal"),
-    Definition(teacher="resnet6", width=0.125, dataset="cifar10", train_size=1000, stage="removal"),
+    Definition(teacher="resnet4", width=0.25, dataset="cifar10", train_size=1000, stage="shrink"),
 )
 
 DEFINITIONS = {definition.name: definition for definition in _ALL}
-"""Spaces of 438 to 2,386 feasible students, each trained five times and judged on 10,000 test images: chains, residual blocks
+"""Spaces of 438 to 888 feasible students, each trained five times and judged on 10,000 test images: chains, residual blocks
 and depthwise-separable ones, MNIST, Fashion-MNIST and CIFAR-10, both stages."""
 
 DEVELOPMENT = ("conv4-digits-removal", "conv4-digits-shrink", "conv4-w0.25-fashion-mnist-n2000-removal")
