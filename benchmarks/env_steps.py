@@ -22,7 +22,7 @@ from gymnasium.spaces import flatdim
 from report import Report
 from students import random_episodes
 
-from agents.benchmark.tasks import Task
+from agents.benchmark.exhaustive import TableTask
 from n2n_gym.architecture import Architecture
 from n2n_gym.envs.vector import CompressionVectorEnv
 from n2n_gym.evaluation import Evaluation
@@ -161,7 +161,7 @@ def main(seconds: float = 1.0, repeats: int = 5, out: Path | None = None) -> Non
             times_single=_ratios(values, singles),
         )
     for table in table_names():
-        envs = Task(table).vector_env(256).envs
+        envs = TableTask(table).vector_env(256).envs
         values = [whole_rate(envs, seconds) for _ in range(repeats)]
         report.add(
             f"table {table}, whole episodes, vector of 256",

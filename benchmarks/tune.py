@@ -23,9 +23,10 @@ import optuna
 import tyro
 from report import Report
 
+from agents.benchmark.catalogue import tasks_by_name
 from agents.benchmark.metrics import gaps_closed
 from agents.benchmark.runs import BUDGETS, Run, run
-from agents.benchmark.tasks import Task, tasks_by_name
+from agents.benchmark.tasks import Task
 from agents.interval import Interval
 from n2n_gym.errors import by_name
 from n2n_gym.system.files import write_json
@@ -125,7 +126,7 @@ class Job:
     def file(self, folder: Path) -> Path:
         """Where its run is kept."""
         told = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
-        return folder / f"{self.agent}-{self.task.table.name}-s{self.seed}-{told}.json"
+        return folder / f"{self.agent}-{self.task.space}-s{self.seed}-{told}.json"
 
 
 def _done(job: Job) -> Run:
@@ -187,7 +188,7 @@ def main(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     chosen = tasks_by_name(tasks, ("reward",))
     report = Report("tune", ("gap closed", "settings", "chosen"), out)
-    report.facts |= {"tables": [task.table.name for task in chosen], "trials": trials, "seeds": seeds, "again": again}
+    report.facts |= {"tables": [task.space for task in chosen], "trials": trials, "seeds": seeds, "again": again}
     with Pool(workers) as pool:
         for agent in agents:
             tune(Tuner(agent, chosen, pool, kept), trials, seeds, again, report)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from agents.benchmark.exhaustive import TableTask
 from agents.benchmark.runs import run
-from agents.benchmark.tasks import Task
 from agents.search import finals
 from n2n_gym.training.recipes import final_recipe
 
@@ -61,7 +61,7 @@ def test_a_submission_climbs(toy_tables):
     path = EXAMPLES / "hill_climbing.py"
     assert len(path.read_text().splitlines()) < 50
     for stage in ("removal", "shrink"):
-        task = Task(str(toy_tables / f"{stage}.npz"))
+        task = TableTask(str(toy_tables / f"{stage}.npz"))
         done = run(str(path), task, 0, (2, 4))
         assert done.agent == "hill-climbing"
         assert len(done.students) == min(4, task.counts.sum())

@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from agents.benchmark.large import LargeTask
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.layers import conv, linear, max_pool, relu
@@ -107,3 +108,21 @@ def test_the_command_says_what_there_is(tmp_path, capsys, monkeypatch, task):
     command = ["table", "transfer", "--out", str(tmp_path), "--first", "3", "--last", "4", "--students", "2", "--workers", "0"]
     assert main(command) == 0
     assert len(json.loads((tmp_path / "toy-task.json").read_text())["students"]) == 2
+
+
+def test_a_sample_of_a_space_of_ones_own(tmp_path, capsys):
+    """What the track `large` of the benchmark asks of: any teacher's students, trained as one says."""
+    from agents.commands.main import main
+
+    out = tmp_path / "mine.json"
+    size = ["--students", "8", "--width", "0.1", "--train-size", "60", "--recipe", "fast", "--workers", "0"]
+    assert main(["table", "sample", "--teacher", "conv2", "--dataset", "digits", *size, "--out", str(tmp_path / "mine")]) == 2
+    assert "a sample is a .json file" in capsys.readouterr().err
+    command = ["table", "sample", "--teacher", "conv2", "--dataset", "digits", "--stage", "shrink", *size, "--out", str(out)]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert '"students": 8' in said
+    assert "r2" in said
+    sample = Sample.load(out)
+    assert (sample.name, sample.stage, len(sample.students), len(sample.students[0].accuracy)) == ("mine", "shrink", 8, 2)
+    assert LargeTask(str(out)).space == "mine"

@@ -125,7 +125,7 @@ class Account(Spending):
     """
 
     def __init__(self, task: Task, seed: int, budget: int) -> None:
-        super().__init__(min(budget, int(task.counts.sum())))
+        super().__init__(budget if task.affordable is None else min(budget, task.affordable))
         self.task = task
         self.seed = seed
         self.students: list[int] = []
@@ -135,16 +135,17 @@ class Account(Spending):
         """Write down finished episodes.
 
         Returns:
-            The rows of their students.
+            The numbers of their students.
 
         Raises:
             BudgetSpentError: If all was spent before the last of them.
         """
-        rows: list[int] = self.task.table.rows(episodes).tolist()
-        for row, code in zip(rows, encode(self.task, episodes), strict=True):
-            if self.count(row if self.task.counts[row] else None):
+        codes = self.task.encode(episodes)
+        students = self.task.students(codes)
+        for student, code in zip(students, codes, strict=True):
+            if self.count(student if self.task.costs(student) else None):
                 self.students.append(code)
-        return rows
+        return students
 
     def finish(
         self,
@@ -163,21 +164,16 @@ class Account(Spending):
         Raises:
             InputError: If it was not looked at, or cost nothing.
         """
-        if int(self.task.table.rows([actions])[0]) not in self._paid:
+        [code] = self.task.encode([actions])
+        if self.task.students([code])[0] not in self._paid:
             raise InputError(
                 "report() takes the actions of a student that this search has looked at and that could be trained"
             )
-        self.reports.append((len(self.students), encode(self.task, [actions])[0]))
-
-
-def encode(task: Task, episodes: Sequence[Actions]) -> list[int]:
-    """Episodes as numbers: their actions read as digits, the first one highest."""
-    codes: list[int] = np.ravel_multi_index(tuple(np.array(episodes).T), task.table.shape).tolist()
-    return codes
+        self.reports.append((len(self.students), code))
 
 
 def chosen(task: Task, seed: int, students: Sequence[int], reports: Sequence[tuple[int, int]], budget: int) -> int | None:
-    """The row of the student that a search chooses when so many were paid for.
+    """An episode of the student that a search chooses when so many were paid for.
 
     What it reported last until then; if it reported nothing, the one that is preferred by what it has seen.
 
@@ -189,10 +185,9 @@ def chosen(task: Task, seed: int, students: Sequence[int], reports: Sequence[tup
         budget: How many students.
 
     Returns:
-        It; None if there was no student at all.
+        Its number; None if there was no student at all.
     """
-    row_of = task.table.columns["row_of"]
     if said := [code for after, code in reports if after <= budget]:
-        return int(row_of[said[-1]])
-    rows = set(row_of[list(students[:budget])].tolist())
-    return next((row for row in task.preferred(seed).tolist() if row in rows), None)
+        return said[-1]
+    paid = students[:budget]
+    return task.preferred(seed, paid) if paid else None

@@ -41,12 +41,12 @@ def draw_curves(tasks: Sequence[Task], runs: Mapping[str, Sequence[Sequence[Run]
         for agent, look in looks(agents):
             worths = [worth(task, run.seed, run.students, run.reports, budgets) for run in runs[agent][index]]
             axes.plot(budgets, np.mean(worths, axis=0), linewidth=1.3, **look)
-        axes.plot(budgets, task.random_search(0, most)[np.array(budgets) - 1], "k:", linewidth=1.3, label="random, exact")
-        axes.axhline(task.optimum, color="black", linewidth=0.8, label="the best student")
+        axes.plot(budgets, task.random_search(0, most)[np.array(budgets) - 1], "k:", linewidth=1.3, label="random, expected")
+        axes.axhline(task.optimum, color="black", linewidth=0.8, label="the best known")
         low = task.random_search(0, most)[min(4, most - 1)]
         axes.set_ylim(low - 0.3 * (task.optimum - low), task.optimum + 0.05 * (task.optimum - low))
         axes.set(xscale="log", xlabel="distinct students", ylabel="worth of the choice")
-        axes.set_title(task.table.name, fontsize=8)
+        axes.set_title(task.space, fontsize=8)
         open_frame(axes)
     for axes in panels[len(tasks) :]:
         axes.set_visible(False)

@@ -7,7 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from agents.benchmark.tasks import Numbers, Rows, Task
+from agents.benchmark.exhaustive import Rows, TableTask
+from agents.benchmark.tasks import Numbers
 from n2n_gym.tables import SEARCH, TRUTH
 from n2n_gym.tables.statistics import pareto_rows, random_draws
 
@@ -25,7 +26,7 @@ class Fronts:
         task: On the table.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: TableTask) -> None:
         table = task.table
         self._rows = np.flatnonzero(task.counts)
         self._row_of = table.columns["row_of"]

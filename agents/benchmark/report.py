@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.benchmark.exhaustive import TableTask
 from agents.benchmark.figures import draw_curves, draw_improvement, draw_profiles
 from agents.benchmark.fronts import Fronts
 from agents.benchmark.metrics import (
@@ -63,20 +64,24 @@ class Standing:
         self.ceiling = [self._ceiling(task, len(results[0].of_task(task.name))) for task in tasks]
 
     def _fronts(self) -> dict[str, Interval]:
-        fronts = [Fronts(task) for task in self.tasks]
+        fronts = [Fronts(task) for task in self.tasks if isinstance(task, TableTask)]
         return {
             agent: mean_of_tasks([fronts_closed(own, front, self.budgets) for own, front in zip(by_task, fronts, strict=True)])
             for agent, by_task in self.runs.items()
         }
 
-    def _ceiling(self, task: Task, seeds: int) -> Numbers:
-        """What would close how much of the gap: the choice of a search that has seen every student, shape (runs, budgets)."""
-        best = [float(task.worth[task.preferred(seed)[0]]) for seed in range(seeds)]
+    def _ceiling(self, task: Task, seeds: int) -> Numbers | None:
+        """What would close how much of the gap: the choice of a search that has seen every student, shape (runs, budgets).
+
+        None where nobody can have seen them.
+        """
+        best = [task.ceiling(seed) for seed in range(seeds)]
         runs = [
             Run("", task.name, seed, (), (), 0, 0.0, (each,) * len(self.budgets))
-            for seed, each in zip(range(seeds), best, strict=True)
+            for seed, each in enumerate(best)
+            if each is not None
         ]
-        return gaps_closed(runs, task, self.budgets)
+        return gaps_closed(runs, task, self.budgets) if runs else None
 
     def at(self, agent: str, budget: int) -> Interval:
         """The share of the gap closed at one budget, mean over tasks."""
@@ -97,7 +102,7 @@ class Standing:
                 "improvement_over_random": as_json(self._over_random(agent)),
                 "behind_the_first": as_json(difference(self.gaps[first], self.gaps[agent])),
                 "tasks": {
-                    task.table.name: {
+                    task.space: {
                         "gap_closed": by_run.round(6).tolist(),
                         "students": [len(run.students) for run in own],
                         "looks": [run.looks for run in own],
@@ -123,13 +128,14 @@ class Standing:
             cells = (self.closed[agent], *(self.at(agent, budget) for budget in self.budgets))
             columns = " | ".join(shown(cell) for cell in cells)
             yield f"| {agent} | {columns} | {shown(self.ranks[agent], '.1f')} | {shown(behind)} |"
-        means = np.mean([by_run.mean(0) for by_run in self.ceiling], axis=0)
-        yield f"| *every student seen* | {means.mean():.2f} | {' | '.join(f'{mean:.2f}' for mean in means)} | - | - |"
+        if known := [by_run for by_run in self.ceiling if by_run is not None]:
+            means = np.mean([by_run.mean(0) for by_run in known], axis=0)
+            yield f"| *every student seen* | {means.mean():.2f} | {' | '.join(f'{mean:.2f}' for mean in means)} | - | - |"
         for task, by_run in zip(self.tasks, self.ceiling, strict=True):
-            if by_run.mean() <= 0:
+            if by_run is not None and by_run.mean() <= 0:
                 yield ""
                 yield (
-                    f"**{task.table.name} cannot tell algorithms apart**: the student that is best by all trainings which a "
+                    f"**{task.space} cannot tell algorithms apart**: the student that is best by all trainings which a "
                     "search may see is worth no more than random search's choice. What differs is less than its trainings' "
                     "noise; build it with longer trainings, or more of them."
                 )
@@ -149,11 +155,12 @@ class Standing:
 
     def by_task(self) -> Iterator[str]:
         """The gap closed on each table, over all budgets."""
-        yield f"| algorithm | {' | '.join(task.table.name for task in self.tasks)} |"
+        yield f"| algorithm | {' | '.join(task.space for task in self.tasks)} |"
         yield f"|---|{'---|' * len(self.tasks)}"
         for agent in self.agents:
             yield f"| {agent} | {' | '.join(shown(mean_of_tasks([by_run])) for by_run in self.gaps[agent])} |"
-        yield f"| *every student seen* | {' | '.join(f'{by_run.mean():.2f}' for by_run in self.ceiling)} |"
+        if known := [by_run for by_run in self.ceiling if by_run is not None]:
+            yield f"| *every student seen* | {' | '.join(f'{by_run.mean():.2f}' for by_run in known)} |"
 
     def random_search_checked(self) -> Iterator[str]:
         """Random search's runs against its exact expectation, task by task: a check of the whole accounting.
@@ -167,7 +174,7 @@ class Standing:
                 found = [Interval.of(runs.tolist(), together=comparisons) for runs in gaps.T]
                 off = [abs(each.mean) / (each.high - each.low) if has_width(each.to_json()) else 0.0 for each in found]
                 farthest = int(np.argmax(off))
-                yield f"{task.table.name} {found[farthest]:.2f} at {self.budgets[farthest]}"
+                yield f"{task.space} {found[farthest]:.2f} at {self.budgets[farthest]}"
 
 
 class Comparison:
@@ -215,7 +222,7 @@ class Comparison:
 
     def leaderboard(self, command: str) -> str:
         """The leaderboard as Markdown."""
-        tables = list(dict.fromkeys(task.table.name for task in self.tasks))
+        tables = list(dict.fromkeys(task.space for task in self.tasks))
         counts = sorted({len(each.of_task(task.name)) for each in self.results for task in each.ran(self.tasks)})
         seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
         lines = [

@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from agents.benchmark.catalogue import task_of
 from agents.benchmark.runs import Run, run, versions, worth
 from agents.benchmark.tasks import Task
 from n2n_gym.errors import InputError
@@ -64,7 +65,7 @@ class Results:
     def of(cls, runs: Sequence[Run], tasks: Sequence[Task], budgets: Sequence[int], facts: dict[str, Any]) -> Results:
         """The results of one algorithm's runs."""
         ordered = sorted(runs, key=lambda run: (run.task, run.seed))
-        tables = {task.name: task.table.fingerprint for task in tasks}
+        tables = {task.name: task.fingerprint for task in tasks}
         return cls(ordered[0].agent, tuple(budgets), tuple(ordered), tables, facts)
 
     @classmethod
@@ -97,7 +98,7 @@ class Results:
 
     def tasks(self, tracks: Sequence[str] = ()) -> list[Task]:
         """What the runs are on, tables of the package; of some tracks only, if they are given."""
-        known = [Task(*name.rsplit(":", 1)) for name in self.tables]
+        known = [task_of(*name.rsplit(":", 1)) for name in self.tables]
         return [task for task in known if not tracks or task.track in tracks]
 
     def joined(self, other: Results) -> Results:
@@ -164,8 +165,8 @@ def validate(
         own = results.of_task(name)
         if sorted(each.seed for each in own) != list(range(seeds)):
             raise InputError(f"{results.agent}: {name} must have one run for each of the seeds 0 to {seeds - 1}")
-        if results.tables.get(name) != task.table.fingerprint:
-            raise InputError(f"{results.agent}: was measured on another table than this version's {task.table.name}")
+        if results.tables.get(name) != task.fingerprint:
+            raise InputError(f"{results.agent}: was measured on another table than this version's {task.space}")
         for each in own:
             _validate_run(each, task, results.budgets)
         if algorithm is not None:
@@ -188,19 +189,18 @@ def _repeat(each: Run, task: Task, results: Results, algorithm: str) -> None:
 
 def _validate_run(each: Run, task: Task, budgets: Sequence[int]) -> None:
     where = f"{each.agent}, {each.task}, seed {each.seed}"
-    row_of = task.table.columns["row_of"]
     codes = [*each.students, *(code for _, code in each.reports)]
-    if not all(type(code) is int and 0 <= code < len(row_of) for code in codes):
+    if not all(type(code) is int and task.knows(code) for code in codes):
         raise InputError(f"{where}: an episode's number is none of this space")
-    rows = row_of[list(each.students)].tolist()
-    if len(rows) > budgets[-1]:
-        raise InputError(f"{where}: {len(rows)} students, more than the {budgets[-1]} that may be paid for")
-    if len(set(rows)) < len(rows) or not task.counts[rows].all():
+    students = task.students(each.students)
+    if len(students) > budgets[-1]:
+        raise InputError(f"{where}: {len(students)} students, more than the {budgets[-1]} that may be paid for")
+    if len(set(students)) < len(students) or not all(map(task.costs, students)):
         raise InputError(f"{where}: students that are paid for are distinct, not degenerate, and within the limits on sizes")
-    if each.looks < len(rows):
-        raise InputError(f"{where}: {len(rows)} students cannot be seen in {each.looks} episodes")
+    if each.looks < len(students):
+        raise InputError(f"{where}: {len(students)} students cannot be seen in {each.looks} episodes")
     for after, code in each.reports:
-        if type(after) is not int or not 0 < after <= len(rows) or row_of[code] not in rows[:after]:
+        if type(after) is not int or not 0 < after <= len(students) or task.students([code])[0] not in students[:after]:
             raise InputError(f"{where}: a student was reported that was not looked at before")
     if [after for after, _ in each.reports] != sorted(after for after, _ in each.reports):
         raise InputError(f"{where}: reports must be in order")

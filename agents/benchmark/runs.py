@@ -103,9 +103,9 @@ def worth(
     task: Task, seed: int, students: Sequence[int], reports: Sequence[tuple[int, int]], budgets: Sequence[int]
 ) -> tuple[float, ...]:
     """What a run's choices are worth after each of the budgets; without any student, as much as the worst one."""
-    rows = [chosen(task, seed, students, reports, budget) for budget in budgets]
-    least = float(task.worth[task.counts].min())
-    return tuple(least if row is None else float(task.worth[row]) for row in rows)
+    codes = [chosen(task, seed, students, reports, budget) for budget in budgets]
+    found = iter(task.worths([code for code in codes if code is not None]).tolist())
+    return tuple(task.least if code is None else next(found) for code in codes)
 
 
 def name_of(agent: str) -> str:

@@ -13,10 +13,11 @@ from typing import Any
 import agents.algorithms
 import n2n_gym.envs
 from agents.algorithms.registry import STAGES, algorithm
+from agents.benchmark.catalogue import tasks_by_name
 from agents.benchmark.report import Comparison
 from agents.benchmark.results import Results
 from agents.benchmark.runs import BUDGETS, Run, name_of, run, versions
-from agents.benchmark.tasks import Task, tasks_by_name
+from agents.benchmark.tasks import Task
 from agents.display import Display
 from n2n_gym.errors import InputError
 from n2n_gym.system.documents import read_document
@@ -66,9 +67,7 @@ def benchmark(
     if not names or len(set(names.values())) != len(agents):
         raise InputError(f"agents must be one or more different algorithms, not {', '.join(agents) or 'none'}")
     records = [
-        _Record(
-            agent, task, seed, tuple(budgets), out / "runs" / task.table.name / task.track / f"{names[agent]}-s{seed}.json"
-        )
+        _Record(agent, task, seed, tuple(budgets), out / "runs" / task.space / task.track / f"{names[agent]}-s{seed}.json")
         for task in chosen
         for agent in agents
         for seed in range(seeds)
@@ -84,7 +83,7 @@ def benchmark(
     return comparison
 
 
-JUDGES = ("account.py", "tasks.py")
+JUDGES = ("account.py", "tasks.py", "exhaustive.py", "large.py")
 """What decides, besides algorithm and environment, what a run is."""
 
 
@@ -162,7 +161,7 @@ class _Record:
     def made_with(self) -> dict[str, Any]:
         """Another table, question, algorithm or version makes another run."""
         own = hashlib.sha256(Path(self.agent).read_bytes()).hexdigest() if self.agent.endswith(".py") else self.agent
-        asked = {"table": self.task.table.fingerprint, "task": self.task.name, "budgets": list(self.budgets)}
+        asked = {"table": self.task.fingerprint, "task": self.task.name, "budgets": list(self.budgets)}
         return {**asked, "algorithm": own, "sources": _sources(self.agent), "versions": versions()}
 
     @property

@@ -1,10 +1,11 @@
-"""What algorithms are compared on: an environment over a table, what of the table a search may see, and what is true."""
+"""What algorithms are compared on: a question about a space of students, what a search may see, and what is true."""
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, fields
 from typing import Any
 
 import gymnasium as gym
@@ -13,13 +14,11 @@ import numpy.typing as npt
 
 from agents.algorithms.sb3 import ENVIRONMENTS, BatchedVecEnv, episodes_side_by_side
 from n2n_gym.errors import InputError, by_name
-from n2n_gym.evaluation import Evaluation
-from n2n_gym.limits import Constraints
-from n2n_gym.rewards import DEGENERATE, reward_by_name
+from n2n_gym.evaluation import Actions, Evaluation
+from n2n_gym.rewards import reward_by_name
 from n2n_gym.stages import STAGES
-from n2n_gym.tables import SEARCH, TRUTH, Table, benchmark_tables
+from n2n_gym.tables import SEARCH, TRUTH, Table
 from n2n_gym.tables.evaluator import DRAW
-from n2n_gym.tables.statistics import expected_choice
 
 Numbers = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -35,7 +34,7 @@ worth nothing."""
 
 @dataclass(frozen=True)
 class Track:
-    """A question that is asked of every table.
+    """A question that is asked of every space of its kind.
 
     Attributes:
         about: It, in a line.
@@ -43,6 +42,7 @@ class Track:
         seed: Which of a student's trainings a search sees.
         limits: What students must keep, for a table.
         worth: What a chosen student is worth, given what the trainings that no search sees say of it, for a table.
+        large: Whether it is asked of spaces that are too large for a table.
     """
 
     about: str
@@ -50,6 +50,7 @@ class Track:
     seed: str = SEARCH
     limits: Callable[[Table], str] = lambda _: ""
     worth: Callable[[Table, Evaluation], float] = lambda _, evaluation: reward_by_name("paper")(evaluation)
+    large: bool = False
 
 
 def _accurate(table: Table) -> str:
@@ -81,23 +82,30 @@ TRACKS = {
         limits=_half,
         worth=lambda _, evaluation: reward_by_name("accuracy")(evaluation),
     ),
+    "large": Track("the paper's reward where the space is too large to know: models of accuracy answer", large=True),
 }
 
 
 @dataclass(frozen=True)
-class Task:
-    """One question about one table.
+class Task(ABC):
+    """One question about one space of students.
+
+    Episodes are written down as numbers: their actions read as digits, the first one highest. Students are told apart by
+    numbers of their own.
 
     Attributes:
-        source: A table of the package, or a `.npz` file.
+        source: What the space is in: a name of the package's, or a file.
         track: One of `TRACKS`.
     """
 
     source: str
-    track: str = "reward"
+    track: str
 
     def __post_init__(self) -> None:
         _ = self.question
+
+    def __getstate__(self) -> dict[str, Any]:  # a worker process finds out for itself
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def question(self) -> Track:
@@ -105,141 +113,124 @@ class Task:
         return by_name("track", self.track, TRACKS)
 
     @property
-    def table(self) -> Table:
-        """Its students."""
-        return Table.load(self.source)
-
-    @property
     def name(self) -> str:
         """As result files call it."""
-        return f"{self.table.name}:{self.track}"
+        return f"{self.space}:{self.track}"
+
+    @property
+    @abstractmethod
+    def space(self) -> str:
+        """The name of the space."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A hash of all that is known of it."""
+
+    # Playing
+
+    @property
+    @abstractmethod
+    def stage(self) -> str:
+        """`removal` or `shrink`."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """The number of actions at each decision."""
+
+    @property
+    @abstractmethod
+    def arguments(self) -> dict[str, Any]:
+        """Of the environment."""
 
     @property
     def policy_stage(self) -> int:
         """1 for removal, 2 for shrinkage: this package's algorithms have settings for each."""
-        kind, _ = STAGES.look_up(self.table.stage)
+        kind, _ = STAGES.look_up(self.stage)
         return kind.number
-
-    # Playing
 
     def env(self) -> gym.Env[Any, Any]:
         """One episode at a time."""
-        return gym.make(ENVIRONMENTS[self.table.stage], **self._arguments)
+        return gym.make(ENVIRONMENTS[self.stage], **self.arguments)
 
     def vector_env(self, num_envs: int = SIDE_BY_SIDE) -> BatchedVecEnv:
         """Episodes side by side, for algorithms of Stable-Baselines3's kind."""
-        return episodes_side_by_side(self.table.stage, num_envs, **self._arguments)
+        return episodes_side_by_side(self.stage, num_envs, **self.arguments)
 
-    @property
-    def _arguments(self) -> dict[str, Any]:
-        facts = self.table.facts
-        judged = {"reward": self.question.reward, "constraints": self._limits, "seed": self.question.seed}
-        problem = {**facts["problem"], "recipe": facts["recipe"]["name"], "evaluator": f"table:{self.source}"}
-        return {**problem, **judged}
+    def encode(self, episodes: Sequence[Actions]) -> list[int]:
+        """Episodes as numbers.
 
-    @property
-    def _limits(self) -> str:
-        return self.question.limits(self.table)
+        Raises:
+            InputError: If they are not episodes of this space.
+        """
+        try:
+            codes: list[int] = np.ravel_multi_index(tuple(np.array(episodes).T), self.shape).tolist()
+        except (ValueError, TypeError):
+            most = self.shape[0] - 1
+            raise InputError(f"an episode of {self.space} is {len(self.shape)} actions from 0 to {most}") from None
+        return codes
+
+    def knows(self, code: int) -> bool:
+        """Whether a number is an episode's."""
+        return 0 <= code < math.prod(self.shape)
 
     # What a search sees
 
-    @cached_property
-    def counts(self) -> Flags:
-        """Which rows are students that cost a training: neither degenerate nor, by their sizes alone, beyond a limit."""
-        table, limits = self.table, Constraints.parse(self._limits).of_sizes
-        within = [not limits.violated(table.evaluation(row, SEARCH)) for row in range(len(table))]
-        counts: Flags = table.trained & np.array(within)
-        return counts
+    @property
+    @abstractmethod
+    def affordable(self) -> int | None:
+        """How many students there are that cost a training; None if nobody knows."""
 
-    def rngs(self, seed: int, rows: Sequence[int]) -> list[np.random.Generator]:
-        """Random numbers that decide which of their trainings the students of some rows have in a run.
+    @abstractmethod
+    def students(self, codes: Sequence[int]) -> list[int]:
+        """The numbers of the students that episodes end with."""
+
+    @abstractmethod
+    def costs(self, student: int) -> bool:
+        """Whether a student costs a training: it is neither degenerate nor, by its sizes alone, beyond a limit."""
+
+    def rngs(self, seed: int, students: Sequence[int]) -> list[np.random.Generator]:
+        """Random numbers that decide which of their trainings some students have in a run.
 
         A student has the same one whenever it is looked at, as where evaluations are kept: looking again tells nothing new.
         """
-        return [np.random.default_rng((seed, row)) for row in rows]
+        return [np.random.default_rng((seed, student)) for student in students]
 
-    def preferred(self, seed: int) -> Rows:
-        """The rows that cost a training, from the one that a search would choose on.
-
-        The higher its reward, of equals the more accurate, of equals the first row.
+    @abstractmethod
+    def preferred(self, seed: int, codes: Sequence[int]) -> int:
+        """The one of some episodes whose student a search would choose: the most rewarded.
 
         Args:
             seed: Of the run; it decides which trainings are drawn, where that is asked.
+            codes: Episodes whose students cost a training; one at least.
         """
-        if (key := self._draw(seed)) not in self._preferred:
-            rows = np.flatnonzero(self.counts)
-            found = self._seen(seed, rows)
-            reward, limits = reward_by_name(self.question.reward), Constraints.parse(self._limits)
-            rewards = [DEGENERATE if not e.reason and limits.violated(e) else reward(e) for e in found]
-            self._preferred[key] = rows[np.lexsort((rows, -np.array([e.accuracy for e in found]), -np.array(rewards)))]
-        return self._preferred[key]
 
-    @cached_property
-    def _preferred(self) -> dict[int, Rows]:
-        return {}
-
-    def _draw(self, seed: int) -> int:
-        """Runs that see the same trainings have the same number."""
-        return seed if self.question.seed == DRAW else 0
-
-    def _seen(self, seed: int, rows: Rows) -> list[Evaluation]:
-        table = self.table
-        if self.question.seed != DRAW:
-            return [table.evaluation(row, self.question.seed) for row in rows.tolist()]
-        drawn = table.seeds[table.trainings(SEARCH)]
-        places = (int(rng.integers(len(drawn))) for rng in self.rngs(seed, rows.tolist()))
-        return [table.evaluation(row, drawn[place]) for row, place in zip(rows.tolist(), places, strict=True)]
+    @abstractmethod
+    def ceiling(self, seed: int) -> float | None:
+        """What the choice of a search is worth that has seen every student; None if nobody can."""
 
     # What is true
 
-    @cached_property
-    def worth(self) -> Numbers:
-        """What each row is worth as a choice, by the trainings that no search sees."""
-        table = self.table
-        return np.array([self.question.worth(table, table.evaluation(row, TRUTH)) for row in range(len(table))])
+    @abstractmethod
+    def worths(self, codes: Sequence[int]) -> Numbers:
+        """What episodes' students are worth as choices, by the trainings that no search sees, shape (episodes,)."""
 
-    @cached_property
+    @property
+    @abstractmethod
+    def least(self) -> float:
+        """What a search without any student has."""
+
+    @property
+    @abstractmethod
     def optimum(self) -> float:
-        """The most that a choice can be worth."""
-        return float(self.worth[self.counts].max())
+        """The most that a choice can be worth, as far as that is known."""
 
+    @abstractmethod
     def random_search(self, seed: int, students: int) -> Numbers:
-        """What random search's choice is worth on average after 1, 2, ... distinct students, shape (students,): exact.
+        """What random search's choice is worth on average after 1, 2, ... distinct students, shape (students,).
 
         Args:
             seed: Of the run; it decides which trainings are drawn, where that is asked.
             students: Up to how many.
         """
-        if (key := (self._draw(seed), students)) not in self._expected:
-            rows = self.preferred(seed)
-            self._expected[key] = expected_choice(self.worth[rows], self.table.episode_share[rows], students)
-        return self._expected[key]
-
-    @cached_property
-    def _expected(self) -> dict[tuple[int, int], Numbers]:
-        return {}
-
-
-def tasks_by_name(names: Sequence[str] = (), tracks: Sequence[str] = ()) -> list[Task]:
-    """Tasks on the tables of these names, one for each track.
-
-    Args:
-        names: Tables of the package, `.npz` files, and `test` and `development` for the package's tables of the kind; by
-            default those to test on, or, as long as there are none, all.
-        tracks: Of `TRACKS`; all by default.
-
-    Raises:
-        InputError: If there is none, two tables have the same name, or one cannot keep search and truth apart.
-    """
-    sources: list[str] = []
-    for name in names or (("test",) if benchmark_tables("test") else ("development",)):
-        sources += benchmark_tables(name) if name in ("test", "development") else [name]
-    tasks = [Task(source, track) for track in (tracks or TRACKS) for source in sources]
-    if not tasks:
-        raise InputError("there is no table to compare algorithms on; build one (n2n table build) and name its file: --tasks")
-    called = [task.name for task in tasks]
-    if len(set(called)) != len(called):
-        raise InputError(f"the tables must have different names, not {', '.join(called)}")
-    for task in tasks:
-        _ = task.table.trainings(TRUTH)
-    return tasks

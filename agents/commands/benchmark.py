@@ -21,10 +21,10 @@ class Benchmark:
     agents: tuple[str, ...] = ()
     """Algorithms of this package, all of them (all), and .py files of your own; by default all of this package's."""
     tasks: tuple[str, ...] = ()
-    """Tables by name, or .npz files; test, the default, or development, for the package's of the kind: settings are chosen on
-    the latter."""
-    tracks: tuple[str, ...] = ("reward", "noisy", "smallest", "macs")
-    """What is asked of each table: reward, noisy, smallest, macs."""
+    """Tables by name, or .npz files, or samples of larger spaces, or their .json files; test and large, the default, or
+    development, for the package's of the kind: settings are chosen on the last."""
+    tracks: tuple[str, ...] = ("reward", "noisy", "smallest", "macs", "large")
+    """What is asked: reward, noisy, smallest and macs of each table, large of each sample."""
     seeds: int = 10
     """Runs of each algorithm on each task."""
     budgets: tuple[int, ...] = (10, 25, 50, 100)
@@ -83,8 +83,8 @@ class Validate:
     """Result files of `n2n benchmark`."""
     tasks: tuple[str, ...] = ()
     """Tables that they must be on, as of n2n benchmark."""
-    tracks: tuple[str, ...] = ("reward", "noisy", "smallest", "macs")
-    """What must have been asked of each."""
+    tracks: tuple[str, ...] = ("reward", "noisy", "smallest", "macs", "large")
+    """What must have been asked."""
     seeds: int = 10
     """Runs that there must be on each task."""
     budgets: tuple[int, ...] = (10, 25, 50, 100)
@@ -97,8 +97,8 @@ class Validate:
 
 def _validate(words: list[str]) -> None:
     options = parse(Validate, "benchmark validate", words)
+    from agents.benchmark.catalogue import tasks_by_name
     from agents.benchmark.results import Results, validate
-    from agents.benchmark.tasks import tasks_by_name
 
     tasks = tasks_by_name(options.tasks, options.tracks)
     for file in options.files:
@@ -130,9 +130,9 @@ class Report:
 
 def _report(words: list[str]) -> None:
     options = parse(Report, "benchmark report", words)
+    from agents.benchmark.catalogue import tasks_by_name
     from agents.benchmark.report import Comparison
     from agents.benchmark.results import Results, validate
-    from agents.benchmark.tasks import tasks_by_name
 
     by_agent: dict[str, Results] = {}
     for file in options.files:

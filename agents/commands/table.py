@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +219,51 @@ def _check(words: list[str]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TableSample(WorkerSettings, RecipeSettings, ProblemSettings):
+    """Train random students of a space that is too large for a table: what n2n benchmark asks in its track large, and models
+    of accuracy learn from. What was stopped goes on where it was.
+    """
+
+    out: str
+    """The sample's .json file; what is done is kept beside it, in a .sqlite file."""
+    stage: str = "removal"
+    """removal (of the teacher's layers) or shrink."""
+    students: int = 1_000
+    """How many distinct feasible ones."""
+    trainings: int = 2
+    """How many times each is trained; the last says what it is worth, the others are for searches to see."""
+
+
+def _sample(words: list[str]) -> None:
+    options = parse(TableSample, "table sample", words)
+    screen = console()
+    with ProgressDisplay(screen):  # what is imported takes seconds
+        from n2n_gym.tables.sample import Sample, build_sample
+        from n2n_gym.tables.surrogate import Surrogate
+
+    out = Path(options.out).expanduser()
+    if out.suffix != ".json":
+        raise InputError(f"a sample is a .json file, not {options.out}")
+    with ProgressDisplay(screen) as display:
+        path = build_sample(
+            out.stem,
+            options.problem,
+            options.stage,
+            out.parent,
+            students=options.students,
+            recipe=options.recipe,
+            trainings=options.trainings,
+            workers=options.workers,
+            prepare=lambda: shown_teacher(options.problem, "cpu", display),
+            on_progress=_shown_in(display),
+        )
+    sample = Sample.load(path)
+    agreement = asdict(Surrogate(sample, truth=True).agreement)
+    _print_facts(screen, sample.name, {"students": len(sample.students), "predicted": agreement})
+    screen.print(str(path), soft_wrap=True)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TableTransfer(WorkerSettings):
     """Train students of 48 generated tasks, for algorithms that learn across tasks; what was stopped goes on where it was."""
 
@@ -273,6 +318,9 @@ COMMANDS = {
     "table list": Command(_list, "list the tables that come with the package", lambda: TableList),
     "table show": Command(_show, "show a table's statistics and its best students", lambda: TableShow),
     "table check": Command(_check, "train some of a table's students again, and compare", lambda: TableCheck),
+    "table sample": Command(
+        _sample, "train some students of a space that is too large for a table, to compare on", lambda: TableSample
+    ),
     "table transfer": Command(
         _transfer, "train students of generated tasks, for algorithms that learn across tasks", lambda: TableTransfer
     ),

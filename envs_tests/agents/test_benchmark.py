@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from agents.benchmark.account import MOST_IDLE, Account, BudgetSpentError, chosen, encode
+from agents.benchmark.account import MOST_IDLE, Account, BudgetSpentError, chosen
+from agents.benchmark.catalogue import tasks_by_name
+from agents.benchmark.exhaustive import TableTask
 from agents.benchmark.fronts import Fronts
 from agents.benchmark.metrics import (
     difference,
@@ -26,7 +28,7 @@ from agents.benchmark.report import Comparison, Standing
 from agents.benchmark.results import Results, validate
 from agents.benchmark.runs import Run, run
 from agents.benchmark.suite import benchmark
-from agents.benchmark.tasks import TRACKS, Task, tasks_by_name
+from agents.benchmark.tasks import TRACKS
 from agents.commands.main import main
 from envs_tests.conftest import toy_arrays
 from n2n_gym.architecture import SIZES, Architecture
@@ -140,7 +142,7 @@ def made_up(problem, stage_name, path, trainings=5):
 
 @pytest.fixture
 def tasks(tables):
-    return [Task(str(tables / f"{stage}.npz"), track) for track in TRACKS for stage in STAGES]
+    return [TableTask(str(tables / f"{stage}.npz"), track) for track in TRACKS for stage in STAGES]
 
 
 @pytest.fixture
@@ -228,11 +230,11 @@ class TestAccounting:
 
     def test_what_is_reported_counts(self, removal, own):
         saying = "play(env, first)\n        env.report(first)"
-        code = encode(removal, [removal.table.actions(int(removal.preferred(0)[-1]))])[0]
+        code = removal.encode([removal.table.actions(int(removal.order(0)[-1]))])[0]
         first = f"first = {list(actions(removal, code))}\n    while True:\n        "
         Path(own).write_text(OWN.replace("while True:\n        ", first + saying + "\n        "))
         done = run(own, removal, 0, BUDGETS)
-        assert done.worth == (removal.worth[removal.preferred(0)[-1]],) * 2
+        assert done.worth == (removal.worth[removal.order(0)[-1]],) * 2
         assert done.reports[0] == (1, code)
         Path(own).write_text(OWN.replace("while True:", "env.report([0] * 9)\n    while True:"))
         with pytest.raises(InputError, match="that this search has looked at"):
@@ -251,12 +253,12 @@ class TestTruth:
         for name in ("correct", "test_correct"):
             columns[name][:, part] = rng.permutation(columns[name][:, part].ravel()).reshape(columns[name][:, part].shape)
         Table(table.facts, columns).save(path)
-        return Task(str(path), task.track)
+        return TableTask(str(path), task.track)
 
     def test_what_a_search_saw_does_not_reach_its_score(self, tasks, tmp_path):
         for index, task in enumerate(tasks):
             other = self.changed(task, tmp_path / f"{index}.npz", truth=False)
-            assert other.preferred(0).tolist() != task.preferred(0).tolist()
+            assert other.order(0).tolist() != task.order(0).tolist()
             if task.track != "smallest":  # who is within two points of the best is not asked of what a search saw, either
                 assert other.counts.tolist() == task.counts.tolist()
             assert np.array_equal(other.worth, task.worth)
@@ -266,7 +268,7 @@ class TestTruth:
         for index, task in enumerate(tasks):
             other = self.changed(task, tmp_path / f"{index}.npz", truth=True)
             assert not np.array_equal(other.worth, task.worth)
-            assert other.preferred(1).tolist() == task.preferred(1).tolist()
+            assert other.order(1).tolist() == task.order(1).tolist()
             runs = [run("random", each, 1, BUDGETS) for each in (task, other)]
             assert runs[0].students == runs[1].students
 
@@ -297,7 +299,7 @@ class TestTruth:
             env, account = task.env(), Account(task, 3, 50)
             with account.of(env.unwrapped.judge):
                 rewards = [play(env, actions(task, code))[0] for code in students]
-            paid = task.table.columns["row_of"][account.students].tolist()
+            paid = account.students
             assert len(paid) == len(rewards)
             assert rewards[paid.index(chosen(task, 3, account.students, [], 30))] == max(rewards)
 
@@ -413,7 +415,7 @@ def benchmarked(names, tmp_path_factory):
 
 @pytest.fixture
 def asked(names):
-    return [Task(name, track) for track in ("reward", "noisy") for name in names]
+    return [TableTask(name, track) for track in ("reward", "noisy") for name in names]
 
 
 def test_results_leaderboard_and_figures(benchmarked, asked):

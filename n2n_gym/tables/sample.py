@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -28,7 +29,7 @@ CHUNK = 50
 TRIES = 50
 """Times as many episodes as students, at most, that are drawn for distinct ones."""
 
-REMEDY = "build it again (n2n table transfer), or get it again from where it came"
+REMEDY = "build it again (n2n table sample or transfer), or get it again from where it came"
 
 Shares = Annotated[tuple[Share, ...], msgspec.Meta(min_length=2)]
 
@@ -126,6 +127,12 @@ def shipped_samples() -> list[Path]:
     return sorted((Path(str(files("n2n_gym"))) / "tables" / "samples").glob("*.json"))
 
 
+def large_samples() -> dict[str, Path]:
+    """Files of the package's samples of spaces that are too large for a table, to compare algorithms on, by name."""
+    folder = Path(str(files("n2n_gym"))) / "tables" / "large"
+    return {path.stem: path for path in sorted(folder.glob("*.json"))}
+
+
 def draw_students(stage: Stage, count: int) -> list[tuple[tuple[int, ...], Student]]:
     """Distinct feasible students of a stage with an episode that leads to each: random ones, the same for the same stage.
 
@@ -156,6 +163,7 @@ def build_sample(
     workers: int | str | None = None,
     family: str = "",
     held_out: bool = False,
+    prepare: Callable[[], object] = lambda: None,
     on_progress: Progress = silent,
 ) -> Path:
     """Train students of a stage, and write what was found to `NAME.json`.
@@ -173,6 +181,7 @@ def build_sample(
         workers: As in `make_evaluator`.
         family: Of networks, to write down.
         held_out: To write down.
+        prepare: Called before the teacher is trained.
         on_progress: See `Progress`.
 
     Raises:
@@ -184,6 +193,7 @@ def build_sample(
     from n2n_gym.teachers.saved import ready_teacher
 
     chosen = draw_students(stage_by_name(stage_name, problem.architecture), students)
+    prepare()
     on_progress(0, trainings * len(chosen))
     teacher = ready_teacher(problem, device=torch_device("cpu"))
     done = trained(

@@ -163,6 +163,8 @@ def _share(log_odds: Numbers) -> Numbers:
 def _tau(predicted: Numbers, seen: Numbers) -> float:
     from scipy.stats import kendalltau
 
+    if len(seen) < 2:  # nothing is ranked
+        return 0.0
     found = kendalltau(np.round(predicted / SPARSE), np.round(seen / SPARSE)).statistic
     return 0.0 if np.isnan(found) else float(found)
 

@@ -1,0 +1,153 @@
+"""Tasks on spaces all of whose students were trained: everything is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.benchmark.tasks import Numbers, Task
+from n2n_gym.evaluation import Evaluation
+from n2n_gym.limits import Constraints
+from n2n_gym.rewards import DEGENERATE, reward_by_name
+from n2n_gym.tables import SEARCH, TRUTH, Table
+from n2n_gym.tables.evaluator import DRAW
+from n2n_gym.tables.statistics import expected_choice
+
+Flags = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class TableTask(Task):
+    """A question about a table; students are its rows."""
+
+    track: str = "reward"
+
+    @property
+    def table(self) -> Table:
+        """Its students."""
+        return Table.load(self.source)
+
+    @property
+    def space(self) -> str:
+        return self.table.name
+
+    @property
+    def fingerprint(self) -> str:
+        return self.table.fingerprint
+
+    @property
+    def stage(self) -> str:
+        return self.table.stage
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.table.shape
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        facts = self.table.facts
+        judged = {"reward": self.question.reward, "constraints": self._limits, "seed": self.question.seed}
+        problem = {**facts["problem"], "recipe": facts["recipe"]["name"], "evaluator": f"table:{self.source}"}
+        return {**problem, **judged}
+
+    @property
+    def _limits(self) -> str:
+        return self.question.limits(self.table)
+
+    # What a search sees
+
+    @property
+    def affordable(self) -> int:
+        return int(self.counts.sum())
+
+    def students(self, codes: Sequence[int]) -> list[int]:
+        rows: list[int] = self.table.columns["row_of"][list(codes)].tolist()
+        return rows
+
+    def costs(self, student: int) -> bool:
+        return bool(self.counts[student])
+
+    @cached_property
+    def counts(self) -> Flags:
+        """Which rows are students that cost a training: neither degenerate nor, by their sizes alone, beyond a limit."""
+        table, limits = self.table, Constraints.parse(self._limits).of_sizes
+        within = [not limits.violated(table.evaluation(row, SEARCH)) for row in range(len(table))]
+        counts: Flags = table.trained & np.array(within)
+        return counts
+
+    def preferred(self, seed: int, codes: Sequence[int]) -> int:
+        by_row = dict(zip(reversed(self.students(codes)), reversed(codes), strict=True))
+        return next(by_row[row] for row in self.order(seed).tolist() if row in by_row)
+
+    def ceiling(self, seed: int) -> float:
+        return float(self.worth[self.order(seed)[0]])
+
+    def order(self, seed: int) -> Rows:
+        """The rows that cost a training, from the one that a search would choose on.
+
+        The higher its reward, of equals the more accurate, of equals the first row.
+
+        Args:
+            seed: Of the run; it decides which trainings are drawn, where that is asked.
+        """
+        if (key := self._draw(seed)) not in self._orders:
+            rows = np.flatnonzero(self.counts)
+            found = self._seen(seed, rows)
+            reward, limits = reward_by_name(self.question.reward), Constraints.parse(self._limits)
+            rewards = [DEGENERATE if not e.reason and limits.violated(e) else reward(e) for e in found]
+            self._orders[key] = rows[np.lexsort((rows, -np.array([e.accuracy for e in found]), -np.array(rewards)))]
+        return self._orders[key]
+
+    @cached_property
+    def _orders(self) -> dict[int, Rows]:
+        return {}
+
+    def _draw(self, seed: int) -> int:
+        """Runs that see the same trainings have the same number."""
+        return seed if self.question.seed == DRAW else 0
+
+    def _seen(self, seed: int, rows: Rows) -> list[Evaluation]:
+        table = self.table
+        if self.question.seed != DRAW:
+            return [table.evaluation(row, self.question.seed) for row in rows.tolist()]
+        drawn = table.seeds[table.trainings(SEARCH)]
+        places = (int(rng.integers(len(drawn))) for rng in self.rngs(seed, rows.tolist()))
+        return [table.evaluation(row, drawn[place]) for row, place in zip(rows.tolist(), places, strict=True)]
+
+    # What is true
+
+    def worths(self, codes: Sequence[int]) -> Numbers:
+        worths: Numbers = self.worth[self.students(codes)]
+        return worths
+
+    @property
+    def least(self) -> float:
+        return float(self.worth[self.counts].min())
+
+    @cached_property
+    def worth(self) -> Numbers:
+        """What each row is worth as a choice, by the trainings that no search sees."""
+        table = self.table
+        return np.array([self.question.worth(table, table.evaluation(row, TRUTH)) for row in range(len(table))])
+
+    @cached_property
+    def optimum(self) -> float:
+        """The most that a choice can be worth."""
+        return float(self.worth[self.counts].max())
+
+    def random_search(self, seed: int, students: int) -> Numbers:
+        """As of `Task`: exact."""
+        if (key := (self._draw(seed), students)) not in self._expected:
+            rows = self.order(seed)
+            self._expected[key] = expected_choice(self.worth[rows], self.table.episode_share[rows], students)
+        return self._expected[key]
+
+    @cached_property
+    def _expected(self) -> dict[tuple[int, int], Numbers]:
+        return {}

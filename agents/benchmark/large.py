@@ -1,0 +1,178 @@
+"""Tasks on spaces that are too large for a table: models of accuracy answer, one for what a search sees, one for the truth."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.algorithms.plans import Plan, neighbours, uniform_plans
+from agents.benchmark.tasks import Numbers, Task
+from n2n_gym.rewards import DEGENERATE, reward_by_name
+from n2n_gym.stages.base import Stage
+from n2n_gym.student import Student
+from n2n_gym.tables.sample import Sample, large_samples
+from n2n_gym.tables.statistics import expected_choice
+from n2n_gym.tables.surrogate import Surrogate, SurrogateEvaluator
+
+POOL = 2_000
+"""Random students that stand for all that random search draws from."""
+
+CLIMBERS = 20
+"""Of the best of them, so many are climbed from in search of the best student."""
+
+DIGITS = 12
+"""Hexadecimal digits of a fingerprint that tell students apart: as a number they are exact wherever numbers go."""
+
+
+@dataclass(frozen=True)
+class LargeTask(Task):
+    """The paper's reward in a space of which a sample was trained.
+
+    What a search sees is predicted from validation accuracies, with noise as large as what the model leaves unexplained, the
+    same for the same student in all runs. What a choice is worth is predicted from test accuracies of other trainings,
+    without noise.
+    """
+
+    track: str = "large"
+
+    @cached_property
+    def path(self) -> Path:
+        """The sample's file."""
+        return large_samples().get(self.source, Path(self.source).expanduser())
+
+    @cached_property
+    def sample(self) -> Sample:
+        """What was trained."""
+        return Sample.load(self.path)
+
+    @property
+    def space(self) -> str:
+        return self.sample.name
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(json.dumps(asdict(self.sample), sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def stage(self) -> str:
+        return self.sample.stage
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self._decisions.actions,) * self._decisions.decisions
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        sample = self.sample
+        problem = {"teacher": str(self.path), "dataset": sample.dataset, "train_size": sample.train_size}
+        return {**problem, "recipe": sample.recipe, "evaluator": "surrogate", "reward": self.question.reward, "seed": 0}
+
+    @property
+    def _decisions(self) -> Stage:
+        return self.sample.decisions
+
+    # What a search sees
+
+    @property
+    def affordable(self) -> None:
+        return None
+
+    def students(self, codes: Sequence[int]) -> list[int]:
+        return [self._numbers[code] if code in self._numbers else self._look(code) for code in codes]
+
+    def costs(self, student: int) -> bool:
+        return student in self._feasible
+
+    def preferred(self, seed: int, codes: Sequence[int]) -> int:
+        rewards = self._rewards(self._seen, codes)
+        return codes[int(rewards.argmax())]
+
+    def ceiling(self, seed: int) -> None:
+        return None
+
+    # What is true
+
+    def worths(self, codes: Sequence[int]) -> Numbers:
+        return self._rewards(self._truth, codes)
+
+    @property
+    def least(self) -> float:
+        return DEGENERATE
+
+    @cached_property
+    def optimum(self) -> float:
+        """The best that is known: from the best of `POOL` random students, the truth is climbed one decision at a time."""
+        worths = self.worths(self.pool)
+        best = worths.max()
+        for start in np.argsort(-worths)[:CLIMBERS].tolist():
+            plan, worth = self._plan(self.pool[start]), worths[start]
+            while True:
+                around = self.encode(neighbours(self._decisions, plan).tolist())
+                found = self.worths(around)
+                if found.max() <= worth:
+                    break
+                plan, worth = self._plan(around[int(found.argmax())]), found.max()
+            best = max(best, worth)
+        return float(best)
+
+    def random_search(self, seed: int, students: int) -> Numbers:
+        """As of `Task`, with `POOL` random students in the place of all, each as probable."""
+        order = np.argsort(-self._rewards(self._seen, self.pool), kind="stable")
+        return expected_choice(self.worths(self.pool)[order], np.ones(len(order)), students)
+
+    @cached_property
+    def pool(self) -> list[int]:
+        """Episodes of distinct feasible students, drawn as random search draws them."""
+        plans = uniform_plans(self._decisions, np.random.default_rng(0), POOL)
+        codes = self.encode(plans.tolist())
+        distinct = dict(zip(self.students(codes), codes, strict=True))
+        return [code for student, code in distinct.items() if self.costs(student)]
+
+    # Models
+
+    @cached_property
+    def _seen(self) -> SurrogateEvaluator:
+        return SurrogateEvaluator(Surrogate(self.sample), self.arguments["seed"])
+
+    @cached_property
+    def _truth(self) -> SurrogateEvaluator:
+        return SurrogateEvaluator(Surrogate(self.sample, truth=True), None)
+
+    def _rewards(self, model: SurrogateEvaluator, codes: Sequence[int]) -> Numbers:
+        """What students are rewarded by a model, those that cannot be built as the environment does, shape (episodes,)."""
+        reward = reward_by_name(self.question.reward)
+        found = np.full(len(codes), DEGENERATE)
+        buildable = [index for index, student in enumerate(self.students(codes)) if self.costs(student)]
+        if buildable:
+            evaluations = model.evaluate([self._student(codes[index]) for index in buildable])
+            found[buildable] = [reward(evaluation) for evaluation in evaluations]
+        return found
+
+    def _plan(self, code: int) -> Plan:
+        return np.array(np.unravel_index(code, self.shape), dtype=np.int64)
+
+    def _student(self, code: int) -> Student:
+        return self._decisions.student(self._plan(code).tolist())
+
+    def _look(self, code: int) -> int:
+        """What tells an episode's student from others; it is remembered whether it costs a training."""
+        architecture = self._student(code).architecture
+        number = self._numbers[code] = int(architecture.fingerprint[:DIGITS], 16)
+        if architecture.verdict(self.sample.teacher).feasible:
+            self._feasible.add(number)
+        return number
+
+    @cached_property
+    def _numbers(self) -> dict[int, int]:
+        return {}
+
+    @cached_property
+    def _feasible(self) -> set[int]:
+        return set()

@@ -1,0 +1,114 @@
+"""Tasks on spaces of which some students were trained; models of accuracy answer for all."""
+
+import contextlib
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from agents.benchmark.account import Account, BudgetSpentError
+from agents.benchmark.catalogue import tasks_by_name
+from agents.benchmark.large import LargeTask
+from agents.benchmark.metrics import gaps_closed
+from agents.benchmark.results import Results, validate
+from agents.benchmark.runs import ReportingEnv, run
+from agents.benchmark.suite import benchmark
+from envs_tests.conftest import made_sample
+from n2n_gym.errors import InputError
+from n2n_gym.tables import table_names
+from n2n_gym.tables.surrogate import Surrogate
+
+
+@pytest.fixture(scope="module", params=["removal", "shrink"])
+def task(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("large") / f"made-{request.param}.json"
+    made_sample(request.param, 60).save(path)
+    return LargeTask(str(path))
+
+
+def test_what_a_search_sees_is_what_it_is_judged_to_have_seen(task):
+    account = Account(task, 0, 12)
+    env = ReportingEnv(task.env(), account)
+    rng = np.random.default_rng(0)
+    rewards = {}
+    with account.of(env.unwrapped.judge), contextlib.suppress(BudgetSpentError):
+        while True:
+            env.reset(seed=0)
+            taken = [int(rng.integers(env.action_space.n)) for _ in task.shape]
+            for action in taken:
+                _, reward, *_ = env.step(action)
+            rewards[task.encode([taken])[0]] = reward
+    paid = account.students
+    assert len(paid) == 12
+    assert len(set(task.students(paid))) == 12
+    best = task.preferred(0, paid)
+    assert rewards[best] == pytest.approx(max(rewards[code] for code in paid))
+    assert all(
+        rewards[code] == -1
+        for code, student in zip(rewards, task.students(list(rewards)), strict=True)
+        if not task.costs(student)
+    )
+
+
+def test_a_choice_is_worth_what_other_trainings_say(task):
+    codes = task.pool[:20]
+    students = [task.sample.decisions.student(np.unravel_index(code, task.shape)) for code in codes]
+    truth = Surrogate(task.sample, truth=True).accuracies(students)
+    small = np.array([1 - s.architecture.parameters / task.sample.teacher.parameters for s in students])
+    assert task.worths(codes) == pytest.approx(small * (2 - small) * truth / task.sample.test_accuracy, abs=1e-6)
+    assert task.ceiling(0) is None
+    assert task.affordable is None
+
+
+def test_nothing_that_is_known_is_above_the_optimum_and_random_search_grows(task):
+    random = task.random_search(0, 30)
+    assert np.all(np.diff(random) > -1e-9)
+    assert task.worths(task.pool).max() <= task.optimum
+    assert random[-1] < task.optimum
+
+
+def test_random_search_closes_no_gap(task):
+    gaps = gaps_closed([run("random", task, seed, (5, 20)) for seed in range(12)], task, (5, 20)).mean(1)
+    assert abs(gaps.mean()) < 4 * gaps.std(ddof=1) / len(gaps) ** 0.5
+
+
+def test_a_run_repeats_in_another_process(task):
+    there = pickle.loads(pickle.dumps(task))
+    assert vars(there) == {"source": task.source, "track": "large"}
+    assert replace(run("local-search", task, 1, (5,)), seconds=0) == replace(run("local-search", there, 1, (5,)), seconds=0)
+
+
+def test_the_whole_way(task, tmp_path):
+    compared = benchmark(
+        ["random", "local-search"],
+        tasks=[task.source],
+        seeds=2,
+        budgets=(3, 6),
+        out=tmp_path,
+        workers=1,
+        facts={"command": "n2n benchmark"},
+    )
+    assert [standing.track for standing in compared.standings] == ["large"]
+    results = Results.load(tmp_path / "agents" / "random.json")
+    validate(results, [task], budgets=(3, 6), seeds=2, algorithm="random", again=1)
+    first = results.runs[0]
+    for change, message in (
+        ({"students": (*first.students[:-1], first.students[0])}, "distinct"),
+        ({"students": (*first.students[:-1], 10**18)}, "none of this space"),
+        ({"worth": (0.9, 0.9)}, "worth is"),
+    ):
+        forged = replace(results, runs=(replace(first, **change), *results.runs[1:]))
+        with pytest.raises(InputError, match=message):
+            validate(forged, [task], budgets=(3, 6), seeds=2)
+    assert "## Large: " in (tmp_path / "LEADERBOARD.md").read_text()
+    assert "every student seen" not in (tmp_path / "LEADERBOARD.md").read_text().split("## Large")[1]
+
+
+def test_tracks_are_asked_of_spaces_of_their_kind(task):
+    names = table_names()[:2]
+    asked = tasks_by_name([task.source, *names])
+    assert [each.track for each in asked if isinstance(each, LargeTask)] == ["large"]
+    assert len(asked) == 1 + 4 * len(names)
+    with pytest.raises(InputError, match="no space of these tracks"):
+        tasks_by_name(names, ["large"])
