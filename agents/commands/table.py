@@ -232,6 +232,8 @@ class TableSample(WorkerSettings, RecipeSettings, ProblemSettings):
     """How many distinct feasible ones."""
     trainings: int = 2
     """How many times each is trained; the last says what it is worth, the others are for searches to see."""
+    joined: bool = False
+    """Train a student with all seeds at once: faster with small networks."""
 
 
 def _sample(words: list[str]) -> None:
@@ -253,6 +255,7 @@ def _sample(words: list[str]) -> None:
             students=options.students,
             recipe=options.recipe,
             trainings=options.trainings,
+            joined=options.joined,
             workers=options.workers,
             prepare=lambda: shown_teacher(options.problem, "cpu", display),
             on_progress=_shown_in(display),

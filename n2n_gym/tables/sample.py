@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -19,7 +19,7 @@ from n2n_gym.stages import Stage, stage_by_name
 from n2n_gym.student import Student
 from n2n_gym.system.documents import Count, Positive, Share, checked, read_document, shown
 from n2n_gym.system.files import write_json
-from n2n_gym.tables.trainings import Progress, silent, trained
+from n2n_gym.tables.trainings import Progress, silent, trained, trained_joined
 
 FORMAT = 1
 
@@ -160,6 +160,7 @@ def build_sample(
     students: int,
     recipe: str = "fast",
     trainings: int = 2,
+    joined: bool = False,
     workers: int | str | None = None,
     family: str = "",
     held_out: bool = False,
@@ -178,6 +179,7 @@ def build_sample(
         students: How many distinct ones; fewer, where there are not so many.
         recipe: How they are trained.
         trainings: How many times each, with the seeds from 0 on; the last is for the truth.
+        joined: Whether a student's trainings are joined (`JoinedTrainings`).
         workers: As in `make_evaluator`.
         family: Of networks, to write down.
         held_out: To write down.
@@ -185,25 +187,28 @@ def build_sample(
         on_progress: See `Progress`.
 
     Raises:
-        InputError: If numbers are out of range, or memory was not enough.
+        InputError: If numbers are out of range, trainings cannot be joined, or memory was not enough.
     """
     if students < 1 or trainings < 2:
         raise InputError(f"a sample needs students, and two trainings of each or more, not {students} and {trainings}")
     from n2n_gym.system.device import torch_device  # here: samples are also read where nothing is trained, and torch is large
     from n2n_gym.teachers.saved import ready_teacher
+    from n2n_gym.training.joined import check_joined
 
+    if joined:
+        check_joined(problem.architecture)
     chosen = draw_students(stage_by_name(stage_name, problem.architecture), students)
     prepare()
     on_progress(0, trainings * len(chosen))
     teacher = ready_teacher(problem, device=torch_device("cpu"))
-    done = trained(
+    train = trained_joined if joined else partial(trained, chunk=CHUNK)
+    done = train(
         problem,
         [student for _, student in chosen],
         range(trainings),
         recipe=recipe,
         workers=workers,
         store=folder / f"{name}.sqlite",
-        chunk=CHUNK,
         on_progress=on_progress,
     )
     path = folder / f"{name}.json"
