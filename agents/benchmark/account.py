@@ -6,6 +6,7 @@ import contextlib
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
+from typing import NoReturn, Self
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -46,6 +47,13 @@ class Spending(ABC):
         self.looks = 0
         self._last_new = 0
         self._paid: set[Hashable] = set()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """A copy of the environment spends the same budget."""
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise InputError("an environment that is searched counts what is looked at: it cannot be sent to another process")
 
     @property
     def over(self) -> bool:

@@ -141,13 +141,14 @@ class TableTask(Task):
         """The most that a choice can be worth."""
         return float(self.worth[self.counts].max())
 
-    def random_search(self, seed: int, students: int) -> Numbers:
+    def random_search(self, seed: int, students: int, floor: float = -np.inf) -> Numbers:
         """As of `Task`: exact."""
-        if (key := (self._draw(seed), students)) not in self._expected:
+        if (key := (self._draw(seed), students, floor)) not in self._expected:
             rows = self.order(seed)
-            self._expected[key] = expected_choice(self.worth[rows], self.table.episode_share[rows], students)
+            worths = np.maximum(self.worth[rows], floor)
+            self._expected[key] = expected_choice(worths, self.table.episode_share[rows], students)
         return self._expected[key]
 
     @cached_property
-    def _expected(self) -> dict[tuple[int, int], Numbers]:
+    def _expected(self) -> dict[tuple[int, int, float], Numbers]:
         return {}

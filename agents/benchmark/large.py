@@ -122,10 +122,16 @@ class LargeTask(Task):
             best = max(best, worth)
         return float(best)
 
-    def random_search(self, seed: int, students: int) -> Numbers:
+    def random_search(self, seed: int, students: int, floor: float = -np.inf) -> Numbers:
         """As of `Task`, with `POOL` random students in the place of all, each as probable."""
+        worths = np.maximum(self._pool_worths, floor)
+        return expected_choice(worths, np.ones(len(worths)), students)
+
+    @cached_property
+    def _pool_worths(self) -> Numbers:
+        """What the students of `pool` are worth, from the one on that a search would choose."""
         order = np.argsort(-self._rewards(self._seen, self.pool), kind="stable")
-        return expected_choice(self.worths(self.pool)[order], np.ones(len(order)), students)
+        return self.worths([self.pool[index] for index in order.tolist()])
 
     @cached_property
     def pool(self) -> list[int]:

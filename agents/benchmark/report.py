@@ -132,12 +132,15 @@ class Standing:
             means = np.mean([by_run.mean(0) for by_run in known], axis=0)
             yield f"| *every student seen* | {means.mean():.2f} | {' | '.join(f'{mean:.2f}' for mean in means)} | - | - |"
         for task, by_run in zip(self.tasks, self.ceiling, strict=True):
-            if by_run is not None and by_run.mean() <= 0:
+            if by_run is None:
+                continue
+            if blind := [budget for budget, mean in zip(self.budgets, by_run.mean(0), strict=True) if mean <= 0]:
                 yield ""
+                after = ", ".join(map(str, blind))
                 yield (
-                    f"**{task.space} cannot tell algorithms apart**: the student that is best by all trainings which a "
-                    "search may see is worth no more than random search's choice. What differs is less than its trainings' "
-                    "noise; build it with longer trainings, or more of them."
+                    f"**{task.space} cannot tell algorithms apart after {after} students**: the student that is best by all "
+                    "trainings which a search may see is worth no more there than random search's choice. Either random "
+                    "search finds the best, or what differs is less than the noise of the trainings."
                 )
 
     def further(self) -> Iterator[str]:
@@ -189,6 +192,8 @@ class Comparison:
     """
 
     def __init__(self, results: Sequence[Results], tasks: Sequence[Task]) -> None:
+        if not results or not tasks:
+            raise InputError("there are no runs to compare")
         if len({each.agent for each in results}) != len(results):
             raise InputError(f"algorithms must have different names: {', '.join(each.agent for each in results)}")
         if len({each.budgets for each in results}) != 1:
@@ -232,10 +237,11 @@ class Comparison:
             "task. "
             "*Gap closed*: what the chosen student is worth, by trainings and test images that no search sees, between "
             "random search's exact expectation at as many distinct feasible students (0) and the best student that there is "
-            "(1); mean over "
+            "(1); what is farther below random search than the best is above counts as -1; mean over "
             f"{', '.join(map(str, self.budgets))} students, then over tables. In parentheses 95% intervals (bootstrap, runs "
             "resampled within each task); *rank* is the mean over tables. *Every student seen* is what a search would choose "
-            "that has seen all: what noise takes from the best one. [How it is measured](../docs/benchmark.md)."
+            "that has seen all. The best is so by the trainings that judge, and was lucky in them: nobody can expect to get "
+            "there. [How it is measured](../docs/benchmark.md)."
             + (" With fewer than 10 runs the intervals are too narrow." if counts[0] < 10 else ""),
         ]
         for standing in self.standings:

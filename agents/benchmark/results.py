@@ -7,14 +7,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
+import msgspec
 import numpy as np
 
+from agents.benchmark.account import MOST_IDLE, MOST_LOOKS
 from agents.benchmark.catalogue import task_of
-from agents.benchmark.runs import Run, run, versions, worth
-from agents.benchmark.tasks import Task
-from n2n_gym.errors import InputError
+from agents.benchmark.runs import NAMES, Run, name_of, run, versions, worth
+from agents.benchmark.tasks import TRACKS, Task
+from n2n_gym.errors import InputError, by_name
 from n2n_gym.system.documents import Positive, checked, read_document
 from n2n_gym.system.files import write_text
 from n2n_gym.system.machine import machine
@@ -36,8 +38,8 @@ class _Facts(TypedDict, total=False):
 class _File(TypedDict):
     """A result file."""
 
-    agent: str
-    budgets: tuple[Positive, ...]
+    agent: Annotated[str, msgspec.Meta(pattern=NAMES)]
+    budgets: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)]
     runs: list[dict[str, Any]]
     tables: dict[str, str]
     facts: _Facts
@@ -98,8 +100,9 @@ class Results:
 
     def tasks(self, tracks: Sequence[str] = ()) -> list[Task]:
         """What the runs are on, tables of the package; of some tracks only, if they are given."""
+        wanted = [by_name("track", track, TRACKS) for track in tracks]
         known = [task_of(*name.rsplit(":", 1)) for name in self.tables]
-        return [task for task in known if not tracks or task.track in tracks]
+        return [task for task in known if not wanted or task.question in wanted]
 
     def joined(self, other: Results) -> Results:
         """These results and others of the same algorithm, on other tasks.
@@ -154,6 +157,8 @@ def validate(
     Raises:
         InputError: If a run is missing or double, or a number does not follow; it names the run.
     """
+    if again < 0:
+        raise InputError(f"again must be 0 or more runs, not {again}")
     drawn = np.random.default_rng()
     known = {task.name: task for task in tasks}
     for each in results.runs:
@@ -176,9 +181,9 @@ def validate(
 
 def _repeat(each: Run, task: Task, results: Results, algorithm: str) -> None:
     where = f"{each.agent}, {each.task}, seed {each.seed}"
+    if (name := name_of(algorithm)) != each.agent:
+        raise InputError(f"{where}: {algorithm} is another algorithm, {name!r}")
     made = run(algorithm, task, each.seed, results.budgets)
-    if made.agent != each.agent:
-        raise InputError(f"{where}: {algorithm} is another algorithm, {made.agent!r}")
     if (made.students, made.reports, made.looks) != (each.students, each.reports, each.looks):
         here = {**versions(), **{name: machine()[name] for name in ("processor", "instructions")}}
         there = {**(results.facts.get("versions") or {}), **(results.facts.get("machine") or {})}
@@ -197,8 +202,12 @@ def _validate_run(each: Run, task: Task, budgets: Sequence[int]) -> None:
         raise InputError(f"{where}: {len(students)} students, more than the {budgets[-1]} that may be paid for")
     if len(set(students)) < len(students) or not all(map(task.costs, students)):
         raise InputError(f"{where}: students that are paid for are distinct, not degenerate, and within the limits on sizes")
-    if each.looks < len(students):
-        raise InputError(f"{where}: {len(students)} students cannot be seen in {each.looks} episodes")
+    if not len(students) <= each.looks <= MOST_LOOKS:
+        raise InputError(f"{where}: {len(students)} students cannot be seen in {each.looks} episodes of at most {MOST_LOOKS}")
+    due_students = budgets[-1] if task.affordable is None else min(budgets[-1], task.affordable)
+    if len(students) < due_students and each.looks < min(MOST_LOOKS, len(students) + MOST_IDLE):
+        ended = f"{len(students)} of {due_students} students and {each.looks} episodes"
+        raise InputError(f"{where}: ended after {ended}; a run that finds no new student goes on for {MOST_IDLE} episodes")
     for after, code in each.reports:
         if type(after) is not int or not 0 < after <= len(students) or task.students([code])[0] not in students[:after]:
             raise InputError(f"{where}: a student was reported that was not looked at before")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import operator
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +26,9 @@ from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluation import Actions
 from n2n_gym.system.documents import Count, Duration, Finite
 from n2n_gym.system.versions import library_versions
+
+NAMES = r"^[\w+-][\w.+-]*$"
+"""What algorithms may be called: files are called after them."""
 
 BUDGETS = (10, 25, 50, 100)
 """Numbers of distinct feasible students after which a search is judged."""
@@ -144,7 +149,7 @@ class ReportingEnv(gym.Wrapper[Any, Any, Any, Any]):
         Raises:
             InputError: If it was not looked at, or cost nothing.
         """
-        self._account.report([int(action) for action in actions])
+        self._account.report([operator.index(action) for action in actions])
 
 
 def _search_own(path: Path, task: Task, account: Account) -> None:
@@ -167,12 +172,13 @@ def _load(path: Path) -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there for what annotations name
     spec.loader.exec_module(module)
     if not isinstance(getattr(module, "NAME", None), str) or not callable(getattr(module, "search", None)):
         raise InputError(
             f"{path} needs NAME = '...' and search(env, budget, seed), which searches until the environment ends it"
         )
-    if not re.fullmatch(r"[\w.+-]+", module.NAME):
+    if not re.fullmatch(NAMES, module.NAME):
         raise InputError(f"{path}: NAME names a file, so it is made of letters, digits and . + - _, unlike {module.NAME!r}")
     if module.NAME in ALGORITHMS:
         raise InputError(f"{path}: {module.NAME!r} is the name of an algorithm of this package; choose another")

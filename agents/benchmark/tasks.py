@@ -77,7 +77,7 @@ TRACKS = {
         worth=_smallest,
     ),
     "macs": Track(
-        "the most accurate of the half of the students with the fewest multiply-accumulates",
+        "the most accurate of the students with at most the median multiply-accumulates",
         reward="accuracy",
         limits=_half,
         worth=lambda _, evaluation: reward_by_name("accuracy")(evaluation),
@@ -227,10 +227,11 @@ class Task(ABC):
         """The most that a choice can be worth, as far as that is known."""
 
     @abstractmethod
-    def random_search(self, seed: int, students: int) -> Numbers:
+    def random_search(self, seed: int, students: int, floor: float = -np.inf) -> Numbers:
         """What random search's choice is worth on average after 1, 2, ... distinct students, shape (students,).
 
         Args:
             seed: Of the run; it decides which trainings are drawn, where that is asked.
             students: Up to how many.
+            floor: What choices count for at least.
         """

@@ -12,6 +12,7 @@ from agents.commands.output import command_for_others
 from agents.commands.parsing import Command, parse
 from agents.console import console
 from agents.display import ProgressDisplay
+from n2n_gym.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +101,8 @@ def _validate(words: list[str]) -> None:
     from agents.benchmark.catalogue import tasks_by_name
     from agents.benchmark.results import Results, validate
 
+    if not options.files:
+        raise InputError("name the result files to check, such as runs/benchmark/agents/*.json")
     tasks = tasks_by_name(options.tasks, options.tracks)
     for file in options.files:
         results = Results.load(Path(file).expanduser())
@@ -134,6 +137,8 @@ def _report(words: list[str]) -> None:
     from agents.benchmark.report import Comparison
     from agents.benchmark.results import Results, validate
 
+    if not options.files:
+        raise InputError("name the result files to compare, such as runs/benchmark/agents/*.json")
     by_agent: dict[str, Results] = {}
     for file in options.files:
         found = Results.load(Path(file).expanduser())
@@ -143,6 +148,10 @@ def _report(words: list[str]) -> None:
         tasks = tasks_by_name(options.tasks, options.tracks)
     else:
         tasks = list(dict.fromkeys(task for each in by_agent.values() for task in each.tasks(options.tracks)))
+        try:
+            _ = [task.space for task in tasks]
+        except InputError as error:
+            raise InputError(f"{error}; name the files of tables of your own: --tasks") from None
     results = [each.on(tasks) for each in by_agent.values()]
     for each in results:
         for track in dict.fromkeys(task.track for task in tasks):

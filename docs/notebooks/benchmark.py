@@ -28,7 +28,7 @@ def search(env, _budget, seed):
 
 
 # %% [markdown]
-# Beside random search on one of the tables, with few seeds; the [rules](../benchmark.md) ask for 20 seeds on all of them. The
+# Beside random search on one of the tables, with few seeds; the [rules](../benchmark.md) ask for 10 seeds on all of them. The
 # same in a terminal: `n2n benchmark --agents first_improvement.py random ...`.
 # %%
 from agents.commands.main import main

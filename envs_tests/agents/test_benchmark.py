@@ -1,6 +1,8 @@
 """The benchmark: what it counts, what it scores, what it writes, what it refuses."""
 
+import copy
 import json
+import pickle
 import re
 from dataclasses import asdict, replace
 from itertools import pairwise
@@ -15,6 +17,8 @@ from agents.benchmark.catalogue import tasks_by_name
 from agents.benchmark.exhaustive import TableTask
 from agents.benchmark.fronts import Fronts
 from agents.benchmark.metrics import (
+    NARROW,
+    bounded_random_search,
     difference,
     gaps_closed,
     improvement,
@@ -26,7 +30,7 @@ from agents.benchmark.metrics import (
 )
 from agents.benchmark.report import Comparison, Standing
 from agents.benchmark.results import Results, validate
-from agents.benchmark.runs import Run, run
+from agents.benchmark.runs import Run, name_of, run, worth
 from agents.benchmark.suite import benchmark
 from agents.benchmark.tasks import TRACKS
 from agents.commands.main import main
@@ -331,10 +335,29 @@ class TestScores:
 
     def test_the_best_student_closes_the_gap(self, tasks):
         for task in tasks:
-            random = task.random_search(0, BUDGETS[-1])
-            best = Run("a", task.name, 0, (), (), 0, 1.0, (task.optimum, float(random[BUDGETS[1] - 1])))
-            expected = [1, 0] if task.optimum > random[BUDGETS[0] - 1] + 1e-9 else [0, 0]
+            random = [bounded_random_search(task, 0, budget) for budget in BUDGETS]
+            best = Run("a", task.name, 0, (), (), 0, 1.0, (task.optimum, random[1]))
+            expected = [1, 0] if task.optimum - random[0] >= NARROW else [0, 0]
             assert gaps_closed([best], task, BUDGETS)[0] == pytest.approx(expected)
+
+    def test_a_broken_choice_counts_as_far_below_random_search_as_the_best_is_above(self, removal):
+        """So for random search itself, whose own shares then are 0 on average: drawn here, one by one."""
+        broken = Run("a", removal.name, 0, (), (), 0, 1.0, (-1.0, -1.0))
+        assert gaps_closed([broken], removal, BUDGETS).tolist() == [[-1.0, -1.0]]
+        budget, exact = BUDGETS[1], bounded_random_search(removal, 0, BUDGETS[1])
+        assert exact > removal.random_search(0, budget)[-1]
+        rng, order, share = np.random.default_rng(0), removal.order(0), removal.table.episode_share
+        worths = []
+        for _ in range(4_000):
+            drawn = set(rng.choice(order, budget, replace=False, p=share[order] / share[order].sum()).tolist())
+            worths.append(removal.worth[next(row for row in order.tolist() if row in drawn)])
+        bounded = np.maximum(worths, 2 * exact - removal.optimum)
+        assert exact == pytest.approx(bounded.mean(), abs=4 * bounded.std() / len(bounded) ** 0.5)
+
+    def test_where_random_search_finds_the_best_nobody_closes_a_gap(self, removal, monkeypatch):
+        monkeypatch.setattr("agents.benchmark.metrics.NARROW", 10.0)
+        run = Run("a", removal.name, 0, (), (), 0, 1.0, (removal.optimum, -1.0))
+        assert gaps_closed([run], removal, BUDGETS).tolist() == [[0.0, 0.0]]
 
     def test_fronts(self, removal):
         fronts = Fronts(removal)
@@ -623,6 +646,77 @@ def test_a_run_of_another_algorithm_or_table_is_made_again(own, names, tmp_path)
     assert made()[0].students != first[0].students
 
 
+def test_a_copy_of_the_environment_spends_the_same_budget(removal):
+    """Else a search could look at everything on copies, and then at the best alone."""
+    account = Account(removal, 0, 5)
+    env = removal.env()
+    with account.of(env.unwrapped.judge):
+        first, second = feasible_and_not(removal)[0][:2]
+        play(copy.deepcopy(env), actions(removal, first))
+        play(copy.copy(env), actions(removal, second))
+        assert account.students == [first, second]
+        with pytest.raises(InputError, match="cannot be sent to another process"):
+            pickle.dumps(env)
+    play(pickle.loads(pickle.dumps(env)), actions(removal, first))
+    assert account.looks == 2
+
+
+def test_a_run_that_ends_when_it_likes_is_refused(benchmarked, asked):
+    whole = Results.load(benchmarked / "agents" / "random.json")
+    first = whole.runs[0]
+    task = next(task for task in asked if task.name == first.task)
+
+    def refused(message, **changes):
+        students = changes.get("students", first.students)
+        changed = replace(first, worth=worth(task, first.seed, students, (), BUDGETS), **changes)
+        forged = replace(whole, runs=(changed, *whole.runs[1:]))
+        with pytest.raises(InputError, match=message):
+            validate(forged, asked, budgets=BUDGETS, seeds=3)
+
+    refused("goes on for 200 episodes", students=first.students[:3], looks=3)
+    refused("goes on for 200 episodes", students=first.students[:3], looks=202)
+    refused("episodes of at most 2000", looks=10**9)
+
+
+def test_what_results_are_called_names_files(benchmarked, tmp_path):
+    data = json.loads((benchmarked / "agents" / "random.json").read_text())
+    for change in ({"agent": "a|b\n# Hello"}, {"agent": ""}, {"agent": "../../x"}, {"budgets": []}):
+        path = tmp_path / "bad.json"
+        path.write_text(json.dumps(data | change))
+        with pytest.raises(InputError, match="is not a benchmark result"):
+            Results.load(path)
+
+
+def test_reports_that_cannot_be_made_say_so(benchmarked, names, tmp_path, capsys):
+    file = str(benchmarked / "agents" / "random.json")
+    data = json.loads(Path(file).read_text())
+    (tmp_path / "none.json").write_text(json.dumps(data | {"tables": {}, "runs": []}))
+    for words, message in (
+        (["report", file, "--tasks", *names, "--tracks", "nope"], "unknown track 'nope'"),
+        (["report", str(tmp_path / "none.json")], "there are no runs to compare"),
+        (["report", file], "--tasks"),
+        (["report"], "name the result files"),
+        (["validate"], "name the result files"),
+        (["validate", file, *SIZE, "--tasks", *names, "--algorithm", "random", "--again", "-1"], "again must be 0 or more"),
+    ):
+        assert main(["benchmark", *words, *(["--out", str(tmp_path)] if words[0] == "report" else [])]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_submission_may_have_dataclasses(removal, tmp_path):
+    path = tmp_path / "mine.py"
+    lines = [
+        "from __future__ import annotations",
+        "from dataclasses import dataclass",
+        "",
+        "@dataclass",
+        "class Held:",
+        "    x: int",
+    ]
+    path.write_text("\n".join(lines) + OWN.replace("mine", "with-dataclass"))
+    assert name_of(str(path)) == "with-dataclass"
+
+
 def test_settings_are_other_than_the_packages(removal):
     own, other = run("evolution", removal, 0, BUDGETS), run("evolution", removal, 0, BUDGETS, {"population_size": 3})
     assert run("evolution", removal, 0, BUDGETS, {"population_size": 10}).students == own.students != other.students
@@ -669,4 +763,8 @@ def test_a_table_of_noise_is_said_to_be_one(benchmarked, asked):
     standing.ceiling = [np.full_like(each, 0.3) for each in standing.ceiling]
     assert "cannot tell" not in "\n".join(standing.ranking())
     standing.ceiling[0][:] = -0.1
-    assert f"**{standing.tasks[0].table.name} cannot tell algorithms apart**" in "\n".join(standing.ranking())
+    said = "\n".join(standing.ranking())
+    assert f"**{standing.tasks[0].space} cannot tell algorithms apart after {BUDGETS[0]}, {BUDGETS[1]} students**" in said
+    standing.ceiling[0][:, 0] = 0.1
+    said = "\n".join(standing.ranking())
+    assert f"**{standing.tasks[0].space} cannot tell algorithms apart after {BUDGETS[1]} students**" in said

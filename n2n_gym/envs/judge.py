@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -71,10 +72,10 @@ class Judge:
         Raises:
             InvalidAction: If there is not one action for each decision, or one is out of range.
         """
-        chosen = [int(action) for action in actions]
         try:
+            chosen = [operator.index(action) for action in actions]
             check_actions(chosen, self.stage.decisions, self.stage.actions)
-        except ValueError:
+        except (ValueError, TypeError):
             raise InvalidAction(
                 f"expected an action from 0 to {self.stage.actions - 1} for each of {self.stage.decisions} decisions, "
                 f"received {list(actions)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from abc import ABC
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
@@ -13,7 +14,7 @@ from gymnasium import spaces
 from gymnasium.error import InvalidAction, ResetNeeded
 
 from n2n_gym.architecture.features import DECISION, HIGH
-from n2n_gym.envs.info import Finished, Info, Preview, unfinished
+from n2n_gym.envs.info import UNDECIDED, Finished, Info, Preview, unfinished
 from n2n_gym.envs.judge import Judge
 from n2n_gym.envs.masks import ActionMask, Masks
 from n2n_gym.envs.observation import Observation, space_of
@@ -60,8 +61,11 @@ class CompressionEnv(gym.Env[Observation, np.int64], ABC):
     def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, Info]:
         if self._position >= self.stage.decisions:
             raise ResetNeeded("the episode is over; call reset() before the next step()")
-        chosen = int(action)
-        if chosen != action or not 0 <= chosen < self.stage.actions:
+        try:
+            chosen = operator.index(action)
+        except TypeError:
+            chosen = UNDECIDED
+        if not 0 <= chosen < self.stage.actions:
             raise InvalidAction(f"action must be 0 to {self.stage.actions - 1}, not {action}")
         self._actions.append(chosen)
         self._rows[self._position, DECISION] = chosen + 1

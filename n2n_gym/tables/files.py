@@ -83,13 +83,13 @@ def table_names() -> list[str]:
     return sorted(item.name.removesuffix(".npz") for item in _folder().iterdir() if item.name.endswith(".npz"))
 
 
-def table_path(name: str) -> Path:
+def table_path(name: str | Path) -> Path:
     """Where the package's table of a name lies, or anybody's `.npz` file.
 
     Raises:
         InputError: If it is neither a name of the package's nor a path that ends with `.npz`.
     """
-    if name.endswith(".npz"):
+    if str(name).endswith(".npz"):
         return Path(name).expanduser()
     names = table_names()
     if name not in names:

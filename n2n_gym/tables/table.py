@@ -74,7 +74,7 @@ class Table:
         self._values: dict[tuple[str, Seed], Numbers] = {}
 
     @classmethod
-    def load(cls, name: str) -> Table:
+    def load(cls, name: str | Path) -> Table:
         """A table of the package by its name, or any table by its file; one that was loaded before is not read again.
 
         Raises:
