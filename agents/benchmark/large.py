@@ -162,7 +162,7 @@ class LargeTask(Task):
         return found
 
     def _plan(self, code: int) -> Plan:
-        return np.array(np.unravel_index(code, self.shape), dtype=np.int64)
+        return np.array(self.decode(code), dtype=np.int64)
 
     def _student(self, code: int) -> Student:
         return self._decisions.student(self._plan(code).tolist())

@@ -52,8 +52,8 @@ class Run:
     agent: str
     task: str
     seed: Count
-    students: tuple[Count, ...]
-    reports: tuple[tuple[Count, Count], ...]
+    students: tuple[int, ...]
+    reports: tuple[tuple[Count, int], ...]
     looks: Count
     seconds: Duration
     worth: tuple[Finite, ...]

@@ -164,12 +164,24 @@ class Task(ABC):
         Raises:
             InputError: If they are not episodes of this space.
         """
-        try:
-            codes: list[int] = np.ravel_multi_index(tuple(np.array(episodes).T), self.shape).tolist()
-        except (ValueError, TypeError):
+        return [self._encoded(episode) for episode in episodes]
+
+    def decode(self, code: int) -> list[int]:
+        """The actions of an episode's number."""
+        actions = []
+        for count in reversed(self.shape):
+            code, action = divmod(code, count)
+            actions.append(action)
+        return actions[::-1]
+
+    def _encoded(self, episode: Actions) -> int:
+        code = 0
+        for count, action in zip(self.shape, episode, strict=False):
+            code = code * count + int(action)
+        if len(episode) != len(self.shape) or self.decode(code) != list(episode):
             most = self.shape[0] - 1
-            raise InputError(f"an episode of {self.space} is {len(self.shape)} actions from 0 to {most}") from None
-        return codes
+            raise InputError(f"an episode of {self.space} is {len(self.shape)} actions from 0 to {most}, not {list(episode)}")
+        return code
 
     def knows(self, code: int) -> bool:
         """Whether a number is an episode's."""

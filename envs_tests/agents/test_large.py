@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import pickle
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from agents.benchmark.suite import benchmark
 from envs_tests.conftest import made_sample
 from n2n_gym.errors import InputError
 from n2n_gym.tables import table_names
+from n2n_gym.tables.sample import large_samples
 from n2n_gym.tables.surrogate import Surrogate
 
 
@@ -114,3 +116,25 @@ def test_tracks_are_asked_of_spaces_of_their_kind(task):
     assert len(asked) == 1 + 4 * len(names)
     with pytest.raises(InputError, match="no space of these tracks"):
         tasks_by_name(names, ["large"])
+
+
+def test_episodes_of_the_packages_spaces_have_numbers(tmp_path):
+    """There are more than 64 bits count; results keep them, and read them again as they were."""
+    [space] = large_samples()
+    shipped = LargeTask(space)
+    assert math.prod(shipped.shape) > 2**63
+    highest = [count - 1 for count in shipped.shape]
+    with_rng = np.random.default_rng(0).integers(shipped.shape).tolist()
+    codes = shipped.encode([highest, with_rng])
+    assert [shipped.decode(code) for code in codes] == [highest, with_rng]
+    assert shipped.knows(codes[0])
+    assert not shipped.knows(codes[0] + 1)
+    for wrong in (highest[1:], [*highest, 0], [*highest[1:], 10], [-1, *highest[1:]]):
+        with pytest.raises(InputError, match="24 actions from 0 to 9"):
+            shipped.encode([wrong])
+    made = run("random", shipped, 0, (2, 4))
+    results = Results.of([made], [shipped], (2, 4), {"command": "", "machine": {}, "versions": {}})
+    results.save(tmp_path / "random.json")
+    again = Results.load(tmp_path / "random.json")
+    assert again.runs == (made,)
+    validate(again, [shipped], budgets=(2, 4), seeds=1)
