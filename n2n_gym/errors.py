@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import numbers
+import os
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 Named = TypeVar("Named")
 
@@ -31,6 +34,43 @@ def check_arguments(call: str, given: Iterable[str], known: Iterable[str]) -> No
     for name in given:
         if name not in names:
             raise TypeError(f"{call}() got an unexpected keyword argument {name!r}.{_nearest(name, names)}")
+
+
+def check_types(call: str, given: Mapping[str, object], types: Mapping[str, Any]) -> None:
+    """Refuse keyword arguments whose values are of another type than they are declared to be.
+
+    Numbers of NumPy's are numbers; paths are taken where text is.
+
+    Args:
+        call: What was called, for the message.
+        given: Keyword arguments.
+        types: What `typing.get_type_hints` says of each.
+
+    Raises:
+        InputError: If one is of another type.
+    """
+    for name, value in given.items():
+        if not _is_of(value, types[name]):
+            kinds = " or ".join(_called(kind) for kind in (get_args(types[name]) if _is_union(types[name]) else [types[name]]))
+            raise InputError(f"{call}: {name} must be {kinds}, not {value!r}")
+
+
+def _is_union(kind: Any) -> bool:
+    return get_origin(kind) in (Union, UnionType)
+
+
+def _is_of(value: object, kind: Any) -> bool:
+    if _is_union(kind):
+        return any(_is_of(value, each) for each in get_args(kind))
+    if kind in (int, float):
+        number = numbers.Integral if kind is int else numbers.Real
+        return isinstance(value, number) and not isinstance(value, bool)
+    return isinstance(value, (str, os.PathLike) if kind is str else get_origin(kind) or kind)
+
+
+def _called(kind: Any) -> str:
+    names = {str: "text", int: "a whole number", float: "a number", bool: "True or False", NoneType: "None"}
+    return names.get(kind) or str(getattr(get_origin(kind) or kind, "__name__", kind))
 
 
 def by_name(what: str, name: str, table: Mapping[str, Named]) -> Named:

@@ -19,7 +19,7 @@ from n2n_gym.stages.base import Stage
 from n2n_gym.student import Student
 from n2n_gym.tables.sample import Sample, large_samples
 from n2n_gym.tables.statistics import expected_choice
-from n2n_gym.tables.surrogate import Surrogate, SurrogateEvaluator
+from n2n_gym.tables.surrogate import SurrogateEvaluator, surrogate_in
 
 POOL = 2_000
 """Random students that stand for all that random search draws from."""
@@ -145,11 +145,11 @@ class LargeTask(Task):
 
     @cached_property
     def _seen(self) -> SurrogateEvaluator:
-        return SurrogateEvaluator(Surrogate(self.sample), self.arguments["seed"])
+        return SurrogateEvaluator(surrogate_in(self.path), self.arguments["seed"])
 
     @cached_property
     def _truth(self) -> SurrogateEvaluator:
-        return SurrogateEvaluator(Surrogate(self.sample, truth=True), None)
+        return SurrogateEvaluator(surrogate_in(self.path, truth=True), None)
 
     def _rewards(self, model: SurrogateEvaluator, codes: Sequence[int]) -> Numbers:
         """What students are rewarded by a model, those that cannot be built as the environment does, shape (episodes,)."""

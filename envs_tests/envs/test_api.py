@@ -286,3 +286,29 @@ def test_a_preview_says_what_the_last_step_will_say_and_trains_nothing(env_id):
     for wrong in ([], [0], [*actions[:-1], 99], [*actions[:-1], -1]):
         with pytest.raises(gym.error.InvalidAction, match="for each of"):
             env.unwrapped.preview(wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"constraints": None}, "constraints must be text or .* not None"),
+        ({"constraints": 5}, "constraints must be text or .* not 5"),
+        ({"width": "x"}, "width must be a number, not 'x'"),
+        ({"train_size": "10"}, "train_size must be a whole number or None, not '10'"),
+        ({"train_size": True}, "train_size must be a whole number or None, not True"),
+        ({"dataset": None}, "dataset must be text, not None"),
+        ({"evaluator": 5}, "evaluator must be text or Evaluator, not 5"),
+        ({"lookahead": "no"}, "lookahead must be True or False, not 'no'"),
+        ({"workers": 1.5}, "workers must be a whole number or text or None, not 1.5"),
+        ({"relaxation": 3}, "relaxation must be text or Callable, not 3"),
+    ],
+)
+def test_arguments_of_another_type_are_refused_in_a_line(wrong, message):
+    for make in (gym.make, gym.make_vec):
+        with pytest.raises(InputError, match=message):
+            make("N2N/LayerRemoval-v0", **{"evaluator": "table", **wrong})
+
+
+def test_numbers_of_numpy_and_paths_are_taken(tmp_path):
+    settings = {"width": np.float32(0.5), "train_size": np.int64(100), "seed": np.int32(1), "store": tmp_path / "s.sqlite"}
+    gym.make("N2N/LayerShrink-v0", **settings).close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -208,8 +208,31 @@ class SurrogateEvaluator(Evaluator):
         return float(np.random.default_rng(int.from_bytes(drawn[:8], "little")).standard_normal())
 
 
+def surrogate_in(path: Path, *, truth: bool = False) -> Surrogate:
+    """The model of a sample's file; one that was asked for before is not fitted again.
+
+    Args:
+        path: The file.
+        truth: As of `Surrogate`.
+
+    Raises:
+        InputError: If it is none.
+    """
+    try:
+        modified = path.stat().st_mtime_ns
+    except OSError:
+        modified = 0  # what is wrong is said when it is read
+    return _surrogate(path, modified, truth)
+
+
+@lru_cache(maxsize=64)
+def _surrogate(path: Path, _modified: int, truth: bool) -> Surrogate:
+    return Surrogate(Sample.load(path), truth=truth)
+
+
 def _surrogate_evaluator(settings: EvaluationSettings, order: Order) -> Evaluator:
-    sample = Sample.load(Path(order.argument or settings.teacher).expanduser())
+    surrogate = surrogate_in(Path(order.argument or settings.teacher).expanduser())
+    sample = surrogate.sample
     problem = settings.problem
     wanted = (problem.architecture, problem.dataset, problem.train_size)
     if wanted != (sample.teacher, sample.dataset, sample.train_size):
@@ -219,7 +242,7 @@ def _surrogate_evaluator(settings: EvaluationSettings, order: Order) -> Evaluato
         raise InputError(f"{sample.name} is of stage {sample.stage}, whose episodes start from the teacher")
     if isinstance(settings.seed, str):
         raise InputError(f"with evaluator='surrogate' the seed is a number that draws the noise, not {settings.seed!r}")
-    return SurrogateEvaluator(Surrogate(sample), settings.seed)
+    return SurrogateEvaluator(surrogate, settings.seed)
 
 
 EVALUATORS.register("surrogate", _surrogate_evaluator, argument="FILE.json")
