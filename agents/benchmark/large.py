@@ -21,10 +21,10 @@ from n2n_gym.tables.sample import Sample, large_samples
 from n2n_gym.tables.statistics import expected_choice
 from n2n_gym.tables.surrogate import SurrogateEvaluator, surrogate_in
 
-POOL = 2_000
+POOL = 1_000
 """Random students that stand for all that random search draws from."""
 
-CLIMBERS = 20
+CLIMBERS = 5
 """Of the best of them, so many are climbed from in search of the best student."""
 
 DIGITS = 12

@@ -158,8 +158,20 @@ def _report(words: list[str]) -> None:
             ran = each.ran([task for task in tasks if task.track == track])
             seeds = max((len(each.of_task(task.name)) for task in ran), default=0)
             validate(each.on(ran), ran, budgets=each.budgets, seeds=seeds)
-    Comparison(results, tasks).write(Path(options.out).expanduser(), command_for_others("n2n", "benchmark", "report", *words))
+    told = command_for_others("n2n", "benchmark", "report", *_whole_folders(words))
+    Comparison(results, tasks).write(Path(options.out).expanduser(), told)
     console().print(str(Path(options.out) / "LEADERBOARD.md"), soft_wrap=True)
+
+
+def _whole_folders(words: list[str]) -> list[str]:
+    """Words of a command, with `FOLDER/*.json` for several files that are all which a folder has."""
+    short: list[str] = []
+    for word in words:
+        folder = Path(word).parent
+        whole = sorted(map(str, folder.glob("*.json")))
+        several = len(whole) > 1 and set(whole) <= set(words) and word in whole
+        short.append(str(folder / "*.json") if several else word)
+    return list(dict.fromkeys(short))
 
 
 COMMANDS = {
