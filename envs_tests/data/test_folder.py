@@ -214,6 +214,14 @@ def test_a_class_may_be_called_train(tmp_path):
     assert dataset_spec(str(tmp_path / "vehicles")).class_names == ("bus", "train")
 
 
+def test_what_begins_with_a_dot_is_passed_over(tmp_path):
+    for name in ("cat", "dog"):
+        write_class(tmp_path / "pets" / name, 5)
+        write_class(tmp_path / "pets" / name / ".ipynb_checkpoints", 3)
+    (tmp_path / "pets" / "cat" / "._0.png").write_bytes(b"what macOS leaves beside a file")
+    assert dataset_spec(str(tmp_path / "pets")).images == 8  # of 5 each; one each is held out for testing
+
+
 def test_a_folder_that_changes_while_it_is_read_is_not_kept(plain_folder, kept, monkeypatch):
     read = folder.picture
 

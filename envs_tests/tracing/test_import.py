@@ -302,3 +302,12 @@ def test_it_must_fit_the_data_set(module, toy_data):
         Problem("mine", toy_data, width=0.5)
     with pytest.raises(InputError, match="Known: .*mine"):
         Problem("nobody", toy_data)
+
+
+@pytest.mark.parametrize("ends", ["sys.exit(1)", "import argparse; argparse.ArgumentParser().parse_args(['--unknown'])"])
+def test_a_file_that_ends_the_process_is_said_to(tmp_path, capsys, ends):
+    (tmp_path / "net.py").write_text(f"import sys\n{ends}\n")
+    assert main(["teacher", "import", f"{tmp_path / 'net.py'}:make", "--name", "mine", *KNOWN]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]  # before it argparse says what it wants
+    assert "SystemExit" in line
+    assert "__name__" in line

@@ -227,3 +227,11 @@ def test_students_of_published_networks(name):
     unedited = Network(teacher, torch.Generator().manual_seed(1))
     assert inherit(unedited, Student(teacher), traced.network) == sum(map(torch.numel, traced.network.state_dict().values()))
     assert_equal(module, replace(traced, network=unedited.eval()))
+
+
+def test_a_mean_over_all_batches_becomes_a_moving_one():
+    """torch hands `momentum=None` on as 0, with which the statistics of students would never move."""
+    layers = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4, momentum=None), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    traced = trace(nn.Sequential(*layers, nn.Linear(4, 10)), (1, 8, 8))
+    [norm] = [node.layer for node in traced.architecture.nodes if node.layer.kind == "batch_norm"]
+    assert norm.momentum == 0.1

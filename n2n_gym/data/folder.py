@@ -124,13 +124,22 @@ def _subfolders(path: Path) -> list[Path]:
     return [each for each in path.iterdir() if each.is_dir() and not each.name.startswith(".")]
 
 
+def _walked(folder: Path) -> list[tuple[str, list[str]]]:
+    """A folder and all in it with their files, in order; what begins with a dot is passed over."""
+    found = []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found.append((place, sorted(name for name in names if not name.startswith("."))))
+    return sorted(found)
+
+
 def _classes(root: Path, split: Path, stamps: dict[str, tuple[int, int]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for folder in sorted(_subfolders(split), key=lambda each: each.name):
         report(f"listing the images of {folder.name}")
         files = found[folder.name] = []
-        for place, _, names in sorted(os.walk(folder, followlinks=True)):
-            for name in sorted(names):
+        for place, names in _walked(folder):
+            for name in names:
                 if name.lower().endswith(SUFFIXES):
                     file = os.path.join(place, name)  # noqa: PTH118  a Path for each of a million images takes long
                     try:

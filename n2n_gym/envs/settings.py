@@ -114,7 +114,7 @@ class Settings(JudgedSettings):
             InputError: If one is wrong.
         """
         check_arguments(call, given, (field.name for field in fields(cls)))
-        check_types(call, given, get_type_hints(cls))
+        check_types(call, given, {**get_type_hints(cls), "teacher": object})  # a live module becomes its name
         return cls(**given)
 
     def __post_init__(self) -> None:

@@ -18,6 +18,10 @@ COUNTER_BYTES = 8
 """Batch normalisation counts its batches in 64 bits."""
 
 
+MOMENTUM = 0.1
+"""How much of the running statistics each batch replaces where a network does not say: torch's."""
+
+
 @register
 @dataclass(frozen=True, slots=True)
 class BatchNorm(Layer):
@@ -35,7 +39,7 @@ class BatchNorm(Layer):
     torch_names: ClassVar[tuple[str, ...]] = ("aten.batch_norm.default",)
 
     eps: float = 1e-5
-    momentum: float = 0.1
+    momentum: float = MOMENTUM
     affine: bool = True
 
     def __post_init__(self) -> None:
@@ -71,7 +75,9 @@ class BatchNorm(Layer):
             raise Unreadable("batch normalisation without running statistics")
         if ("weight" in weights) != ("bias" in weights):
             raise Unreadable("batch normalisation with a scale or a shift alone")
-        layer = cls(call.arguments["eps"], call.arguments["momentum"], affine="weight" in weights)
+        # torch hands 0 on for `momentum=None`, a mean over all batches; with it students' statistics would never move
+        momentum = call.arguments["momentum"] or MOMENTUM
+        layer = cls(call.arguments["eps"], momentum, affine="weight" in weights)
         return Reading(layer, ("input",), weights)
 
 
@@ -193,6 +199,6 @@ class Scale(Layer):
         return Reading(layer, (argument,), {"weight": factor.weights})
 
 
-def batch_norm(eps: float = 1e-5, momentum: float = 0.1) -> BatchNorm:
+def batch_norm(eps: float = 1e-5, momentum: float = MOMENTUM) -> BatchNorm:
     """Batch normalisation over the channels, with its learned scale and shift."""
     return BatchNorm(eps, momentum)

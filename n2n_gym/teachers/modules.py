@@ -118,15 +118,19 @@ def _running(what: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a file that is meant to be run may end the process
         raise _failed(what, error) from error
 
 
-def _failed(what: str, error: Exception) -> InputError:
+def _failed(what: str, error: BaseException) -> InputError:
     place = Place.of_error(error)
     where = f" at {place}" if place.file else ""
     first = str(error).splitlines()[0] if str(error) else ""
-    remedy = "; it is called without arguments: give a function that takes none" if isinstance(error, TypeError) else ""
+    remedy = ""
+    if isinstance(error, TypeError):
+        remedy = "; it is called without arguments: give a function that takes none"
+    elif isinstance(error, SystemExit):
+        remedy = "; it ends the process: what is to be done only when the file is run belongs under if __name__ == '__main__'"
     return InputError(f"{what} fails{where}: {type(error).__name__}: {first}{remedy}")
 
 
