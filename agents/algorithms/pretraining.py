@@ -21,7 +21,7 @@ from n2n_gym.architecture.summary import summary
 from n2n_gym.errors import InputError
 from n2n_gym.rewards import DEGENERATE
 from n2n_gym.tables.sample import Sample
-from n2n_gym.tables.surrogate import Surrogate
+from n2n_gym.tables.surrogate import Surrogate, surrogate_in
 
 LAST_RATE = 0.1
 """Share of its first value that the learning rate falls to, in a line."""
@@ -51,12 +51,12 @@ class SampledSpace:
     @cached_property
     def seen(self) -> Surrogate:
         """Predicts what a search sees."""
-        return Surrogate(self.sample)
+        return surrogate_in(self.path)
 
     @cached_property
     def truth(self) -> Surrogate:
         """Predicts what students are worth, from trainings that no search sees."""
-        return Surrogate(self.sample, truth=True)
+        return surrogate_in(self.path, truth=True)
 
     def vector_env(self, num_envs: int, seed: int = 0) -> BatchedVecEnv:
         """Episodes side by side, whose students have the accuracy that the model predicts, and noise.

@@ -133,7 +133,7 @@ class Account(Spending):
     """
 
     def __init__(self, task: Task, seed: int, budget: int) -> None:
-        super().__init__(budget if task.affordable is None else min(budget, task.affordable))
+        super().__init__(task.due(budget))
         self.task = task
         self.seed = seed
         self.students: list[int] = []

@@ -50,7 +50,7 @@ class LargeTask(Task):
     @cached_property
     def sample(self) -> Sample:
         """What was trained."""
-        return Sample.load(self.path)
+        return surrogate_in(self.path).sample
 
     @property
     def space(self) -> str:

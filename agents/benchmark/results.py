@@ -204,9 +204,8 @@ def _validate_run(each: Run, task: Task, budgets: Sequence[int]) -> None:
         raise InputError(f"{where}: students that are paid for are distinct, not degenerate, and within the limits on sizes")
     if not len(students) <= each.looks <= MOST_LOOKS:
         raise InputError(f"{where}: {len(students)} students cannot be seen in {each.looks} episodes of at most {MOST_LOOKS}")
-    due_students = budgets[-1] if task.affordable is None else min(budgets[-1], task.affordable)
-    if len(students) < due_students and each.looks < min(MOST_LOOKS, len(students) + MOST_IDLE):
-        ended = f"{len(students)} of {due_students} students and {each.looks} episodes"
+    if len(students) < task.due(budgets[-1]) and each.looks < min(MOST_LOOKS, len(students) + MOST_IDLE):
+        ended = f"{len(students)} of {task.due(budgets[-1])} students and {each.looks} episodes"
         raise InputError(f"{where}: ended after {ended}; a run that finds no new student goes on for {MOST_IDLE} episodes")
     for after, code in each.reports:
         if type(after) is not int or not 0 < after <= len(students) or task.students([code])[0] not in students[:after]:

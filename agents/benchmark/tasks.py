@@ -194,6 +194,10 @@ class Task(ABC):
     def affordable(self) -> int | None:
         """How many students there are that cost a training; None if nobody knows."""
 
+    def due(self, budget: int) -> int:
+        """How many students a run that may pay for so many can pay for."""
+        return budget if self.affordable is None else min(budget, self.affordable)
+
     @abstractmethod
     def students(self, codes: Sequence[int]) -> list[int]:
         """The numbers of the students that episodes end with."""

@@ -124,13 +124,16 @@ class Sample:
 
 def shipped_samples() -> list[Path]:
     """Files of the samples that the package has, to learn across and to be tested on."""
-    return sorted((Path(str(files("n2n_gym"))) / "tables" / "samples").glob("*.json"))
+    return _packaged("samples")
 
 
 def large_samples() -> dict[str, Path]:
     """Files of the package's samples of spaces that are too large for a table, to compare algorithms on, by name."""
-    folder = Path(str(files("n2n_gym"))) / "tables" / "large"
-    return {path.stem: path for path in sorted(folder.glob("*.json"))}
+    return {path.stem: path for path in _packaged("large")}
+
+
+def _packaged(folder: str) -> list[Path]:
+    return sorted((Path(str(files("n2n_gym"))) / "tables" / folder).glob("*.json"))
 
 
 def draw_students(stage: Stage, count: int) -> list[tuple[tuple[int, ...], Student]]:
