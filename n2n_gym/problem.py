@@ -21,9 +21,10 @@ class TeacherSettings:
     """Network of the zoo (conv4, vgg11, vgg13, vgg16, vgg19, resnet18, resnet34, resnet50, resnet101, resnet152, conv2,
     conv3, dscnn2, resnet4, resnet6), an architecture's .json file, or the name of an imported teacher; in Python, a trained
     torch module, too."""
-    dataset: str = "digits"
+    dataset: str | None = None
     """digits, mnist, fashion-mnist, cifar10, cifar100, svhn, caltech256, or your own: a folder of images with one for each
-    class, a .npz file, or what was added under a name (n2n_gym.data.add)."""
+    class, a .npz file, or what was added under a name (n2n_gym.data.add). By default what an imported teacher was imported
+    with, for others digits."""
     width: float = 1.0
     """Factor on the filters of a network of the zoo."""
     train_size: int | None = None
@@ -41,7 +42,11 @@ class ProblemSettings(DataSettings, TeacherSettings):
         Raises:
             InputError: If a name is unknown, a file malformed or a number out of range.
         """
-        return Problem(**values_of(self, ProblemSettings))
+        asked = values_of(self, ProblemSettings)
+        if self.dataset is None:
+            own = source_of(self.teacher).data(self.teacher)
+            asked |= {"dataset": own.dataset, "image_size": own.image_size if self.image_size is None else self.image_size}
+        return Problem(**asked)
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class Problem(ProblemSettings):
     Raises:
         InputError: If a name is unknown, a file malformed or a number out of range.
     """
+
+    dataset: str = "digits"
 
     def __post_init__(self) -> None:
         check_train_size(self.train_size, self.dataset)

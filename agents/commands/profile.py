@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from rich.table import Table
 from agents.commands.parsing import Command, parse
 from agents.console import console
 from agents.display import ProgressDisplay, duration
+from n2n_gym.errors import InputError
 from n2n_gym.problem import Problem, ProblemSettings
-from n2n_gym.settings import DeviceSettings, RecipeSettings
+from n2n_gym.settings import DeviceSettings, RecipeSettings, values_of
 
 FOOTNOTE = "lost: points of accuracy without any training; saved: parameters; * some weights are new, their shape has changed"
 
@@ -43,7 +44,7 @@ def _profile(words: list[str]) -> None:
         from agents.search.profile_picture import draw_profile
         from n2n_gym.system.files import write_json
 
-    problem = _saved_problem(options.teacher) or options.problem
+    problem = _saved_problem(options) or options.problem
     found = profile(
         problem,
         images=options.images,
@@ -60,17 +61,30 @@ def _profile(words: list[str]) -> None:
         screen.print(str(folder / name), soft_wrap=True)
 
 
-def _saved_problem(name: str) -> Problem | None:
-    """Teacher and data of a teacher that was trained here, by its whole name; None for another name."""
+def _saved_problem(options: TeacherProfile) -> Problem | None:
+    """Teacher and data of a teacher that is kept for certain data, by its whole name; None for another name.
+
+    Raises:
+        InputError: If other data were asked for.
+    """
+    from n2n_gym.networks.imported import is_imported
     from n2n_gym.teachers.saved import teacher_facts, teacher_names
 
-    if name not in teacher_names():
+    name = options.teacher
+    if name not in teacher_names() or is_imported(name):  # an imported one is for any data
         return None
     facts = teacher_facts(name)
     if not {"teacher", "dataset", "width", "train_size"} <= set(facts):
         return None
-    sizes = (None, facts["train_size"])
-    problems = (Problem(facts["teacher"], facts["dataset"], facts["width"], size) for size in sizes)
+    asked = values_of(options, ProblemSettings)
+    if given := [
+        field.name for field in fields(ProblemSettings) if field.name != "teacher" and asked[field.name] != field.default
+    ]:
+        raise InputError(
+            f"{name} was trained for data of its own; leave out {', '.join(given)}, or name its network: {facts['teacher']}"
+        )
+    known = {key: facts.get(key) for key in ("teacher", "dataset", "width", "image_size")}
+    problems = (Problem(**known, train_size=size) for size in (None, facts["train_size"]))
     return next((problem for problem in problems if problem.name == name), None)
 
 

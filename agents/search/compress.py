@@ -324,7 +324,7 @@ class _Run:
         return {
             "teacher": {
                 "name": teacher.name,
-                "dataset": self.search.dataset,
+                "dataset": problem.dataset,
                 **sizes(problem.architecture, teachers_folder() / teacher.name),
                 "val_accuracy": teacher.validation_accuracy,
                 "test_accuracy": teacher.test_accuracy,

@@ -261,7 +261,7 @@ class Search(JudgedSettings):
         }
 
     def resumed(self, given: Collection[str]) -> Search:
-        """With `resume`, the search that was started there; else this one.
+        """With `resume`, the search that was started there; else this one, with the data that its teacher brings along.
 
         Args:
             given: The fields that were given explicitly; one that contradicts the run is refused.
@@ -270,7 +270,8 @@ class Search(JudgedSettings):
             InputError: If there is no run, it is damaged, or an option contradicts it.
         """
         if self.resume is None:
-            return self
+            problem = self.problem
+            return replace(self, dataset=problem.dataset, image_size=problem.image_size)
         path = Path(self.resume).expanduser()
         saved = read_start(path)
         complaint = f"{path} was made by another version, or its {CONFIG} is damaged: its configuration does not fit"

@@ -7,6 +7,7 @@ a user's own are a folder of images or a file, named by its path, or added under
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from hashlib import sha256
 from importlib.resources import files
@@ -17,18 +18,17 @@ from n2n_gym.data.added import added_names, added_spec
 from n2n_gym.data.dataset import Dataset
 from n2n_gym.data.downloads import fetch
 from n2n_gym.data.folder import folder_spec
+from n2n_gym.data.kept import check_kept
 from n2n_gym.data.known import DATASETS
 from n2n_gym.data.own import npz_spec
-from n2n_gym.data.settings import DataSettings
+from n2n_gym.data.settings import PLAIN, DataSettings
 from n2n_gym.data.spec import DatasetSpec
 from n2n_gym.data.splits import read_validation
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.system.files import home
 
-PLAIN = DataSettings()
 
-
-def dataset_spec(name: str, settings: DataSettings = PLAIN) -> DatasetSpec:
+def dataset_spec(name: str | os.PathLike[str], settings: DataSettings = PLAIN) -> DatasetSpec:
     """What is known of a data set by name or path; nothing is downloaded, a user's own images are converted once.
 
     Args:
@@ -38,10 +38,10 @@ def dataset_spec(name: str, settings: DataSettings = PLAIN) -> DatasetSpec:
     Raises:
         InputError: If the name is unknown, the user's images are missing or malformed, or a setting does not fit.
     """
-    return _read_so(_found(name, settings.image_size), settings)
+    return _read_so(_found(os.fspath(name), settings.image_size), settings)
 
 
-def load_dataset(which: str | DatasetSpec) -> Dataset:
+def load_dataset(which: str | os.PathLike[str] | DatasetSpec) -> Dataset:
     """A data set; one known by name is fetched first if it is not there.
 
     Args:
@@ -50,9 +50,9 @@ def load_dataset(which: str | DatasetSpec) -> Dataset:
     Raises:
         InputError: If there is no such data set, it cannot be had, or its file is malformed.
     """
-    spec = dataset_spec(which) if isinstance(which, str) else which
+    spec = which if isinstance(which, DatasetSpec) else dataset_spec(which)
     if spec.store:
-        return Dataset(spec, Path(spec.store))
+        return Dataset(spec, check_kept(spec))
     if spec.name == "digits":
         return Dataset(spec, Path(str(files("n2n_gym") / "data" / "digits.npz")))
     path = home() / "datasets" / f"{spec.name}.npz"
@@ -66,16 +66,27 @@ def is_named(name: str) -> bool:
     return name in DATASETS or name in added_names()
 
 
+def is_folder(name: str | os.PathLike[str]) -> bool:
+    """Whether a data set is a folder of images."""
+    name = os.fspath(name)
+    return not is_named(name) and not name.endswith(".npz") and Path(name).expanduser().is_dir()
+
+
+def placed(name: str | os.PathLike[str]) -> str:
+    """What a data set is called in every working folder: its name, or its absolute path."""
+    name = os.fspath(name)
+    return name if is_named(name) else str(Path(name).expanduser().absolute())
+
+
 def _found(name: str, image_size: int | None) -> DatasetSpec:
     path = Path(name).expanduser().resolve()
-    named = is_named(name)
-    if not named and not name.endswith(".npz") and path.is_dir():
+    if is_folder(name):
         return folder_spec(path, image_size)
     if image_size is not None:
         raise InputError(f"image-size is for a folder of images, which {name} is not; leave it out")
     if name in DATASETS:
         return DATASETS[name]
-    if named:
+    if is_named(name):
         return added_spec(name)
     if name.endswith(".npz"):
         return npz_spec(path)

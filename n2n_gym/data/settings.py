@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,3 +22,13 @@ class DataSettings:
     crop_padding: int | None = None
     """Show training images moved by up to so many pixels, filled up with black; by default as in the paper for data sets known
     by name, not at all for your own."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # in Python a path may be given, its subclasses' too: settings stay plain text
+            value = getattr(self, field.name)
+            if isinstance(value, os.PathLike):
+                object.__setattr__(self, field.name, os.fspath(value))
+
+
+PLAIN = DataSettings()
+"""A data set as it is."""

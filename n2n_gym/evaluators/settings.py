@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from n2n_gym.data import DataSettings
+from n2n_gym.errors import InputError
 from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.problem import ProblemSettings
-from n2n_gym.settings import DeviceSettings, RecipeSettings, WorkerSettings
+from n2n_gym.settings import DeviceSettings, RecipeSettings, WorkerSettings, values_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +40,11 @@ class EvaluationSettings(WorkerSettings, TrainingSettings, ProblemSettings):
     """Images in the forward pass that latency_ms is measured on; it is measured if a limit needs it."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         given: Any = self.teacher
         if not isinstance(given, str):  # in Python a module may be given itself: it is kept, and settings stay plain text
             from n2n_gym.teachers import keep
 
-            object.__setattr__(self, "teacher", keep(given, self.dataset))
+            if self.dataset is None:
+                raise InputError("a torch module as teacher needs the data set that it is for: dataset")
+            object.__setattr__(self, "teacher", keep(given, self.dataset, DataSettings(**values_of(self, DataSettings))))

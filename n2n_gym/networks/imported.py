@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
@@ -33,7 +33,16 @@ class ImportSettings(DeviceSettings):
     classes: int | None = None
     """How many classes it tells apart; by default as many as it puts out."""
     image_size: tuple[int, ...] | None = None
-    """Side of its images in pixels, or height and width; by default the data set's, or what SOURCE says."""
+    """Side of its images in pixels, or height and width; by default the data set's, or what SOURCE says. A folder's
+    pictures are brought to that side, of each the largest square in its middle."""
+
+
+class OwnData(NamedTuple):
+    """The data that a teacher is for, unless others are given."""
+
+    dataset: str
+    image_size: int | None = None
+    """What a folder's pictures are brought to (`DataSettings.image_size`)."""
 
 
 def imported_names() -> list[str]:
@@ -98,3 +107,15 @@ def imported_normalisation(name: str) -> Normalisation:
     """What an imported teacher's images go through, and so its students'."""
     preprocessing = description(name)["preprocessing"]
     return tuple(preprocessing["mean"]), tuple(preprocessing["std"])
+
+
+def imported_data(name: str) -> OwnData:
+    """What an imported teacher was imported with.
+
+    Raises:
+        InputError: If that was no data set.
+    """
+    facts = description(name)["facts"]
+    if facts["dataset"] is None:
+        raise InputError(f"{name} was imported without a data set; say which one its students are trained on: dataset")
+    return OwnData(facts["dataset"], facts.get("image_size"))

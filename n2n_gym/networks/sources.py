@@ -13,8 +13,10 @@ from n2n_gym.errors import InputError, unknown
 from n2n_gym.layers import Shape
 from n2n_gym.networks.imported import (
     Normalisation,
+    OwnData,
     description,
     imported_architecture,
+    imported_data,
     imported_names,
     imported_normalisation,
     is_damaged,
@@ -62,6 +64,14 @@ class TeacherSource(ABC):
     def normalisation(self, teacher: str) -> Normalisation | None:
         """What its images go through; None if that is the data set's."""
         return None
+
+    def data(self, teacher: str) -> OwnData:
+        """The data that it is for, if no other is asked for.
+
+        Raises:
+            InputError: If that is not known.
+        """
+        return OwnData("digits")
 
     @property
     def trained_here(self) -> bool:
@@ -137,6 +147,9 @@ class ImportedSource(TeacherSource):
 
     def normalisation(self, teacher: str) -> Normalisation | None:
         return imported_normalisation(teacher)
+
+    def data(self, teacher: str) -> OwnData:
+        return imported_data(teacher)
 
     @property
     def trained_here(self) -> bool:

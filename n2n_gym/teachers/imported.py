@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from n2n_gym.data import DatasetSpec, dataset_spec, load_dataset
+from n2n_gym.data import PLAIN, DatasetSpec, DataSettings, dataset_spec, is_folder, load_dataset, placed
 from n2n_gym.errors import InputError, check_arguments
 from n2n_gym.layers import Shape
 from n2n_gym.models.checkpoint import save_checkpoint
@@ -61,7 +61,7 @@ def add(module: nn.Module, *, name: str, source: str = "Python", **settings: Any
 def add_found(found: Found, settings: ImportSettings, *, name: str, source: str, weights: str | None = None) -> str:
     """As `add`, for a module of which more may be known."""
     check_name(name)
-    candidate = _Candidate.of(found, settings, name)
+    candidate = _Candidate.of(found, settings, name, _pictures(settings))
     facts = {"source": source, "weights": weights, "versions": library_versions("torchvision")}
     with making(name):
         check_name(name)
@@ -69,12 +69,13 @@ def add_found(found: Found, settings: ImportSettings, *, name: str, source: str,
     return name
 
 
-def keep(module: nn.Module, dataset: str, **settings: Any) -> str:
+def keep(module: nn.Module, dataset: str, data: DataSettings = PLAIN, **settings: Any) -> str:
     """Keep a live module under a name made of its class and a hash of its weights; one that is kept is only found again.
 
     Args:
         module: As `add` takes it.
         dataset: The data set that it is compressed on; its images have the size that the module takes.
+        data: How it is read.
         **settings: Other fields of `ImportSettings`, such as `mean` and `std`, by default the data set's.
 
     Returns:
@@ -83,7 +84,7 @@ def keep(module: nn.Module, dataset: str, **settings: Any) -> str:
     Raises:
         InputError: If it cannot be read.
     """
-    candidate = _Candidate.of(Found(module), ImportSettings(dataset=dataset, **settings), type(module).__name__)
+    candidate = _Candidate.of(Found(module), ImportSettings(dataset=dataset, **settings), type(module).__name__, data)
     name = re.sub(r"[^\w.-]|^\.", "_", f"{type(module).__name__}-{candidate.digest[:12]}")
     with making(name):
         if not (teachers_folder() / name).exists():
@@ -112,11 +113,12 @@ class _Candidate:
     traced: Traced
     settings: ImportSettings
     normalisation: Normalisation
+    data: DataSettings
     dataset: DatasetSpec | None
 
     @classmethod
-    def of(cls, found: Found, settings: ImportSettings, name: str) -> _Candidate:
-        dataset = None if settings.dataset is None else dataset_spec(settings.dataset)
+    def of(cls, found: Found, settings: ImportSettings, name: str, data: DataSettings) -> _Candidate:
+        dataset = None if settings.dataset is None else dataset_spec(settings.dataset, data)
         normalisation = _normalisation(found, settings, dataset, name)
         shape = _input_shape(found, settings, dataset, normalisation)
         traced = trace(found.module, shape, name=name)
@@ -126,7 +128,7 @@ class _Candidate:
                 raise InputError(
                     f"{name} puts out {classes:,} numbers per image; {whose} are {wanted:,}; give a network for as many"
                 )
-        return cls(traced, settings, normalisation, dataset)
+        return cls(traced, settings, normalisation, data, dataset)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -146,7 +148,8 @@ class _Candidate:
         facts = {
             "name": name,
             "teacher": name,
-            "dataset": self.settings.dataset,
+            "dataset": self.settings.dataset and placed(self.settings.dataset),
+            "image_size": self.data.image_size,
             "width": 1.0,
             "train_size": None,
             "parameters": architecture.parameters,
@@ -164,10 +167,10 @@ class _Candidate:
         save_checkpoint(teachers_folder() / name, self.traced.network, self.preprocessing, facts)
 
     def _measured(self, name: str) -> dict[str, Any]:
-        if self.settings.dataset is None:
+        if self.dataset is None:
             return {}
         data = ImageData(
-            load_dataset(self.settings.dataset),
+            load_dataset(self.dataset),
             self.traced.architecture.input_shape,
             train_size=None,
             device=torch_device(self.settings.device),
@@ -180,9 +183,17 @@ class _Candidate:
             _log.warning(
                 "%s classifies %.1f%% of the validation images of %s correctly, hardly more than guessing would: "
                 "are its mean and std, its image size and the order of its classes the data set's?",
-                *(name, 100 * facts["val_accuracy"], self.settings.dataset),
+                *(name, 100 * facts["val_accuracy"], self.dataset.name),
             )
         return facts
+
+
+def _pictures(settings: ImportSettings) -> DataSettings:
+    """A folder's pictures, which may differ in size, are brought to the side that the network takes."""
+    size = settings.image_size
+    if settings.dataset is None or size is None or len(size) != 1 or not is_folder(settings.dataset):
+        return PLAIN
+    return DataSettings(image_size=size[0])
 
 
 def _normalisation(found: Found, settings: ImportSettings, dataset: DatasetSpec | None, name: str) -> Normalisation:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from n2n_gym.data import FINGERPRINT, load_dataset
+from n2n_gym.data import FINGERPRINT, load_dataset, placed
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -171,11 +171,16 @@ def measured(network: Network, data: ImageData) -> dict[str, Any]:
     }
 
 
+def _data(problem: Problem) -> dict[str, Any]:
+    """Facts by which the data are found again."""
+    return {"dataset": placed(problem.dataset), "image_size": problem.image_size}
+
+
 def _measure_teacher(folder: Path, problem: Problem, device: torch.device) -> None:
     checkpoint = load_saved(problem.teacher)
     data = ImageData.of(problem, device)
     facts = checkpoint.facts | measured(checkpoint.network, data)
-    own = {"name": folder.name, "dataset": problem.dataset, "train_size": len(data.train_images)}
+    own = {"name": folder.name, **_data(problem), "train_size": len(data.train_images)}
     origin = {**facts.pop(IMPORTED), "name": problem.teacher}
     save_checkpoint(folder, checkpoint.network, checkpoint.preprocessing, {**facts, **own, "measured": origin})
 
@@ -210,7 +215,7 @@ def _train_teacher(
     facts = {
         "name": folder.name,
         "teacher": problem.teacher,
-        "dataset": problem.dataset,
+        **_data(problem),
         "width": problem.width,
         "data_fingerprint": data.dataset.fingerprint,
         "train_size": len(data.train_images),
