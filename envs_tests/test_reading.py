@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from n2n_gym.errors import InputError
-from n2n_gym.system.arrays import made_map, read_archive, read_array
+from n2n_gym.system.arrays import check_once, made_map, read_archive, read_array
 from n2n_gym.system.documents import Count, Share, parse_document, read_document
 from n2n_gym.system.files import locked, write_folder, write_json, write_text
 from n2n_gym.system.tensors import not_finite, read_tensors, tensors_hash, write_tensors
@@ -119,6 +119,53 @@ def test_arrays_are_read_as_they_were_written(tmp_path):
     np.save(tmp_path / "o.npy", np.array([{}], dtype=object))
     with pytest.raises(InputError, match="an array of object holds no numbers"):
         read_array(tmp_path / "o.npy", what="array", remedy="write numbers")
+
+
+def test_a_wrong_checksum_is_said_however_an_archive_is_read(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, a=np.full((30, 40), 77, np.uint8), b=np.arange(3))
+    path.write_bytes(path.read_bytes().replace(bytes([77] * 40), bytes([78] + [77] * 39), 1))
+    for mapped in (False, True):
+        with pytest.raises(
+            InputError, match=r"cannot be read as a archive \(Bad CRC-32 for file 'a.npy'\); make it again"
+        ) as raised:
+            read_archive(path, what="archive", remedy="make it again", mapped=mapped)
+        assert "\n" not in str(raised.value)
+        assert read_archive(path, ["b"], what="archive", remedy="", mapped=mapped)["b"].tolist() == [0, 1, 2]
+
+
+def test_files_are_checked_once_until_they_change(tmp_path, own_home):
+    path, checks = tmp_path / "a", []
+
+    def check():
+        checks.append(path.read_bytes())
+        if path.read_bytes() == b"wrong":
+            raise InputError("it is wrong")
+
+    path.write_bytes(b"right")
+    for _ in range(3):
+        check_once("a", [path], check)
+    assert checks == [b"right"]
+    path.write_bytes(b"wrong")
+    os.utime(path, ns=(1, 10**15))
+    for _ in range(2):  # what is wrong is not remembered
+        with pytest.raises(InputError, match="it is wrong"):
+            check_once("a", [path], check)
+    path.write_bytes(b"right again")
+    check_once("a", [path], check)
+    [mark] = (own_home / "checked").iterdir()
+    mark.write_bytes(b"\xff")
+    check_once("a", [path], check)
+    check_once("a", [path], check)
+    assert len(checks) == 5
+
+
+def test_where_nothing_can_be_remembered_files_are_checked_each_time(tmp_path, own_home):
+    own_home.write_bytes(b"no folder")
+    checks = []
+    for _ in range(2):
+        check_once("a", [], lambda: checks.append(1))
+    assert checks == [1, 1]
 
 
 def test_the_room_of_a_map_is_taken_at_once(tmp_path):

@@ -60,7 +60,8 @@ class Problem(ProblemSettings):
     dataset: str = "digits"
 
     def __post_init__(self) -> None:
-        check_train_size(self.train_size, self.dataset)
+        super().__post_init__()
+        check_train_size(self.train_size, self.dataset, classes=self.data.classes)
         _ = self.architecture, self.normalisation  # kept: another machine may lack the files
 
     @cached_property

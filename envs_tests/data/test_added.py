@@ -7,6 +7,7 @@ from torch.utils.data import IterableDataset, TensorDataset
 from envs_tests.data.conftest import pixels
 from n2n_gym.data import add, added_names, dataset_spec, load_dataset, remove
 from n2n_gym.data.folder import folder_spec
+from n2n_gym.data.pixels import UnfitImageError, pixels_of
 from n2n_gym.errors import InputError
 from n2n_gym.problem import Problem
 
@@ -36,12 +37,52 @@ def test_found_by_name_from_then_on(own_home):
         lambda image: torch.from_numpy(image).permute(2, 0, 1),
         lambda image: torch.from_numpy(image).permute(2, 0, 1) / 255,
         lambda image: (image / 255).astype(np.float32),
+        torch.from_numpy,
+        lambda image: image.transpose(2, 0, 1),
     ],
 )
 def test_images_come_in_many_forms(form):
     train = noise()
     add([(form(image), torch.tensor(label)) for image, label in train], noise(9), name="mine")
     np.testing.assert_array_equal(load_dataset("mine").train[0], [image for image, _ in train])
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.from_numpy])
+@pytest.mark.parametrize(
+    ("shape", "kept"),
+    [
+        ((8, 9, 1), (8, 9, 1)),
+        ((1, 8, 9), (8, 9, 1)),
+        ((8, 9, 3), (8, 9, 3)),
+        ((3, 8, 9), (8, 9, 3)),
+        ((9, 9, 7), (9, 9, 7)),
+        ((7, 9, 9), (9, 9, 7)),
+        ((4, 4, 3), (4, 4, 3)),
+        ((3, 4, 4), (4, 4, 3)),
+        ((3, 8, 3), None),
+        ((1, 8, 1), None),
+        ((7, 8, 9), None),
+    ],
+)
+def test_where_the_channels_are_is_what_sizes_tell(kind, shape, kept):
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    if kept is None:
+        with pytest.raises(UnfitImageError, match="does not tell where its channels are; give PIL images, or a .npz file"):
+            pixels_of(kind(image))
+    else:
+        np.testing.assert_array_equal(pixels_of(kind(image)), image if shape == kept else image.transpose(1, 2, 0))
+
+
+def test_black_and_white_images():
+    image = pixels(8, 1, 0) > 100
+    for form in (image, torch.from_numpy(image), Image.fromarray(image)):
+        np.testing.assert_array_equal(pixels_of(form)[..., 0], np.where(image, 255, 0))
+
+
+@pytest.mark.parametrize("form", [np.array, torch.tensor, np.int8, bool, lambda label: np.array([label]), np.bool_])
+def test_labels_come_in_many_forms(form):
+    add([(image, form(label)) for image, label in noise(classes=2)], noise(9, classes=2), name="mine")
+    assert load_dataset("mine").train[1].tolist() == [0, 1] * 15
 
 
 def test_grey_images():
@@ -104,6 +145,9 @@ class Endless(IterableDataset):
         ([], "train holds no images"),
         ([1, 2, 3], "item 0 of train is no pair"),
         ([*noise(5), (pixels(8, 3, 0), "cat")], "the label of image 5 of train is no integer, but 'cat'"),
+        ([(pixels(8, 3, 0), np.eye(300)[3])], "image 0 of train is no integer, but array.*; give its argmax"),
+        ([(pixels(8, 3, 0), torch.eye(300)[3])], "image 0 of train is no integer, but tensor.*; give its argmax"),
+        ([(pixels(8, 3, 0), 0.5)], "image 0 of train is no integer, but 0.5"),
         ([*noise(5), (pixels(8, 3, 0), -1)], "labels count from 0; image 5 of train has -1"),
         (
             [*noise(5), (pixels(9, 3, 0), 0)],
@@ -111,8 +155,9 @@ class Endless(IterableDataset):
         ),
         ([(np.full((8, 8, 3), -0.5), 0)], r"floats from -0.5 to -0.5, not in \[0, 1\]; leave Normalize out"),
         ([(np.full((8, 8, 3), np.nan), 0)], r"not in \[0, 1\]"),
-        ([(np.zeros((8, 8, 3), np.int64), 0)], "int64, neither uint8 nor floats"),
-        ([(np.zeros(8, np.uint8), 0)], r"but of shape \(8, 1\)|but of shape \(8,\)"),
+        ([(np.full((8, 8, 3), 200.0), 0)], r"floats from 200 to 200, not in \[0, 1\]; divide them by 255"),
+        ([(np.zeros((8, 8, 3), np.int64), 0)], "int64, neither uint8 nor floats .* bring it to 0 ... 255, then to uint8"),
+        ([(np.zeros(8, np.uint8), 0)], r"but of shape \(8,\)"),
         ([(Image.fromarray(np.zeros((8, 8), np.uint16)), 0)], "more than 8 bits a channel"),
         ([*noise(30), (pixels(8, 3, 0), 3)], r"1 of 4 classes \(label 3\) have too few training images; each needs 2"),
         (noise(classes=1), "has only one class"),

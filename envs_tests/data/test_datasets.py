@@ -1,14 +1,20 @@
 import gzip
+import json
+import os
 import pickle
+import shutil
 import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from agents.search.options import Search
 from envs_tests.conftest import toy_arrays
-from n2n_gym.data import DATASETS, dataset_spec, downloads, load_dataset
+from n2n_gym.data import DATASETS, DataSettings, dataset_spec, downloads, load_dataset
 from n2n_gym.errors import InputError
+from n2n_gym.problem import Problem
 
 
 def test_digits_are_those_of_scikit_learn():
@@ -73,13 +79,19 @@ def broken(change):
         (lambda a: a.pop("y_test"), "has x_test but lacks y_test"),
         (lambda a: a.pop("x_train"), "lacks x_train"),
         (lambda a: a.update(y_train=np.eye(3)[a["y_train"]]), r"y_train must be integers .* write y_train.argmax\(1\)"),
+        (
+            lambda a: a.update(y_train=np.stack([a["y_train"]] * 2, 1)),
+            r"not int64 of shape \(120, 2\); give each image the number of its one class",
+        ),
+        (lambda a: a.update(y_train=a["y_train"] / 3), "not float64 .*; give each image the number of its one class"),
+        (lambda a: a.update(y_train=a["y_train"].astype(str)), r"number the classes: class_names, y_train = numpy.uni"),
         (lambda a: a.update(class_names=np.array(["a", "b"])), "class_names has 2 names for 3 classes"),
         (lambda a: a.update(x_val=a["x_test"]), "has x_val but lacks y_val"),
         (lambda a: a.update(x_train=a["x_train"][..., 0]), r"x_train must be uint8 of shape \(N, H, W, C\)"),
         (lambda a: a.update(x_train=a["x_train"].astype(float)), "not float64"),
         (lambda a: a.update(x_test=a["x_test"][:, :4]), r"x_test must be uint8 of shape \(N, 8, 8, 1\)"),
         (lambda a: a.update(y_train=a["y_train"][:-1]), "y_train must be integers"),
-        (lambda a: a.update(y_test=a["y_test"].astype(float)), "y_test must be integers"),
+        (lambda a: a.update(y_test=a["y_test"].astype(float)), r"y_test must be integers .* write y_test.astype\(.int64.\)"),
         (lambda a: a.update(y_test=a["y_test"] + 3), r"labels in y_test must lie in 0 ... 2, found 3 ... 5"),
         (lambda a: a.update(y_train=a["y_train"] - 1), "labels in y_train must count from 0, found -1"),
         (lambda a: a["y_train"].__setitem__(0, 4), "labels in y_train must be 0 to 4 with images of each; none has label 3"),
@@ -91,6 +103,29 @@ def test_a_malformed_file_is_said_in_one_line(tmp_path, change, message):
     with pytest.raises(InputError, match=message) as caught:
         dataset_spec(str(path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda y: y[:, None],
+        lambda y: y[:, None].astype(np.uint8),  # as Keras has those of CIFAR-10
+        lambda y: y.astype(">i4"),
+        lambda y: y > 0,
+        lambda y: y[:, None] > 0,
+    ],
+)
+def test_labels_come_in_several_forms(tmp_path, own_home, form):
+    arrays = {name: array if name[0] == "x" else form(array) for name, array in toy_arrays().items()}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    (own_home / "datasets").mkdir(parents=True, exist_ok=True)
+    np.savez(own_home / "datasets" / "cifar10.npz", **arrays | {"x_train": rgb(120, 32, 32), "x_test": rgb(60, 32, 32)})
+    for name in (str(tmp_path / "mine.npz"), "cifar10"):
+        dataset = load_dataset(name)
+        for split in ("train", "test"):
+            labels = getattr(dataset, split)[1]
+            assert labels.dtype == np.int64
+            np.testing.assert_array_equal(labels, arrays[f"y_{split}"].ravel())
 
 
 def rgb(images, height=8, width=8):
@@ -106,7 +141,13 @@ def rgb(images, height=8, width=8):
         (lambda x: x.transpose(0, 3, 1, 2) / 255, ["transpose(0, 2, 3, 1), then x_train = (255 * x_train)"]),
         (lambda x: (x / 255 - 0.5) / 0.25, ["without its normalisation", "its values lie in -2 ... 2"]),
         (lambda x: x[..., 0], ["x_train[..., None]"]),
-        (lambda x: x.astype(np.int64), ['x_train.astype("uint8"), if its values lie in 0 ... 255']),
+        (lambda x: x.astype(np.int64), ['x_train = x_train.astype("uint8")']),
+        (lambda x: x > 100, ['x_train = 255 * x_train.astype("uint8")']),
+        (lambda x: (x / 255).astype(np.float16), ['(255 * x_train).round().astype("uint8")']),
+        (lambda x: x.astype(np.uint16) * 257, ["x_train scaled to 0 ... 255: its values lie in 0 ... 65,535"]),
+        (lambda x: x.astype(np.int16) - 128, ["without its normalisation", "its values lie in -128 ... 127"]),
+        (lambda x: np.where(x == 7, np.nan, x / 255), ["x_train without NaN and infinite values"]),
+        (lambda x: x.astype(str), ["not <U3 of shape"]),
         (lambda x: np.concatenate([x] * 3, 3).transpose(0, 3, 1, 2), ["x_train.transpose(0, 2, 3, 1)"]),
     ],
 )
@@ -128,10 +169,12 @@ def test_arrays_of_another_form_are_refused_with_the_remedy(tmp_path, change, re
 
 
 @pytest.mark.parametrize("shape", [(3, 8), (8, 3), (1, 40), (8, 8)])
-def test_odd_shapes_are_no_mistakes(tmp_path, shape):
+def test_odd_shapes_are_no_mistakes(tmp_path, caplog, shape):
     path = tmp_path / "mine.npz"
     np.savez(path, **toy_arrays() | {"x_train": rgb(120, *shape), "x_test": rgb(60, *shape)})
     assert dataset_spec(str(path)).input_shape == (3, *shape)
+    said = f"x_train of shape (120, {shape[0]}, {shape[1]}, 3) is taken as (N, H, W, C); its sizes do not tell"
+    assert (said in caplog.text) == (shape in [(3, 8), (1, 40)])
 
 
 def test_without_test_images_a_share_of_a_file_is_held_out(tmp_path, caplog):
@@ -158,6 +201,50 @@ def test_images_are_mapped_into_memory(tmp_path, own_home, save):
     assert isinstance(known.train[0], np.memmap) == (save is np.savez)
     np.testing.assert_array_equal(known.train[0], images)
     np.testing.assert_array_equal(known.test[0], images[:10])
+
+
+def test_a_damaged_file_is_said_whoever_it_is_from(tmp_path, own_home):
+    (own_home / "datasets").mkdir(parents=True)
+    known, own = own_home / "datasets" / "fashion-mnist.npz", tmp_path / "mine.npz"
+    arrays = toy_arrays(side=28)
+    for path in (known, own):
+        np.savez(path, **arrays)
+        path.write_bytes(path.read_bytes().replace(arrays["x_train"][3].tobytes(), arrays["x_train"][4].tobytes()))
+    with pytest.raises(InputError, match=r"Bad CRC-32 for file 'x_train.npy'\); write it again with numpy.savez"):
+        dataset_spec(own)
+    dataset = load_dataset("fashion-mnist")
+    with pytest.raises(InputError, match=r"Bad CRC-32 for file 'x_train.npy'\); remove it to have it fetched again"):
+        _ = dataset.train
+    np.testing.assert_array_equal(dataset.test[0], arrays["x_test"])
+
+
+def test_kept_images_that_were_changed_are_said(tmp_path, kept):
+    np.savez(tmp_path / "mine.npz", **toy_arrays())
+    spec = dataset_spec(tmp_path / "mine.npz")
+    _ = load_dataset(spec)
+    images = Path(spec.store) / "x_test.npy"
+    content = bytearray(images.read_bytes())
+    content[-1] ^= 1
+    images.write_bytes(content)
+    os.utime(images, ns=(1, 10**15))
+    with pytest.raises(InputError, match="holds other images than were kept; remove it to have the images converted again"):
+        load_dataset(spec)
+    shutil.rmtree(spec.store)
+    assert load_dataset(tmp_path / "mine.npz").spec == spec
+
+
+def test_a_path_is_as_good_as_its_text(tmp_path, toy_teacher):
+    path, file = tmp_path / "mine.npz", tmp_path / "validation.txt"
+    np.savez(path, **toy_arrays())
+    file.write_text("1\n2\n")
+    text = DataSettings(validation=str(file))
+    assert dataset_spec(path, DataSettings(validation=file)) == dataset_spec(str(path), text)
+    assert DataSettings(validation=file) == text
+    assert load_dataset(path).spec == dataset_spec(str(path))
+    assert Problem(toy_teacher, path).name == Problem(toy_teacher, str(path)).name
+    search = Search(teacher=Path(toy_teacher), dataset=path, validation=file, train_size=30)
+    assert search == Search(teacher=toy_teacher, dataset=str(path), validation=str(file), train_size=30)
+    assert json.loads(json.dumps(search.configuration))["dataset"] == str(path)
 
 
 @pytest.mark.parametrize("change", ["x_train", "y_train", "x_test", "y_test"])
@@ -227,8 +314,27 @@ def test_unknown_and_missing(tmp_path, monkeypatch):
 def test_train_size_out_of_range():
     with pytest.raises(InputError, match="train-size 5,000 is more than the 1,078 training images of digits"):
         load_dataset("digits").split(5000)
-    with pytest.raises(InputError, match="at least 2"):
-        load_dataset("digits").split(0)
+    with pytest.raises(InputError, match="train-size must be at least 10 images, one of each class of digits, not 9"):
+        load_dataset("digits").split(9)
+
+
+def test_every_class_is_trained_on_however_few_images_are(tmp_path):
+    labels = np.array([0] * 60 + [1] * 50 + [2] * 2 + [3] * 2)  # a rare class comes late in the order
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), 8, 8, 1), dtype=np.uint8)
+    np.savez(tmp_path / "mine.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    dataset = load_dataset(tmp_path / "mine.npz")
+    everything, validation = dataset.split()
+    for size in range(4, len(everything) + 1):
+        train, same = dataset.split(size)
+        assert len(set(train)) == size
+        assert set(dataset.train[1][train]) == {0, 1, 2, 3}
+        np.testing.assert_array_equal(validation, same)
+        where = np.flatnonzero(np.isin(everything, train))
+        np.testing.assert_array_equal(everything[where], train)  # in the order of all
+        if set(dataset.train[1][everything[:size]]) == {0, 1, 2, 3}:
+            np.testing.assert_array_equal(train, everything[:size])
+    with pytest.raises(InputError, match="at least 4 images, one of each class of .*mine.npz, not 3"):
+        dataset.split(3)
 
 
 def write_idx(path, array):

@@ -208,10 +208,74 @@ def test_very_few_images(tmp_path, kept, images):
     assert kept() == []
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Train", "Val", "Test"),
+        ("training", "valid", "testing"),
+        ("TRAINING", "Validation", "TEST"),
+    ],
+)
+def test_splits_have_several_names(cats_and_dogs, tmp_path, names):
+    lower = dataset_spec(cats_and_dogs)
+    for old, new in zip(("train", "val", "test"), names, strict=True):
+        (cats_and_dogs / old).rename(cats_and_dogs / new)
+    dataset = load_dataset(cats_and_dogs)
+    assert dataset.spec.class_names == ("cat", "dog")
+    assert dataset.spec.identity == lower.identity
+    assert (len(dataset.split()[1]), len(dataset.test[1])) == (8, 10)
+    shutil.rmtree(cats_and_dogs / names[1])
+    (tmp_path / "v.txt").write_text(f"cat/003.png\n{names[0]}/dog/000.png\n".replace(f"{names[0]}/", "", 1))
+    named = load_dataset(dataset_spec(cats_and_dogs, DataSettings(validation=str(tmp_path / "v.txt"))))
+    assert named.split()[1].tolist() == [3, 10]
+
+
+def flat(root):
+    for image in list(root.rglob("*.png")):
+        image.rename(image.parent.parent / f"{image.parent.name}{image.name}")
+    for split in root.iterdir():
+        for name in ("cat", "dog"):
+            (split / name).rmdir()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda root: shutil.rmtree(root / "train"), "holds val, test with folders in it, but no train/ with class folders"),
+        (lambda root: (root / "train").rename(root / "cow"), "holds val, test with folders in it, but no train/"),
+        (lambda root: shutil.rmtree(root / "val") or (root / "train").rename(root / "TEST2"), "holds test with folders in it"),
+        (
+            lambda root: shutil.copytree(root / "train", root / "Training"),
+            "holds train images twice: Training, train; keep one",
+        ),
+        (lambda root: shutil.copytree(root / "test", root / "testing"), "holds test images twice: test, testing; keep one"),
+        (flat, "holds train, val, test with no folders in them; give each class a folder with its images"),
+    ],
+)
+def test_splits_that_cannot_be_told_are_said_in_one_line(cats_and_dogs, kept, change, message):
+    change(cats_and_dogs)
+    with pytest.raises(InputError, match=message) as caught:
+        dataset_spec(cats_and_dogs)
+    assert "\n" not in str(caught.value)
+    assert kept() == []
+
+
+def test_a_class_of_one_image_is_said(plain_folder, kept):
+    write_class(plain_folder / "perhaps", 1, channels=1, seed=9)
+    with pytest.raises(
+        InputError, match=r"1 of 3 classes \(perhaps\) have too few training images; each needs 2, one of them"
+    ):
+        dataset_spec(plain_folder)
+    assert kept() == []
+
+
 def test_a_class_may_be_called_train(tmp_path):
     for name in ("train", "bus"):
         write_class(tmp_path / "vehicles" / name, 5)
     assert dataset_spec(str(tmp_path / "vehicles")).class_names == ("bus", "train")
+    for name in ("valid", "void"):
+        write_class(tmp_path / "tickets" / name, 5)
+    assert dataset_spec(str(tmp_path / "tickets")).class_names == ("valid", "void")
 
 
 def test_what_begins_with_a_dot_is_passed_over(tmp_path):

@@ -77,6 +77,16 @@ def test_validation_images_that_cannot_be(named, text, message):
     assert "\n" not in str(caught.value)
 
 
+def test_validation_images_that_leave_a_class_untrained(tmp_path, named):
+    arrays = toy_arrays()
+    arrays["y_train"][:] = [0, 1] * 58 + [2] * 4
+    names = {"class_names": np.array(["low", "middle", "high"])}
+    np.savez(tmp_path / "mine.npz", **arrays, **names)
+    assert named("0\n117\n118\n119", str(tmp_path / "mine.npz")).split()[1].tolist() == [0, 117, 118, 119]
+    with pytest.raises(InputError, match=r"names all images of 1 classes \(high\) for validation; leave one of each for"):
+        named("116\n117\n118\n119", str(tmp_path / "mine.npz")).split()
+
+
 def test_paths_of_validation_images(cats_and_dogs, named):
     for name in ("cat", "dog"):
         for path in (cats_and_dogs / "val" / name).iterdir():

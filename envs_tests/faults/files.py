@@ -550,8 +550,8 @@ def _picture_bomb(path: Path) -> None:
         Image.new("1", (8, 8) if number else (9_000, 9_000)).save(folder / f"{number}.png")
 
 
-def _channels_first(scene: Scene) -> object:
-    images = np.zeros((30, 3, 32, 32), np.uint8)
+def _channels_somewhere(scene: Scene) -> object:
+    images = np.zeros((30, 3, 32, 3), np.uint8)
     return add([(image, i % 3) for i, image in enumerate(images)], name="turned")
 
 
@@ -933,11 +933,11 @@ FAULTS = [
         begun=0,
     ),
     Fault(
-        "images with their channels first",
-        "one line says how to turn them",
+        "images whose channels may be at either end",
+        "one line says in what form to give them",
         nothing,
-        Refused("has its channels first; give .transpose"),
-        does=_channels_first,
+        Refused("does not tell where its channels are; give PIL images"),
+        does=_channels_somewhere,
         begun=0,
     ),
     Fault(

@@ -19,6 +19,7 @@ from n2n_gym.data.pixels import UnfitImageError, pixels_of
 from n2n_gym.data.spec import DatasetSpec
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.system.arrays import made_map
+from n2n_gym.system.documents import shown
 from n2n_gym.system.files import home, locked, part_of, sweep, writing
 from n2n_gym.system.progress import report
 
@@ -29,8 +30,8 @@ def add(
     """Keep a data set under a name, by which it is found from then on: `dataset="mine"`, `--dataset mine`.
 
     Each data set is map-style, as torch's and torchvision's: it has a length, and pairs of an image and a label by number.
-    Images are PIL images, tensors of shape (C, H, W) or arrays of shape (H, W, C), uint8 or floating-point in [0, 1], all of
-    one size: resize in the data set's transform, and leave random changes and normalisation out of it. Labels are integers
+    Images are PIL images, or tensors or arrays of shape (C, H, W) or (H, W, C), uint8 or floating-point in [0, 1], all of one
+    size: resize in the data set's transform, and leave random changes and normalisation out of it. Labels are integers
     from 0. Adding the same images again does nothing.
 
     Args:
@@ -131,9 +132,10 @@ def _item(data: Any, split: str, index: int) -> tuple[Images, int]:
     except (TypeError, ValueError):
         raise InputError(f"item {index} of {split} is no pair of an image and a label") from None
     try:
-        number = operator.index(label)
-    except TypeError:
-        raise InputError(f"the label of image {index} of {split} is no integer, but {label!r}") from None
+        number = operator.index(label.item() if hasattr(label, "item") else label)
+    except (TypeError, ValueError, RuntimeError):  # arrays and tensors of several numbers fail in their own ways
+        remedy = "; give its argmax, if just one of its numbers is 1" if getattr(label, "ndim", 0) else ""
+        raise InputError(f"the label of image {index} of {split} is no integer, but {shown(repr(label))}{remedy}") from None
     if number < 0:
         raise InputError(f"labels count from 0; image {index} of {split} has {number}")
     try:

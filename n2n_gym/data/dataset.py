@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from n2n_gym.data.kept import kept_names
-from n2n_gym.data.npz import Images, Labels, Rows, check_labels, digest, read_arrays
+from n2n_gym.data.npz import Images, Labels, Rows, digest, labels_of, read_arrays
 from n2n_gym.data.spec import DatasetSpec
-from n2n_gym.data.splits import drawn_split, given_split, validation_rows
+from n2n_gym.data.splits import drawn_split, first_of_each, given_split, validation_rows
 from n2n_gym.errors import InputError
 from n2n_gym.system.progress import report
 
@@ -47,7 +47,8 @@ class Dataset:
         """Rows of all training images that are for training, in the order in which fewer are taken, and for validation."""
         labels = self.train[1]
         if self.spec.validation:
-            return given_split(labels, validation_rows(Path(self.spec.validation), kept_names(self.path), len(labels)))
+            names = kept_names(self.path)
+            return given_split(labels, validation_rows(Path(self.spec.validation), names, labels, self.spec.class_names))
         if self.spec.validation_given:
             rows = read_arrays(self.path, ("validation",))["validation"]
             if rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows) or rows.min() < 0 or rows.max() >= len(labels):
@@ -59,18 +60,21 @@ class Dataset:
         """Indices of the training and of the validation images: disjoint, stratified by class, always the same.
 
         Args:
-            train_size: How many images to train on; all but the validation images by default. The validation
-                split does not depend on it.
+            train_size: How many images to train on, of each class at least one; all but the validation images by default.
+                The validation split does not depend on it.
 
         Raises:
-            InputError: If there are not that many training images, or fewer than three.
+            InputError: If there are not that many training images, fewer than three, or more classes than `train_size`.
         """
         train, validation = self.parts
         if len(train) < 2:
             images = len(train) + len(validation)
             raise InputError(f"{self.path} has {images} training images; at least 3 are needed, one of them for validation")
-        check_train_size(train_size, self.spec.name, len(train))
-        return train[:train_size], validation
+        if train_size is None:
+            return train, validation
+        labels = self.train[1][train]
+        check_train_size(train_size, self.spec.name, len(train), len(np.unique(labels)))
+        return train[first_of_each(labels, train_size)], validation
 
     @cached_property
     def fingerprint(self) -> str:
@@ -91,7 +95,7 @@ class Dataset:
                 f"{self.path}: x_{split} must be uint8 of shape (N, {height}, {width}, {channels}), "
                 f"not {images.dtype} of shape {images.shape}"
             )
-        check_labels(self.path, f"y_{split}", images, labels)
+        labels = labels_of(self.path, f"y_{split}", images, labels)
         if len(images) == 0:
             raise InputError(f"{self.path}: x_{split} holds no images")
         if labels.min() < 0 or labels.max() >= self.spec.classes:
@@ -99,18 +103,19 @@ class Dataset:
                 f"{self.path}: labels in y_{split} must lie in 0 ... {self.spec.classes - 1}, "
                 f"found {labels.min()} ... {labels.max()}"
             )
-        return images.astype(np.uint8, copy=False), labels.astype(np.int64, copy=False)
+        return images.astype(np.uint8, copy=False), labels
 
 
-def check_train_size(train_size: int | None, name: str, available: int | None = None) -> None:
-    """Refuse a number of training images that is not positive or not there.
+def check_train_size(train_size: int | None, name: str, available: int | None = None, classes: int = 1) -> None:
+    """Refuse a number of training images that is not positive or not there, or that leaves a class without any.
 
     Raises:
         InputError: If so.
     """
     if train_size is None:
         return
-    if train_size < 2:
-        raise InputError(f"train-size must be at least 2 images, not {train_size}; leave it out to use all")
+    if train_size < (least := max(2, classes)):
+        whose = f", one of each class of {name}" if classes > 2 else ""
+        raise InputError(f"train-size must be at least {least} images{whose}, not {train_size}; leave it out to use all")
     if available is not None and train_size > available:
         raise InputError(f"train-size {train_size:,} is more than the {available:,} training images of {name}")

@@ -18,7 +18,7 @@ from n2n_gym.data.kept import Part, Parts, keep, kept_folder, kept_spec
 from n2n_gym.data.npz import Images, Rows
 from n2n_gym.data.pixels import GREY, UnfitImageError, check_depth, picture
 from n2n_gym.data.spec import DatasetSpec
-from n2n_gym.data.splits import first
+from n2n_gym.data.splits import TEST, TRAIN, VALIDATION, first
 from n2n_gym.errors import InputError
 from n2n_gym.system.progress import report
 
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """Of files that are images; others are passed over."""
 
-VALIDATION = ("val", "valid", "validation")
-SPLITS = ("train", *VALIDATION, "test")
-"""Folders that may stand above those of the classes."""
+SPLITS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
+"""Folders that may stand above those of the classes, by what they hold."""
 
 READING = 1
 """Raised when images are read differently, so that those kept before are not found."""
@@ -86,7 +85,9 @@ class _Listing:
         known = next(iter(files.values()))
         for split, classes in files.items():
             if foreign := [name for name in classes if name not in known]:
-                raise InputError(f"{root / split} holds classes that train does not: {first(foreign)}; name them alike")
+                raise InputError(
+                    f"{root / split} holds classes that {next(iter(files))} does not: {first(foreign)}; name them alike"
+                )
         return cls(root, files, stamps)
 
     def key(self, image_size: int | None) -> str:
@@ -109,15 +110,30 @@ class _Listing:
 
 def _splits(root: Path) -> list[str]:
     """The folders that stand above those of the classes: train first; [""] if there are none."""
-    inside = {each.name: each for each in _subfolders(root)}
-    splits = [name for name in SPLITS if name in inside]
-    if "train" not in inside or not any(_subfolders(inside["train"])):
-        return [""]
+    inside = sorted(each.name for each in _subfolders(root))
+    given = {what: [name for name in inside if name.lower() in names] for what, names in SPLITS.items()}
+    splits = [name for names in given.values() for name in names]
+    full = [name for name in splits if _subfolders(root / name)]
+    if not full:
+        if splits and len(splits) == len(inside):
+            raise InputError(f"{root} holds {first(splits)} with no folders in them; give each class a folder with its images")
+        return [""]  # classes, of which one may be called train
+    if not set(full) & set(given["train"]):
+        raise InputError(
+            f"{root} holds {first(full)} with folders in it, but no train/ with class folders; put the training images there, "
+            f"or, if {full[0]} is a class, its images straight into it"
+        )
     if others := sorted(set(inside) - set(splits)):
-        raise InputError(f"{root} holds train/ with classes in it, and beside it {first(others)}; move those elsewhere")
-    if len(given := [name for name in VALIDATION if name in inside]) > 1:
-        raise InputError(f"{root} holds validation images twice: {', '.join(given)}; keep one")
+        raise InputError(f"{root} holds {full[0]}/ with classes in it, and beside it {first(others)}; move those elsewhere")
+    for what, names in given.items():
+        if len(names) > 1:
+            raise InputError(f"{root} holds {what} images twice: {first(names)}; keep one")
     return splits
+
+
+def _held(split: str) -> str:
+    """What a split's folder holds: one of `SPLITS`."""
+    return next((what for what, names in SPLITS.items() if split.lower() in names), "train")
 
 
 def _subfolders(path: Path) -> list[Path]:
@@ -207,9 +223,7 @@ def _parts(listing: _Listing, size: int | None) -> Parts:
             "%d of the %d images in %s are grey: they are kept as RGB, like the others", grey, len(names), listing.root
         )
     shape = (height, width, 1 if grey == len(names) else 3)
-    parts = {
-        "validation" if split in VALIDATION else split or "train": listing.part(split, shape, size) for split in listing.files
-    }
+    parts = {_held(split): listing.part(split, shape, size) for split in listing.files}
     return Parts(str(listing.root), shape, listing.class_names, parts["train"], parts.get("validation"), parts.get("test"))
 
 

@@ -13,11 +13,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from n2n_gym.data.npz import Arrays, Images, Labels, Rows, digest
+from n2n_gym.data.npz import Arrays, Images, Labels, Rows, digest, read_arrays
 from n2n_gym.data.spec import OWN, DatasetSpec
 from n2n_gym.data.splits import check_classes, test_split
 from n2n_gym.errors import InputError
-from n2n_gym.system.arrays import made_map
+from n2n_gym.system.arrays import check_once, made_map
 from n2n_gym.system.documents import Positive, Sha256, Share, read_document
 from n2n_gym.system.files import home, locked, sweep, write_folder, write_json
 from n2n_gym.system.progress import report
@@ -148,6 +148,24 @@ def kept_spec(folder: Path, name: str) -> DatasetSpec:
         validation_given=facts["validation_given"],
         test_held_out=facts["test_held_out"],
     )
+
+
+def check_kept(spec: DatasetSpec) -> Path:
+    """The folder of kept images, which must be those that were kept.
+
+    Raises:
+        InputError: If they are not.
+    """
+    folder = Path(spec.store)
+    files = sorted(folder.glob("*.npy"))
+
+    def check() -> None:
+        report(f"checking the images of {spec.name}")
+        if digest(read_arrays(folder, tuple(file.stem for file in files))) != spec.content:
+            raise InputError(f"{folder} holds other images than were kept; remove it to have the images converted again")
+
+    check_once(spec.store, files, check)
+    return folder
 
 
 def kept_names(folder: Path) -> list[str]:

@@ -50,16 +50,31 @@ def read_arrays(path: Path, names: tuple[str, ...], optional: tuple[str, ...] = 
     return found
 
 
-def check_labels(path: Path, name: str, images: npt.NDArray[np.generic], labels: npt.NDArray[np.generic]) -> None:
-    """Refuse labels that are not a whole number for each image.
+def labels_of(path: Path, name: str, images: npt.NDArray[Any], labels: npt.NDArray[Any]) -> Labels:
+    """Labels as a whole number for each image; a column of them, shape (N, 1), is as good, and so are truth values.
 
     Raises:
-        InputError: If so; it names the file and the array.
+        InputError: If they are something else; it names the file and the array.
     """
-    if not np.issubdtype(labels.dtype, np.integer) or labels.shape != images.shape[:1]:
-        remedy = f"; write {name}.argmax(1)" if labels.ndim == 2 and len(labels) == len(images) else ""
-        shape = f"integers of shape ({len(images)},)"
-        raise InputError(f"{path}: {name} must be {shape}, not {labels.dtype} of shape {labels.shape}{remedy}")
+    count = len(images)
+    row = labels.ravel() if labels.shape == (count, 1) else labels
+    if row.shape == (count,) and row.dtype.kind in "iub":
+        return row.astype(np.int64, copy=False)
+    remedy = f"; {_remedy(name, row)}" if row.ndim and len(row) == count else ""
+    raise InputError(
+        f"{path}: {name} must be integers of shape ({count},), not {labels.dtype} of shape {labels.shape}{remedy}"
+    )
+
+
+def _remedy(name: str, labels: npt.NDArray[Any]) -> str:
+    """How labels, one entry for each image, become whole numbers."""
+    if labels.dtype.kind in "US":
+        return f"number the classes: class_names, {name} = numpy.unique({name}, return_inverse=True), alike in all splits"
+    if labels.ndim == 2 and np.allclose(labels.sum(1), 1):
+        return f"write {name}.argmax(1)"
+    if labels.ndim == 1 and np.array_equal(labels, np.floor(labels)):
+        return f'write {name}.astype("int64")'
+    return "give each image the number of its one class, from 0"
 
 
 def digest(arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -11,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from n2n_gym.data.kept import Part, Parts, keep, kept_folder, kept_spec
-from n2n_gym.data.npz import ARRAYS, check_labels, read_arrays
-from n2n_gym.data.pixels import channels_first
+from n2n_gym.data.npz import ARRAYS, labels_of, read_arrays
+from n2n_gym.data.pixels import channels_last
 from n2n_gym.data.spec import DatasetSpec
 from n2n_gym.errors import InputError
 from n2n_gym.system.progress import report
+
+_log = logging.getLogger("n2n_gym")
 
 
 def npz_spec(path: Path) -> DatasetSpec:
@@ -41,7 +45,7 @@ def _parts(path: Path) -> Parts:
             raise InputError(f"{path} has {there} but lacks {missing}; a data set has {', '.join(ARRAYS)}")
     parts = {split: _part(path, arrays, split) for split in ("train", "val", "test") if f"x_{split}" in arrays}
     shape = arrays["x_train"].shape[1:]
-    classes = int(arrays["y_train"].max()) + 1
+    classes = int(parts["train"].labels.max()) + 1
     for split, part in parts.items():
         if (other := arrays[f"x_{split}"].shape[1:]) != shape:
             wanted = ", ".join(map(str, ("N", *shape)))
@@ -55,9 +59,9 @@ def _parts(path: Path) -> Parts:
 
 
 def _part(path: Path, arrays: dict[str, npt.NDArray[Any]], split: str) -> Part:
-    images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
+    images = arrays[f"x_{split}"]
     _check_images(path, f"x_{split}", images)
-    check_labels(path, f"y_{split}", images, labels)
+    labels = labels_of(path, f"y_{split}", images, arrays[f"y_{split}"])
     if split == "train":
         most = int(labels.max())
         if labels.min() < 0 or most >= len(labels):
@@ -65,7 +69,7 @@ def _part(path: Path, arrays: dict[str, npt.NDArray[Any]], split: str) -> Part:
         absent = np.setdiff1d(np.arange(most + 1), labels)
         if len(absent):
             raise InputError(f"{path}: labels in y_train must be 0 to {most} with images of each; none has label {absent[0]}")
-    return Part(images, labels.astype(np.int64))
+    return Part(images, labels)
 
 
 def _check_images(path: Path, name: str, images: npt.NDArray[Any]) -> None:
@@ -74,29 +78,33 @@ def _check_images(path: Path, name: str, images: npt.NDArray[Any]) -> None:
     remedies = []
     if images.ndim == 3:
         remedies.append(f"{name} = {name}[..., None]")
-    elif images.ndim == 4 and channels_first(*images.shape[1:]):
+    elif images.ndim == 4 and channels_last(*images.shape[1:]) is False:
         remedies.append(f"{name} = {name}.transpose(0, 2, 3, 1)")
-    if np.issubdtype(images.dtype, np.floating):
-        remedies.append(_to_pixels(name, float(images.min()), float(images.max())))
-    elif images.dtype != np.uint8:
-        remedies.append(f'{name} = {name}.astype("uint8"), if its values lie in 0 ... 255')
-    if remedies or images.ndim != 4:
+    if images.dtype != np.uint8 and images.dtype.kind in "biuf":
+        remedies.append(_to_pixels(name, images))
+    if remedies or images.ndim != 4 or images.dtype != np.uint8:
         remedy = f"; write {', then '.join(remedies)}" if remedies else ""
         raise InputError(
             f"{path}: {name} must be uint8 of shape (N, H, W, C), not {images.dtype} of shape {images.shape}{remedy}"
         )
+    if channels_last(*images.shape[1:]) is None:
+        _log.warning("%s: %s of shape %s is taken as (N, H, W, C); its sizes do not tell", path, name, images.shape)
 
 
-def _to_pixels(name: str, least: float, most: float) -> str:
-    """How floating-point images become uint8."""
-    if least >= 0 and most <= 1:
+def _to_pixels(name: str, images: npt.NDArray[Any]) -> str:
+    """How images of numbers become uint8."""
+    least, most = float(images.min()), float(images.max())
+    whole = images.dtype.kind != "f"
+    if images.dtype.kind == "b":
+        return f'{name} = 255 * {name}.astype("uint8")'
+    if not math.isfinite(most - least):
+        return f"{name} without NaN and infinite values"
+    if least >= 0 and most <= 1 and not whole:
         return f'{name} = (255 * {name}).round().astype("uint8")'
     if least >= 0 and most <= 255:
-        return f'{name} = {name}.round().astype("uint8")'
-    return (
-        f"{name} without its normalisation, which is done in training: its values lie in {least:.3g} ... {most:.3g}, "
-        f"pixels in 0 ... 255"
-    )
+        return f'{name} = {name}.astype("uint8")' if whole else f'{name} = {name}.round().astype("uint8")'
+    how = "scaled to 0 ... 255" if least >= 0 else "without its normalisation, which is done in training"
+    return f"{name} {how}: its values lie in {least:,.6g} ... {most:,.6g}, pixels in 0 ... 255"
 
 
 def _names(path: Path, arrays: dict[str, npt.NDArray[Any]], classes: int) -> tuple[str, ...]:

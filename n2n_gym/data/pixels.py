@@ -18,7 +18,7 @@ DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 
 
 MOST_CHANNELS = 4
-"""More channels than this in the last place are looked at twice: they may be columns."""
+"""More than these are rather rows or columns."""
 
 MOST_PIXELS = 1 << 26
 """Of a picture; a small file can say that it has far more, and would fill the memory with them."""
@@ -28,9 +28,15 @@ class UnfitImageError(ValueError):
     """An image that cannot be kept as it is; the message says why and what to do."""
 
 
-def channels_first(first: int, second: int, third: int) -> bool:
-    """Whether sizes are those of channels, rows and columns rather than of rows, columns and channels."""
-    return third > MOST_CHANNELS and (first <= MOST_CHANNELS or (second == third and first != second))
+def channels_last(first: int, second: int, third: int) -> bool | None:
+    """Whether sizes are those of rows, columns and channels; False if of channels, rows and columns, None if they do not tell.
+
+    Channels are few; where both ends are few, or neither, images are square.
+    """
+    few_first, few_last = first <= MOST_CHANNELS, third <= MOST_CHANNELS
+    if few_first != few_last:
+        return few_last
+    return None if (first == second) == (second == third) else first == second
 
 
 def check_depth(image: Image) -> None:
@@ -75,30 +81,35 @@ def pixels_of(image: Any) -> Images:
     """The pixels of an image from a data set in Python.
 
     Args:
-        image: A PIL image; a tensor of shape (C, H, W) or (H, W), or an array of shape (H, W, C) or (H, W), either uint8 or
-            floating-point in [0, 1].
+        image: A PIL image, or a tensor or an array of shape (H, W), (H, W, C) or (C, H, W), whichever its sizes tell: truth
+            values, uint8, or floating-point in [0, 1].
 
     Raises:
         UnfitImageError: If it is anything else.
     """
     if hasattr(image, "convert"):
         return picture(image)
-    tensor = hasattr(image, "detach")
-    values = image.detach().cpu().numpy() if tensor else np.asarray(image)
-    if values.ndim == 3 and tensor:
-        values = values.transpose(1, 2, 0)
+    values = image.detach().cpu().numpy() if hasattr(image, "detach") else np.asarray(image)
+    if values.ndim not in (2, 3) or 0 in values.shape:
+        raise UnfitImageError(
+            f"not a PIL image, nor a tensor or array of shape (H, W), (H, W, C) or (C, H, W), but of shape {values.shape}"
+        )
     if values.ndim == 2:
         values = values[..., None]
-    if values.ndim != 3 or 0 in values.shape:
-        raise UnfitImageError(f"not a PIL image, a tensor (C, H, W) or an array (H, W, C), but of shape {values.shape}")
-    if not tensor and channels_first(*values.shape):
-        raise UnfitImageError(f"shape {values.shape} has its channels first; give .transpose(1, 2, 0) of it")
-    if np.issubdtype(values.dtype, np.floating):
-        if not (values.min() >= 0 and values.max() <= 1):
-            raise UnfitImageError(
-                f"floats from {values.min():.3g} to {values.max():.3g}, not in [0, 1]; leave Normalize out of its transform"
-            )
+    elif (last := channels_last(*values.shape)) is None:
+        raise UnfitImageError(
+            f"shape {values.shape} does not tell where its channels are; give PIL images, or a .npz file of N x H x W x C"
+        )
+    elif not last:
+        values = values.transpose(1, 2, 0)
+    if values.dtype.kind == "b":
+        return np.asarray(values, np.uint8) * 255
+    if values.dtype.kind == "f":
+        least, most = values.min(), values.max()
+        if not (least >= 0 and most <= 1):
+            remedy = "divide them by 255" if least >= 0 and most <= 255 else "leave Normalize out of its transform"
+            raise UnfitImageError(f"floats from {least:.3g} to {most:.3g}, not in [0, 1]; {remedy}")
         return np.asarray((values * 255).round(), np.uint8)
     if values.dtype != np.uint8:
-        raise UnfitImageError(f"{values.dtype}, neither uint8 nor floats in [0, 1]")
+        raise UnfitImageError(f"{values.dtype}, neither uint8 nor floats in [0, 1]; bring it to 0 ... 255, then to uint8")
     return values

@@ -10,6 +10,9 @@ import numpy as np
 from n2n_gym.data.npz import Labels, Rows
 from n2n_gym.errors import InputError
 
+TRAIN, VALIDATION, TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
+"""What a folder may be called that stands above those of the classes, in small or capital letters."""
+
 TEST_SHARE = 0.2
 """Share of a user's images that is held out for testing where the user gave no test images."""
 
@@ -66,21 +69,35 @@ def given_split(labels: Labels, validation: Rows) -> tuple[Rows, Rows]:
     return order[~np.isin(order, validation)], validation
 
 
-def validation_rows(file: Path, names: Sequence[str], images: int) -> Rows:
+def first_of_each(labels: Labels, count: int) -> Rows:
+    """The first so many images, in order; of a class that would come later, its first takes the place of another's last.
+
+    Args:
+        labels: Of all of them.
+        count: How many; at least one for each class.
+    """
+    classes_first = np.unique(labels, return_index=True)[1]
+    others = np.setdiff1d(np.arange(len(labels)), classes_first)
+    return np.sort(np.concatenate([classes_first, others[: count - len(classes_first)]]))
+
+
+def validation_rows(file: Path, names: Sequence[str], labels: Labels, class_names: Sequence[str]) -> Rows:
     """The training images that a text file names for validation, one a line.
 
     Args:
         file: It; empty lines do not count.
         names: What the user calls each training image; empty if they have only numbers.
-        images: How many there are.
+        labels: Of all training images.
+        class_names: What each label stands for; empty where it is not known.
 
     Raises:
-        InputError: If it names none, all, one twice, or one that there is not.
+        InputError: If it names none, all, all of a class, one twice, or one that there is not.
     """
+    images = len(labels)
     lines = [line.strip() for line in read_validation(file).decode(errors="replace").splitlines()]
     lines = [line for line in lines if line]
     where = {name: row for row, name in enumerate(names)}
-    where |= {name.partition("/")[2]: row for row, name in enumerate(names) if name.startswith("train/")}
+    where |= {name.partition("/")[2]: row for row, name in enumerate(names) if name.partition("/")[0].lower() in TRAIN}
     if lines and not any(line in where for line in lines) and all(line.isdecimal() for line in lines):
         where = {str(row): row for row in range(images)}
         lines = [str(int(line)) for line in lines]
@@ -96,6 +113,9 @@ def validation_rows(file: Path, names: Sequence[str], images: int) -> Rows:
         raise InputError(f"{file} names {len(rows) - len(np.unique(rows))} images twice; name each once")
     if not 0 < len(rows) <= images - 2:
         raise InputError(f"{file} names {len(rows)} of {images} training images for validation; leave at least 2 for training")
+    if used := np.setdiff1d(labels, np.delete(labels, rows)).tolist():
+        classes = f"{len(used)} classes ({_called(used, class_names)})"
+        raise InputError(f"{file} names all images of {classes} for validation; leave one of each for training")
     return np.sort(rows)
 
 
@@ -133,8 +153,12 @@ def check_classes(source: str, train: Labels, validation: Labels | None, classes
     for labels, number, what in needs:
         which = np.flatnonzero(np.bincount(labels, minlength=classes) < number).tolist()
         if which:
-            called = first([names[i] if names else f"label {i}" for i in which])
-            raise InputError(f"{source}: {len(which)} of {classes} classes ({called}) have {what}")
+            raise InputError(f"{source}: {len(which)} of {classes} classes ({_called(which, names)}) have {what}")
+
+
+def _called(labels: Sequence[int], names: Sequence[str]) -> str:
+    """The first of some classes, for messages."""
+    return first([names[label] if names else f"label {label}" for label in labels])
 
 
 def first(names: Sequence[str]) -> str:

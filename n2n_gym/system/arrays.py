@@ -5,13 +5,16 @@ Nothing that is read can run code.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +23,7 @@ import numpy.typing as npt
 
 from n2n_gym.errors import InputError
 from n2n_gym.system.documents import shown
+from n2n_gym.system.files import home, write_text
 
 Array = npt.NDArray[Any]
 
@@ -100,7 +104,7 @@ def read_archive(
             _check_density(path, list(wanted.values()))
             found = {}
             for name, info in wanted.items():
-                array = _mapped(path, info) if mapped else None
+                array = _mapped(path, archive, info) if mapped else None
                 found[name] = _unpacked(archive, info) if array is None else array
             return found
     except FAULTS as error:
@@ -138,6 +142,27 @@ def made_map(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.u
     return made
 
 
+def check_once(name: str, files: Sequence[Path], check: Callable[[], object]) -> None:
+    """Have the bytes of files checked, unless they were since one of them last changed: for large files it takes seconds.
+
+    `$N2N_HOME` remembers it, so that other processes need not check them again.
+
+    Args:
+        name: What is checked; a later check under the same name takes the place of this one.
+        files: Where its bytes are.
+        check: Raises what is wrong with them.
+    """
+    stats = [file.stat() for file in files]
+    state = json.dumps([name, *((stat.st_size, stat.st_mtime_ns) for stat in stats)])
+    mark = home() / "checked" / sha256(name.encode(errors="surrogatepass")).hexdigest()[:32]
+    with suppress(OSError):
+        if mark.read_bytes() == state.encode():
+            return
+    check()
+    with suppress(InputError):  # where nothing may be written, they are checked each time
+        write_text(mark, state)
+
+
 def _check_density(path: Path, members: list[zipfile.ZipInfo]) -> None:
     if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in members):
         raise ValueError("it is packed as numpy does not")
@@ -167,8 +192,11 @@ def _values(file: IO[bytes], header: _Header) -> Array:
     return flat.reshape(header.shape, order="F" if header.fortran else "C")
 
 
-def _mapped(path: Path, info: zipfile.ZipInfo) -> Array | None:
-    """Bytes that an archive holds as they are, mapped; None for anything else."""
+def _mapped(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array | None:
+    """Bytes that an archive holds as they are, mapped; None for anything else.
+
+    Nothing looks at the checksum of what is mapped, so it is looked at before.
+    """
     if info.compress_type != zipfile.ZIP_STORED:
         return None
     with path.open("rb") as file:
@@ -181,7 +209,15 @@ def _mapped(path: Path, info: zipfile.ZipInfo) -> Array | None:
         header = _Header.of(member, info.file_size)  # type: ignore[arg-type]
         if header.dtype != np.uint8 or header.fortran or 0 in header.shape:
             return None
-        return _map(path, header, begin + header.length)
+    check_once(f"{path.absolute()} {info.filename}", [path], lambda: _read_through(archive, info))
+    return _map(path, header, begin + header.length)
+
+
+def _read_through(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+    """Read all bytes of a file in an archive, at whose end zipfile compares them with their checksum."""
+    with archive.open(info) as file:
+        while file.read(1 << 20):
+            pass
 
 
 class _Within:
