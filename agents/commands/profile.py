@@ -83,7 +83,7 @@ def _saved_problem(options: TeacherProfile) -> Problem | None:
         raise InputError(
             f"{name} was trained for data of its own; leave out {', '.join(given)}, or name its network: {facts['teacher']}"
         )
-    known = {key: facts.get(key) for key in ("teacher", "dataset", "width", "image_size")}
+    known: dict[str, Any] = {key: facts.get(key) for key in ("teacher", "dataset", "width", "image_size")}
     problems = (Problem(**known, train_size=size) for size in (None, facts["train_size"]))
     return next((problem for problem in problems if problem.name == name), None)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,7 @@ from torch import nn
 
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.registry import Registry
-from n2n_gym.tracing import Place
+from n2n_gym.tracing.failures import running
 
 
 @dataclass(frozen=True)
@@ -66,35 +67,35 @@ def find_module(source: str, classes: int | None = None) -> Found:
         raise unknown("source of a network", source, known)
     if where in LIBRARIES:
         return LIBRARIES[where](name, classes)
-    made = _call(_attribute(_python(where), name, source), source)
+    path = Path(where).expanduser() if where.endswith(".py") else None
+    if path is not None and not path.is_file():
+        raise InputError(f"no file at {path}")
+    with _found_in(path.resolve().parent if path else Path.cwd()), running(source):
+        made = _call(_attribute(_run(path) if path else _imported(where), name, source), source)
     if not isinstance(made, nn.Module):
         raise InputError(f"{source} gives {type(made).__name__}, which is no torch module")
     return Found(made)
 
 
-def _python(where: str) -> ModuleType:
-    """The user's module, imported as if from the current folder."""
-    path = Path(where).expanduser()
-    if where.endswith(".py"):
-        if not path.is_file():
-            raise InputError(f"no file at {path}")
-        with _running(where), _found_in(path.resolve().parent):
-            spec = importlib.util.spec_from_file_location(f"_imported_{path.stem}", path.resolve())
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[spec.name] = module  # classes look themselves up there
-            spec.loader.exec_module(module)
-            return module
-    with _found_in(Path.cwd()):
-        try:
-            return importlib.import_module(where)
-        except ModuleNotFoundError as error:
-            if error.name is not None and (where == error.name or where.startswith(f"{error.name}.")):
-                raise InputError(f"there is no Python module {where} here; give path/to/file.py:callable for a file") from None
-            raise InputError(f"{where} cannot be imported: {error}") from None
-        except Exception as error:
-            raise _failed(where, error) from error
+def _run(path: Path) -> ModuleType:
+    """The user's file as a module."""
+    spec = importlib.util.spec_from_file_location(f"_imported_{path.stem}", path.resolve())
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # classes look themselves up there
+    spec.loader.exec_module(module)
+    return module
+
+
+def _imported(where: str) -> ModuleType:
+    """The user's module by its name in Python."""
+    try:
+        return importlib.import_module(where)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (where == error.name or where.startswith(f"{error.name}.")):
+            raise InputError(f"there is no Python module {where} here; give path/to/file.py:callable for a file") from None
+        raise
 
 
 def _attribute(module: ModuleType, name: str, source: str) -> Any:
@@ -107,31 +108,13 @@ def _attribute(module: ModuleType, name: str, source: str) -> Any:
 def _call(found: Any, source: str) -> Any:
     if isinstance(found, nn.Module) or not callable(found):
         return found
-    with _running(source):
-        return found()
-
-
-@contextmanager
-def _running(what: str) -> Iterator[None]:
-    """Say in one line how the user's code failed."""
     try:
-        yield
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:  # a file that is meant to be run may end the process
-        raise _failed(what, error) from error
-
-
-def _failed(what: str, error: BaseException) -> InputError:
-    place = Place.of_error(error)
-    where = f" at {place}" if place.file else ""
-    first = str(error).splitlines()[0] if str(error) else ""
-    remedy = ""
-    if isinstance(error, TypeError):
-        remedy = "; it is called without arguments: give a function that takes none"
-    elif isinstance(error, SystemExit):
-        remedy = "; it ends the process: what is to be done only when the file is run belongs under if __name__ == '__main__'"
-    return InputError(f"{what} fails{where}: {type(error).__name__}: {first}{remedy}")
+        inspect.signature(found).bind()
+    except TypeError as error:
+        raise InputError(f"{source} is called without arguments ({error}): give a function that takes none") from None
+    except ValueError:  # some of what is written in C does not say what it takes
+        pass
+    return found()
 
 
 @contextmanager
@@ -141,7 +124,8 @@ def _found_in(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove(str(folder))
+        with suppress(ValueError):  # the user's code may have taken it away
+            sys.path.remove(str(folder))
 
 
 def _torchvision(name: str, classes: int | None) -> Found:
@@ -152,7 +136,7 @@ def _torchvision(name: str, classes: int | None) -> Found:
         raise unknown("network of torchvision", name, known)
     options = {} if classes is None else {"num_classes": classes}
     published = models.get_model_weights(name)
-    with _running(f"torchvision:{name}"):
+    with running(f"torchvision:{name}"):
         module = models.get_model(name, weights=None, **options)
     if not len(published):
         return Found(module, fresh=True)
@@ -169,7 +153,7 @@ def _timm(name: str, classes: int | None) -> Found:
     if name not in (known := timm.list_models()):
         raise unknown("network of timm", name, known)
     options = {} if classes is None else {"num_classes": classes}
-    with _running(f"timm:{name}"):
+    with running(f"timm:{name}"):
         module = timm.create_model(name, pretrained=False, **options)
     seen = module.pretrained_cfg
     _, height, width = seen["input_size"]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 import sys
+import sysconfig
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 _NOT_THE_USERS = (Path(torch.__file__).parent, Path(__file__).parents[1])
+_PYTHONS = Path(sysconfig.get_paths()["stdlib"])
+_INSTALLED = ("site-packages", "dist-packages")  # within Python's own folder, and not Python's
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +42,16 @@ class Place:
         return cls(modules[-1].partition("@")[0] if modules else "", *_users(frames))
 
     @classmethod
-    def of_error(cls, error: BaseException) -> Place:
-        """The user's line that led to an error."""
-        frames: list[tuple[str, int]] = []
+    def of_error(cls, error: BaseException, network: nn.Module | None = None) -> Place:
+        """The user's line, and the submodule of the network that was run, that led to an error."""
+        frames: list[tuple[FrameType, int]] = []
         cause: BaseException | None = error
         while cause is not None:
-            frames[:0] = [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(cause.__traceback__)]
+            frames[:0] = traceback.walk_tb(cause.__traceback__)
             cause = cause.__cause__ or cause.__context__
-        return cls("", *_users(frames))
+        paths = {id(part): path for path, part in network.named_modules()} if network is not None else {}
+        called = [paths[own] for frame, _ in frames if (own := id(frame.f_locals.get("self"))) in paths]
+        return cls(called[-1] if called else "", *_users([(frame.f_code.co_filename, line) for frame, line in frames]))
 
     def to_json(self) -> dict[str, Any]:
         """The place as JSON data."""
@@ -53,13 +59,17 @@ class Place:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.file else ""
-        return (f"{self.module} ({where})" if where else self.module) if self.module else where or "an unknown line"
+        if not self.module:
+            return where or "an unknown line"
+        return f"{self.module} ({where})" if where else f"module {self.module}"  # a number alone would tell nothing
 
 
 def _users(frames: list[tuple[str, int]]) -> tuple[str, int]:
-    """The innermost frame that is not torch's or ours."""
+    """The innermost frame that is not torch's, Python's or ours."""
     for file, line in reversed(frames):
-        if not file.startswith("<") and not any(Path(file).is_relative_to(folder) for folder in _NOT_THE_USERS):
+        path = Path(file)
+        pythons = path.is_relative_to(_PYTHONS) and not any(part in _INSTALLED for part in path.parts)
+        if not (file.startswith("<") or pythons or any(path.is_relative_to(folder) for folder in _NOT_THE_USERS)):
             return _shown(file), line
     return "", 0
 

@@ -15,7 +15,7 @@ from n2n_gym.layers.reading import Call, Operand, Reading, Unreadable
 from n2n_gym.tracing.layout import Order, Value, order_of
 from n2n_gym.tracing.places import Place
 from n2n_gym.tracing.program import Program
-from n2n_gym.tracing.refusals import Refusal, remedy, short
+from n2n_gym.tracing.refusals import ALONE, Refusal, remedy, short, with_weights
 
 NOTHING = ("contiguous", "alias", "detach", "detach_", "clone", "to", "_to_copy", "lift_fresh_copy", "type_as", "positive")
 """Operators that give back the numbers that they get, unless they change their type."""
@@ -83,6 +83,7 @@ class Reader:
         self._shapes: list[Shape] = []
         self._values: dict[fx.Node, Value | None] = {}  # None: it could not be read
         self._weights: dict[fx.Node, str] = {}
+        self._computed: set[fx.Node] = set()  # from weights alone
         self._rewritten: dict[int, int] = {}  # an output that was changed in place, and what it is since
         self._shuffled: dict[tuple[int, int], int] = {}
         self._owners: dict[str, Place] = {}
@@ -111,7 +112,7 @@ class Reader:
         except _StopError as stop:
             self._values[node] = None
             if stop.what:
-                self.refusals.append(Refusal(stop.what, stop.reason, Place.of(node)))
+                self.refusals.append(Refusal.at(stop.what, stop.reason, Place.of(node)))
 
     def _finish(self, node: fx.Node) -> None:
         outputs: Any = node.args[0]
@@ -126,21 +127,24 @@ class Reader:
         if node.target is operator.getitem:
             source, part = node.args
             assert isinstance(source, fx.Node)
+            self._check_reads(node, "")
             return self._read(source, part)
         if not isinstance(node.target, torch._ops.OpOverload):
             reason = "no kind of layer computes a mode, a control flow or a function of your own"
             raise _StopError(getattr(node.target, "__name__", str(node.target)), reason)
         brief = short(str(node.target))
-        if brief in CHECKS or isinstance(node.meta.get("val"), tuple | list):
+        if brief in CHECKS:
+            return None
+        source = node.args[0] if node.args else None
+        if isinstance(source, fx.Node) and source in self._weights and (brief in NOTHING or _in_order(node, brief)):
+            self._weights[node] = self._weights[source]  # another shape of the same weights
+            return None
+        self._check_reads(node, brief)
+        if isinstance(node.meta.get("val"), tuple | list):
             return None  # of several outputs, each is read where it is used
         if brief not in (*NOTHING, *VIEWS) and str(node.target) not in self._kinds:
             raise _StopError(brief, remedy(str(node.target)))  # also where what it reads could not be read: said all at once
-        source = node.args[0] if node.args else None
-        if isinstance(source, fx.Node) and source in self._weights:
-            if brief in NOTHING or _in_order(node, brief):
-                self._weights[node] = self._weights[source]  # another shape of the same weights
-                return None
-        elif isinstance(source, fx.Node) and source in self._values:
+        if isinstance(source, fx.Node) and source in self._values:
             known = self._known(source)
             if brief in NOTHING and _dtype(node) == _dtype(source):
                 return known
@@ -152,6 +156,14 @@ class Reader:
                     raise _StopError(brief, reason)
         return self._read(node, 0)
 
+    def _check_reads(self, node: fx.Node, name: str) -> None:
+        """Refuse a call that reads nothing of the image; the first of several in a row, the others follow from it."""
+        read = node.all_input_nodes
+        if read and all(each in self._weights or each in self._computed for each in read):
+            follows = any(each in self._computed for each in read)
+            self._computed.add(node)
+            raise _StopError() if follows else _StopError(name, ALONE)
+
     def _read(self, node: fx.Node, part: Any) -> Value:
         """The output of a call that a kind of layer stands for."""
         name, brief = str(node.target), short(str(node.target))
@@ -159,19 +171,20 @@ class Reader:
             raise _StopError(brief, remedy(name))
         arguments = _arguments(node)
         sources = {key: self._sources(value) for key, value in arguments.items()}
-        if not any(sources.values()):
-            reason = "it computes with weights alone; let the module keep what comes out as its weights"
-            raise _StopError(brief, reason)
         if any(value.order is None for values in sources.values() for value in values):
             raise _StopError(brief, "a view or a permutation before it orders numbers as no layer can read them")
         outputs = node.meta["val"]
         output = outputs[part] if isinstance(outputs, tuple | list) else outputs
         if output.dtype != torch.float32:
             raise _StopError(brief, f"it gives {str(output.dtype).removeprefix('torch.')}, not float32")
+        told = {key: self._told(value) for key, value in arguments.items()}
         try:
-            reading = self._kinds[name].read(Call(name, {key: self._told(value) for key, value in arguments.items()}, part))
+            reading = self._kinds[name].read(Call(name, told, part))
         except Unreadable as error:
-            raise _StopError(brief, str(error)) from None
+            operands = [value for value in told.values() if isinstance(value, Operand)]
+            raise _StopError(brief, with_weights(brief, str(error), operands)) from None
+        except (ValueError, ArithmeticError) as error:  # a layer says so of its numbers, and a division by zero of itself
+            raise _StopError(brief, f"no layer has such numbers ({error}); change them in the module") from None
         if not all(sources[key] for key in reading.inputs):
             raise _StopError(brief, "it reads weights where a layer reads what was computed from the image")
         inputs = [value for key in reading.inputs for value in sources[key]]

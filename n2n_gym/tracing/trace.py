@@ -18,6 +18,7 @@ from n2n_gym.tracing.places import Place
 from n2n_gym.tracing.program import Program, program_of
 from n2n_gym.tracing.reader import Layered, Reader
 from n2n_gym.tracing.refusals import refuse
+from n2n_gym.tracing.subject import logits_of
 
 TOLERANCE = 1e-5
 """Of the largest logit of a batch: so far may a rebuilt network's logits be from the module's, in float32."""
@@ -52,10 +53,14 @@ class Traced:
             name: What it is called, for messages.
 
         Raises:
-            InputError: If they differ by more than `TOLERANCE` of the largest.
+            InputError: If they differ by more than `TOLERANCE` of the largest, or the module fails on these images.
         """
+        expected = logits_of(self.module, images, name)
+        if not expected.isfinite().all():
+            raise InputError(
+                f"{name} puts out numbers that are not finite (NaN or infinity); keep all that it computes in float32's range"
+            )
         with torch.no_grad():
-            expected = self.module(images).flatten(1)
             found = self.network(images)
         difference = float((found - expected).abs().max() / expected.abs().max().clamp(min=torch.finfo().tiny))
         if not difference <= TOLERANCE:
@@ -143,8 +148,8 @@ def _sibling(layer: Layered, key: str) -> str:
 
 def _check_sizes(traced: Traced, program: Program, name: str) -> None:
     """Refuse to go on where parameters or multiply-accumulates are not the module's."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        program.module(program.example)
+    with FlopCounterMode(display=False) as counter:
+        logits_of(program.module, program.example, name)
     sizes = {
         "parameters": (traced.architecture.parameters, sum(p.numel() for p in program.module.parameters())),
         "MACs": (traced.architecture.macs, counter.get_total_flops() // (2 * len(program.example))),
