@@ -45,6 +45,8 @@ def _print_result(screen: Console, result: dict[str, Any], folder: Path) -> None
 
     if result.get("verdict"):
         screen.print(result["verdict"])
+    if violates := (result["student"] or {}).get("violates"):
+        screen.print(f"the student does not keep {'; '.join(violates)}: try more --students and --iterations")
     if doubt := result["data"]["doubt"]:
         screen.print(doubt)
     table = Table(title=f"{result['teacher']['name']}, seed {result['seed']}")

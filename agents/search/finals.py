@@ -210,9 +210,6 @@ class Finals:
                 contestant.architecture, batch_size=self._search.latency_batch_size, device=self._search.device
             )
         evaluation = self._evaluation(contestant, contestant.trainings, latency)
-        violated = self._search.limits.violated(evaluation)
-        if violated and name == "student":
-            self._display.say(f"the student does not keep {'; '.join(map(str, violated))}: try more --iterations")
         trainings = facts["trainings"]
         searched = self._searched(contestant.architecture, folder)
         reward = self._reward(evaluation)
@@ -224,7 +221,7 @@ class Finals:
             "val_accuracies": Interval.of([each["val_accuracy"] for each in trainings]).to_json(),
             "test_accuracies": Interval.of([each["test_accuracy"] for each in trainings]).to_json(),
             "latency_ms": latency,
-            "violates": [str(limit) for limit in violated],
+            "violates": [str(limit) for limit in self._search.limits.violated(evaluation)],
         }
 
     def _test(self, folder: Path, contestant: _Contestant) -> None:
@@ -250,4 +247,20 @@ class Finals:
             "unsearched": seen is None,
             "search_reward": seen.reward if seen else None,
             "search_accuracy": seen.accuracy if seen else None,
+            "violates": self._violated_in_search(architecture, seen) if seen else [],
         }
+
+    def _violated_in_search(self, architecture: Architecture, seen: Episode) -> list[str]:
+        """Limits not kept after the short training; of those on classes the history only knows that one of them is not."""
+        known = Evaluation.of(
+            architecture,
+            self._search.problem.architecture,
+            accuracy=seen.accuracy,
+            teacher_accuracy=self._teacher.validation_accuracy,
+            latency_ms=seen.latency_ms,
+        )
+        limits = self._search.limits
+        found = limits.classless.violated(known) or [
+            row for row in limits.rows if seen.excess and row not in limits.classless.rows
+        ]
+        return [str(row) for row in found]

@@ -143,7 +143,7 @@ class Search(JudgedSettings):
         if self.limits:
             whose = {"classes": self.problem.data.classes, "teacher_parameters": self.problem.architecture.parameters}
             self.limits.check(student_ranges(self.problem.architecture), **whose)
-            self.limits_in(number).check(first.ranges, **whose)
+            self._check_first_stage(number, first, **whose)
         torch_device(self.device)
         self.evaluator_of(first).close()  # nothing is trained: what does not fit is said at once
         dataset = load_dataset(self.problem.data)
@@ -152,6 +152,17 @@ class Search(JudgedSettings):
         _ = dataset.test  # what is wrong with it is said now, not when all is done
         if self.store is not None:
             EvaluationStore(Path(self.store).expanduser()).close()
+
+    def _check_first_stage(self, number: int, stage: Stage, **whose: int) -> None:
+        """Refuse limits that no student of the first stage can keep."""
+        try:
+            self.limits_in(number).check(stage.ranges, **whose)
+        except InputError as error:
+            if self.stages != "1+2":
+                raise
+            raise InputError(
+                f"in stage 1, where limits on sizes are {self.headroom:g} times as wide, {error}; or give more --headroom"
+            ) from None
 
     def _check_classes(self, validated: set[int]) -> None:
         """Refuse limits on the accuracy for classes that no validation image shows: it would be 0 for ever."""

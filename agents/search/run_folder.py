@@ -35,6 +35,15 @@ BASELINE = "baseline"
 STORE = "evaluations.sqlite"
 LOCK = ".lock"
 
+WHAT = {
+    "teacher": "the teacher's weights or architecture",
+    "dataset": "the data set's images",
+    "constraints": "the file of limits",
+    "start": "the stage-1 student",
+    "policies": "a policy's file",
+}
+"""What the texts of a run's identity are of, for messages."""
+
 LARGEST = 1 << 30
 """Bytes of a history: of some millions of episodes."""
 
@@ -206,9 +215,11 @@ class RunFolder:
             check_version(path, self.start.configuration, start.configuration)
             if differences := _differences(self.start.configuration, start.configuration):
                 raise InputError(f"{path} holds a run of another configuration ({differences}); choose another --out")
-            if self.start.identity != start.identity:
-                whose = "the teacher's, the data set's, the constraints', a policy's or the stage-1 student's"
-                raise InputError(f"{whose} file has changed since the run in {path} was started")
+            if changed := [what for what in start.identity if self.start.identity.get(what) != start.identity[what]]:
+                what = " and ".join(WHAT[each] for each in changed)
+                raise InputError(
+                    f"{what} changed since the run in {path} was started; put back what it was, or choose another --out"
+                )
             sweep(path)
             sweep(path / FINALISTS)
         except BaseException:

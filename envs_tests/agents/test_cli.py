@@ -64,7 +64,7 @@ def fails(capsys, *words):
         (["compress", "--workers", "-1"], "workers must be 0"),
         (["compress", "--distillation-weight", "-1"], "distillation-weight must be 0 or more"),
         (["compress", "--width", "0"], "width must be greater than 0"),
-        (["compress", "--train-size", "0"], "train-size must be at least 2"),
+        (["compress", "--train-size", "0"], "train-size must be at least 10 images"),
         (["compress", "--train-size", "99999"], "more than the 1,078 training images of digits"),
         (["compress", "--device", "tpu9"], "device 'tpu9' cannot be used"),
         (["compress", "--resume", "nowhere"], "no run to resume in nowhere"),

@@ -3,15 +3,18 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agents.algorithms.registry import ALGORITHMS
 from agents.algorithms.saving import read_agent
+from agents.commands.main import main
 from agents.search.compress import compress
 from agents.search.options import Search
 from agents.search.run_folder import RunFolder, read_start
 from envs_tests.agents.conftest import rows, timeless
-from n2n_gym.architecture import Architecture
+from envs_tests.conftest import toy_arrays
+from n2n_gym.architecture import Architecture, student_ranges
 from n2n_gym.envs.judge import Judge
 from n2n_gym.errors import InputError
 from n2n_gym.layers import conv, linear, max_pool, relu
@@ -64,7 +67,7 @@ def test_a_policys_file_is_known_by_what_it_holds(settings, tmp_path):
     assert compress(**again, policy=moved) == result
     assert compress(resume=again["out"], policy=moved) == result
     moved.write_bytes((tmp_path / "policy1" / "stage1.policy").read_bytes())
-    with pytest.raises(InputError, match="a policy's or the stage-1 student's file has changed"):
+    with pytest.raises(InputError, match="^a policy's file changed since the run"):
         compress(**again, policy=moved)
 
 
@@ -180,6 +183,33 @@ def test_a_student_that_exceeds_every_limit_is_reported_as_such(settings, tmp_pa
     assert result["student"]["violates"] == [limit]
 
 
+def test_a_limit_that_is_not_kept_is_said_whenever_the_result_is(settings, capsys, tmp_path):
+    """With final trainings and without, when the run ends and when it is asked for again."""
+    np.savez(tmp_path / "hard.npz", **toy_arrays(brightness=5))
+    for constraint in ("accuracy>=1", "class_accuracy[0]>=1"):
+        for finalists in (0, 1):
+            out = f"{settings['out']}-{constraint[0]}{finalists}"
+            words = ["--iterations", "1", "--rollouts", "2", "--workers", "0", "--device", "cpu", "--constraint", constraint]
+            words += ["--teacher", settings["teacher"], "--dataset", str(tmp_path / "hard.npz"), "--final-epochs", "1"]
+            words += ["--final-trainings", "1", "--finalists", str(finalists), "--out", out, "--no-speed"]
+            for asked in (words, ["--resume", out]):
+                assert main(["compress", *asked]) == 0
+                said = " ".join(capsys.readouterr().out.split())
+                assert f"the student does not keep {constraint}: try more --students and --iterations" in said
+
+
+def test_what_stage_1_alone_cannot_keep_needs_more_headroom(settings, tmp_path):
+    wide = Architecture.chain([conv(40, stride=2), relu(), conv(40), relu(), linear(3)], (1, 8, 8), 3)
+    write_json(tmp_path / "wide.json", wide.to_json())
+    least, removed = (student_ranges(wide, shrinkage=shrinkage)["parameters"][0] for shrinkage in (True, False))
+    assert least < removed
+    limit = {"teacher": str(tmp_path / "wide.json"), "constraint": f"parameters<={least}"}
+    said = "^in stage 1, where limits on sizes are 1 times as wide, no student can keep .*; or give more --headroom$"
+    with pytest.raises(InputError, match=said):
+        Search(**settings | limit, headroom=1).check()
+    Search(**settings | limit, headroom=removed / least).check()
+
+
 def test_bad_limits_are_said_before_anything_is_trained(untrained, settings, tmp_path):
     for constraint, message in (
         (("parameters<=3",), "no student can keep"),
@@ -202,7 +232,7 @@ def test_a_file_of_limits_that_changed_since_the_start_is_refused(settings, tmp_
     path.write_text(json.dumps({"constraints": ["parameters<=5000"]}))
     compress(**settings, constraint=(str(path),))
     path.write_text(json.dumps({"constraints": ["parameters<=4000"]}))
-    with pytest.raises(InputError, match="file has changed since the run"):
+    with pytest.raises(InputError, match="^the file of limits changed since the run"):
         compress(resume=settings["out"], workers=0)
 
 

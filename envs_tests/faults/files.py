@@ -845,7 +845,7 @@ FAULTS = [
         "corrected test labels between two sittings",
         "the run is not gone on with: another data set has another teacher",
         data(_corrected_labels),
-        Refused("file has changed since the run", _whole_data),
+        Refused("images changed since the run", _whole_data),
     ),
     Fault(
         "damaged facts of converted images",

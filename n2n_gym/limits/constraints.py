@@ -157,6 +157,11 @@ class Constraints:
         return type(self)(tuple(row for row in self.rows if all(q.name != "latency_ms" for q, _ in row.coefficients)))
 
     @property
+    def classless(self) -> Self:
+        """The limits that do not depend on the accuracy for single classes."""
+        return type(self)(tuple(row for row in self.rows if all(q.index is None for q, _ in row.coefficients)))
+
+    @property
     def of_sizes(self) -> Self:
         """The upper limits on `SHRINKING` quantities alone: what an architecture keeps, whatever accuracy it has."""
         return type(self)(tuple(row for row in self.rows if row.limits_what_shrinks))
