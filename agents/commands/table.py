@@ -90,13 +90,13 @@ def _list(words: list[str]) -> None:
     from n2n_gym.tables import Table, table_names
     from n2n_gym.tables.definitions import DEFINITIONS
 
-    names = Listing("tables", ("name", "episodes", "students", "seeds", "best reward", "its parameters"))
+    names = Listing("tables", ("name", "recipe", "episodes", "students", "seeds", "best reward", "its parameters"))
     for name in table_names():
         table = Table.load(name)
         best = table.best()
         episodes = f"{len(table.columns['row_of']):,}"
         cells = (episodes, f"{len(table):,}", str(len(table.seeds)), f"{best.value:.4f}", f"{best.evaluation.parameters:,}")
-        names.add(name, *cells)
+        names.add(name, table.facts["recipe"]["name"], *cells)
     names.print()
     if missing := [name for name in DEFINITIONS if name not in table_names()]:
         said = f"The benchmark's other tables, to be built (n2n table build --benchmark NAME): {', '.join(missing)}"
@@ -117,6 +117,8 @@ def _show(words: list[str]) -> None:
     options = parse(TableShow, "table show", words)
     from n2n_gym.tables import Table
 
+    if options.best < 1:
+        raise InputError(f"best must be at least 1, not {options.best}")
     table = Table.load(options.name)
     screen = console()
     recorded = ("problem", "seeds", "recipe", "versions", "started", "finished", "command", "machine")

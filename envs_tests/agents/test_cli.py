@@ -62,6 +62,7 @@ def fails(capsys, *words):
         (["compress", "--iterations", "0"], "iterations must be at least 1"),
         (["compress", "--rollouts", "-1"], "rollouts must be at least 1"),
         (["compress", "--workers", "-1"], "workers must be 0"),
+        (["table", "show", "conv4-digits-removal", "--best", "-3"], "best must be at least 1, not -3"),
         (["compress", "--distillation-weight", "-1"], "distillation-weight must be 0 or more"),
         (["compress", "--width", "0"], "width must be greater than 0"),
         (["compress", "--train-size", "0"], "train-size must be at least 10 images"),

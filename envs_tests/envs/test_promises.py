@@ -258,6 +258,9 @@ def test_own_methods_are_found_on_what_make_returns(given):
         assert {int(each.action_space.sample(mask=each.action_masks())) for _ in range(20)} == {0}
         each.set_update(3)
         assert each.unwrapped.judge.update == 3
+        for wrong in (-1, 1.5, None):
+            with pytest.raises(InputError, match="policy updates are counted in whole numbers from 0, not"):
+                each.set_update(wrong)
         np.testing.assert_array_equal(get_action_masks(each), [1, 0])
     envs = gym.make_vec(env.spec, num_envs=2)
     envs.reset()

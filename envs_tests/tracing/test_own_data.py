@@ -16,6 +16,8 @@ from envs_tests.data.conftest import write_class
 from envs_tests.tracing.networks import Residual
 from n2n_gym import teachers
 from n2n_gym.errors import InputError
+from n2n_gym.models.checkpoint import load_checkpoint
+from n2n_gym.system.files import teachers_folder
 from n2n_gym.teachers.saved import ready_teacher, teacher_facts, teacher_names
 
 HERE = Path(__file__).parent / "networks.py"
@@ -63,6 +65,20 @@ def test_pictures_of_several_sizes_are_brought_to_the_network(of_several_sizes, 
     assert ready_teacher(Search(teacher="mine").problem, device=torch.device("cpu")).name == "mine"
     assert main(["teacher", "profile", "mine", *QUICK]) == 0
     assert json.loads(Path("profiles/mine/profile.json").read_text())["dataset"] == str(of_several_sizes)
+
+
+def test_its_export_takes_the_data_sets_images(module, capsys, tmp_path, toy_data, caplog):
+    smaller = tmp_path / "smaller.npz"
+    arrays = dict(np.load(toy_data))
+    np.savez(smaller, **arrays | {name: arrays[name][:, ::2, ::2] for name in ("x_train", "x_test")})
+    teachers.add(module, name="mine", dataset=str(smaller), image_size=(8,), device="cpu")
+    assert "smaller.npz are here, with mean" in caplog.text
+    assert main(["export", "mine", "--to", "torch", "--out", str(tmp_path / "out")]) == 0
+    program = torch.export.load(str(next((tmp_path / "out").glob("*.pt2")))).module()
+    images = torch.tensor(np.load(smaller)["x_test"][:5]).permute(0, 3, 1, 2)
+    checkpoint = load_checkpoint(teachers_folder() / "mine")
+    with torch.no_grad():
+        torch.testing.assert_close(program(images), checkpoint.network(checkpoint.preprocessing(images)))
 
 
 def test_a_live_module_is_measured_on_the_pictures_as_they_are_read(module, of_several_sizes):

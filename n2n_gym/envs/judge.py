@@ -13,6 +13,7 @@ from n2n_gym.architecture import Architecture
 from n2n_gym.architecture.removal import check_actions
 from n2n_gym.envs.info import Finished, Preview, listed
 from n2n_gym.envs.settings import Settings
+from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Actions, Evaluation
 from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.rewards import Reward, relaxed, reward_by_name
@@ -45,6 +46,20 @@ class Judge:
             )
         if settings.uses_table:
             _ = self.evaluator  # nothing is trained: what does not fit is said at once
+
+    def set_update(self, update: int) -> None:
+        """Take over how many policy updates were done.
+
+        Raises:
+            InputError: If that is no number from 0 on.
+        """
+        try:
+            number = operator.index(update)
+        except TypeError:
+            number = -1
+        if number < 0:
+            raise InputError(f"policy updates are counted in whole numbers from 0, not {update!r}")
+        self.update = number
 
     @property
     def teacher(self) -> str:

@@ -77,7 +77,7 @@ class CompressionEnv(gym.Env[Observation, np.int64], ABC):
 
     def set_update(self, update: int) -> None:
         """Tell the environment how many policy updates were done: relaxed limits tighten with them."""
-        self.judge.update = update
+        self.judge.set_update(update)
 
     def preview(self, actions: Sequence[int]) -> Preview:
         """What is known of a whole episode's student without training it: its sizes, and whether it is feasible and allowed.

@@ -188,7 +188,7 @@ class CompressionVectorEnv(VectorEnv[Observation, Taken, Numbers]):
 
     def set_update(self, update: int) -> None:
         """Tell the environments how many policy updates were done: relaxed limits tighten with them."""
-        self.judge.update = update
+        self.judge.set_update(update)
 
     def preview(self, actions: Sequence[int]) -> Preview:
         """What is known of a whole episode's student without training it: its sizes, and whether it is feasible and allowed.

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -132,7 +133,8 @@ class _Candidate:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        return Preprocessing(*self.normalisation, self.traced.architecture.input_shape[1:])
+        image = None if self.dataset is None else self.dataset.input_shape[1:]
+        return Preprocessing(*self.normalisation, self.traced.architecture.input_shape[1:], image)
 
     @property
     def digest(self) -> str:
@@ -205,6 +207,11 @@ def _normalisation(found: Found, settings: ImportSettings, dataset: DatasetSpec 
         mean, std = found.mean, found.std
     elif dataset is not None:
         mean, std = dataset.mean, dataset.std
+        _log.warning(
+            "%s is taken to have been trained on images normalised as those of %s are here, with mean %s and std %s; "
+            "give mean and std if it was not",
+            *(name, dataset.name, _listed(mean), _listed(std)),
+        )
     else:
         raise InputError(f"it is not known how the images of {name} are normalised; give mean and std (0 and 1 if not at all)")
     if len(mean) != len(std):
@@ -218,6 +225,10 @@ def _normalisation(found: Found, settings: ImportSettings, dataset: DatasetSpec 
             f"mean and std have {len(mean)} number(s), the images of {dataset.name} {dataset.input_shape[0]} channel(s)"
         )
     return mean, std
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    return " ".join(f"{number:.4g}" for number in numbers)
 
 
 def _input_shape(found: Found, settings: ImportSettings, dataset: DatasetSpec | None, normalisation: Normalisation) -> Shape:
