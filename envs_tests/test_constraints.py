@@ -311,3 +311,18 @@ def test_what_latency_has_no_part_in():
     assert [str(row) for row in limits.untimed.rows] == ["accuracy>=0.9", "macs<=5"]
     assert limits.need_latency
     assert not limits.untimed.need_latency
+
+
+@pytest.mark.parametrize(
+    ("limits", "needed"),
+    [
+        ("accuracy>=0.9", 0.9),
+        ("parameters<=10; accuracy>=0.5; 2*accuracy>=1.2", 0.6),
+        ("parameters - 1000*accuracy<=0", 0.5),
+        ("accuracy<=0.9", 0.0),  # it has a highest accuracy, and no least one
+        ("latency_ms - 10*accuracy<=0; class_accuracy[1] + accuracy>=1.9", 0.0),  # what else they are on is not known either
+    ],
+)
+def test_what_accuracy_limits_ask_for(limits, needed):
+    student = Evaluation(0.0, 0.9, 500, 1000, 7)
+    assert Constraints.parse(limits).needed_accuracy(student) == pytest.approx(needed)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from stable_baselines3.common.type_aliases import GymEnv
 
-from agents.algorithms.candidates import CENTRES, chosen, drawn_plans, fitted, of_all_sizes, some_neighbours, worths
+from agents.algorithms.candidates import CENTRES, chosen, drawn_plans, fitted, of_all_sizes, some_neighbours
 from agents.algorithms.informed import InformedSearch
 from agents.algorithms.known import Drawn
 from agents.algorithms.plans import Plan, Plans
@@ -56,7 +56,7 @@ class BayesianOptimisation(InformedSearch):
             if not found:
                 return []
             plans, students = map(list, zip(*found.values(), strict=True))
-            gains = model.improvement(known.described(students), worths(students), best)
+            gains = model.improvement(known.described(students), known.prospects(students), best)
             centres = [plans[index] for index in np.argsort(-gains, kind="stable")[:CENTRES]]
         return chosen(model, known, list(found.values()), count)
 

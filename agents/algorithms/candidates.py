@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from agents.algorithms.known import Candidate, Drawn, KnownStudents
+from agents.algorithms.known import Drawn, KnownStudents
 from agents.algorithms.plans import Plan, Plans, neighbours, plan_by_depth, random_plans
 from agents.algorithms.surrogate import AccuracyModel, choose
 from n2n_gym.stages.base import Stage
@@ -48,15 +47,10 @@ def fitted(kind: type[AccuracyModel], known: KnownStudents, rng: np.random.Gener
     return kind(known.overall_columns).fit(features, known.accuracies, rng)
 
 
-def worths(students: list[Candidate]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Their rewards with their teacher's accuracy, shape (students,)."""
-    return np.array([student.worth for student in students])
-
-
 def chosen(model: AccuracyModel, known: KnownStudents, candidates: list[Drawn], count: int) -> list[Plan]:
     """At most so many of the candidates' episodes, by `choose`; none where there are no candidates."""
     if not candidates:
         return []
     students = [student for _, student in candidates]
     features = known.described(students)
-    return [candidates[index][0] for index in choose(model, features, worths(students), known.best, count)]
+    return [candidates[index][0] for index in choose(model, features, known.prospects(students), known.best, count)]

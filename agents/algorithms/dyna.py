@@ -10,7 +10,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from torch import Tensor
 
-from agents.algorithms.candidates import CENTRES, chosen, drawn_plans, fitted, of_all_sizes, some_neighbours, worths
+from agents.algorithms.candidates import CENTRES, chosen, drawn_plans, fitted, of_all_sizes, some_neighbours
 from agents.algorithms.episodes import Episodes
 from agents.algorithms.known import Candidate, Drawn, KnownStudents
 from agents.algorithms.plans import Plan, Plans, start_plan
@@ -164,8 +164,9 @@ class Dyna(Reinforce):
         open_ones = [i for i, student in enumerate(students) if student.allowed]
         if open_ones:
             there = [students[i] for i in open_ones]
-            accuracies = model.accuracies(known.described(there), self.optimism)
-            returns[open_ones] = worths(there) * accuracies
+            features, prospects = known.described(there), known.prospects(there)
+            kept = model.kept(features, prospects)
+            returns[open_ones] = kept * prospects.rewards(model.accuracies(features, self.optimism)) + (1 - kept) * DEGENERATE
         for i, student in enumerate(students):
             if (value := known.return_of(student.fingerprint)) is not None:
                 returns[i] = value

@@ -14,7 +14,7 @@ from torch import Tensor
 from agents.algorithms.episodic import keeps_limits
 from agents.algorithms.plans import Plan, Plans, uniform_plans
 from agents.algorithms.prior import AccuracyPrior, likened
-from agents.algorithms.surrogate import believed
+from agents.algorithms.surrogate import Prospects, believed
 from n2n_gym.architecture.summary import LENGTH, summary
 from n2n_gym.envs.judge import Judge
 from n2n_gym.stages.base import Stage
@@ -45,6 +45,8 @@ class Candidate(NamedTuple):
         allowed: Whether training can make something of it (`Preview.allowed`).
         parameters: How many it has.
         worth: Its reward if it were as accurate as its teacher (`Preview.worth`).
+        base: Its reward if it were never right (`Preview.base`).
+        needed: The accuracy that it must have to keep limits on it (`Preview.needed`).
         features: Of it, as `Stage.described` gives them.
     """
 
@@ -52,6 +54,8 @@ class Candidate(NamedTuple):
     allowed: bool
     parameters: int
     worth: float
+    base: float
+    needed: float
     features: Features
 
 
@@ -70,10 +74,11 @@ class KnownStudents:
         stage: Its decisions.
         prior: What is believed of accuracies before any student was trained; None for nothing.
         plans: Episodes whose students were trained, each student once, in order.
-        accuracies: A / A_teacher of each, 0 for one that failed; `BROKEN` times its accuracy for one that exceeds a limit, so
-            that a model still tells who is nearer to keeping limits on accuracy.
+        accuracies: A / A_teacher of each, 0 for one that failed; `BROKEN` times that for one that exceeds a limit on what only
+            training tells, other than on its accuracy.
         returns: What each brought.
         keeps: Whether each keeps all limits.
+        teacher_accuracy: What accuracies are relative to; 1 as long as no student was evaluated.
     """
 
     def __init__(self, stage: Stage, judge: Judge) -> None:
@@ -81,6 +86,7 @@ class KnownStudents:
         self.accuracies: list[float] = []
         self.returns: list[float] = []
         self.keeps: list[bool] = []
+        self.teacher_accuracy = 1.0
         self.stage = stage
         self.prior: AccuracyPrior | None = None
         self._judge = judge
@@ -102,7 +108,9 @@ class KnownStudents:
             preview = self._judge.preview_of(student.architecture)
             features = self.stage.described(student)
             known = self._looked[key] = Candidate(
-                preview.fingerprint, preview.allowed, preview.parameters, preview.worth, features
+                *(preview.fingerprint, preview.allowed, preview.parameters),
+                *(preview.worth, preview.base, preview.needed),
+                features,
             )
         return known
 
@@ -126,6 +134,7 @@ class KnownStudents:
 
     def add(self, plans: Plans, returns: Sequence[float], infos: Sequence[dict[str, Any]]) -> None:
         """Take in what episodes brought: their returns, and their last steps' infos; truncated ones had no student."""
+        self.teacher_accuracy = self._judge.teacher_accuracy or self.teacher_accuracy
         for plan, value, info in zip(plans, returns, infos, strict=True):
             student = self.look(plan)
             if min(info["actions"]) < 0 or student.fingerprint in self._trained:
@@ -134,8 +143,17 @@ class KnownStudents:
             self.plans.append(plan.copy())
             self.returns.append(float(value))
             self.keeps.append(keeps_limits(info))
-            of_use = self.keeps[-1] and student.worth > 0
-            self.accuracies.append(max(float(value) / student.worth, 0.0) if of_use else BROKEN * info["accuracy"])
+            if self.keeps[-1] and student.worth > student.base:
+                accuracy = max((float(value) - student.base) / (student.worth - student.base), 0.0)
+            else:
+                accuracy = info["accuracy"] / self.teacher_accuracy
+            broken = info["violated"] and info["accuracy"] >= student.needed
+            self.accuracies.append(BROKEN * accuracy if broken else accuracy)
+
+    def prospects(self, students: Sequence[Candidate]) -> Prospects:
+        """What their rewards are, given their accuracies."""
+        worth, base, needed = (np.array([getattr(each, name) for each in students]) for name in ("worth", "base", "needed"))
+        return Prospects(worth, base, needed / self.teacher_accuracy)
 
     def fresh(self, draw: Callable[[], Plan], besides: Collection[str], rng: np.random.Generator) -> Plan:
         """A drawn episode whose student is worth a training (see `new`); after some draws in vain, whatever comes.
@@ -232,6 +250,7 @@ class KnownStudents:
             "known.accuracies": torch.tensor(self.accuracies, dtype=torch.float64),
             "known.keeps": torch.tensor(self.keeps, dtype=torch.bool),
             "known.returns": torch.tensor(self.returns, dtype=torch.float64),
+            "known.teacher_accuracy": torch.tensor(self.teacher_accuracy, dtype=torch.float64),
         }
 
     def remember(self, tensors: dict[str, Tensor]) -> None:
@@ -240,4 +259,5 @@ class KnownStudents:
         self.accuracies = tensors["known.accuracies"].tolist()
         self.returns = tensors["known.returns"].tolist()
         self.keeps = tensors["known.keeps"].tolist()
+        self.teacher_accuracy = float(tensors["known.teacher_accuracy"])
         self._trained = {self.look(plan).fingerprint: index for index, plan in enumerate(self.plans)}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -40,6 +41,24 @@ TREES = 30
 
 SURELY = 1e-3
 """Standard deviation of the log-odds where all trees agree."""
+
+
+class Prospects(NamedTuple):
+    """What is known of students' rewards but for their accuracies, shape (students,) each.
+
+    Attributes:
+        worth: Their rewards with their teacher's accuracy.
+        base: Their rewards if they were never right; a reward lies on the line through both.
+        needed: The accuracies, relative to the teacher's, from which on they keep limits on them; 0 without such limits.
+    """
+
+    worth: Numbers
+    base: Numbers
+    needed: Numbers
+
+    def rewards(self, accuracies: Numbers) -> Numbers:
+        """With these accuracies, relative to the teacher's, shape (..., students), while limits are kept."""
+        return self.base + (self.worth - self.base) * accuracies
 
 
 class AccuracyModel(ABC):
@@ -114,16 +133,26 @@ class AccuracyModel(ABC):
         mean, deviation = self.predict(features)
         return self.top / (1 + np.exp(-mean - deviations * deviation))
 
-    def improvement(self, features: Numbers, worth: Numbers, best: float) -> Numbers:
+    def kept(self, features: Numbers, prospects: Prospects) -> Numbers:
+        """Probability that students are as accurate as limits want, shape (students,); 1 where no limit is on accuracy."""
+        if not prospects.needed.any():
+            return np.ones(len(features))
+        mean, deviation = self.predict(features)
+        kept = ndtr((mean - _log_odds(prospects.needed / self.top)) / deviation)
+        return np.where(prospects.needed > 0, kept, 1.0)
+
+    def improvement(self, features: Numbers, prospects: Prospects, best: float) -> Numbers:
         """Expected improvement of the reward, which is known but for the accuracy, shape (students,).
+
+        Times the probability that limits on the accuracy are kept (Gardner et al., 2014).
 
         Args:
             features: Of students that were not trained.
-            worth: Their rewards with their teacher's accuracy.
+            prospects: Theirs.
             best: The reward to improve upon.
         """
-        gains = np.maximum(worth * self.accuracies(features, NODES[:, None]) - best, 0.0)
-        return WEIGHTS @ gains
+        gains = np.maximum(prospects.rewards(self.accuracies(features, NODES[:, None])) - best, 0.0)
+        return (WEIGHTS @ gains) * self.kept(features, prospects)
 
 
 class GaussianProcess(AccuracyModel):
@@ -184,13 +213,13 @@ def _log_odds(share: Numbers) -> Numbers:
     return found
 
 
-def choose(model: AccuracyModel, features: Numbers, worth: Numbers, best: float, count: int) -> list[int]:
+def choose(model: AccuracyModel, features: Numbers, prospects: Prospects, best: float, count: int) -> list[int]:
     """Which students to train next: those with the highest expected improvement, if those before are as predicted.
 
     Args:
         model: What is believed now; in the end also that those chosen are as it predicted.
         features: Of the candidates, shape (candidates, columns).
-        worth: Their rewards with their teacher's accuracy.
+        prospects: Theirs.
         best: The reward to improve upon.
         count: How many to choose.
 
@@ -201,7 +230,7 @@ def choose(model: AccuracyModel, features: Numbers, worth: Numbers, best: float,
     for _ in range(min(count, len(features))):
         if chosen:
             model.believe(features[chosen[-1]])
-        gains = model.improvement(features, worth, best)
+        gains = model.improvement(features, prospects, best)
         gains[chosen] = -np.inf
         chosen.append(int(gains.argmax()))
     return chosen

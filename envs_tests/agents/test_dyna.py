@@ -65,6 +65,9 @@ def test_imagined_returns_are_exact_but_for_the_accuracy(make_envs):
         def accuracies(self, features, deviations):
             return np.full(len(features), 0.5)
 
+        def kept(self, features, prospects):
+            return np.full(len(features), 0.75)
+
     [(unknown, _), *_] = known.new(uniform_plans(agent.stage, agent.rng, 20)).values()
     plans = [*known.plans[:2], np.zeros(16, dtype=np.int64), unknown]
     returns = agent._imagined_returns(known, Half(), [known.look(plan) for plan in plans])
@@ -72,7 +75,7 @@ def test_imagined_returns_are_exact_but_for_the_accuracy(make_envs):
     assert returns[:2].tolist() == known.returns[:2]
     assert previews[2].reason
     assert returns[2] == -1
-    assert returns[3] == pytest.approx(0.5 * previews[3].worth)
+    assert returns[3] == pytest.approx(0.75 * 0.5 * previews[3].worth - 0.25)
 
 
 @EACH

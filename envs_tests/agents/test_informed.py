@@ -147,17 +147,19 @@ def test_the_cross_entropy_method_draws_more_like_its_best():
         CrossEntropy(vector(), step_size=0.0)
 
 
-def test_a_student_that_exceeds_a_limit_counts_for_less_and_one_that_fails_for_nothing():
-    env = vector()
+@pytest.mark.parametrize("limit", ["latency", "accuracy"])
+def test_a_limit_that_is_not_on_accuracy_makes_a_student_count_for_less_and_one_that_fails_counts_for_nothing(limit):
+    env = vector(constraints="accuracy>=0.95" if limit == "accuracy" else "")
+    env.envs.judge.teacher_accuracy = 0.9
     known = KnownStudents(env.envs.stage, env.envs.judge)
     plans = np.stack([plan for plan, _ in known.new(uniform_plans(env.envs.stage, np.random.default_rng(0), 20)).values()][:4])
     infos = [
         {"actions": [0] * 16, "reason": reason, "violated": limit, "accuracy": accuracy}
-        for reason, limit, accuracy in (("", "", 0.8), ("diverged", "", 0.0), ("", "latency", 0.9))
+        for reason, limit, accuracy in (("", "", 0.96), ("diverged", "", 0.0), ("", limit, 0.9))
     ]
     truncated = {"actions": [0, -1], "reason": "", "violated": "", "accuracy": 0.8}
     known.add(plans, [0.5, -1.0, -0.2, 0.0], [*infos, truncated])
-    assert known.accuracies == [pytest.approx(0.5 / known.look(plans[0]).worth), 0.0, 0.45]
+    assert known.accuracies == [pytest.approx(0.5 / known.look(plans[0]).worth), 0.0, 1.0 if limit == "accuracy" else 0.5]
     assert [plan.tolist() for plan in known.best_plans(2)] == [plans[0].tolist(), plans[2].tolist()]
     assert known.best == 0.5
     assert not known.new(plans[:3])

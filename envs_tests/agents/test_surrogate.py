@@ -1,11 +1,15 @@
 import numpy as np
 import pytest
 
-from agents.algorithms.surrogate import Forest, GaussianProcess, choose
+from agents.algorithms.surrogate import Forest, GaussianProcess, Prospects, choose
 
 FAR = np.array([6.0] * 6 + [0.0])
 
 EACH = pytest.mark.parametrize("kind", [GaussianProcess, Forest])
+
+
+def prospects(worth, base=0.0, needed=0.0):
+    return Prospects(worth, np.full(len(worth), base), np.full(len(worth), needed))
 
 
 def problem(count, seed=0):
@@ -48,9 +52,13 @@ def test_expected_improvement_is_what_drawing_says(kind):
     features, _ = problem(40, seed=2)
     model = fitted(kind, 20)
     worth = np.linspace(0.3, 1.0, 40)
-    drawn = worth * model.accuracies(features, np.random.default_rng(0).normal(size=(4_000, 1)))
-    expected = np.maximum(drawn - 0.5, 0).mean(0)
-    assert model.improvement(features, worth, 0.5) == pytest.approx(expected, abs=0.01)
+    accuracies = model.accuracies(features, np.random.default_rng(0).normal(size=(4_000, 1)))
+    expected = np.maximum(worth * accuracies - 0.5, 0).mean(0)
+    assert model.improvement(features, prospects(worth), 0.5) == pytest.approx(expected, abs=0.01)
+    smaller = np.where(accuracies >= 0.4, worth - 0.5, 0).clip(0).mean(0)  # the reward is compression, within a limit
+    assert 0.2 < (accuracies >= 0.4).mean() < 0.8
+    assert model.improvement(features, Prospects(worth, worth, np.full(40, 0.4)), 0.5) == pytest.approx(smaller, abs=0.01)
+    assert (model.kept(features, prospects(worth)) == 1).all()
 
 
 def test_students_that_are_chosen_together_differ():
@@ -58,12 +66,12 @@ def test_students_that_are_chosen_together_differ():
     places[range(4), range(1, 5)] = 4.0  # far from all that is known, in directions of their own
     features = np.repeat(places, 5, 0) + np.tile(np.linspace(0, 1e-3, 5), 4)[:, None] * (FAR > 0)
     model = fitted(GaussianProcess, 20)
-    alone = model.improvement(features, np.ones(20), best=0.8)
-    together = choose(model, features, np.ones(20), 0.8, 4)
+    alone = model.improvement(features, prospects(np.ones(20)), best=0.8)
+    together = choose(model, features, prospects(np.ones(20)), 0.8, 4)
     assert together[0] == alone.argmax()
     assert len({index // 5 for index in np.argsort(-alone)[:4]}) == 1
     assert len({index // 5 for index in together}) >= 3
-    assert len(choose(model, features[:2], np.ones(2), 0.8, 4)) == 2
+    assert len(choose(model, features[:2], prospects(np.ones(2)), 0.8, 4)) == 2
 
 
 def test_many_students_are_predicted_from_all(monkeypatch):
@@ -77,4 +85,4 @@ def test_many_students_are_predicted_from_all(monkeypatch):
 def test_equal_accuracies_are_no_trouble(kind):
     features, _ = problem(10)
     model = kind(3).fit(features, [0.0] * 10, np.random.default_rng(0))
-    assert np.isfinite(model.improvement(features, np.ones(10), 0.0)).all()
+    assert np.isfinite(model.improvement(features, prospects(np.ones(10)), 0.0)).all()

@@ -241,7 +241,7 @@ def test_pictures(toy_env):
 
 @pytest.mark.parametrize("reward", REWARDS)
 @pytest.mark.parametrize("env_id", IDS)
-def test_a_reward_is_what_a_preview_says_times_the_accuracy(env_id, reward):
+def test_a_reward_is_on_the_line_that_a_preview_says(env_id, reward):
     asked = {"teacher": "conv4", "evaluator": FormulaEvaluator(network("conv4", (1, 8, 8))), "lookahead": False}
     env = gym.make(env_id, reward=reward, **asked)
     rng = np.random.default_rng(0)
@@ -251,12 +251,34 @@ def test_a_reward_is_what_a_preview_says_times_the_accuracy(env_id, reward):
         preview = env.unwrapped.preview(actions)
         _, value, _, _, info = play(env, actions)[-1]
         if preview.reason:
-            assert preview.worth == value == -1
+            assert preview.worth == preview.base == value == -1
         else:
             relative = info["accuracy"] / env.unwrapped.finished.evaluation.teacher_accuracy
-            assert value == pytest.approx(preview.worth * (1 if reward == "compression" else relative))
+            assert value == pytest.approx(preview.base + (preview.worth - preview.base) * relative)
+            assert preview.base == (preview.compression if reward == "compression" else 0)
+            assert preview.needed == 0
         seen.add(bool(preview.reason))
     assert len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("env_id", "limit"),
+    [(IDS[0], "accuracy>=0.62"), (IDS[0], "2*accuracy>=1.24"), *((each, "macs - {macs}*accuracy<=0") for each in IDS)],
+)
+def test_a_preview_says_which_accuracy_keeps_the_limits_on_it(env_id, limit):
+    teacher = network("conv4", (1, 8, 8))
+    asked = {"teacher": "conv4", "evaluator": FormulaEvaluator(teacher), "lookahead": False}
+    env = gym.make(env_id, constraints=limit.format(macs=teacher.macs // 5), **asked)
+    rng = np.random.default_rng(0)
+    kept = set()
+    for _ in range(40):
+        actions = rng.integers(env.action_space.n, size=env.unwrapped.stage.decisions).tolist()
+        preview = env.unwrapped.preview(actions)
+        info = play(env, actions)[-1][4]
+        if not preview.reason:
+            assert bool(info["violated"]) == (info["accuracy"] < preview.needed)
+            kept.add(not info["violated"])
+    assert len(kept) == 2
 
 
 @pytest.mark.parametrize("env_id", IDS)

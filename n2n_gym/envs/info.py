@@ -60,8 +60,11 @@ class Preview(NamedTuple):
         compression: C = 1 - its parameters / the teacher's, at most 1.
         reason: Why it is degenerate, or "".
         violated: The limits that it does not keep, whatever its accuracy and latency; as in a terminal step's `info`.
-        worth: The reward of a student of its sizes that is as accurate as its teacher; a reward is this times A / A_teacher,
-            as long as all limits are kept. -1 for one that is degenerate.
+        worth: The reward of a student of its sizes that is as accurate as its teacher, as long as all limits are kept. -1 for
+            one that is degenerate.
+        base: The reward if it were never right. In between a reward grows with the accuracy A as base + (worth - base) A /
+            A_teacher: base is 0, but where the reward is compression alone.
+        needed: The accuracy that it must have to keep the limits on `accuracy`; 0 without any.
     """
 
     fingerprint: str
@@ -71,6 +74,8 @@ class Preview(NamedTuple):
     reason: str
     violated: str
     worth: float
+    base: float
+    needed: float
 
     @property
     def allowed(self) -> bool:

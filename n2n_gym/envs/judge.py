@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -30,11 +31,13 @@ class Judge:
 
     Attributes:
         update: Policy updates done, which relaxed limits depend on.
+        teacher_accuracy: The teacher's, as of the last student; None before the first.
     """
 
     def __init__(self, settings: Settings, stage: Stage, *, check_limits: bool = True) -> None:
         self.stage = stage
         self.update = 0
+        self.teacher_accuracy: float | None = None
         self._reward: Reward = reward_by_name(settings.reward)
         self._settings = settings
         self._limited = bool(settings.limits)
@@ -102,18 +105,22 @@ class Judge:
         verdict = student.verdict(self.stage.teacher)
         reason = "" if verdict.feasible else str(verdict)
         perfect = Evaluation.of(student, self.stage.teacher, accuracy=1.0, teacher_accuracy=1.0, reason=reason)
+        limits = self._settings.limits
         return Preview(
             student.fingerprint,
             student.parameters,
             student.macs,
             perfect.compression,
             reason,
-            listed(self._settings.limits.of_sizes.violated(perfect)),
+            listed(limits.of_sizes.violated(perfect)),
             self._reward(perfect),
+            self._reward(replace(perfect, accuracy=0.0)),
+            limits.needed_accuracy(perfect) if limits else 0.0,
         )
 
     def finished(self, actions: Actions, evaluation: Evaluation) -> Finished:
         """What an episode is worth, given the evaluation of its student."""
+        self.teacher_accuracy = evaluation.teacher_accuracy
         reward = self._reward(evaluation)
         violated = self._settings.limits.violated(evaluation) if self._limited and not evaluation.reason else ()
         if violated:

@@ -16,13 +16,15 @@ from n2n_gym.architecture import Range
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.limits.feasibility import contradictory
-from n2n_gym.limits.quantities import NAME, RANGES, SHRINKING, Quantity
+from n2n_gym.limits.quantities import NAME, RANGES, SHRINKING, SIZES, Quantity
 from n2n_gym.system.documents import read_document
 
 _NUMBER = r"(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _TERM = re.compile(rf"(?P<sign>[+-])(?:(?P<factor>{_NUMBER})\*)?(?P<quantity>{NAME})")
 _LIMIT = re.compile(rf"(?P<sum>[^<>=]+)(?P<side><=|>=)(?P<bound>[+-]?{_NUMBER})")
 _EXAMPLE = 'write it like "parameters<=20000", "class_accuracy[3]>=0.9" or "2*parameters + macs <= 1e6"'
+
+_ACCURACY = Quantity("accuracy")
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,15 @@ class Constraint:
         """By how much the sum exceeds the bound, as a share of the bound; 0 or less if the limit is kept."""
         total = sum(weight * quantity.of(evaluation) for quantity, weight in self.coefficients)
         return (total - self.bound) / max(abs(self.bound), 1e-12)
+
+    def needed_accuracy(self, evaluation: Evaluation) -> float:
+        """From which accuracy on a student keeps the limit; 0 for a limit that does not only depend on it and on sizes."""
+        weights = dict(self.coefficients)
+        accuracy = weights.pop(_ACCURACY, 0.0)
+        if accuracy >= 0 or not all(quantity.name in SIZES for quantity in weights):
+            return 0.0
+        rest = sum(weight * quantity.of(evaluation) for quantity, weight in weights.items())
+        return max((rest - self.bound) / -accuracy, 0.0)
 
     @property
     def limits_what_shrinks(self) -> bool:
@@ -177,6 +188,10 @@ class Constraints:
     def excess(self, evaluation: Evaluation) -> float:
         """The largest share by which a student exceeds a limit; 0 if it keeps all."""
         return max((row.excess(evaluation) for row in self.violated(evaluation)), default=0.0)
+
+    def needed_accuracy(self, evaluation: Evaluation) -> float:
+        """From which accuracy on a student of these sizes keeps the limits on it; 0 without such limits."""
+        return max((row.needed_accuracy(evaluation) for row in self.rows), default=0.0)
 
     def check(self, ranges: Mapping[str, Range], *, classes: int, teacher_parameters: int) -> None:
         """Refuse limits that no student can keep.

@@ -31,6 +31,9 @@ QUANTITIES: dict[str, Callable[[Evaluation], float]] = {
 
 CLASS_ACCURACY = "class_accuracy"
 
+SIZES = ("parameters", "macs", "model_bytes", "activation_bytes")
+"""What is known of an architecture without training it."""
+
 SHRINKING = ("parameters", "macs", "model_bytes")
 """What grows with the square of a network's filters: halving them all divides it by four."""
 
