@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from stable_baselines3.common.logger import Logger
@@ -30,7 +30,7 @@ from n2n_gym.architecture import shrink_decisions
 from n2n_gym.data import load_dataset
 from n2n_gym.envs.settings import JudgedSettings, Settings
 from n2n_gym.envs.vector import CompressionVectorEnv
-from n2n_gym.errors import InputError, check_arguments
+from n2n_gym.errors import InputError
 from n2n_gym.evaluation import MACHINE_FAILURES, TIMEOUT
 from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.evaluators.store import StoredEvaluator
@@ -67,8 +67,7 @@ def compress(
         TypeError: If there is no such argument.
     """
     if search is None:
-        check_arguments("compress", settings, (field.name for field in fields(Search)))
-        search = Search(**settings)
+        search = Search.of(settings)
     # one thread of this process, whose policies are small; whatever else is computed decides for itself
     with display or Display() as shown, threads(1):
         search = search.resumed(settings)

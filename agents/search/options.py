@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import tyro
 
@@ -16,7 +16,7 @@ from agents.search.run_folder import CONFIG, check_version, read_start
 from n2n_gym.architecture import FACTORS, student_ranges
 from n2n_gym.data import load_dataset
 from n2n_gym.envs.settings import JudgedSettings
-from n2n_gym.errors import InputError, unknown
+from n2n_gym.errors import InputError, check_arguments, check_types, unknown
 from n2n_gym.evaluators.store import EvaluationStore
 from n2n_gym.limits import Constraint, Constraints, Relaxation
 from n2n_gym.models.checkpoint import file_hash
@@ -112,7 +112,10 @@ class Search(JudgedSettings):
         for name in ("constraint", "policy", "beside"):  # in Python one may be given by itself, and limits as objects
             given: Any = getattr(self, name)
             given = (given,) if isinstance(given, str | Path | Constraint) else given
+            if not isinstance(given, Iterable):
+                raise InputError(f"{name} must be text, or several of them, not {given!r}")
             object.__setattr__(self, name, tuple(map(str, given)))
+        object.__setattr__(self, "stages", str(self.stages))
         if not isinstance(self.relaxation, str | Relaxation):
             raise InputError("a run is written down: its relaxation must be a text or a Relaxation, not another schedule")
         object.__setattr__(self, "relaxation", str(self.relaxation))
@@ -184,6 +187,21 @@ class Search(JudgedSettings):
             raise InputError(f"headroom must be at least 1, not {self.headroom:g}")
         if not 0 <= self.distillation_weight < float("inf"):
             raise InputError(f"distillation-weight must be 0 or more, not {self.distillation_weight:g}")
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Search:
+        """From arguments in Python, which may be of the wrong type.
+
+        Raises:
+            InputError: If one is.
+            TypeError: If there is no such argument.
+        """
+        check_arguments("compress", settings, (each.name for each in fields(cls)))
+        free = dict.fromkeys(
+            ("teacher", "stages", "constraint", "policy", "beside", "relaxation"), object
+        )  # checked as they are read
+        check_types("compress", settings, {**get_type_hints(cls), **free})
+        return cls(**settings)
 
     @cached_property
     def limits(self) -> Constraints:

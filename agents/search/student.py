@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from agents.search.result import RESULT
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
@@ -154,6 +155,10 @@ def network_folder(network: str | Path) -> Path:
     if found is None and str(network) in teacher_names():
         found = teachers_folder() / str(network)
     if found is None:
+        if (path / RESULT).is_file():
+            raise InputError(
+                f"the run in {path} keeps no network: it found none, or was asked for no final trainings (finalists)"
+            )
         where = "holds no saved network, and no finished run" if path.is_dir() else "is not there, and no teacher is called so"
         raise InputError(f"{network} {where}; give a run's folder, a saved network's, or one of n2n teacher list")
     return found

@@ -1,6 +1,7 @@
 """Whole runs with other agents, with limits and with policies from elsewhere."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from agents.commands.main import main
 from agents.search.compress import compress
 from agents.search.options import Search
 from agents.search.run_folder import RunFolder, read_start
+from agents.search.student import network_folder
 from envs_tests.agents.conftest import rows, timeless
 from envs_tests.conftest import toy_arrays
 from n2n_gym.architecture import Architecture, student_ranges
@@ -208,6 +210,28 @@ def test_what_stage_1_alone_cannot_keep_needs_more_headroom(settings, tmp_path):
     with pytest.raises(InputError, match=said):
         Search(**settings | limit, headroom=1).check()
     Search(**settings | limit, headroom=removed / least).check()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"students": "many"}, "compress: students must be a whole number or None, not 'many'"),
+        ({"seed": "a"}, "compress: seed must be a whole number, not 'a'"),
+        ({"speed": "no"}, "compress: speed must be True or False, not 'no'"),
+        ({"workers": 1.5}, "compress: workers must be a whole number or text or None, not 1.5"),
+        ({"constraint": 3}, "constraint must be text, or several of them, not 3"),
+        ({"stages": 3}, "unknown stages '3'"),
+    ],
+)
+def test_arguments_of_another_type_are_refused_in_a_line(settings, wrong, message):
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        compress(**settings | wrong)
+
+
+def test_what_has_no_network_to_export_says_why(settings, tmp_path):
+    compress(**settings | {"stages": 1, "finalists": 0, "iterations": 1})
+    with pytest.raises(InputError, match=r"keeps no network: .* or had no final trainings \(finalists 0\)"):
+        network_folder(settings["out"])
 
 
 def test_bad_limits_are_said_before_anything_is_trained(untrained, settings, tmp_path):
