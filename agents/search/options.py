@@ -197,9 +197,8 @@ class Search(JudgedSettings):
             TypeError: If there is no such argument.
         """
         check_arguments("compress", settings, (each.name for each in fields(cls)))
-        free = dict.fromkeys(
-            ("teacher", "stages", "constraint", "policy", "beside", "relaxation"), object
-        )  # checked as they are read
+        # these may be of several types, and are looked at as they are read
+        free = dict.fromkeys(("teacher", "stages", "constraint", "policy", "beside", "relaxation"), object)
         check_types("compress", settings, {**get_type_hints(cls), **free})
         return cls(**settings)
 

@@ -40,8 +40,8 @@ far, an action that is offered can still lead to a student that is not degenerat
 with -1. `lookahead=False` has masks rule out only what has no effect.
 
 `preview(actions)` tells of a whole episode, without training anything, what its student's sizes are, whether it is
-degenerate, which limits on sizes it exceeds, and its reward if it were as accurate as its teacher (a reward is that times
-A / A_teacher as long as limits are kept).
+degenerate, which limits on sizes it exceeds, its reward if it were as accurate as its teacher (`worth`) and if it were never
+right (`base`; a reward is on the line between the two, as long as limits are kept), and how accurate limits want it (`needed`).
 
 `constraints` limit what a student may cost or must achieve. One that exceeds a limit gets -1 (`relaxation="hard"`), or
 epsilon_t (R + 1) - 1 (`relaxation="relaxed"`), where epsilon_t = (1 - t / 15)^4 tightens with t, the number of policy
