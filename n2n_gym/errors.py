@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
+import numpy as np
+
 Named = TypeVar("Named")
 
 
@@ -36,15 +38,18 @@ def check_arguments(call: str, given: Iterable[str], known: Iterable[str]) -> No
             raise TypeError(f"{call}() got an unexpected keyword argument {name!r}.{_nearest(name, names)}")
 
 
-def check_types(call: str, given: Mapping[str, object], types: Mapping[str, Any]) -> None:
-    """Refuse keyword arguments whose values are of another type than they are declared to be.
+def typed(call: str, given: Mapping[str, Any], types: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of the types that they are declared to be.
 
-    Numbers of NumPy's are numbers; paths are taken where text is.
+    Numbers of NumPy's are numbers, and become Python's, which can be written down; paths are taken where text is.
 
     Args:
         call: What was called, for the message.
         given: Keyword arguments.
         types: What `typing.get_type_hints` says of each.
+
+    Returns:
+        Them.
 
     Raises:
         InputError: If one is of another type.
@@ -53,6 +58,7 @@ def check_types(call: str, given: Mapping[str, object], types: Mapping[str, Any]
         if not _is_of(value, types[name]):
             kinds = " or ".join(_called(kind) for kind in (get_args(types[name]) if _is_union(types[name]) else [types[name]]))
             raise InputError(f"{call}: {name} must be {kinds}, not {value!r}")
+    return {name: value.item() if isinstance(value, np.number) else value for name, value in given.items()}
 
 
 def _is_union(kind: Any) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from n2n_gym.architecture import Architecture
-from n2n_gym.data import DatasetSpec, DataSettings, check_train_size, dataset_spec
+from n2n_gym.data import DatasetSpec, DataSettings, check_train_size, dataset_spec, is_folder, is_named
+from n2n_gym.errors import InputError
 from n2n_gym.networks.imported import Normalisation
 from n2n_gym.networks.sources import source_of
 from n2n_gym.settings import values_of
@@ -42,11 +44,14 @@ class ProblemSettings(DataSettings, TeacherSettings):
         Raises:
             InputError: If a name is unknown, a file malformed or a number out of range.
         """
-        asked = values_of(self, ProblemSettings)
-        if self.dataset is None:
-            own = source_of(self.teacher).data(self.teacher)
-            asked |= {"dataset": own.dataset, "image_size": own.image_size if self.image_size is None else self.image_size}
-        return Problem(**asked)
+        own = source_of(self.teacher).own_data(self.teacher)
+        dataset = own.dataset if self.dataset is None else self.dataset
+        if dataset is None:
+            raise InputError(f"{self.teacher} was imported without a data set; say which its students are trained on: dataset")
+        if self.dataset is None and not is_named(dataset) and not Path(dataset).exists():
+            raise InputError(f"{self.teacher} was imported with {dataset}, which is not there; say where it is: dataset")
+        size = own.image_size if self.image_size is None and is_folder(dataset) else self.image_size
+        return Problem(**values_of(self, ProblemSettings) | {"dataset": dataset, "image_size": size})
 
 
 @dataclass(frozen=True)

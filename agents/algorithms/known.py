@@ -134,7 +134,8 @@ class KnownStudents:
 
     def add(self, plans: Plans, returns: Sequence[float], infos: Sequence[dict[str, Any]]) -> None:
         """Take in what episodes brought: their returns, and their last steps' infos; truncated ones had no student."""
-        self.teacher_accuracy = self._judge.teacher_accuracy or self.teacher_accuracy
+        told = (info["teacher_accuracy"] for info in infos if info["teacher_accuracy"])
+        self.teacher_accuracy = float(next(told, self.teacher_accuracy))
         for plan, value, info in zip(plans, returns, infos, strict=True):
             student = self.look(plan)
             if min(info["actions"]) < 0 or student.fingerprint in self._trained:

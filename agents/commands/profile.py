@@ -83,9 +83,11 @@ def _saved_problem(options: TeacherProfile) -> Problem | None:
         raise InputError(
             f"{name} was trained for data of its own; leave out {', '.join(given)}, or name its network: {facts['teacher']}"
         )
-    known: dict[str, Any] = {key: facts.get(key) for key in ("teacher", "dataset", "width", "image_size")}
+    known: dict[str, Any] = {key: facts[key] for key in ("teacher", "dataset", "width")} | facts.get("read", {})
     problems = (Problem(**known, train_size=size) for size in (None, facts["train_size"]))
-    return next((problem for problem in problems if problem.name == name), None)
+    if (found := next((problem for problem in problems if problem.name == name), None)) is None:
+        raise InputError(f"{name} was trained on other data than are there now; name its network and data: {facts['teacher']}")
+    return found
 
 
 def _print_profile(screen: Console, found: dict[str, Any]) -> None:

@@ -68,6 +68,8 @@ def compress(
     """
     if search is None:
         search = Search.of(settings)
+    elif settings or not isinstance(search, Search):
+        raise TypeError("compress takes a Search, or the fields of one as keyword arguments")
     # one thread of this process, whose policies are small; whatever else is computed decides for itself
     with display or Display() as shown, threads(1):
         search = search.resumed(settings)

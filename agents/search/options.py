@@ -16,7 +16,7 @@ from agents.search.run_folder import CONFIG, check_version, read_start
 from n2n_gym.architecture import FACTORS, student_ranges
 from n2n_gym.data import load_dataset
 from n2n_gym.envs.settings import JudgedSettings
-from n2n_gym.errors import InputError, check_arguments, check_types, unknown
+from n2n_gym.errors import InputError, check_arguments, typed, unknown
 from n2n_gym.evaluators.store import EvaluationStore
 from n2n_gym.limits import Constraint, Constraints, Relaxation
 from n2n_gym.models.checkpoint import file_hash
@@ -199,8 +199,7 @@ class Search(JudgedSettings):
         check_arguments("compress", settings, (each.name for each in fields(cls)))
         # these may be of several types, and are looked at as they are read
         free = dict.fromkeys(("teacher", "stages", "constraint", "policy", "beside", "relaxation"), object)
-        check_types("compress", settings, {**get_type_hints(cls), **free})
-        return cls(**settings)
+        return cls(**typed("compress", settings, {**get_type_hints(cls), **free}))
 
     @cached_property
     def limits(self) -> Constraints:
@@ -310,6 +309,8 @@ class Search(JudgedSettings):
         for name in given:
             if name not in saved.configuration or name not in self.configuration:
                 continue
+            if name in ("dataset", "image_size") and getattr(self, name) is None:
+                continue  # the teacher's own
             there, here = placed(name, saved.configuration[name]), self.configuration[name]
             if not alike(name, there, here):
                 raise InputError(f"{path} holds a run with {name} {there!r}, not {here!r}; leave the option out")

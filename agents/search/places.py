@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.algorithms.saving import PRETRAINED
-from n2n_gym.data import is_named
+from n2n_gym.data import is_named, lasting_name
 
 MOVABLE = ("teacher", "dataset", "validation", "constraint", "policy", "architecture")
 """Options whose files a run knows by what they hold (`RunStart.identity`), wherever they are."""
@@ -48,6 +48,8 @@ def placed(name: str, value: Any) -> Any:
         return [placed(name, each) for each in value]
     if not names_file(name, value):
         return value
+    if name == "dataset":
+        return lasting_name(value)
     if name == "constraint":  # several may stand in one text
         parts = (part.strip() for part in value.split(";"))
         return "; ".join(str(absolute(part)) if part.endswith(".json") else part for part in parts)

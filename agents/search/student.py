@@ -156,9 +156,7 @@ def network_folder(network: str | Path) -> Path:
         found = teachers_folder() / str(network)
     if found is None:
         if (path / RESULT).is_file():
-            raise InputError(
-                f"the run in {path} keeps no network: it found none, or had no final trainings (finalists 0)"
-            )
+            raise InputError(f"the run in {path} keeps no network: it found none, or had no final trainings (finalists 0)")
         where = "holds no saved network, and no finished run" if path.is_dir() else "is not there, and no teacher is called so"
         raise InputError(f"{network} {where}; give a run's folder, a saved network's, or one of n2n teacher list")
     return found

@@ -120,7 +120,7 @@ def test_a_model_starts_from_students_of_all_sizes():
 def test_local_search_moves_to_what_is_better_and_begins_anew_where_nothing_is():
     agent = LocalSearch(vector(), seed=0)
     plans = agent.propose(5)
-    there = {"actions": [0] * 16, "reason": "", "violated": "", "accuracy": 0.8}
+    there = {"actions": [0] * 16, "reason": "", "violated": "", "accuracy": 0.8, "teacher_accuracy": 0.9}
     agent.observe(plans, [0.1, 0.4, 0.2, 0.3, 0.0], [there] * 5)
     around = agent.propose(5)
     assert ((around != plans[1]).sum(1) == 1).all()
@@ -138,7 +138,11 @@ def test_local_search_moves_to_what_is_better_and_begins_anew_where_nothing_is()
 def test_the_cross_entropy_method_draws_more_like_its_best():
     agent = CrossEntropy(vector(), seed=0, warm_up=5, elite_size=2, step_size=1.0, least=0.0)
     plans = agent.propose(5)
-    agent.observe(plans, [0.1, 0.9, 0.8, 0.3, 0.0], [{"actions": [0] * 16, "reason": "", "violated": "", "accuracy": 0.8}] * 5)
+    agent.observe(
+        plans,
+        [0.1, 0.9, 0.8, 0.3, 0.0],
+        [{"actions": [0] * 16, "reason": "", "violated": "", "accuracy": 0.8, "teacher_accuracy": 0.9}] * 5,
+    )
     alike = plans[1] == plans[2]
     drawn = np.stack([agent._draw() for _ in range(50)])
     assert (drawn[:, alike] == plans[1][alike]).all()
@@ -150,17 +154,17 @@ def test_the_cross_entropy_method_draws_more_like_its_best():
 @pytest.mark.parametrize("limit", ["latency", "accuracy"])
 def test_a_limit_that_is_not_on_accuracy_makes_a_student_count_for_less_and_one_that_fails_counts_for_nothing(limit):
     env = vector(constraints="accuracy>=0.95" if limit == "accuracy" else "")
-    env.envs.judge.teacher_accuracy = 0.9
     known = KnownStudents(env.envs.stage, env.envs.judge)
     plans = np.stack([plan for plan, _ in known.new(uniform_plans(env.envs.stage, np.random.default_rng(0), 20)).values()][:4])
     infos = [
-        {"actions": [0] * 16, "reason": reason, "violated": limit, "accuracy": accuracy}
-        for reason, limit, accuracy in (("", "", 0.96), ("diverged", "", 0.0), ("", limit, 0.9))
+        {"actions": [0] * 16, "reason": reason, "violated": limit, "accuracy": accuracy, "teacher_accuracy": teacher}
+        for reason, limit, accuracy, teacher in (("diverged", "", 0.0, 0.0), ("", "", 0.96, 0.9), ("", limit, 0.9, 0.9))
     ]
-    truncated = {"actions": [0, -1], "reason": "", "violated": "", "accuracy": 0.8}
-    known.add(plans, [0.5, -1.0, -0.2, 0.0], [*infos, truncated])
-    assert known.accuracies == [pytest.approx(0.5 / known.look(plans[0]).worth), 0.0, 1.0 if limit == "accuracy" else 0.5]
-    assert [plan.tolist() for plan in known.best_plans(2)] == [plans[0].tolist(), plans[2].tolist()]
+    truncated = {"actions": [0, -1], "reason": "", "violated": "", "accuracy": 0.0, "teacher_accuracy": 0.0}
+    known.add(plans, [-1.0, 0.5, -0.2, 0.0], [*infos, truncated])
+    assert known.teacher_accuracy == 0.9
+    assert known.accuracies == [0.0, pytest.approx(0.5 / known.look(plans[1]).worth), 1.0 if limit == "accuracy" else 0.5]
+    assert [plan.tolist() for plan in known.best_plans(2)] == [plans[1].tolist(), plans[2].tolist()]
     assert known.best == 0.5
     assert not known.new(plans[:3])
     assert len(known.new(plans[3:])) == 1

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -226,6 +227,18 @@ def test_what_stage_1_alone_cannot_keep_needs_more_headroom(settings, tmp_path):
 def test_arguments_of_another_type_are_refused_in_a_line(settings, wrong, message):
     with pytest.raises(InputError, match=f"^{re.escape(message)}"):
         compress(**settings | wrong)
+
+
+def test_numbers_of_numpy_are_as_good_as_pythons(settings):
+    compress(**settings | {"iterations": np.int64(1), "seed": np.int32(3), "width": np.float32(1), "finalists": np.uint8(0)})
+    env = gym.make("N2N/LayerRemoval-v0", teacher="conv4", evaluator="table", width=np.float32(1), train_size=None)
+    assert json.loads(env.spec.to_json())["kwargs"]["width"] == 1
+
+
+def test_a_search_is_given_as_one_or_as_its_fields(settings):
+    for search, more in ((Search(**settings), {"rollouts": 7}), ("conv4", {})):
+        with pytest.raises(TypeError, match="compress takes a Search, or the fields of one"):
+            compress(search, **more)
 
 
 def test_what_has_no_network_to_export_says_why(settings, tmp_path):

@@ -108,14 +108,18 @@ def test_an_episode_worked_by_hand(toy_env):
     for position, (observation, reward, terminated, truncated, info) in enumerate(steps[:-1], start=1):
         assert (reward, terminated, truncated) == (0.0, False, False)
         assert info.pop("actions").tolist() == [0, 1, 1, 0][:position] + [-1] * (4 - position)
-        assert info == {"accuracy": 0.0, "compression": 0.0, "parameters": 0, "macs": 0, "reason": "", "violated": ""}
+        assert info == {
+            **dict.fromkeys(("accuracy", "teacher_accuracy", "compression", "parameters", "macs"), 0),
+            "reason": "",
+            "violated": "",
+        }
         assert observation["position"] == position
         decided = observation["architecture"].reshape(4, 9)[:, 8]
         np.testing.assert_array_equal(decided, [1, 2, 2, 1][:position] + [0] * (4 - position))
     observation, reward, terminated, truncated, info = steps[-1]
     assert (terminated, truncated) == (True, False)
     assert not observation["layer"].any()
-    assert set(info) == {"accuracy", "compression", "parameters", "macs", "reason", "violated", "actions"}
+    assert set(info) == {"accuracy", "teacher_accuracy", "compression", "parameters", "macs", "reason", "violated", "actions"}
     assert info["actions"].tolist() == [0, 1, 1, 0]
     assert info["parameters"] == 12 * 10 + 3 * (12 * 16 + 1)  # the last pool is protected
     student = env.unwrapped.finished.student

@@ -19,7 +19,15 @@ from n2n_gym.networks.zoo import network
 from n2n_gym.tables import Table
 
 IDS = ("N2N/LayerRemoval-v0", "N2N/LayerShrink-v0")
-TYPES = {"accuracy": float, "compression": float, "parameters": int, "macs": int, "reason": str, "violated": str}
+TYPES = {
+    "accuracy": float,
+    "teacher_accuracy": float,
+    "compression": float,
+    "parameters": int,
+    "macs": int,
+    "reason": str,
+    "violated": str,
+}
 
 
 def settings():

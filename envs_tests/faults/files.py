@@ -28,7 +28,7 @@ from agents.commands.main import main
 from agents.search.compress import compress
 from envs_tests.conftest import DEEPER_TOY, toy_arrays
 from envs_tests.faults.harness import Fault, Refused, Same, Scene
-from n2n_gym.data import add, dataset_spec
+from n2n_gym.data import dataset_spec
 from n2n_gym.errors import InputError
 from n2n_gym.evaluators import store
 from n2n_gym.limits import Constraints
@@ -550,11 +550,6 @@ def _picture_bomb(path: Path) -> None:
         Image.new("1", (8, 8) if number else (9_000, 9_000)).save(folder / f"{number}.png")
 
 
-def _channels_somewhere(scene: Scene) -> object:
-    images = np.zeros((30, 3, 32, 3), np.uint8)
-    return add([(image, i % 3) for i, image in enumerate(images)], name="turned")
-
-
 def _unseen_class(scene: Scene) -> None:
     labels = toy_arrays()["y_train"]
     rows = np.flatnonzero(labels != 2)[:20]
@@ -930,14 +925,6 @@ FAULTS = [
         crafted(_picture_bomb),
         Refused("9000 x 9000 pixels are more than"),
         does=read_data,
-        begun=0,
-    ),
-    Fault(
-        "images whose channels may be at either end",
-        "one line says in what form to give them",
-        nothing,
-        Refused("does not tell where its channels are; give PIL images"),
-        does=_channels_somewhere,
         begun=0,
     ),
     Fault(

@@ -58,13 +58,54 @@ def test_pictures_of_several_sizes_are_brought_to_the_network(of_several_sizes, 
     assert main([*words, "--image-size", "8"]) == 0
     kept = teacher_facts("mine")
     assert kept["test_accuracy"] is not None
-    assert (kept["dataset"], kept["image_size"]) == (str(of_several_sizes), 8)
+    assert (kept["dataset"], kept["read"]["image_size"]) == (str(of_several_sizes), 8)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert Search(teacher="mine").problem.data.input_shape == (1, 8, 8)
     assert ready_teacher(Search(teacher="mine").problem, device=torch.device("cpu")).name == "mine"
     assert main(["teacher", "profile", "mine", *QUICK]) == 0
     assert json.loads(Path("profiles/mine/profile.json").read_text())["dataset"] == str(of_several_sizes)
+    named = Search(teacher="mine", dataset=of_several_sizes).problem
+    assert named == Search(teacher="mine").problem
+    moved = of_several_sizes.rename(tmp_path / "moved")
+    said = f"mine was imported with {of_several_sizes}, which is not there; say where it is: dataset"
+    capsys.readouterr()
+    assert said in fails(capsys, "compress", "--teacher", "mine")
+    assert Search(teacher="mine", dataset=moved).problem.data.input_shape == (1, 8, 8)
+    assert f"{of_several_sizes} is not there" in fails(
+        capsys, "compress", "--dataset", str(of_several_sizes), "--image-size", "8"
+    )
+
+
+def test_pictures_of_one_size_stay_as_they_are(module, tmp_path):
+    for name in ("a", "b", "c"):
+        write_class(tmp_path / "even" / "train" / name, 20, side=(12, 9), channels=1)
+        write_class(tmp_path / "even" / "test" / name, 5, side=(12, 9), channels=1)
+    teachers.add(module, name="mine", dataset=tmp_path / "even", image_size=8, device="cpu")
+    assert teacher_facts("mine")["read"]["image_size"] is None
+    assert Search(teacher="mine").problem.data.input_shape == (1, 12, 9)
+
+
+def test_no_rectangle_for_pictures_of_several_sizes(module, of_several_sizes):
+    with pytest.raises(InputError, match="bring them to a square: say its side in pixels with image-size"):
+        teachers.add(module, name="mine", dataset=of_several_sizes, image_size=(8, 9), device="cpu")
+    teachers.add(module, name="mine", dataset=of_several_sizes, image_size=(8, 8), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"classes": "3"}, "add: classes must be a whole number or None, not '3'"),
+        ({"dataset": 3}, "add: dataset must be text or None, not 3"),
+        ({"image_size": "16"}, "image_size must be whole numbers, not '16'"),
+        ({"image_size": 8.0}, "image_size must be whole numbers, not 8.0"),
+        ({"mean": "x"}, "mean must be numbers, not 'x'"),
+        ({"name": None}, "a teacher's name is made of letters"),
+    ],
+)
+def test_arguments_of_another_type_are_refused_in_a_line(module, wrong, message):
+    with pytest.raises(InputError, match=f"^{message}"):
+        teachers.add(module, **{"name": "mine"} | wrong)
 
 
 def test_its_export_takes_the_data_sets_images(module, capsys, tmp_path, toy_data, caplog):
@@ -84,7 +125,7 @@ def test_its_export_takes_the_data_sets_images(module, capsys, tmp_path, toy_dat
 def test_a_live_module_is_measured_on_the_pictures_as_they_are_read(module, of_several_sizes):
     gym.make("N2N/LayerRemoval-v0", teacher=module, dataset=str(of_several_sizes), image_size=8, store=None, device="cpu")
     [name] = teacher_names()
-    assert teacher_facts(name)["image_size"] == 8
+    assert teacher_facts(name)["read"]["image_size"] == 8
     with pytest.raises(InputError, match=r"needs the data set that it is for: dataset$"):
         gym.make("N2N/LayerRemoval-v0", teacher=module)
 
@@ -104,7 +145,7 @@ def test_a_search_is_on_the_teachers_own_data(module, toy_data, tmp_path):
 def test_without_data_it_has_to_be_said_which(module, toy_data, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     teachers.add(module, name="bare", mean=(0.5,), std=(0.5,), image_size=(8,), device="cpu")
-    said = "bare was imported without a data set; say which one its students are trained on: dataset"
+    said = "bare was imported without a data set; say which its students are trained on: dataset"
     with pytest.raises(InputError, match=said):
         gym.make("N2N/LayerRemoval-v0", teacher="bare")
     assert said in fails(capsys, "compress", "--teacher", "bare")
@@ -118,3 +159,18 @@ def test_a_trained_teachers_whole_name_stands_for_its_data(toy_teacher, toy_data
     assert name in teacher_names()
     said = fails(capsys, "teacher", "profile", name, "--dataset", "mnist", "--width", "0.5")
     assert f"{name} was trained for data of its own; leave out dataset, width, or name its network: " in said
+
+
+def test_a_trained_teacher_is_found_with_how_its_data_were_read(toy_data, toy_teacher, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["--teacher", toy_teacher, "--dataset", "toy.npz", "--flip", "--device", "cpu"]
+    assert main(["teacher", "train", *words]) == 0
+    name = Search(teacher=toy_teacher, dataset=toy_data, flip=True).problem.name
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main(["teacher", "profile", name, *QUICK]) == 0
+    arrays = dict(np.load(toy_data))
+    arrays["y_train"][:5] = 1
+    np.savez(toy_data, **arrays)
+    capsys.readouterr()
+    assert f"{name} was trained on other data than are there now" in fails(capsys, "teacher", "profile", name)

@@ -72,18 +72,23 @@ def is_folder(name: str | os.PathLike[str]) -> bool:
     return not is_named(name) and not name.endswith(".npz") and Path(name).expanduser().is_dir()
 
 
-def placed(name: str | os.PathLike[str]) -> str:
+def lasting_name(name: str | os.PathLike[str]) -> str:
     """What a data set is called in every working folder: its name, or its absolute path."""
     name = os.fspath(name)
     return name if is_named(name) else str(Path(name).expanduser().absolute())
 
 
 def _found(name: str, image_size: int | None) -> DatasetSpec:
-    path = Path(name).expanduser().resolve()
     if is_folder(name):
-        return folder_spec(path, image_size)
+        return folder_spec(Path(name).expanduser().resolve(), image_size)
+    spec = _no_folder(name)
     if image_size is not None:
         raise InputError(f"image-size is for a folder of images, which {name} is not; leave it out")
+    return spec
+
+
+def _no_folder(name: str) -> DatasetSpec:
+    path = Path(name).expanduser().resolve()
     if name in DATASETS:
         return DATASETS[name]
     if is_named(name):

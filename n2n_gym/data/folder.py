@@ -37,6 +37,10 @@ READING = 1
 _log = logging.getLogger("n2n_gym")
 
 
+class SizesDifferError(InputError):
+    """The pictures of a folder differ in size, and it was not said what to bring them to."""
+
+
 def folder_spec(path: Path, image_size: int | None) -> DatasetSpec:
     """What is known of a folder of images; they are converted first unless they were and nothing has changed.
 
@@ -234,8 +238,9 @@ def _one_size(listing: _Listing, sizes: dict[str, tuple[int, int]]) -> tuple[int
         examples.setdefault(each, name)
     if len(examples) > 1:
         shown = " and ".join(f"{width} x {height} ({name})" for (width, height), name in list(examples.items())[:2])
-        raise InputError(
-            f"the images in {listing.root} have {len(examples)} sizes, such as {shown}; say one with image-size, in pixels"
+        raise SizesDifferError(
+            f"the images in {listing.root} have {len(examples)} sizes, such as {shown}; bring them to a square: "
+            "say its side in pixels with image-size"
         )
     [(width, height)] = examples
     return height, width

@@ -81,27 +81,26 @@ def pixels_of(image: Any) -> Images:
     """The pixels of an image from a data set in Python.
 
     Args:
-        image: A PIL image, or a tensor or an array of shape (H, W), (H, W, C) or (C, H, W), whichever its sizes tell: truth
-            values, uint8, or floating-point in [0, 1].
+        image: A PIL image, or truth values, uint8 or floating-point numbers in [0, 1] of shape (H, W), (H, W, C) or (C, H, W),
+            whichever their sizes tell; where they do not, a tensor has (C, H, W) and an array (H, W, C).
 
     Raises:
         UnfitImageError: If it is anything else.
     """
     if hasattr(image, "convert"):
         return picture(image)
-    values = image.detach().cpu().numpy() if hasattr(image, "detach") else np.asarray(image)
+    tensor = hasattr(image, "detach")
+    values = image.detach().cpu().numpy() if tensor else np.asarray(image)
     if values.ndim not in (2, 3) or 0 in values.shape:
         raise UnfitImageError(
             f"not a PIL image, nor a tensor or array of shape (H, W), (H, W, C) or (C, H, W), but of shape {values.shape}"
         )
     if values.ndim == 2:
         values = values[..., None]
-    elif (last := channels_last(*values.shape)) is None:
-        raise UnfitImageError(
-            f"shape {values.shape} does not tell where its channels are; give PIL images, or a .npz file of N x H x W x C"
-        )
-    elif not last:
-        values = values.transpose(1, 2, 0)
+    else:
+        last = channels_last(*values.shape)
+        if last is False or (last is None and tensor):
+            values = values.transpose(1, 2, 0)
     if values.dtype.kind == "b":
         return np.asarray(values, np.uint8) * 255
     if values.dtype.kind == "f":

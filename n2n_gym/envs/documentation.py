@@ -41,7 +41,8 @@ with -1. `lookahead=False` has masks rule out only what has no effect.
 
 `preview(actions)` tells of a whole episode, without training anything, what its student's sizes are, whether it is
 degenerate, which limits on sizes it exceeds, its reward if it were as accurate as its teacher (`worth`) and if it were never
-right (`base`; a reward is on the line between the two, as long as limits are kept), and how accurate limits want it (`needed`).
+right (`base`; a reward is on the line between the two, as long as limits are kept), and the accuracy that limits ask for
+(`needed`).
 
 `constraints` limit what a student may cost or must achieve. One that exceeds a limit gets -1 (`relaxation="hard"`), or
 epsilon_t (R + 1) - 1 (`relaxation="relaxed"`), where epsilon_t = (1 - t / 15)^4 tightens with t, the number of policy
@@ -53,6 +54,7 @@ The same keys at `reset` and at every step; before the last step numbers are 0 a
 | key | meaning |
 |---|---|
 | `accuracy` | validation accuracy, 0 to 1 |
+| `teacher_accuracy` | the teacher's, on the same images; 0 with a student that was not trained |
 | `compression` | C |
 | `parameters`, `macs` | the student's trainable parameters; multiply-accumulates for one image |
 | `reason` | why it is degenerate, or "" |

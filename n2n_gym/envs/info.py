@@ -83,10 +83,14 @@ class Preview(NamedTuple):
         return not self.reason and not self.violated
 
 
-OF_EVALUATION = ("accuracy", "compression", "parameters", "macs", "reason")
+OF_EVALUATION = ("accuracy", "teacher_accuracy", "compression", "parameters", "macs", "reason")
 """The keys that are read off a student's evaluation."""
 
-UNFINISHED: Info = {"accuracy": 0.0, "compression": 0.0, "parameters": 0, "macs": 0, "reason": "", "violated": ""}
+UNFINISHED: Info = {
+    **dict.fromkeys(("accuracy", "teacher_accuracy", "compression"), 0.0),
+    **dict.fromkeys(("parameters", "macs"), 0),
+    **dict.fromkeys(("reason", "violated"), ""),
+}
 """What all keys but `actions` hold as long as there is no student."""
 
 

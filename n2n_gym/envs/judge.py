@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from gymnasium.error import InvalidAction
@@ -31,13 +32,11 @@ class Judge:
 
     Attributes:
         update: Policy updates done, which relaxed limits depend on.
-        teacher_accuracy: The teacher's, as of the last student; None before the first.
     """
 
     def __init__(self, settings: Settings, stage: Stage, *, check_limits: bool = True) -> None:
         self.stage = stage
         self.update = 0
-        self.teacher_accuracy: float | None = None
         self._reward: Reward = reward_by_name(settings.reward)
         self._settings = settings
         self._limited = bool(settings.limits)
@@ -64,10 +63,9 @@ class Judge:
             raise InputError(f"policy updates are counted in whole numbers from 0, not {update!r}")
         self.update = number
 
-    @property
-    def teacher(self) -> str:
-        """The teacher's name."""
-        return self._settings.teacher
+    def plain(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments that an environment was made of as the settings have them: a live module is a name, a path a text."""
+        return {name: getattr(self._settings, name, value) for name, value in given.items()}
 
     @cached_property
     def evaluator(self) -> Evaluator:
@@ -120,7 +118,6 @@ class Judge:
 
     def finished(self, actions: Actions, evaluation: Evaluation) -> Finished:
         """What an episode is worth, given the evaluation of its student."""
-        self.teacher_accuracy = evaluation.teacher_accuracy
         reward = self._reward(evaluation)
         violated = self._settings.limits.violated(evaluation) if self._limited and not evaluation.reason else ()
         if violated:

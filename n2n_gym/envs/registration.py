@@ -36,8 +36,8 @@ class PlainSpec:
         return None if env is None else vars(env).get("spec")
 
     def __set__(self, env: Any, spec: EnvSpec | None) -> None:
-        if spec is not None and "teacher" in spec.kwargs:
-            spec = replace(spec, kwargs={**spec.kwargs, "teacher": env.judge.teacher})
+        if spec is not None:
+            spec = replace(spec, kwargs=env.judge.plain(spec.kwargs))
         vars(env)["spec"] = spec
 
 

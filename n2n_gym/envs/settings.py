@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self, get_type_hints
 
 import n2n_gym.tables.surrogate  # noqa: F401  an evaluator by name
-from n2n_gym.errors import InputError, check_arguments, check_types
+from n2n_gym.errors import InputError, check_arguments, typed
 from n2n_gym.evaluators import EVALUATORS, EvaluationSettings, Evaluator, check_workers, make_evaluator
 from n2n_gym.limits import Constraints, Limits, Schedule, relaxation
 from n2n_gym.rewards import reward_by_name
@@ -114,8 +114,7 @@ class Settings(JudgedSettings):
             InputError: If one is wrong.
         """
         check_arguments(call, given, (field.name for field in fields(cls)))
-        check_types(call, given, {**get_type_hints(cls), "teacher": object})  # a live module becomes its name
-        return cls(**given)
+        return cls(**typed(call, given, {**get_type_hints(cls), "teacher": object}))  # a live module becomes its name
 
     def __post_init__(self) -> None:
         super().__post_init__()

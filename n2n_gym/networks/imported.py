@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numbers
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,15 +37,28 @@ class ImportSettings(DeviceSettings):
     """How many classes it tells apart; by default as many as it puts out."""
     image_size: tuple[int, ...] | None = None
     """Side of its images in pixels, or height and width; by default the data set's, or what SOURCE says. A folder's
-    pictures are brought to that side, of each the largest square in its middle."""
+    pictures that differ in size are brought to that side, of each the largest square in its middle."""
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std", "image_size"):  # in Python one number may stand by itself
+            given: Any = getattr(self, name)
+            if given is None:
+                continue
+            several = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+            kind, plain, what = (numbers.Integral, int, "whole ") if name == "image_size" else (numbers.Real, float, "")
+            if not all(isinstance(number, kind) and not isinstance(number, bool) for number in several):
+                raise InputError(f"{name} must be {what}numbers, not {given!r}")
+            object.__setattr__(self, name, tuple(map(plain, several)))
+        if isinstance(self.dataset, os.PathLike):
+            object.__setattr__(self, "dataset", os.fspath(self.dataset))
 
 
 class OwnData(NamedTuple):
     """The data that a teacher is for, unless others are given."""
 
-    dataset: str
+    dataset: str | None
     image_size: int | None = None
-    """What a folder's pictures are brought to (`DataSettings.image_size`)."""
+    """What a folder's pictures are brought to, where they differ in size (`DataSettings.image_size`)."""
 
 
 def imported_names() -> list[str]:
@@ -110,12 +126,6 @@ def imported_normalisation(name: str) -> Normalisation:
 
 
 def imported_data(name: str) -> OwnData:
-    """What an imported teacher was imported with.
-
-    Raises:
-        InputError: If that was no data set.
-    """
+    """What an imported teacher was imported with, which may have been no data set."""
     facts = description(name)["facts"]
-    if facts["dataset"] is None:
-        raise InputError(f"{name} was imported without a data set; say which one its students are trained on: dataset")
-    return OwnData(facts["dataset"], facts.get("image_size"))
+    return OwnData(facts["dataset"], facts.get("read", {}).get("image_size"))

@@ -65,12 +65,8 @@ class TeacherSource(ABC):
         """What its images go through; None if that is the data set's."""
         return None
 
-    def data(self, teacher: str) -> OwnData:
-        """The data that it is for, if no other is asked for.
-
-        Raises:
-            InputError: If that is not known.
-        """
+    def own_data(self, teacher: str) -> OwnData:
+        """The data that it is for, if no other is asked for."""
         return OwnData("digits")
 
     @property
@@ -148,7 +144,7 @@ class ImportedSource(TeacherSource):
     def normalisation(self, teacher: str) -> Normalisation | None:
         return imported_normalisation(teacher)
 
-    def data(self, teacher: str) -> OwnData:
+    def own_data(self, teacher: str) -> OwnData:
         return imported_data(teacher)
 
     @property

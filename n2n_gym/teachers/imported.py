@@ -6,16 +6,15 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, get_type_hints
 
 import torch
 from safetensors.torch import save
 from torch import nn
 
-from n2n_gym.data import PLAIN, DatasetSpec, DataSettings, dataset_spec, is_folder, load_dataset, placed
-from n2n_gym.errors import InputError, check_arguments
+from n2n_gym.data import PLAIN, DatasetSpec, DataSettings, SizesDifferError, dataset_spec, lasting_name, load_dataset
+from n2n_gym.errors import InputError, check_arguments, typed
 from n2n_gym.layers import Shape
 from n2n_gym.models.checkpoint import save_checkpoint
 from n2n_gym.models.preprocessing import Preprocessing
@@ -56,13 +55,15 @@ def add(module: nn.Module, *, name: str, source: str = "Python", **settings: Any
         TypeError: If there is no such setting.
     """
     check_arguments("add", settings, (field.name for field in fields(ImportSettings)))
-    return add_found(Found(module), ImportSettings(**settings), name=name, source=source)
+    free = dict.fromkeys(("mean", "std", "image_size"), object)  # `ImportSettings` looks at them
+    given = typed("add", settings, {**get_type_hints(ImportSettings), **free})
+    return add_found(Found(module), ImportSettings(**given), name=name, source=source)
 
 
 def add_found(found: Found, settings: ImportSettings, *, name: str, source: str, weights: str | None = None) -> str:
     """As `add`, for a module of which more may be known."""
     check_name(name)
-    candidate = _Candidate.of(found, settings, name, _pictures(settings))
+    candidate = _Candidate.of(found, settings, name, _reading(settings))
     facts = {"source": source, "weights": weights, "versions": library_versions("torchvision")}
     with making(name):
         check_name(name)
@@ -99,7 +100,7 @@ def check_name(name: str) -> None:
     Raises:
         InputError: If so.
     """
-    if not re.fullmatch(r"[\w-][\w.-]*", name) or name.endswith(".json"):
+    if not isinstance(name, str) or not re.fullmatch(r"[\w-][\w.-]*", name) or name.endswith(".json"):
         raise InputError(f"a teacher's name is made of letters, digits and . - _, unlike {name!r}")
     if name in ZOO:
         raise InputError(f"{name} is a network of the zoo; choose another name")
@@ -114,12 +115,14 @@ class _Candidate:
     traced: Traced
     settings: ImportSettings
     normalisation: Normalisation
-    data: DataSettings
+    reading: DataSettings
     dataset: DatasetSpec | None
+    assumed: bool
+    """Whether nobody said how its images are normalised, so that the data set's own mean and deviation are taken."""
 
     @classmethod
-    def of(cls, found: Found, settings: ImportSettings, name: str, data: DataSettings) -> _Candidate:
-        dataset = None if settings.dataset is None else dataset_spec(settings.dataset, data)
+    def of(cls, found: Found, settings: ImportSettings, name: str, reading: DataSettings) -> _Candidate:
+        dataset = None if settings.dataset is None else dataset_spec(settings.dataset, reading)
         normalisation = _normalisation(found, settings, dataset, name)
         shape = _input_shape(found, settings, dataset, normalisation)
         traced = trace(found.module, shape, name=name)
@@ -129,7 +132,7 @@ class _Candidate:
                 raise InputError(
                     f"{name} puts out {classes:,} numbers per image; {whose} are {wanted:,}; give a network for as many"
                 )
-        return cls(traced, settings, normalisation, data, dataset)
+        return cls(traced, settings, normalisation, reading, dataset, settings.mean is None and found.mean is None)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -146,12 +149,19 @@ class _Candidate:
 
     def save(self, name: str, origin: dict[str, Any]) -> None:
         """Compare it with the module on real images, measure it, and write its folder in one step."""
+        if self.assumed and self.dataset is not None:
+            mean, std = (" ".join(f"{number:.4g}" for number in numbers) for numbers in self.normalisation)
+            _log.warning(
+                "%s is taken to have been trained on images normalised as those of %s are here, with mean %s and std %s; "
+                "if it was not, give mean and std to n2n teacher import, or to n2n_gym.teachers.add",
+                *(name, self.dataset.name, mean, std),
+            )
         architecture = self.traced.architecture
         facts = {
             "name": name,
             "teacher": name,
-            "dataset": self.settings.dataset and placed(self.settings.dataset),
-            "image_size": self.data.image_size,
+            "dataset": self.settings.dataset and lasting_name(self.settings.dataset),
+            "read": asdict(self.reading),
             "width": 1.0,
             "train_size": None,
             "parameters": architecture.parameters,
@@ -190,12 +200,17 @@ class _Candidate:
         return facts
 
 
-def _pictures(settings: ImportSettings) -> DataSettings:
-    """A folder's pictures, which may differ in size, are brought to the side that the network takes."""
-    size = settings.image_size
-    if settings.dataset is None or size is None or len(size) != 1 or not is_folder(settings.dataset):
+def _reading(settings: ImportSettings) -> DataSettings:
+    """How the data set is read: pictures that differ in size are brought to the side that the network takes."""
+    if settings.dataset is None:
         return PLAIN
-    return DataSettings(image_size=size[0])
+    try:
+        dataset_spec(settings.dataset)
+    except SizesDifferError:
+        if settings.image_size is None or len(set(settings.image_size)) != 1:
+            raise
+        return DataSettings(image_size=settings.image_size[0])
+    return PLAIN
 
 
 def _normalisation(found: Found, settings: ImportSettings, dataset: DatasetSpec | None, name: str) -> Normalisation:
@@ -207,11 +222,6 @@ def _normalisation(found: Found, settings: ImportSettings, dataset: DatasetSpec 
         mean, std = found.mean, found.std
     elif dataset is not None:
         mean, std = dataset.mean, dataset.std
-        _log.warning(
-            "%s is taken to have been trained on images normalised as those of %s are here, with mean %s and std %s; "
-            "give mean and std if it was not",
-            *(name, dataset.name, _listed(mean), _listed(std)),
-        )
     else:
         raise InputError(f"it is not known how the images of {name} are normalised; give mean and std (0 and 1 if not at all)")
     if len(mean) != len(std):
@@ -225,10 +235,6 @@ def _normalisation(found: Found, settings: ImportSettings, dataset: DatasetSpec 
             f"mean and std have {len(mean)} number(s), the images of {dataset.name} {dataset.input_shape[0]} channel(s)"
         )
     return mean, std
-
-
-def _listed(numbers: Sequence[float]) -> str:
-    return " ".join(f"{number:.4g}" for number in numbers)
 
 
 def _input_shape(found: Found, settings: ImportSettings, dataset: DatasetSpec | None, normalisation: Normalisation) -> Shape:

@@ -6,13 +6,13 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from n2n_gym.data import FINGERPRINT, load_dataset, placed
+from n2n_gym.data import FINGERPRINT, DataSettings, lasting_name, load_dataset
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -173,7 +173,10 @@ def measured(network: Network, data: ImageData) -> dict[str, Any]:
 
 def _data(problem: Problem) -> dict[str, Any]:
     """Facts by which the data are found again."""
-    return {"dataset": placed(problem.dataset), "image_size": problem.image_size}
+    read = {field.name: getattr(problem, field.name) for field in fields(DataSettings)}
+    if problem.validation is not None:
+        read["validation"] = str(Path(problem.validation).expanduser().absolute())
+    return {"dataset": lasting_name(problem.dataset), "read": read}
 
 
 def _measure_teacher(folder: Path, problem: Problem, device: torch.device) -> None:

@@ -25,7 +25,8 @@ WHOLE = "copy or download it again"
 
 OPENINGS = {
     b"version https://git-lfs": "is a pointer of Git LFS in the place of weights; fetch them: git lfs pull",
-    b"<": "is a web page, not weights; download the file itself",
+    b"<!": "is a web page, not weights; download the file itself",
+    b"<html": "is a web page, not weights; download the file itself",
 }
 """How files begin that often stand where weights should, and what to say of them."""
 

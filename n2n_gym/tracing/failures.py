@@ -14,7 +14,7 @@ from n2n_gym.tracing.places import Place
 FAILURES = (Exception, SystemExit)
 """All that the user's code may raise; a file that is meant to be run may end the process."""
 
-REMEDIES: tuple[tuple[type[BaseException], str, str], ...] = (
+REMEDIES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, str], ...] = (
     (ModuleNotFoundError, "", "install it in this Python, or let it lie beside your file and import it at the top of that"),
     (ImportError, "", "install the version that your code was written for"),
     (
@@ -23,13 +23,13 @@ REMEDIES: tuple[tuple[type[BaseException], str, str], ...] = (
         "it ends the process: what is to be done only when the file is run belongs under if __name__ == '__main__'",
     ),
     (
-        Exception,
-        r"\b(cuda|nvidia|devices?|mps)\b",
+        (RuntimeError, AssertionError),
+        r"\bcuda\b|\bnvidia\b|\bmps\b|\bon (the same|different|meta) device|\bdevice type\b",
         "all is done on the CPU here: use x.device, and map_location='cpu' to load",
     ),
     (RuntimeError, r"\bdtype\b|\btype \(|\bscalar type\b", "let the network compute in float32 throughout"),
 )
-"""What to do about an error: its type, what it says (a pattern), the remedy; the first that fits is given."""
+"""What to do about an error: its type or types, what it says (a pattern), the remedy; the first that fits is given."""
 
 _SHAPES = re.compile(r"shape|size|channel|dimension|\bdims?\b|height|width|too small", re.IGNORECASE)
 
