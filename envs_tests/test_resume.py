@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from agents.reproduce import baselines
+from agents.search import student
 from agents.search.student import FinalTraining, Training
 from n2n_gym.data import load_dataset
+from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import load_checkpoint
 from n2n_gym.system.files import part_of, teachers_folder, unfinished_training
@@ -178,6 +180,30 @@ def test_a_final_training_that_was_killed_goes_on(toy_problem, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"straight", "killed"} | {
         path.name for path in tmp_path.iterdir() if path.suffix in (".json", ".npz") or path.name in ("home", "logs")
     }
+
+
+def test_a_final_training_that_diverges_begins_again_with_less_of_its_rate(toy_problem, tmp_path, monkeypatch):
+    monkeypatch.setattr(student, "GENTLER", 1e32)
+    teacher = ready_teacher(toy_problem, device=CPU)
+    recipe = replace(final_recipe(toy_problem.data), epochs=6, learning_rate=1e30)
+    training = FinalTraining(toy_problem, teacher, recipe, device="cpu")
+    straight, killed = (Training(toy_problem.architecture, tmp_path / name, seed=0) for name in ("straight", "killed"))
+    training.run([straight])
+    saved = load_checkpoint(straight.folder)
+    assert saved.facts["recipe"]["learning_rate"] == pytest.approx(0.01)
+    assert saved.facts["val_accuracy"] > 0.8
+    with pytest.raises(KilledError):
+        training.run([killed], lambda _, epoch: dies_after(4)(epoch, 0.0))
+    told = []
+    training.run([killed], lambda _, epoch: told.append(epoch))
+    assert told == [4, 5, 6]
+    assert load_checkpoint(killed.folder).facts == saved.facts
+    assert load_checkpoint(killed.folder).fingerprint == saved.fingerprint
+    assert not list(tmp_path.glob(".*training*"))
+    monkeypatch.setattr(student, "GENTLER", 1)
+    never = FinalTraining(toy_problem, teacher, recipe, device="cpu")
+    with pytest.raises(InputError, match="final training: .* at any learning rate"):
+        never.run([Training(toy_problem.architecture, tmp_path / "never", seed=0)])
 
 
 def test_a_pruning_that_was_killed_as_it_was_fine_tuned_is_not_pruned_again(toy_problem, tmp_path, monkeypatch):

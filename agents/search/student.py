@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,10 @@ class Training:
     seed: int
 
 
+GENTLER, TRIES = 4, 4
+"""A training whose loss leaves the finite numbers, as deep networks without normalisation do at rates that suit others, starts
+again with a quarter of its learning rate; so many times it is tried."""
+
 OnEpoch = Callable[[int, int], None]
 """Told which training, from 0, has done how many epochs."""
 
@@ -75,7 +79,7 @@ class FinalTraining:
             at_once: So many take turns.
 
         Raises:
-            InputError: If a training diverges.
+            InputError: If a training diverges at whatever learning rate.
         """
         with one_thread(self._device):
             each = [self.steps(training, partial(on_epoch, number)) for number, training in enumerate(trainings)]
@@ -84,20 +88,30 @@ class FinalTraining:
     def steps(self, asked: Training, on_epoch: Callable[[int], None]) -> Generator[None, None, None]:
         """One of the trainings of `run`; it pauses after each step."""
         architecture, seed = asked.architecture, asked.seed
-        network = Network(architecture, torch.Generator().manual_seed(seed)).to(self._device)
-        unfinished = unfinished_training(asked.folder)
-        outcome = yield from training(
-            network,
-            self._data,
-            self._recipe,
-            seed=seed,
-            teacher=self._logits,
-            on_epoch=lambda epoch, _accuracy: on_epoch(epoch),
-            resume=unfinished,
-        )
-        if outcome.failure:
+        tries = [
+            (
+                replace(self._recipe, learning_rate=self._recipe.learning_rate / GENTLER**number),
+                unfinished_training(asked.folder.with_name(f"{asked.folder.name}{f'.{number}' * (number > 0)}")),
+            )
+            for number in range(TRIES)
+        ]
+        begun = max((number for number, (_, file) in enumerate(tries) if file.exists()), default=0)
+        for recipe, unfinished in tries[begun:]:
+            network = Network(architecture, torch.Generator().manual_seed(seed)).to(self._device)
+            outcome = yield from training(
+                network,
+                self._data,
+                recipe,
+                seed=seed,
+                teacher=self._logits,
+                on_epoch=lambda epoch, _accuracy: on_epoch(epoch),
+                resume=unfinished,
+            )
+            if not outcome.failure:
+                break
             unfinished.unlink(missing_ok=True)
-            raise InputError(f"final training: {outcome.failure}; try a smaller --distillation-weight")
+        else:
+            raise InputError(f"final training: {outcome.failure}, at any learning rate; try a smaller --distillation-weight")
         facts: dict[str, Any] = {
             "parameters": architecture.parameters,
             "macs": architecture.macs,
@@ -107,7 +121,7 @@ class FinalTraining:
             "test_accuracy": None,
             **self._data.spec.facts,
             "epochs": outcome.epochs,
-            "recipe": self._recipe.to_json(),
+            "recipe": recipe.to_json(),
         }
         save_checkpoint(asked.folder, network, self._data.preprocessing, facts)
         unfinished.unlink(missing_ok=True)
