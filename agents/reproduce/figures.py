@@ -194,7 +194,7 @@ def _draw_panel(axes: Axes, title: str, lines: Mapping[str, Curves]) -> None:
     for (name, curves), colour in zip(lines.items(), cycle(COLOURS), strict=False):
         values = np.array(curves)
         updates = np.arange(values.shape[1])
-        axes.plot(updates, values.mean(0), color=colour, label=name)
+        axes.plot(updates, values.mean(0), color=colour, label=name.replace("_", " "))
         axes.fill_between(updates, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
     axes.set(title=title, xlabel="iteration (policy update)", ylabel="mean reward")
     open_frame(axes, counts=True)
