@@ -158,6 +158,7 @@ def test_the_plan_keeps_the_limits_although_relaxed_ones_reward_who_does_not(alg
     env = vector()
     agent = algorithm(env, seed=0)
     over = {"actions": [0] * 16, "reason": "", "violated": "parameters<=9", "accuracy": 0.9, "compression": 0.5}
+    over["teacher_accuracy"] = 0.95
     kept, broken = {**over, "violated": ""}, {**over, "violated": "", "reason": "diverged"}
     plans = agent.uniform(5)
     agent.observe(plans[:3], [0.7, 0.9, -1.0], [over, over, broken])

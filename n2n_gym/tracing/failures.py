@@ -24,7 +24,7 @@ REMEDIES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str
     ),
     (
         (RuntimeError, AssertionError),
-        r"\bcuda\b|\bnvidia\b|\bmps\b|\bon (the same|different|meta) device|\bdevice type\b",
+        r"\bcuda\b|\bnvidia\b|\bmps\b|\b(on|expected|same|different|meta) devices?\b|\bdevice type\b",
         "all is done on the CPU here: use x.device, and map_location='cpu' to load",
     ),
     (RuntimeError, r"\bdtype\b|\btype \(|\bscalar type\b", "let the network compute in float32 throughout"),
