@@ -25,7 +25,7 @@ REMEMBERED = 100_000
 """Episodes that were looked at and are not looked at again."""
 
 BROKEN = 0.5
-"""What the accuracy of a student that exceeds a limit counts for."""
+"""What the accuracy of a student counts for that exceeds a limit other than on its accuracy."""
 
 DRAWS = 200
 """Of an episode whose student is new and keeps the limits, before it is looked for elsewhere."""

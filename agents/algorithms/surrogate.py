@@ -56,6 +56,11 @@ class Prospects(NamedTuple):
     base: Numbers
     needed: Numbers
 
+    @property
+    def limited(self) -> bool:
+        """Whether there are limits on the accuracy."""
+        return bool(self.needed.any())
+
     def rewards(self, accuracies: Numbers) -> Numbers:
         """With these accuracies, relative to the teacher's, shape (..., students), while limits are kept."""
         return self.base + (self.worth - self.base) * accuracies
@@ -130,16 +135,13 @@ class AccuracyModel(ABC):
         Returns:
             Shape (students,), or (numbers, students).
         """
-        mean, deviation = self.predict(features)
-        return self.top / (1 + np.exp(-mean - deviations * deviation))
+        return self._reached(*self.predict(features), deviations)
 
     def kept(self, features: Numbers, prospects: Prospects) -> Numbers:
         """Probability that students are as accurate as limits want, shape (students,); 1 where no limit is on accuracy."""
-        if not prospects.needed.any():
+        if not prospects.limited:
             return np.ones(len(features))
-        mean, deviation = self.predict(features)
-        kept = ndtr((mean - _log_odds(prospects.needed / self.top)) / deviation)
-        return np.where(prospects.needed > 0, kept, 1.0)
+        return self._probability(*self.predict(features), prospects)
 
     def improvement(self, features: Numbers, prospects: Prospects, best: float) -> Numbers:
         """Expected improvement of the reward, which is known but for the accuracy, shape (students,).
@@ -151,8 +153,18 @@ class AccuracyModel(ABC):
             prospects: Theirs.
             best: The reward to improve upon.
         """
-        gains = np.maximum(prospects.rewards(self.accuracies(features, NODES[:, None])) - best, 0.0)
-        return (WEIGHTS @ gains) * self.kept(features, prospects)
+        mean, deviation = self.predict(features)
+        gains = WEIGHTS @ np.maximum(prospects.rewards(self._reached(mean, deviation, NODES[:, None])) - best, 0.0)
+        return gains * self._probability(mean, deviation, prospects) if prospects.limited else gains
+
+    def _reached(self, mean: Numbers, deviation: Numbers, deviations: Numbers | float) -> Numbers:
+        """Accuracies so many standard deviations above what `predict` says."""
+        return self.top / (1 + np.exp(-mean - deviations * deviation))
+
+    def _probability(self, mean: Numbers, deviation: Numbers, prospects: Prospects) -> Numbers:
+        """That limits on the accuracy are kept, by what `predict` says."""
+        kept = ndtr((mean - _log_odds(prospects.needed / self.top)) / deviation)
+        return np.where(prospects.needed > 0, kept, 1.0)
 
 
 class GaussianProcess(AccuracyModel):

@@ -20,7 +20,6 @@ from agents.search.finalists import by_final_limits
 from agents.search.finals import Finals
 from agents.search.forecast import Forecast
 from agents.search.options import Search
-from agents.search.places import absolute
 from agents.search.recorder import Recorder
 from agents.search.report import draw_architectures, draw_curves
 from agents.search.result import RESULT
@@ -40,7 +39,7 @@ from n2n_gym.networks.imported import is_imported
 from n2n_gym.settings import values_of
 from n2n_gym.student import Student
 from n2n_gym.system.device import threads, torch_device
-from n2n_gym.system.files import teachers_folder, write_json
+from n2n_gym.system.files import absolute, teachers_folder, write_json
 from n2n_gym.system.machine import machine
 from n2n_gym.system.versions import library_versions
 from n2n_gym.teachers.saved import Teacher
@@ -76,7 +75,9 @@ def compress(
         search.check()
         check_trackers(search)
         versions = library_versions()
-        start = RunStart(search.configuration, search.identity, absolute(search.store), command, versions=versions)
+        start = RunStart(
+            search.configuration, search.identity, search.store and absolute(search.store), command, versions=versions
+        )
         with RunFolder(search.folder, start) as folder:
             if (result := folder.result) is not None:
                 return result

@@ -260,7 +260,6 @@ class Finals:
             latency_ms=seen.latency_ms,
         )
         limits = self._search.limits
-        found = limits.classless.violated(known) or [
-            row for row in limits.rows if seen.excess and row not in limits.classless.rows
-        ]
+        others = limits.classless
+        found = others.violated(known) or [row for row in limits.rows if seen.excess and row not in others.rows]
         return [str(row) for row in found]

@@ -297,8 +297,8 @@ class Search(JudgedSettings):
             InputError: If there is no run, it is damaged, or an option contradicts it.
         """
         if self.resume is None:
-            problem = self.problem
-            return replace(self, dataset=problem.dataset, image_size=problem.image_size)
+            found = replace(self, dataset=self.problem.dataset, image_size=self.problem.image_size)
+            return self if found == self else found  # this one has its problem already
         path = Path(self.resume).expanduser()
         saved = read_start(path)
         complaint = f"{path} was made by another version, or its {CONFIG} is damaged: its configuration does not fit"

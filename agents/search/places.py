@@ -6,15 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from agents.algorithms.saving import PRETRAINED
-from n2n_gym.data import is_named, lasting_name
+from n2n_gym.data import is_named
+from n2n_gym.system.files import absolute
 
 MOVABLE = ("teacher", "dataset", "validation", "constraint", "policy", "architecture")
 """Options whose files a run knows by what they hold (`RunStart.identity`), wherever they are."""
-
-
-def absolute(path: str | None) -> str | None:
-    """A path that means the same in every working folder."""
-    return path and str(Path(path).expanduser().absolute())
 
 
 def names_file(name: str, value: Any) -> bool:
@@ -48,11 +44,9 @@ def placed(name: str, value: Any) -> Any:
         return [placed(name, each) for each in value]
     if not names_file(name, value):
         return value
-    if name == "dataset":
-        return lasting_name(value)
     if name == "constraint":  # several may stand in one text
         parts = (part.strip() for part in value.split(";"))
-        return "; ".join(str(absolute(part)) if part.endswith(".json") else part for part in parts)
+        return "; ".join(absolute(part) if part.endswith(".json") else part for part in parts)
     kind, colon, path = value.rpartition(":") if name == "evaluator" else ("", "", value)
     return f"{kind}{colon}{absolute(path)}"
 

@@ -91,7 +91,7 @@ class FinalTraining:
         tries = [
             (
                 replace(self._recipe, learning_rate=self._recipe.learning_rate / GENTLER**number),
-                unfinished_training(asked.folder.with_name(f"{asked.folder.name}{f'.{number}' * (number > 0)}")),
+                unfinished_training(asked.folder.with_name(f"{asked.folder.name}.{number}")),
             )
             for number in range(TRIES)
         ]

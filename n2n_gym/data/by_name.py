@@ -25,7 +25,7 @@ from n2n_gym.data.settings import PLAIN, DataSettings
 from n2n_gym.data.spec import DatasetSpec
 from n2n_gym.data.splits import read_validation
 from n2n_gym.errors import InputError, unknown
-from n2n_gym.system.files import home
+from n2n_gym.system.files import absolute, home
 
 
 def dataset_spec(name: str | os.PathLike[str], settings: DataSettings = PLAIN) -> DatasetSpec:
@@ -75,7 +75,7 @@ def is_folder(name: str | os.PathLike[str]) -> bool:
 def lasting_name(name: str | os.PathLike[str]) -> str:
     """What a data set is called in every working folder: its name, or its absolute path."""
     name = os.fspath(name)
-    return name if is_named(name) else str(Path(name).expanduser().absolute())
+    return name if is_named(name) else absolute(name)
 
 
 def _found(name: str, image_size: int | None) -> DatasetSpec:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+
+from n2n_gym.settings import write_paths_as_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +25,7 @@ class DataSettings:
     by name, not at all for your own."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):  # in Python a path may be given, its subclasses' too: settings stay plain text
-            value = getattr(self, field.name)
-            if isinstance(value, os.PathLike):
-                object.__setattr__(self, field.name, os.fspath(value))
+        write_paths_as_text(self)  # its subclasses', too
 
 
 PLAIN = DataSettings()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numbers
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.layers import Shape
 from n2n_gym.networks.described import read_architecture, read_description
-from n2n_gym.settings import DeviceSettings
+from n2n_gym.settings import DeviceSettings, write_paths_as_text
 from n2n_gym.system.files import DESCRIPTION, teachers_folder
 
 IMPORTED = "imported"
@@ -49,8 +48,7 @@ class ImportSettings(DeviceSettings):
             if not all(isinstance(number, kind) and not isinstance(number, bool) for number in several):
                 raise InputError(f"{name} must be {what}numbers, not {given!r}")
             object.__setattr__(self, name, tuple(map(plain, several)))
-        if isinstance(self.dataset, os.PathLike):
-            object.__setattr__(self, "dataset", os.fspath(self.dataset))
+        write_paths_as_text(self)
 
 
 class OwnData(NamedTuple):

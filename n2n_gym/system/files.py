@@ -23,6 +23,11 @@ def home() -> Path:
     return Path(os.environ.get("N2N_HOME") or platformdirs.user_cache_dir("n2n_gym", appauthor=False)).expanduser()
 
 
+def absolute(path: str | os.PathLike[str]) -> str:
+    """A path that means the same in every working folder."""
+    return str(Path(path).expanduser().absolute())
+
+
 DESCRIPTION = "model.json"
 """In a saved network's folder: all that there is to say besides the weights."""
 

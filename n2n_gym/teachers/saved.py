@@ -20,7 +20,7 @@ from n2n_gym.networks.described import read_description
 from n2n_gym.networks.imported import IMPORTED, is_imported
 from n2n_gym.problem import Problem
 from n2n_gym.system.device import by_itself
-from n2n_gym.system.files import locked, sweep, teachers_folder, unfinished_training, writing
+from n2n_gym.system.files import absolute, locked, sweep, teachers_folder, unfinished_training, writing
 from n2n_gym.system.memory import is_out_of_memory
 from n2n_gym.system.progress import report
 from n2n_gym.training.images import ImageData
@@ -175,7 +175,7 @@ def _data(problem: Problem) -> dict[str, Any]:
     """Facts by which the data are found again."""
     read = {field.name: getattr(problem, field.name) for field in fields(DataSettings)}
     if problem.validation is not None:
-        read["validation"] = str(Path(problem.validation).expanduser().absolute())
+        read["validation"] = absolute(problem.validation)
     return {"dataset": lasting_name(problem.dataset), "read": read}
 
 
