@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
-from n2n_gym.architecture import IMAGE, REMOVE, Architecture, Node, apply_removals, cut, removal_decisions, remove
-from n2n_gym.layers import Verdict, add, avg_pool, batch_norm, concat, conv, linear, max_pool, relu
+from n2n_gym.architecture import IMAGE, KEEP, REMOVE, Architecture, Node, apply_removals, cut, removal_decisions, remove
+from n2n_gym.layers import Sigmoid, Verdict, add, avg_pool, batch_norm, concat, conv, linear, max_pool, multiply, relu
+from n2n_gym.models.build import Network
 from n2n_gym.networks.hand_designed import hand_designed
 from n2n_gym.networks.zoo import network
 
@@ -90,6 +92,47 @@ def test_origins_say_where_each_layer_stood():
     for node, origin in zip(left.architecture.nodes, left.origins, strict=True):
         assert type(node.layer) is type(teacher.nodes[origin].layer)
     assert not {1, 3, 7} & set(left.origins)
+
+
+def joining(join, first, second, *more):
+    """A convolution, two maps made of it, and a join of these: what each layer reads is said for the two."""
+    nodes = [Node(conv(4), (IMAGE,)), Node(relu(), (0,)), *more, Node(join, (first, second))]
+    return Architecture((*nodes, Node(avg_pool(), (len(nodes) - 1,)), Node(linear(2), (len(nodes),))), (1, 8, 8), 2)
+
+
+@pytest.mark.parametrize("join", [add(), multiply(), concat()])
+@pytest.mark.parametrize(
+    "ends",
+    [
+        (1, 1),
+        (0, 1),
+        (1, 0),
+        (1, 2, Node(relu(), (1,))),  # what is rectified once more is the same map
+        (2, 1, Node(relu(), (1,))),
+        (2, 3, Node(relu(), (1,)), Node(relu(), (1,))),
+        (2, 3, Node(relu(), (1,)), Node(Sigmoid(), (2,))),
+        (1, 2, Node(Sigmoid(), (1,))),
+    ],
+)
+def test_what_is_kept_computes_the_same(join, ends):
+    """A join goes with what it reads; one that read a map twice, as a square does, or a map and its own gate, stays."""
+    teacher = joining(join, *ends)
+    student = apply_removals(teacher, [KEEP] * len(removal_decisions(teacher)))
+    assert [node.layer.kind for node in student.nodes].count(join.kind) == 1
+    torch.manual_seed(0)
+    images, before = torch.randn(3, 1, 8, 8), Network(teacher).eval()
+    after = Network(student).eval()
+    weights = [layer.state_dict() for layer in before.layers if layer.state_dict()]
+    for layer, state in zip((layer for layer in after.layers if layer.state_dict()), weights, strict=True):
+        layer.load_state_dict(state)
+    torch.testing.assert_close(after(images), before(images))
+
+
+def test_a_square_goes_with_the_map():
+    teacher = joining(multiply(), 1, 1)
+    assert "multiply" in [node.layer.kind for node in remove(teacher, {1}).nodes]
+    gated = joining(multiply(), 1, 0)  # where only the gate is left, nothing is
+    assert "multiply" not in [node.layer.kind for node in remove(gated, {1}).nodes]
 
 
 def protected(architecture):

@@ -57,6 +57,22 @@ def test_weights_without_a_shape_yet(state, tmp_path):
     assert all(torch.equal(*pair) for pair in zip(found, state.values(), strict=True))
 
 
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_weights_from_before_batches_were_counted(tmp_path, prefix):
+    torch.manual_seed(0)
+    parts = (nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Sequential(nn.BatchNorm2d(4)), nn.Flatten(), nn.Linear(144, 3))
+    module = nn.Sequential(*parts)
+    state = {name: torch.rand_like(value) for name, value in module.state_dict().items() if "num_batches" not in name}
+    torch.save(under(prefix, state), tmp_path / "w.pt")
+    load_weights(module, tmp_path / "w.pt")
+    found = module.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in state.items())
+    assert found["1.num_batches_tracked"] == found["2.0.num_batches_tracked"] == 0
+    torch.save(under(prefix, {name: value for name, value in state.items() if "running_var" not in name}), tmp_path / "w.pt")
+    with pytest.raises(InputError, match=r"it lacks 1.running_var, 2.0.running_var; "):
+        load_weights(module, tmp_path / "w.pt")
+
+
 def test_names_that_do_not_fit(state, tmp_path):
     def said(found):
         with pytest.raises(InputError) as refusal:

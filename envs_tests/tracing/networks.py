@@ -79,7 +79,18 @@ class Gated(nn.Module):
     def forward(self, x):
         x = F.relu(self.conv(x))
         gate = torch.sigmoid(self.up(F.relu(self.down(x.mean((2, 3)))))).view(x.size(0), -1, 1, 1)
-        return self.head((x * gate.expand_as(x)).mean((2, 3)))
+        return self.head((x * self.expanded(gate, x)).mean((2, 3)))
+
+    def expanded(self, gate, x):
+        return gate.expand_as(x)
+
+
+class GatedAnew(Gated):
+    """The same with the gate written out, and looked at in other ways."""
+
+    def expanded(self, gate, x):
+        rows = gate.expand(-1, -1, 16, 8)[:, :, 2:10]
+        return rows.contiguous().view(x.shape).flatten(2).unflatten(2, (8, 8))
 
 
 class Shuffled(nn.Module):
@@ -110,6 +121,36 @@ class InPlace(nn.Module):
         F.relu_(x.flatten(1))
         y = self.two(x)
         return self.head((x + y).mean((2, 3)))
+
+
+class Copied(InPlace):
+    """What was copied before another was changed in place stays as it was; what only looks like a copy does not.
+
+    `copy` makes the copy; `changed` says which of the two is changed.
+    """
+
+    def __init__(self, copy=torch.clone, changed="original"):
+        super().__init__()
+        self.copy, self.changed = copy, changed
+
+    def forward(self, x):
+        x = self.one(x)
+        copy = self.copy(x)
+        F.relu_(x if self.changed == "original" else copy)
+        return self.head((self.two(x) + copy).mean((2, 3)))
+
+
+class ShuffledInPlace(Shuffled):
+    """What a shuffle wrote anew is rectified in place, and a part of that is doubled in place, which leaves the other."""
+
+    def forward(self, x):
+        x = self.stem(x)
+        images, channels, height, width = x.shape
+        y = x.view(images, 2, channels // 2, height, width).transpose(1, 2).contiguous().view(images, -1, height, width)
+        F.relu_(y.flatten(1))
+        left, right = y.chunk(2, dim=1)
+        left.mul_(2)
+        return self.head(self.mix(torch.cat([self.branch(left) + left, right], 1) + x).mean((2, 3)))
 
 
 class Rows(nn.Module):
@@ -145,6 +186,14 @@ class Scaled(nn.Module):
 
     def forward(self, x):
         return self.head((F.relu(self.conv(x)) * self.scale.reshape(1, -1, 1, 1)).mean((2, 3)))
+
+
+class ScaledFirst(Scaled):
+    """The scale is written first, as that of a layer in a residual branch often is; and what is pooled is picked out."""
+
+    def forward(self, x):
+        x = self.conv(x)
+        return self.head(F.adaptive_avg_pool2d(x + self.scale[:, None, None] * F.relu(x), 1)[:, :, 0, 0])
 
 
 # What cannot be imported

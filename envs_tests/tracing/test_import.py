@@ -18,6 +18,7 @@ from envs_tests.agents.test_cli import fails
 from envs_tests.tracing.networks import Residual
 from n2n_gym import teachers
 from n2n_gym.errors import InputError
+from n2n_gym.evaluators import make_evaluator
 from n2n_gym.models.checkpoint import load_checkpoint
 from n2n_gym.problem import Problem
 from n2n_gym.system.files import DESCRIPTION, teachers_folder
@@ -92,6 +93,47 @@ def test_other_weights_of_the_same_name_are_another_teacher(module, toy_data):
     after = Problem("mine", toy_data)
     assert before.architecture == after.architecture
     assert all(old != new for old, new in zip(names, (after.name, after.identity), strict=True))
+
+
+def test_another_normalisation_is_another_teacher(module, toy_data):
+    evaluators = []
+    for name, mean, std in (("a1", 0.3, 0.4), ("a2", 0.0, 1.0), ("a3", 0.3, 0.4)):
+        teachers.add(module, name=name, dataset=toy_data, mean=(mean,), std=(std,), device="cpu")
+        evaluators.append(make_evaluator(Problem(name, toy_data), device="cpu"))
+    first, second, third = (evaluator.context() for evaluator in evaluators)
+    assert first["teacher"] == second["teacher"]
+    assert first != second
+    assert first == third
+    identities = [Problem(name, toy_data).identity for name in ("a1", "a2", "a3")]
+    assert identities[0] == identities[2] != identities[1]
+
+
+def test_the_data_sets_own_normalisation_is_not_mentioned(module, toy_data):
+    """So what was known of students before it was mentioned is still known."""
+    teachers.add(module, name="mine", dataset=toy_data, device="cpu")
+    problem = Problem("mine", toy_data)
+    assert problem.normalisation != (problem.data.mean, problem.data.std)  # but for how float32 rounds
+    assert "normalisation" not in make_evaluator(problem, device="cpu").context()
+    assert len(problem.identity.split()) == 2
+
+
+def test_what_was_measured_is_measured_again_where_the_normalisation_is_another(module, toy_data):
+    teachers.add(module, name="mine", mean=(0.25,), std=(0.5,), image_size=(8,))
+    before = Problem("mine", toy_data)
+    old = ready_teacher(before, device=CPU)
+    shutil.rmtree(teachers_folder() / "mine")
+    teachers.add(module, name="mine", mean=(0.9,), std=(0.05,), image_size=(8,))
+    after = Problem("mine", toy_data)
+    new = ready_teacher(after, device=CPU)
+    assert new.name == after.name
+    data = ImageData.of(after, CPU)
+    assert new.checkpoint.preprocessing.to_json() == data.preprocessing.to_json() != old.checkpoint.preprocessing.to_json()
+    assert new.validation_accuracy == data.validation_score(new.checkpoint.network).accuracy
+    written = (teachers_folder() / new.name / DESCRIPTION).stat().st_mtime_ns
+    assert ready_teacher(after, device=CPU).validation_accuracy == new.validation_accuracy
+    assert (teachers_folder() / new.name / DESCRIPTION).stat().st_mtime_ns == written
+    with pytest.raises(InputError, match="mine was imported again meanwhile, with another normalisation; start anew"):
+        ready_teacher(before, device=CPU)
 
 
 def test_compressed_by_name(module, toy_data, tmp_path):

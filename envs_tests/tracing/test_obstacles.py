@@ -13,6 +13,7 @@ from envs_tests.tracing.networks import Residual
 from envs_tests.tracing.test_trace import line
 from n2n_gym.errors import InputError
 from n2n_gym.tracing import trace
+from n2n_gym.tracing.layout import Value
 
 FILE = "envs_tests/tracing/test_obstacles.py"
 
@@ -308,6 +309,72 @@ def test_a_learned_position(kind):
     assert f"{FILE}:{line(kind, '= self.position' if kind is PositionedInPlace else 'self.position)')}" in said
     assert "a learned position or bias" in said
     assert "mean and std" not in said
+
+
+# Changes in place
+
+
+class PartChanged(Net):
+    def forward(self, x):
+        x = self.features(x)
+        x[:, :2].mul_(2)
+        return self.head(x.mean((2, 3)))
+
+
+class WholeChanged(Net):
+    def forward(self, x):
+        x = self.features(x)
+        part = x[:, :2]
+        x.mul_(2)
+        return self.head(torch.cat([x[:, 2:], part], 1).mean((2, 3)))
+
+
+@pytest.mark.parametrize("kind", [PartChanged, WholeChanged])
+def test_a_part_that_is_changed_in_place(kind):
+    said = refusal(kind())
+    assert f"mul_ at {FILE}:{line(kind, 'mul_')}: it changes in place what is read later on as a part of more" in said
+    assert "inplace=False" in said
+
+
+# Views
+
+
+class Emptied(Net):
+    def forward(self, x):
+        x = self.features(x)
+        return self.head(torch.cat([x, x[:, :, 8:]], 2).mean((2, 3)))
+
+
+def test_a_view_of_nothing():
+    said = refusal(Emptied())
+    assert f"{FILE}:{line(Emptied, '8:')}: " in said
+
+
+def test_a_view_that_cannot_be_followed(monkeypatch):
+    def viewed(*arguments):
+        raise RuntimeError("shape '[2, 3]' is invalid\nfor input of size 24")
+
+    monkeypatch.setattr(Value, "viewed", viewed)
+    said = refusal(sequence())
+    assert "flatten at module 2: where its numbers come from cannot be told (shape '[2, 3]' is invalid); write it with" in said
+
+
+# Weights that are no parameters
+
+
+class Blurring(Net):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("blur", torch.full((4, 1, 3, 3), 1 / 9))
+
+    def forward(self, x):
+        return self.head(nn.functional.conv2d(self.features(x), self.blur, stride=2, padding=1, groups=4).mean((2, 3)))
+
+
+def test_fixed_weights_of_a_layer_that_students_train():
+    said = refusal(Blurring())
+    assert f"conv2d at {FILE}:{line(Blurring, 'self.blur, stride')} has blur as its weight, which is no parameter" in said
+    assert "make it a torch.nn.Parameter" in said
 
 
 # Weights that are computed

@@ -13,9 +13,11 @@ from envs_tests.models.test_build import judge
 from envs_tests.tracing.networks import (
     Attention,
     Auxiliary,
+    Copied,
     Dictionary,
     EarlyExit,
     Gated,
+    GatedAnew,
     Indexed,
     InPlace,
     Mixing,
@@ -24,8 +26,10 @@ from envs_tests.tracing.networks import (
     ResNet20,
     Rows,
     Scaled,
+    ScaledFirst,
     Shared,
     Shuffled,
+    ShuffledInPlace,
     Standardised,
     TwoInputs,
     UNet,
@@ -39,7 +43,7 @@ from n2n_gym.stages import RemovalStage, ShrinkStage
 from n2n_gym.student import Student
 from n2n_gym.tracing import trace
 
-SMALL = (Residual, Indexed, Gated, Shuffled, InPlace, Rows, Scaled)
+SMALL = (Residual, Indexed, Gated, GatedAnew, Shuffled, InPlace, ShuffledInPlace, Rows, Scaled, ScaledFirst)
 PUBLISHED = ("squeezenet1_1", "mobilenet_v2", "mnasnet0_5", "shufflenet_v2_x0_5", "regnet_y_400mf", "efficientnet_b0")
 
 
@@ -58,17 +62,52 @@ def trained(module):
     return module
 
 
+def settled(module, images):
+    """The module with the statistics of these images: without, a deep one's logits hardly depend on what it is shown."""
+    norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module.train()(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return module
+
+
 def assert_equal(module, traced):
     images = torch.randn(3, *traced.architecture.input_shape, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
         expected, found = copy.deepcopy(module).eval()(images), traced.network(images)
     assert float((found - expected).abs().max()) <= 1e-5 * float(expected.abs().max())
+    assert float((expected - expected[0]).abs().max()) > 1e-3 * float(expected.abs().max())  # or it would prove nothing
     assert sum(p.numel() for p in traced.network.parameters()) == sum(p.numel() for p in module.parameters())
 
 
 @pytest.mark.parametrize("kind", SMALL)
 def test_hand_written_networks(kind):
     module = trained(kind())
+    assert_equal(module, trace(module, (1, 8, 8)))
+
+
+COPIES = (
+    torch.clone,
+    torch.Tensor.contiguous,  # none is made
+    lambda x: x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2),
+    lambda x: x.reshape(len(x), -1).view_as(x),  # nor here
+    lambda x: x.permute(0, 2, 3, 1).reshape(len(x), 64, -1).transpose(1, 2).unflatten(2, (8, 8)),
+    lambda x: x.transpose(2, 3).flatten(2).unflatten(2, (8, 8)).transpose(2, 3),
+    lambda x: x.to(torch.float32, copy=True),
+    lambda x: x.to(torch.float32),
+)
+
+
+@pytest.mark.parametrize("changed", ["original", "copy"])
+@pytest.mark.parametrize("copy", COPIES)
+def test_what_is_changed_in_place(copy, changed):
+    """Whatever shares its memory is changed, too; what was copied before is not."""
+    module = trained(Copied(copy, changed))
     assert_equal(module, trace(module, (1, 8, 8)))
 
 
@@ -79,7 +118,9 @@ def test_option_a_shortcuts():
 
 @cache
 def published(name):
+    torch.manual_seed(0)
     module = trained(models.get_model(name, weights=None, num_classes=7))
+    module = settled(module, torch.randn(16, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
     return module, trace(module, (3, 64, 64), name=name)
 
 
@@ -200,6 +241,15 @@ def test_numbers_that_are_not_finite():
     module = Residual()
     module.head.weight.data[0, 0] = float("nan")
     with pytest.raises(InputError, match="head.weight holds numbers that are not finite"):
+        trace(module, (1, 8, 8))
+
+
+def test_logits_that_are_always_the_same_prove_nothing():
+    module = Residual()
+    nn.init.zeros_(module.head.weight)
+    with pytest.raises(
+        InputError, match="the same logits whatever the image, .* give it the weights that it was trained with"
+    ):
         trace(module, (1, 8, 8))
 
 

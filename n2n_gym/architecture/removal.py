@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from n2n_gym.architecture.blocks import IMAGE, Node
@@ -89,7 +89,7 @@ def cut(architecture: Architecture, layers: Collection[int]) -> Cut:
             inputs = left.joined(index, inputs)
             gone = len(inputs) == 1
         else:
-            gone = inputs[0] != IMAGE and node.layer.absorbed_by(left.nodes[inputs[0]].layer)
+            gone = _absorbed(node.layer, left.nodes, inputs[0])
         if gone or index in layers:
             left.places[index] = inputs[0]
         else:
@@ -132,7 +132,7 @@ class _Left:
         if before.layer.gates:
             return self._gated(join, inputs)
         inputs = self._fitted(join, inputs)
-        return inputs[:1] if len(set(inputs)) == 1 < len(set(before.inputs)) else inputs
+        return inputs[:1] if len(set(inputs)) == 1 and self._read_several(join) else inputs
 
     def _stacked(self, join: int, inputs: tuple[int, ...]) -> tuple[int, ...]:
         """The inputs of a concatenation without those that only repeat others, the rest as wide as before if they can."""
@@ -156,7 +156,8 @@ class _Left:
         """A map and its gate, if there is still something to scale and the gate has, or can be given, the map's channels."""
         features, gate = inputs
         entry = self._entry(join)
-        if features == gate or (entry is not None and features == self.places[entry]):
+        merged = features == gate and self._read_several(join)
+        if merged or (entry is not None and features == self.places[entry]):
             return (features,)
         needed = self._channels_of(features)
         if self._channels_of(gate) != needed:
@@ -167,7 +168,7 @@ class _Left:
         return inputs
 
     def _entry(self, join: int) -> int | None:
-        """What the layers read whose output a gate scales; None if they are none but those that others read, too."""
+        """What the layers read whose output a gate scales; None if none compute anything but those that others read, too."""
         nodes = self._before.nodes
         within = {join, *self._blocks[join].branches[1]}
         entry = index = nodes[join].inputs[0]
@@ -176,7 +177,21 @@ class _Left:
                 break
             within.add(index)
             index = nodes[index].inputs[0]
-        return None if index == entry else index
+        return None if self._sources[index] == self._sources[entry] else index
+
+    def _read_several(self, join: int) -> bool:
+        """Whether a join read different maps: one that reads a map twice, as a square does, computes something with it."""
+        return len({self._sources[i] for i in self._before.nodes[join].inputs}) > 1
+
+    @cached_property
+    def _sources(self) -> dict[int, int]:
+        """For each layer of the architecture, the one whose output its own is: itself, unless it computes nothing there."""
+        nodes = self._before.nodes
+        found = {IMAGE: IMAGE}
+        for index, node in enumerate(nodes):
+            source = found[node.inputs[0]]
+            found[index] = source if not node.layer.joins and _absorbed(node.layer, nodes, source) else index
+        return found
 
     def _fitted(self, join: int, inputs: tuple[int, ...]) -> tuple[int, ...]:
         """The inputs of a sum, made to have the same channels."""
@@ -234,6 +249,11 @@ class _Left:
             node = self.nodes[index]
             self.nodes[index] = Node(node.layer.reading(self._channels_of(node.inputs[0])), node.inputs)
             self.channels[index] = self._output_channels(self.nodes[index])
+
+
+def _absorbed(layer: Layer, nodes: Sequence[Node], source: int) -> bool:
+    """Whether a layer computes nothing where it reads that one, or `IMAGE`."""
+    return source != IMAGE and layer.absorbed_by(nodes[source].layer)
 
 
 def givers(nodes: Sequence[Node], index: int, branch: frozenset[int]) -> list[int]:

@@ -33,6 +33,9 @@ OPENINGS = {
 ZIPPED, PICKLED = b"PK", b"\x80"
 """How what torch.save wrote begins; as a pickle before torch 1.6."""
 
+COUNT = "num_batches_tracked"
+"""How many batches a normalisation has seen: weights saved before torch counted them, or converted ones, do without."""
+
 SHOWN = 3
 """So many names are said; the others are counted."""
 
@@ -40,11 +43,14 @@ SHOWN = 3
 def load_weights(module: nn.Module, path: Path) -> None:
     """Give a module the weights of a file; all of its own, and no others.
 
+    Counts of batches (`COUNT`) that the file lacks stay as they are.
+
     Raises:
         InputError: If the file is missing or holds something else, or names or shapes are not the module's.
     """
     own = module.state_dict()
     state = _renamed(read_weights(path), own)
+    state |= {name: count for name, count in own.items() if name not in state and name.rpartition(".")[2] == COUNT}
     missing, foreign = [name for name in own if name not in state], [name for name in state if name not in own]
     if missing or foreign:
         lacks = f"lacks {_some(missing)}" if missing else ""

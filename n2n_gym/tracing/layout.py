@@ -42,7 +42,7 @@ class Value:
         node: Index of the layer whose output it is, or `IMAGE`.
         shape: That output's shape.
         order: How it lies; None if no layer can read it so.
-        view: The places of its numbers in the output, int64, without the batch; only where there is no order.
+        view: The places of its numbers in the output, int64, without the batch; only where order and shape do not say them.
     """
 
     node: int
@@ -58,12 +58,19 @@ class Value:
         whole = torch.arange(prod(self.shape)).view(self.shape)
         return {Order.CHANNELS_LAST: whole.permute(1, 2, 0), Order.ROW: whole.flatten()}.get(self.order or Order.MAP, whole)
 
+    @property
+    def whole(self) -> bool:
+        """Whether each number of the layer's output is among its own."""
+        shown = torch.zeros(prod(self.shape), dtype=torch.bool)
+        shown[self.places.flatten()] = True
+        return bool(shown.all())
+
     def viewed(self, view: Callable[[Tensor], Tensor]) -> Value | None:
-        """The value after a view; None if it mixes the images of a batch."""
+        """The value after a view; None if it leaves nothing over, or mixes the images of a batch."""
         size = prod(self.shape)
         batch = self.places[None] + size * torch.arange(BATCH).view(-1, *[1] * self.places.dim())
         seen = view(batch.contiguous())
-        if seen.dim() == 0 or len(seen) != BATCH or not torch.equal(seen[0] + size, seen[1]) or int(seen[0].max()) >= size:
+        if seen.numel() == 0 or seen.dim() == 0 or len(seen) != BATCH or not torch.equal(seen[0] + size, seen[1]):
             return None
         return self.lying(seen[0].contiguous())
 
@@ -77,7 +84,7 @@ class Value:
         if places.dim() == 3 and (height, width) == (1, 1) and len(places) == channels:
             spread = torch.arange(channels).view(-1, 1, 1).expand(places.shape)
             if torch.equal(spread, places):
-                return Value(self.node, self.shape, Order.SPREAD)
+                return Value(self.node, self.shape, Order.SPREAD, places)
         return Value(self.node, self.shape, None, places)
 
     @property

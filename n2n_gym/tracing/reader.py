@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,9 @@ from torch import Tensor, fx
 from n2n_gym.architecture import IMAGE, Node
 from n2n_gym.layers import KINDS, Layer, Shape, Verdict
 from n2n_gym.layers.reading import Call, Operand, Reading, Unreadable
+from n2n_gym.tracing.failures import first_line
 from n2n_gym.tracing.layout import Order, Value, order_of
+from n2n_gym.tracing.memory import overlap, storage_of
 from n2n_gym.tracing.places import Place
 from n2n_gym.tracing.program import Program
 from n2n_gym.tracing.refusals import ALONE, Refusal, remedy, short, with_weights
@@ -23,8 +25,9 @@ NOTHING = ("contiguous", "alias", "detach", "detach_", "clone", "to", "_to_copy"
 VIEWS = (
     *("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze", "expand"),
     *("permute", "transpose", "movedim", "swapaxes", "swapdims", "slice", "narrow", "view_as", "reshape_as", "expand_as"),
+    "select",
 )
-"""Operators that show the same numbers in another way; a slice, only where it leaves nothing out."""
+"""Operators that show the same numbers in another way; a slice or a selection, only where it leaves nothing out."""
 
 CHECKS = ("_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range_for_size")
 """Operators that compute nothing."""
@@ -33,12 +36,16 @@ SHUFFLE = "aten.channel_shuffle.default"
 
 
 class _StopError(Exception):
-    """A call cannot be read: what it is, and why not; without words where something before it could not be read."""
+    """A call cannot be read: what it is, and why not; without words where something before it could not be read.
 
-    def __init__(self, what: str = "", reason: str = "") -> None:
+    What is in the way may be another call than the one that is read: then with its place.
+    """
+
+    def __init__(self, what: str = "", reason: str = "", place: Place | None = None) -> None:
         super().__init__(what, reason)
         self.what = what
         self.reason = reason
+        self.place = place
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,8 @@ class Reader:
         self._values: dict[fx.Node, Value | None] = {}  # None: it could not be read
         self._weights: dict[fx.Node, str] = {}
         self._computed: set[fx.Node] = set()  # from weights alone
-        self._rewritten: dict[int, int] = {}  # an output that was changed in place, and what it is since
+        self._rewritten: dict[tuple[int, int], int] = {}  # a memory, an output that was changed there, and what it is since
+        self._spoilt: dict[fx.Node, fx.Node] = {}  # what was changed in place by a call that changed a part of it, or more
         self._shuffled: dict[tuple[int, int], int] = {}
         self._owners: dict[str, Place] = {}
         needed = _needed(program.exported.graph)
@@ -106,13 +114,15 @@ class Reader:
             if node.op == "output":
                 self._finish(node)
             elif node.op == "call_function":
-                self._values[node] = self._called(node)
+                value = self._called(node)
+                if node not in self._weights:
+                    self._values[node] = value
             else:
                 raise _StopError(f"{node.op} {node.target}", "no kind of layer computes this")
         except _StopError as stop:
             self._values[node] = None
             if stop.what:
-                self.refusals.append(Refusal.at(stop.what, stop.reason, Place.of(node)))
+                self.refusals.append(Refusal.at(stop.what, stop.reason, stop.place or Place.of(node)))
 
     def _finish(self, node: fx.Node) -> None:
         outputs: Any = node.args[0]
@@ -149,7 +159,7 @@ class Reader:
             if brief in NOTHING and _dtype(node) == _dtype(source):
                 return known
             if brief in VIEWS:
-                if (seen := _viewed(node, known)) is not None:
+                if (seen := _viewed(node, brief, known)) is not None:
                     return seen
                 if str(node.target) not in self._kinds:
                     reason = "it leaves numbers out, mixes the images of a batch or orders numbers as no layer can read them"
@@ -172,7 +182,8 @@ class Reader:
         arguments = _arguments(node)
         sources = {key: self._sources(value) for key, value in arguments.items()}
         if any(value.order is None for values in sources.values() for value in values):
-            raise _StopError(brief, "a view or a permutation before it orders numbers as no layer can read them")
+            reason = "a view or a permutation before it orders numbers as no layer can read them"
+            raise _StopError(brief, f"{reason}; let it read a feature map (N, C, H, W), or x.flatten(1) of one")
         outputs = node.meta["val"]
         output = outputs[part] if isinstance(outputs, tuple | list) else outputs
         if output.dtype != torch.float32:
@@ -192,7 +203,7 @@ class Reader:
             return inputs[0]
         index = self._append(reading.layer, reading, inputs, brief, Place.of(node))
         if node.target._schema.is_mutable:  # type: ignore[union-attr]
-            self._rewritten[next(iter(sources.values()))[0].node] = index
+            self._change(node, index)
         shape, there = self._shapes[index], tuple(output.shape[1:])
         order = order_of(there, shape, channels_last=any(value.order is Order.CHANNELS_LAST for value in inputs))
         if order is None:
@@ -216,6 +227,21 @@ class Reader:
         self._shapes.append(shape)
         return len(self.layers) - 1
 
+    def _change(self, node: fx.Node, index: int) -> None:
+        """Note that a call put a layer's output where the value lay that it read first.
+
+        Other values there that were the same output are this one now. Of those that have only some numbers in common with it,
+        such as a part and the whole, nobody can say what layer puts them out.
+        """
+        changed: fx.Node = next(iter(_arguments(node).values()))
+        memory, before = storage_of(changed), self._known(changed).node
+        for other, value in list(self._values.items()):
+            if value is None or other in self._spoilt or storage_of(other) != memory:
+                continue
+            if self._known(other).node != before and overlap(changed, other):
+                self._spoilt[other] = node
+        self._rewritten[memory, before] = index
+
     # Arguments
 
     def _known(self, node: fx.Node) -> Value:
@@ -223,12 +249,23 @@ class Reader:
         value = self._values.get(node)
         if value is None:
             raise _StopError  # what is wrong was said where it began
-        index = value.node
-        while index in self._rewritten:
-            index = self._rewritten[index]
-        value = Value(index, value.shape, value.order, value.view)
+        if (change := self._spoilt.get(node)) is not None:
+            reason = (
+                "it changes in place what is read later on as a part of more, or as what it is a part of; "
+                "let it put out a new tensor (inplace=False, or y = y + x for y += x)"
+            )
+            raise _StopError(short(str(change.target)), reason, Place.of(change))
+        memory = storage_of(node)
+        value = self._now(value, memory)
         groups = value.shuffled
-        return self._dealt(value, groups) if groups and SHUFFLE in self._kinds else value
+        return self._now(self._dealt(value, groups), memory) if groups and SHUFFLE in self._kinds else value
+
+    def _now(self, value: Value, memory: int) -> Value:
+        """The same after all that was done in place in the memory where it lies."""
+        index = value.node
+        while (memory, index) in self._rewritten:
+            index = self._rewritten[memory, index]
+        return replace(value, node=index)
 
     def _dealt(self, value: Value, groups: int) -> Value:
         """The output of a layer that shuffles channels as a view of this value does."""
@@ -274,7 +311,7 @@ def _needed(graph: fx.Graph) -> set[fx.Node]:
     return needed
 
 
-def _viewed(node: fx.Node, value: Value) -> Value | None:
+def _viewed(node: fx.Node, brief: str, value: Value) -> Value | None:
     """A value after a view; None if numbers are left out, or it is not image by image."""
     arguments = _arguments(node)
     others = {name: _example(given) for name, given in list(arguments.items())[1:]}
@@ -284,9 +321,12 @@ def _viewed(node: fx.Node, value: Value) -> Value | None:
         seen: Tensor = target(places, **others)
         return seen
 
-    seen = value.viewed(view)
-    whole = seen is not None and seen.places.numel() >= value.places.numel()
-    return seen if whole else None
+    try:
+        seen = value.viewed(view)
+    except Exception as error:  # it ran when the program was traced: an order was read wrongly, or torch has a new operator
+        reason = f"where its numbers come from cannot be told ({first_line(error)}); write it with reshape, permute and expand"
+        raise _StopError(brief, reason) from error
+    return seen if seen is not None and seen.whole else None
 
 
 def _in_order(node: fx.Node, brief: str) -> bool:

@@ -103,8 +103,10 @@ def trace(module: nn.Module, input_shape: Shape, *, name: str = "") -> Traced:
     places = tuple(layer.place for layer in layers)
     traced = Traced(network, places, tuple(layer.operator for layer in layers), program.module)
     _check_sizes(traced, program, name)
-    traced.check(program.example, name)
-    traced.check(torch.randn(program.example.shape, generator=torch.Generator().manual_seed(1)), name)
+    noise = torch.randn(program.example.shape, generator=torch.Generator().manual_seed(1))
+    for images in (program.example, noise):
+        traced.check(images, name)
+    _check_tells(torch.cat([program.logits, logits_of(program.module, noise, name)]), name)
     return traced
 
 
@@ -119,16 +121,31 @@ def _check_complete(program: Program, layers: Sequence[Layered], name: str) -> N
         )
 
 
+def _check_tells(logits: Tensor, name: str) -> None:
+    """Refuse what proves nothing: logits that do not depend on the image are the same however the layers were read."""
+    if torch.equal(logits, logits[:1].expand_as(logits)):
+        raise InputError(
+            f"{name} cannot be imported: it puts out the same logits whatever the image, so nobody can tell whether it was "
+            "read rightly; give it the weights that it was trained with"
+        )
+
+
 def _with_weights(architecture: Architecture, layers: Sequence[Layered], program: Program, name: str) -> Network:
     network = Network(architecture, torch.Generator().manual_seed(0))
     for built, layer in zip(network.layers, layers, strict=True):
-        state = built.state_dict()
+        state, trained = built.state_dict(), dict(built.named_parameters())
         for key, fresh in state.items():
-            tensor = program.tensors.get(layer.weights.get(key) or _sibling(layer, key))
+            weight = layer.weights.get(key) or _sibling(layer, key)
+            tensor = program.tensors.get(weight)
             if tensor is None:
-                if key in dict(built.named_parameters()):
+                if key in trained:
                     raise InputError(f"{name} cannot be imported: {layer.operator} at {layer.place} lacks its {key}")
                 continue
+            if key in trained and not isinstance(tensor, nn.Parameter):
+                raise InputError(
+                    f"{name} cannot be imported: {layer.operator} at {layer.place} has {weight} as its {key}, which is no "
+                    "parameter; make it a torch.nn.Parameter: students train theirs"
+                )
             if tensor.numel() != fresh.numel():
                 there, here = tuple(tensor.shape), tuple(fresh.shape)
                 raise InputError(
