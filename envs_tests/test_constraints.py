@@ -1,3 +1,4 @@
+import functools
 import json
 import math
 import re
@@ -12,9 +13,19 @@ from hypothesis import strategies as st
 
 import n2n_gym  # noqa: F401
 from envs_tests.conftest import FormulaEvaluator
-from n2n_gym.architecture import apply_removals, apply_shrinkages, removal_decisions, shrink_decisions, student_ranges
+from envs_tests.families import FAMILIES, Builder
+from n2n_gym.architecture import (
+    IMAGE,
+    Architecture,
+    apply_removals,
+    apply_shrinkages,
+    removal_decisions,
+    shrink_decisions,
+    student_ranges,
+)
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Evaluation
+from n2n_gym.layers import Shuffle, Sigmoid, avg_pool, batch_norm, conv, linear, multiply, relu
 from n2n_gym.limits import Constraint, Constraints, Relaxation, relaxation
 from n2n_gym.limits.feasibility import contradictory
 from n2n_gym.networks.zoo import network
@@ -75,6 +86,10 @@ def test_limits_from_python_go_wherever_text_goes():
     both = Constraints.parse([sizes, "macs<=1e6"])
     assert [row.excess(STUDENT) <= 0 for row in both.rows] == [True, True]
     assert gym.make("N2N/LayerRemoval-v0", constraints=Constraint.of({"parameters": 1}, at_most=1e5))
+    assert Constraints.parse(np.array(["macs<=1e6", "parameters<=5"])) == Constraints.parse("macs<=1e6; parameters<=5")
+    for wrong in (3, None, [3], ["macs<=5", None], [["macs<=5"]]):
+        with pytest.raises(InputError, match="must be text"):
+            Constraints.parse(wrong)
     for wrong in ({"parametrs": 1}, {"parameters+macs": 2}, {"parameters": float("nan")}, {"parameters": 0}):
         with pytest.raises(InputError):
             Constraint.of(wrong, at_most=1)
@@ -226,11 +241,30 @@ def test_from_a_file(tmp_path):
             Constraints.parse(str(path))
 
 
-@pytest.mark.parametrize("name", ["conv4", "vgg11", "resnet18"])
+def shuffled():
+    """Groups and shuffles whose multiples go with the layers that need them."""
+    block = [conv(32, groups=8), batch_norm(), relu(), Shuffle(4)]
+    layers = [conv(32), relu(), *block, *block, conv(40, 1), relu(), avg_pool(), linear(5)]
+    return Architecture.chain(layers, (3, 12, 12), 5)
+
+
+def gated_by_pixels():
+    """A block whose convolutions, without padding, need the same kernel as long as one scales the other."""
+    b = Builder()
+    x = b(IMAGE, conv(16), relu())
+    x = b((b(x, conv(16, padding=0)), b(x, conv(16, padding=0), Sigmoid())), multiply())
+    return b.done(x)
+
+
+BOUNDED = {name: functools.partial(network, name, (3, 32, 32), 10, width=0.5) for name in ("conv4", "vgg11", "resnet18")}
+BOUNDED |= {made.__name__: made for made in (shuffled, gated_by_pixels)} | FAMILIES
+
+
+@pytest.mark.parametrize("name", BOUNDED)
 def test_no_student_is_smaller_than_the_smallest(name):
-    teacher = network(name, (3, 32, 32), 10, width=0.5)
+    teacher = BOUNDED[name]()
     rng = np.random.default_rng(0)
-    for share in (0.5, 0.9, 1.0) * 5:
+    for share in (0.1, 0.5, 0.9, 1.0) * 5:
         removed = apply_removals(teacher, (rng.random(len(removal_decisions(teacher))) < share).astype(int).tolist())
         both = apply_shrinkages(removed, [0] * len(shrink_decisions(removed)))
         shrunk = apply_shrinkages(teacher, rng.integers(0, 10, len(shrink_decisions(teacher))).tolist())
@@ -242,6 +276,15 @@ def test_no_student_is_smaller_than_the_smallest(name):
             if student.verdict(teacher).feasible:
                 for quantity, (low, high) in student_ranges(teacher, **stages).items():
                     assert low <= getattr(student, quantity) <= high
+
+
+def test_a_student_of_fewer_parameters_may_take_more_bytes():
+    teacher = FAMILIES["shufflenet_v1"]()
+    removed = {0, 5, 12, 17, 18, 20}  # statistics of wider maps are left
+    student = apply_removals(teacher, [int(index in removed) for index in range(len(removal_decisions(teacher)))])
+    assert student.verdict(teacher).feasible
+    assert student.model_bytes > teacher.model_bytes
+    assert student.model_bytes <= student_ranges(teacher, shrinkage=False)["model_bytes"][1]
 
 
 def test_epsilon_is_the_authors_by_default():

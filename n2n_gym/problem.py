@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
+
+import numpy as np
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.data import DatasetSpec, DataSettings, check_train_size, dataset_spec, is_folder, is_named
@@ -85,10 +89,21 @@ class Problem(ProblemSettings):
         return source_of(self.teacher).normalisation(self.teacher) or (self.data.mean, self.data.std)
 
     @cached_property
+    def own_normalisation(self) -> str:
+        """A hash of the mean and deviation that the teacher brings along; empty where they are the data set's own.
+
+        Images are normalised in float32, so numbers that are equal there are equal. What else becomes of them follows from
+        the architecture and the data set: to what size they are brought.
+        """
+        both = self.normalisation, (self.data.mean, self.data.std)
+        own, data = (np.array(numbers, np.float32).tolist() for numbers in both)
+        return "" if own == data else sha256(json.dumps(own).encode()).hexdigest()
+
+    @cached_property
     def identity(self) -> str:
-        """What the teacher is: its architecture, and the weights that it has already."""
+        """What the teacher is: its architecture, and the weights and the normalisation that it brings along."""
         weights = source_of(self.teacher).weights(self.teacher)
-        return f"{self.architecture.fingerprint} {weights}".rstrip()
+        return " ".join(filter(None, (self.architecture.fingerprint, weights, self.own_normalisation)))
 
     @cached_property
     def name(self) -> str:

@@ -20,7 +20,7 @@ from n2n_gym.errors import InputError, check_arguments, typed, unknown
 from n2n_gym.evaluators.store import EvaluationStore
 from n2n_gym.limits import Constraint, Constraints, Relaxation
 from n2n_gym.models.checkpoint import file_hash
-from n2n_gym.networks.beside import WIDTH_SCALED, network_beside
+from n2n_gym.networks.beside import WIDTH_SCALED, label_beside, network_beside
 from n2n_gym.stages import RemovalStage, ShrinkStage, Stage
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
@@ -107,6 +107,12 @@ class Search(JudgedSettings):
     resume: str | None = None
     """Folder of a run to go on with, with the options it was started with."""
 
+    LEAST = {
+        **JudgedSettings.LEAST,
+        **dict.fromkeys(("iterations", "starts", "rollouts", "students", "final_trainings", "final_epochs"), 1),
+        "finalists": 0,
+    }
+
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("constraint", "policy", "beside"):  # in Python one may be given by itself, and limits as objects
@@ -128,15 +134,21 @@ class Search(JudgedSettings):
         """
         from agents.algorithms.registry import check_agent  # Stable-Baselines3 takes long to import: not for --help
 
-        self._check_numbers()
+        self.check_numbers()
         if self.stages not in ("1", "2", "1+2"):
             raise unknown("stages", self.stages, ("1", "2", "1+2"))
         if self.baseline is not None:
             check_agent(self.baseline, None)
-            if self.students is None:
-                raise InputError("a baseline searches with as many trained students: say how many by --students")
-        for name in self.beside:
+            if self.budget is None:
+                raise InputError(
+                    "a baseline searches with as many trained students: say how many by --students, and give --iterations and "
+                    f"--rollouts that can train more ({self.iterations} x {self.rollouts} are tried at most)"
+                )
+        labels = [label_beside(name) for name in self.beside]
+        for name, label in zip(self.beside, labels, strict=True):
             network_beside(name, self.problem.architecture, 1)
+            if labels.count(label) > 1:
+                raise InputError(f"two networks beside the student would be called {label}; give the file another name")
         if self.architecture is not None and self.stages != "2":
             raise InputError(f"architecture is where stage 2 starts from: it goes with stages 2, not {self.stages}")
         number = int(self.stages[0])
@@ -173,16 +185,12 @@ class Search(JudgedSettings):
             if quantity.index is not None and quantity.index not in validated:
                 raise InputError(f"{quantity}: no validation image shows this class; give some with --validation, or drop it")
 
-    def _check_numbers(self) -> None:
-        for name, least in _LEAST.items():
-            if (value := getattr(self, name)) is not None and value < least:
-                raise InputError(f"{name.replace('_', '-')} must be at least {least}, not {value}")
+    def check_numbers(self) -> None:
+        super().check_numbers()
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise InputError(f"learning-rate must be greater than 0, not {self.learning_rate:g}")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed must be 0 to {2**32 - 1}, not {self.seed}")
-        if self.timeout is not None and not self.timeout > 0:
-            raise InputError(f"timeout must be more than 0 seconds, not {self.timeout:g}")
         if not 1 <= self.headroom < float("inf"):
             raise InputError(f"headroom must be at least 1, not {self.headroom:g}")
         if not 0 <= self.distillation_weight < float("inf"):
@@ -329,11 +337,5 @@ class Search(JudgedSettings):
             raise InputError(complaint) from None
 
 
-_LEAST = {
-    **dict.fromkeys(
-        ("iterations", "starts", "rollouts", "students", "final_trainings", "final_epochs", "latency_batch_size"), 1
-    ),
-    "finalists": 0,
-}
 _LISTS = ("constraint", "policy", "beside")
 _FREE = ("workers", "timeout", "speed", "store", "tensorboard", "wandb", "out", "resume")

@@ -21,7 +21,7 @@ from n2n_gym.system.files import DESCRIPTION, teachers_folder, unfinished_traini
 from n2n_gym.teachers.saved import Teacher, teacher_names
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
-from n2n_gym.training.loop import training
+from n2n_gym.training.loop import Outcome, training
 from n2n_gym.training.recipes import Recipe
 from n2n_gym.training.turns import in_turns
 
@@ -42,8 +42,8 @@ class Training:
 
 
 GENTLER, TRIES = 4, 4
-"""A training whose loss leaves the finite numbers, as deep networks without normalisation do at rates that suit others, starts
-again with a quarter of its learning rate; so many times it is tried."""
+"""A training that fails, as deep networks without normalisation do at rates that suit others, starts again with a quarter of
+its learning rate; so many times it is tried."""
 
 OnEpoch = Callable[[int, int], None]
 """Told which training, from 0, has done how many epochs."""
@@ -107,10 +107,10 @@ class FinalTraining:
                 on_epoch=lambda epoch, _accuracy: on_epoch(epoch),
                 resume=unfinished,
             )
-            if not outcome.failure:
+            if not outcome.failure and not _is_constant(outcome):
                 break
             unfinished.unlink(missing_ok=True)
-        else:
+        if outcome.failure:
             raise InputError(f"final training: {outcome.failure}, at any learning rate; try a smaller --distillation-weight")
         facts: dict[str, Any] = {
             "parameters": architecture.parameters,
@@ -129,6 +129,11 @@ class FinalTraining:
     def test(self, trained: Sequence[Path], chosen: int, folder: Path) -> None:
         """Measure trainings of a student on the test images and save one of them, with all test accuracies, in a folder."""
         test_saved(trained, chosen, folder, self._data)
+
+
+def _is_constant(outcome: Outcome) -> bool:
+    """Whether one answer for all images is all that a network has learned: its loss is finite, but its units are dead."""
+    return sum(accuracy > 0 for accuracy in outcome.score.class_accuracy) < 2
 
 
 def test_saved(trained: Sequence[Path], chosen: int, folder: Path, data: ImageData) -> None:

@@ -174,8 +174,23 @@ def test_names_that_cannot_be(name):
         add(noise(), name=name)
 
 
+@pytest.mark.parametrize("form", [np.array, tuple, iter])
+def test_class_names_come_in_many_forms(form):
+    assert add(noise(), noise(9), name="mine", class_names=form(["a", "b", "c"])).class_names == ("a", "b", "c")
+
+
+def test_a_number_of_classes_names_none():
+    class Counted(list):
+        classes = 3
+
+    assert add(Counted(noise()), noise(9), name="mine").class_names == ()
+
+
 def test_names_and_images_that_do_not_go_together():
     with pytest.raises(InputError, match="there are 2 class names for 3 classes"):
         add(noise(), noise(9), name="mine", class_names=["a", "b"])
+    for wrong in (3, "abc"):
+        with pytest.raises(InputError, match="class_names must be a name for each label, from 0, not"):
+            add(noise(), noise(9), name="mine", class_names=wrong)
     with pytest.raises(InputError, match="images differ in height, width and channels"):
         add(noise(), noise(9, channels=1), name="mine")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from agents.search.options import Search
 from envs_tests.conftest import toy_arrays
-from n2n_gym.data import DATASETS, DataSettings, dataset_spec, downloads, load_dataset
+from n2n_gym.data import DATASETS, DataSettings, dataset_spec, downloads, load_dataset, npz
 from n2n_gym.errors import InputError
 from n2n_gym.problem import Problem
 
@@ -259,6 +259,23 @@ def test_what_a_known_data_set_holds_is_what_it_is_known_by(own_home, change):
         np.savez(own_home / "datasets" / "cifar10.npz", **arrays)
         prints.add(load_dataset("cifar10").fingerprint)
     assert len(prints) == 2
+
+
+def test_a_known_data_set_is_read_once_for_what_it_is_known_by(own_home, monkeypatch):
+    digested = []
+    monkeypatch.setattr("n2n_gym.data.dataset.digest", lambda arrays: digested.append(arrays) or npz.digest(arrays))
+    first = load_dataset("digits").fingerprint
+    for _ in range(3):
+        again = load_dataset("digits")
+        assert again.fingerprint == first
+        assert "train" not in vars(again)
+        assert "test" not in vars(again)
+    assert len(digested) == 1
+    [mark] = (own_home / "checked").iterdir()
+    for damaged in (mark.read_bytes()[:-1], mark.read_bytes().replace(b" ", b" 0", 3), b"", b"\xff"):
+        mark.write_bytes(damaged)  # it is not believed
+        assert load_dataset("digits").fingerprint == first
+    assert len(digested) == 5
 
 
 @pytest.mark.parametrize("keep", [0, 10, 500, -40])

@@ -171,6 +171,10 @@ def test_wrong_use_is_said(toy_env):
         ({"train_size": 0}, "train-size must be at least 10 images, one of each class of digits"),
         ({"workers": -1}, "workers must be 0"),
         ({"teacher": "mine.json"}, "no architecture at mine.json"),
+        ({"device": "foo"}, "device 'foo' cannot be used"),
+        ({"timeout": -1.0}, "timeout must be more than 0 seconds, not -1"),
+        ({"timeout": float("nan")}, "timeout must be more than 0 seconds, not nan"),
+        ({"latency_batch_size": 0, "constraints": "latency_ms<=5"}, "latency-batch-size must be at least 1, not 0"),
     ],
 )
 def test_bad_arguments_are_said_by_make(settings, message):
@@ -326,6 +330,9 @@ def test_a_preview_says_what_the_last_step_will_say_and_trains_nothing(env_id):
         ({"evaluator": 5}, "evaluator must be text or Evaluator, not 5"),
         ({"lookahead": "no"}, "lookahead must be True or False, not 'no'"),
         ({"workers": 1.5}, "workers must be a whole number or text or None, not 1.5"),
+        ({"constraints": [3]}, "a constraint must be text, not 3; write it like"),
+        ({"teacher": 3}, "teacher must be text or a torch module, not 3"),
+        ({"teacher": None}, "teacher must be text or a torch module, not None"),
         ({"relaxation": 3}, "relaxation must be text or Callable, not 3"),
     ],
 )

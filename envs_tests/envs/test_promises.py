@@ -14,6 +14,7 @@ from sb3_contrib.common.maskable.utils import get_action_masks
 import n2n_gym  # noqa: F401
 from envs_tests.conftest import FormulaEvaluator
 from n2n_gym.envs import render
+from n2n_gym.envs.wrappers import EncodedObservation
 from n2n_gym.errors import InputError
 from n2n_gym.networks.zoo import network
 from n2n_gym.tables import Table
@@ -275,6 +276,16 @@ def test_own_methods_are_found_on_what_make_returns(given):
     envs.action_space.seed(0)
     assert {tuple(envs.action_space.sample(mask=tuple(envs.action_masks())).tolist()) for _ in range(20)} == {(0, 0)}
     assert MaskablePPO("MultiInputPolicy", env, n_steps=8, batch_size=8, n_epochs=1).learn(16).num_timesteps == 16
+
+
+@pytest.mark.parametrize("encoding", ["layer", "flat"])
+def test_an_encoded_environment_is_made_again_from_its_spec(encoding):
+    env = EncodedObservation(gym.make(IDS[0], **settings()), encoding)
+    again = gym.make(env.spec)
+    assert again.observation_space == env.observation_space
+    for each in (env, again):
+        each.reset(seed=0)
+    np.testing.assert_array_equal(again.step(0)[0], env.step(0)[0])
 
 
 def test_masks_may_depend_on_what_was_decided_and_are_found_once(monkeypatch):

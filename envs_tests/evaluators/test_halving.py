@@ -1,6 +1,12 @@
 """Successive halving: who is trained on, that nothing is trained twice, and what is said of those that were stopped."""
 
+import copy
 import dataclasses
+import gc
+import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -135,3 +141,45 @@ def test_ray_and_tables_cannot_stop_on_the_way(toy_problem, toy_tables):
 
     with pytest.raises(InputError, match="on the way"):
         HalvingEvaluator(TableEvaluator(Table.load(str(toy_tables / "shrink.npz")), "mean"), paper_reward)
+
+
+def folders(place):
+    return sorted(place.glob("n2n-halving-*"))
+
+
+def test_stopped_trainings_go_with_who_holds_them(toy_problem, students, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    halving, students = made(toy_problem), students[:2]
+    first = without_seconds(halving.evaluate(students))
+    [folder] = folders(tmp_path)
+    for copied in (copy.copy, copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))):
+        other = copied(halving)
+        assert without_seconds(other.evaluate(students)) == first
+        assert len(folders(tmp_path)) == 2
+        del other
+        gc.collect()
+        assert folders(tmp_path) == [folder]  # a copy had a folder of its own
+    halving.close()
+    assert folders(tmp_path) == []
+    assert without_seconds(halving.evaluate(students)) == first
+    del halving
+    gc.collect()
+    assert folders(tmp_path) == []
+
+
+def test_stopped_trainings_go_with_the_process_that_made_them_and_no_other(tmp_path):
+    program = """
+import os
+from n2n_gym.evaluators.halving import _Folder
+folder = _Folder()
+if os.fork() == 0:
+    del folder
+    os._exit(0)
+os.wait()
+assert folder.path.is_dir()
+print(folder.path)
+"""
+    environment = {"TMPDIR": str(tmp_path), "PATH": ""}
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
+    assert Path(ran.stdout.strip()).parent == tmp_path
+    assert folders(tmp_path) == []

@@ -115,6 +115,16 @@ def test_what_a_killed_process_left_is_swept_up(toy_problem, untrained):
     assert teacher_names() == [toy_problem.name]
 
 
+def test_a_teacher_that_has_learned_nothing_is_said_to(toy_problem, untrained, monkeypatch, caplog):
+    """Its students could be as good as it whatever becomes of them."""
+    plain = teacher_recipe(toy_problem.data)
+    monkeypatch.setattr("n2n_gym.teachers.saved.teacher_recipe", lambda *_: replace(plain, epochs=1, learning_rate=1e-9))
+    teacher = ready_teacher(toy_problem, device=CPU)
+    said = f"{teacher.name} classifies {teacher.validation_accuracy:.1%} of the validation images correctly, hardly more than"
+    assert (said in caplog.text) == (teacher.validation_accuracy < 0.5)
+    assert teacher.validation_accuracy < 0.5
+
+
 def test_a_diverged_teacher_is_not_kept(toy_problem, untrained, monkeypatch):
     recipe = replace(teacher_recipe(toy_problem.data), learning_rate=1e18)
     monkeypatch.setattr("n2n_gym.teachers.saved.teacher_recipe", lambda *_: recipe)

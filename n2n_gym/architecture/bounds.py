@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 
 from n2n_gym.architecture.blocks import IMAGE
+from n2n_gym.architecture.channels import makers_of_classes
 from n2n_gym.architecture.graph import Architecture
 from n2n_gym.architecture.removal import givers, removal_decisions
 from n2n_gym.architecture.shrinkage import FACTORS, shrink, shrink_decisions
-from n2n_gym.layers import FLOAT_BYTES, Channels, Variable
+from n2n_gym.layers import FLOAT_BYTES, Channels, Layer, Shape, Variable
+from n2n_gym.layers.base import fewer
 
 Range = tuple[float, float]
+
+LEAST = round(10 * FACTORS[0])
+"""Tenths that the strongest shrinking leaves."""
 
 SIZES = ("parameters", "macs", "model_bytes", "activation_bytes")
 """What a network costs whatever its weights are; `Architecture` has an attribute for each."""
@@ -27,13 +32,14 @@ def student_ranges(base: Architecture, *, removal: bool = True, shrinkage: bool 
         shrinkage: Whether layers may be shrunk.
 
     Every layer that cannot be removed stays, with its least outputs and kernel, reading as few channels as any layer
-    before it may put out, from a feature map of one pixel; those that read the image read all of it.
+    before it may put out, from a feature map of one pixel; those that read the image read all of it. Where layers may be
+    removed before others shrink, what ties outputs and kernels to one another may be gone by then: they count as untied.
     """
     decisions = shrink_decisions(base) if shrinkage else ()
     least = shrink(base, dict.fromkeys((d for d in decisions if d.variable is not Variable.PADDING), FACTORS[0]))
     removable = {decision.layer for decision in removal_decisions(base) if removal and not decision.protected}
     parameters = macs = maps = 0
-    may_go = _may_go(base, removable)
+    may_go, makers = _may_go(base, removable), makers_of_classes(base)
     with_them = {
         member
         for block in base.blocks
@@ -49,8 +55,11 @@ def student_ranges(base: Architecture, *, removal: bool = True, shrinkage: bool 
         if layer.channels is Channels.STACKED:
             staying = [source for source, goes in zip(sources, may_go.get(index, ()), strict=False) if not goes]
             outputs = min(outputs, sum(staying) or min(sources))
-        if removal and layer.channels is Channels.FREE and (given := _given(least, narrowest, index)) < outputs:
-            variants, outputs = [layer, layer.giving(given)], given  # of fewer groups, it may have more parameters
+        if removal and shrinkage and Variable.KERNEL in layer.variables:  # where its block is gone, it need not keep the size
+            variants.append(base.nodes[index].layer.shrunk(Variable.KERNEL, LEAST))
+        if removal and layer.channels is Channels.FREE:
+            outputs = _given(base, narrowest, index, shrinks=shrinkage and index not in makers)
+            variants = [each for variant in variants for each in _giving(variant, outputs)]
         if index in removable:
             narrowest.append(min(*sources, outputs))
             continue
@@ -63,15 +72,16 @@ def student_ranges(base: Architecture, *, removal: bool = True, shrinkage: bool 
             # a smaller kernel without padding leaves a larger map
             variants = [base.nodes[index].layer.shrunk(Variable.KERNEL, tenths) for tenths in range(1, 11)]
             if layer.channels is Channels.FREE:
-                variants = [variant.giving(outputs) for variant in variants]
-        maps_of = [(variant, variant.least_output(read, outputs)) for variant in variants]
-        macs += min(variant.macs(read, output) for variant, output in maps_of)
+                variants = [each for variant in variants for each in _giving(variant, outputs)]
+        maps_of = [_least_map(variant, read, outputs) for variant in variants]
+        macs += min(variant.macs(read, output) for variant, output in zip(variants, maps_of, strict=True))
         if node.inputs == (IMAGE,):
-            maps = prod(base.input_shape) + min(prod(output) for _, output in maps_of)
+            maps = prod(base.input_shape) + min(map(prod, maps_of))
     return {
         "parameters": (parameters, base.parameters),
         "macs": (macs, math.inf),
-        "model_bytes": (FLOAT_BYTES * parameters, base.model_bytes),
+        # of fewer parameters, statistics of wider maps may still take more room
+        "model_bytes": (FLOAT_BYTES * parameters, math.inf if removal else base.model_bytes),
         "activation_bytes": (FLOAT_BYTES * max(maps, base.classes), math.inf),
     }
 
@@ -89,17 +99,39 @@ def _may_go(base: Architecture, removable: set[int]) -> dict[int, tuple[bool, ..
     return found
 
 
-def _given(least: Architecture, narrowest: list[int], index: int) -> int:
-    """The fewest channels that a layer may have to give a sum or a concatenation, as the last one left in its branch."""
-    given = [least.nodes[index].layer.output_channels([])]
-    for block in least.blocks:
+def _given(base: Architecture, narrowest: list[int], index: int, *, shrinks: bool) -> int:
+    """The fewest channels that a layer may have: its own, or a sum's or a concatenation's, as the last one left in its branch.
+
+    Args:
+        base: What episodes start from.
+        narrowest: The fewest channels of what layers before it put out.
+        index: The layer.
+        shrinks: Whether its outputs may shrink afterwards.
+    """
+    given = [base.widths[index]]
+    entries: set[int] = set()
+    for block in base.blocks:
         if index not in block.members:
             continue
-        if least.nodes[block.join].layer.channels is Channels.STACKED:
-            ends = zip(least.nodes[block.join].inputs, block.branches, strict=True)
-            given += [least.widths[end] for end, branch in ends if index in branch]
+        if base.nodes[block.join].layer.channels is Channels.STACKED:
+            ends = zip(base.nodes[block.join].inputs, block.branches, strict=True)
+            given += [base.widths[end] for end, branch in ends if index in branch]
             continue
-        given.append(least.widths[block.join])
-        entries = {i for member in block.members for i in least.nodes[member].inputs if i not in block.members and i < index}
-        given += [least.input_shape[0] if i == IMAGE else narrowest[i] for i in entries]
-    return min(given)
+        given.append(base.widths[block.join])
+        entries |= {i for member in block.members for i in base.nodes[member].inputs if i not in block.members and i < index}
+    least = fewer(min(given), LEAST) if shrinks else min(given)
+    return min([least, *(base.input_shape[0] if i == IMAGE else narrowest[i] for i in entries)])
+
+
+def _giving(layer: Layer, outputs: int) -> list[Layer]:
+    """A layer with at least so many outputs, divided into any of the numbers of groups that removals may leave it.
+
+    Of fewer groups it may have fewer outputs, and yet more parameters.
+    """
+    groups = [number for number in range(1, layer.output_parts + 1) if layer.output_parts % number == 0]
+    return [layer.giving(-(-outputs // number) * number) for number in groups]
+
+
+def _least_map(layer: Layer, read: Sequence[Shape], outputs: int) -> Shape:
+    """The smallest feature map that a layer may put out; one whose channels are not its own puts out so many."""
+    return layer.least_output(read, layer.output_channels([]) if layer.channels is Channels.FREE else outputs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,12 @@ def add(
         raise InputError(
             f"{name!r} cannot be a data set's name: use letters, digits and . - _, and none of {', '.join(DATASETS)}"
         )
+    names = _names(train, class_names)
     folder = _folder(name)
     given = {"train": train, "validation": validation, "test": test}
     with _scratch(folder) as scratch:
         parts = {split: _part(data, split, scratch) for split, data in given.items() if data is not None}
-        made = _parts(name, parts, class_names if class_names is not None else getattr(train, "classes", None))
+        made = _parts(name, parts, names)
         if not folder.exists():
             return kept_spec(keep(folder, lambda: made), name)
         there, again = kept_spec(folder, name), kept_spec(keep(scratch / "again", lambda: made), name)
@@ -144,13 +145,22 @@ def _item(data: Any, split: str, index: int) -> tuple[Images, int]:
         raise InputError(f"image {index} of {split} cannot be used: {error}") from None
 
 
-def _parts(name: str, parts: dict[str, Part], class_names: Any) -> Parts:
+def _names(train: Any, given: Any) -> tuple[str, ...]:
+    """A name for each label, from a list, an array, or whatever else has them one by one; nothing where there are none."""
+    names = getattr(train, "classes", None) if given is None else given
+    if isinstance(names, Iterable) and not isinstance(names, str):
+        return tuple(map(str, names))
+    if given is not None:
+        raise InputError(f"class_names must be a name for each label, from 0, not {shown(repr(given))}")
+    return ()
+
+
+def _parts(name: str, parts: dict[str, Part], names: tuple[str, ...]) -> Parts:
     shapes = {split: part.images[np.arange(1)].shape[1:] for split, part in parts.items()}
     if len(set(shapes.values())) > 1:
         listed = ", ".join(f"{shape} in {split}" for split, shape in shapes.items())
         raise InputError(f"images differ in height, width and channels ({listed}); bring them to one size in the transform")
     classes = max(int(part.labels.max()) for part in parts.values()) + 1
-    names = tuple(map(str, class_names or ()))
     if len(names) not in (0, classes):
         raise InputError(f"there are {len(names)} class names for {classes} classes; give one for each label")
     height, width, channels = shapes["train"]

@@ -14,6 +14,7 @@ from n2n_gym.data.npz import Images, Labels, Rows, digest, labels_of, read_array
 from n2n_gym.data.spec import DatasetSpec
 from n2n_gym.data.splits import drawn_split, first_of_each, given_split, validation_rows
 from n2n_gym.errors import InputError
+from n2n_gym.system.arrays import found_once
 from n2n_gym.system.progress import report
 
 FINGERPRINT = "2-"
@@ -79,12 +80,14 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of its images and labels, their shape, which are for what, and how they are shown in training."""
-        content = self.spec.content
-        if not content:
-            report(f"checking the images of {self.spec.name}")
-            (x_train, y_train), (x_test, y_test) = self.train, self.test
-            content = digest({"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test})
+        content = self.spec.content or found_once(f"{self.path.absolute()} content", [self.path], self._content)
         return FINGERPRINT + sha256(f"{content} {self.spec.digest}".encode()).hexdigest()
+
+    def _content(self) -> str:
+        """A hash of all images and labels; every program that needs it would read the whole file for it."""
+        report(f"checking the images of {self.spec.name}")
+        (x_train, y_train), (x_test, y_test) = self.train, self.test
+        return digest({"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test})
 
     def _read(self, split: str) -> tuple[Images, Labels]:
         arrays = read_arrays(self.path, (f"x_{split}", f"y_{split}"))

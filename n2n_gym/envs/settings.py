@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, get_type_hints
+from typing import Any, ClassVar, Self, get_type_hints
 
 import n2n_gym.tables.surrogate  # noqa: F401  an evaluator by name
 from n2n_gym.errors import InputError, check_arguments, typed
@@ -34,6 +36,9 @@ class JudgedSettings(EvaluationSettings, ABC):
     lookahead: bool = True
     """Whether action masks rule out what can only end with a degenerate student; without, only what has no effect."""
 
+    LEAST: ClassVar[Mapping[str, int]] = {"latency_batch_size": 1}
+    """Below what a number must not be."""
+
     @property
     @abstractmethod
     def limits(self) -> Constraints:
@@ -54,8 +59,23 @@ class JudgedSettings(EvaluationSettings, ABC):
         """Whether students are looked up."""
         return uses_table(self)
 
+    def check_numbers(self) -> None:
+        """Refuse numbers that are out of range.
+
+        Raises:
+            InputError: If one is.
+        """
+        for name, least in self.LEAST.items():
+            if (value := getattr(self, name)) is not None and value < least:
+                raise InputError(f"{name.replace('_', '-')} must be at least {least}, not {value}")
+        if self.timeout is not None and not self.timeout > 0:
+            raise InputError(f"timeout must be more than 0 seconds, not {self.timeout:g}")
+
     def check_names(self) -> None:
-        """Refuse names that are unknown; nothing is trained, downloaded or imported for it.
+        """Refuse names that are unknown; nothing is trained or downloaded for it.
+
+        Nor is torch imported where the device is one of those in the explanation. Whether there is such a device shows when it
+        is used: to look for a GPU now would keep processes that are forked afterwards from using it.
 
         Raises:
             InputError: If one is unknown, or what they name does not fit.
@@ -64,6 +84,10 @@ class JudgedSettings(EvaluationSettings, ABC):
         search_recipe(self.recipe, self.problem.data)
         _ = self.limits, self.schedule
         check_workers(self.workers)
+        if not re.fullmatch(r"auto|(cpu|cuda)(:\d+)?", self.device):
+            from n2n_gym.system.device import torch_device
+
+            torch_device(self.device)
         if isinstance(self.evaluator, str):
             EVALUATORS.look_up(self.evaluator)
         if isinstance(self.seed, str) and not (self.uses_table and self.seed in TABLE_SEEDS):
@@ -118,6 +142,7 @@ class Settings(JudgedSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_numbers()
         self.check_names()
 
     @cached_property

@@ -123,7 +123,7 @@ def encoding_by_name(name: str, stage: Stage) -> Encoding:
     return by_name("observation encoding", name, ENCODINGS)(stage)
 
 
-class EncodedObservation(gym.ObservationWrapper[Vectors, np.int64, Observation]):
+class EncodedObservation(gym.ObservationWrapper[Vectors, np.int64, Observation], RecordConstructorArgs):
     """A compression environment whose observation is one flat, scaled vector.
 
     Args:
@@ -136,6 +136,7 @@ class EncodedObservation(gym.ObservationWrapper[Vectors, np.int64, Observation])
     """
 
     def __init__(self, env: gym.Env[Observation, np.int64], encoding: str = "layer") -> None:
+        RecordConstructorArgs.__init__(self, encoding=encoding)
         super().__init__(env)
         inner: Any = env.unwrapped
         if not isinstance(inner, CompressionEnv):

@@ -155,6 +155,7 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
             "device": self._device.type,
             "bf16": self.bf16,
             "versions": library_versions(),
+            **({"normalisation": own} if (own := self.problem.own_normalisation) else {}),
             **({"thorough": True} if self.thorough else {}),
             **({"rung": self.rung.epoch} if self.rung and self.rung.epoch < self.epochs else {}),
         }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +23,24 @@ KEPT = 2**31
 """Bytes of stopped trainings that are kept, in case their students are asked for again."""
 
 
+class _Folder:
+    """A new folder that goes with whoever holds it, and when the process ends that made it.
+
+    Attributes:
+        path: Where it is.
+        remove: Removes it, once.
+    """
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="n2n-halving-"))
+        self.remove = weakref.finalize(self, _remove, self.path, os.getpid())
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # a process that was forked has the folder of its parent
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 class HalvingEvaluator(WrappingEvaluator):
     """Trains the students of a batch until a rung, then at most the better half until the next, the best of all to the end.
 
@@ -30,6 +50,8 @@ class HalvingEvaluator(WrappingEvaluator):
 
     What a student gets depends on who was evaluated with it: equal batches get equal evaluations, and a store knows
     trainings until each rung, but no predictions.
+
+    Stopped trainings lie in a folder of their own until it is closed, at the longest as long as it and its process live.
 
     Args:
         inner: Trains students, and can stop on the way.
@@ -46,7 +68,7 @@ class HalvingEvaluator(WrappingEvaluator):
             )
         self.inner = inner
         self._reward = reward
-        self._states: Path | None = None
+        self._states: _Folder | None = None
 
     def __getstate__(self) -> dict[str, Any]:  # a copy keeps its own trainings
         return {**self.__dict__, "_states": None}
@@ -61,7 +83,7 @@ class HalvingEvaluator(WrappingEvaluator):
 
     def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
         if self._states is None:
-            self._states = Path(tempfile.mkdtemp(prefix="n2n-halving-"))
+            self._states = _Folder()
         running = list(range(len(students)))
         reached: dict[int, dict[int, Evaluation]] = {}
         stopped: dict[int, list[int]] = {}
@@ -83,12 +105,12 @@ class HalvingEvaluator(WrappingEvaluator):
     def close(self) -> None:
         super().close()
         if self._states is not None:
-            shutil.rmtree(self._states, ignore_errors=True)
+            self._states.remove()
             self._states = None
 
     def _trained(self, students: Sequence[Student], running: list[int], epoch: int) -> dict[int, Evaluation]:
         assert self._states is not None
-        inner = self.inner.until(Rung(epoch, self._states))
+        inner = self.inner.until(Rung(epoch, self._states.path))
         return {running[place]: each for place, each in inner.stream([students[index] for index in running])}
 
     def _ahead(self, students: Sequence[Student], reached: dict[int, Evaluation]) -> list[int]:
@@ -100,8 +122,8 @@ class HalvingEvaluator(WrappingEvaluator):
         """Remove trainings that have ended, and the oldest others if there are too many."""
         assert self._states is not None
         for student in whole:
-            Rung(self.inner.epochs, self._states).file(self.key(student)).unlink(missing_ok=True)
-        files = sorted(((file.stat(), file) for file in self._states.iterdir()), key=lambda each: -each[0].st_mtime)
+            Rung(self.inner.epochs, self._states.path).file(self.key(student)).unlink(missing_ok=True)
+        files = sorted(((file.stat(), file) for file in self._states.path.iterdir()), key=lambda each: -each[0].st_mtime)
         total = 0
         for facts, file in files:
             total += facts.st_size

@@ -11,6 +11,7 @@ from n2n_gym.errors import InputError
 from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.problem import ProblemSettings
 from n2n_gym.settings import DeviceSettings, RecipeSettings, WorkerSettings, values_of
+from n2n_gym.system.documents import shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +44,12 @@ class EvaluationSettings(WorkerSettings, TrainingSettings, ProblemSettings):
         super().__post_init__()
         given: Any = self.teacher
         if not isinstance(given, str):  # in Python a module may be given itself: it is kept, and settings stay plain text
+            from torch import nn
+
             from n2n_gym.teachers import keep
 
+            if not isinstance(given, nn.Module):
+                raise InputError(f"teacher must be text or a torch module, not {shown(repr(given))}")
             if self.dataset is None:
                 raise InputError("a torch module as teacher needs the data set that it is for: dataset")
             object.__setattr__(self, "teacher", keep(given, self.dataset, DataSettings(**values_of(self, DataSettings))))

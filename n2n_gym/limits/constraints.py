@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self, TypedDict
+from typing import Any, Self, TypedDict
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.limits.feasibility import contradictory
 from n2n_gym.limits.quantities import NAME, RANGES, SHRINKING, SIZES, Quantity
-from n2n_gym.system.documents import read_document
+from n2n_gym.system.documents import read_document, shown
 
 _NUMBER = r"(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _TERM = re.compile(rf"(?P<sign>[+-])(?:(?P<factor>{_NUMBER})\*)?(?P<quantity>{NAME})")
@@ -139,14 +140,22 @@ class Constraints:
         `{"coefficients": {"parameters": 1, "macs": 0.01}, "at_most": 50000}`.
 
         Raises:
-            InputError: If one cannot be read.
+            InputError: If one cannot be read, or is neither.
         """
+        if isinstance(limits, str) and not limits:  # an environment's way to say none
+            return cls()
         rows: list[Constraint] = []
-        for text in [limits] if isinstance(limits, str | Constraint) else limits:
-            if isinstance(text, Constraint):
-                rows.append(text)
+        several: Any = [limits] if isinstance(limits, str | os.PathLike | Constraint) else limits
+        if not isinstance(several, Iterable):
+            raise InputError(f"constraints must be text, or several of them, not {shown(repr(limits))}; {_EXAMPLE}")
+        for given in several:
+            if isinstance(given, Constraint):
+                rows.append(given)
                 continue
-            if limits != "" and not text.strip("; \t\n"):  # "" by itself is an environment's way to say none
+            text = os.fspath(given) if isinstance(given, os.PathLike) else given
+            if not isinstance(text, str):
+                raise InputError(f"a constraint must be text, not {shown(repr(given))}; {_EXAMPLE}")
+            if not text.strip("; \t\n"):
                 raise InputError(f"an empty constraint limits nothing; leave it out, or {_EXAMPLE}")
             for part in filter(None, map(str.strip, text.split(";"))):
                 rows += _of_file(Path(part).expanduser()) if part.endswith(".json") else [Constraint.parse(part)]

@@ -152,15 +152,39 @@ def check_once(name: str, files: Sequence[Path], check: Callable[[], object]) ->
         files: Where its bytes are.
         check: Raises what is wrong with them.
     """
+
+    def checked() -> str:
+        check()
+        return ""
+
+    found_once(name, files, checked)
+
+
+def found_once(name: str, files: Sequence[Path], find: Callable[[], str]) -> str:
+    """What is found out of the bytes of files, unless it was since one of them last changed.
+
+    Args:
+        name: What is found; as for `check_once`, which remembers in the same place.
+        files: Where the bytes are.
+        find: Finds it, or raises what is wrong with them.
+    """
     stats = [file.stat() for file in files]
     state = json.dumps([name, *((stat.st_size, stat.st_mtime_ns) for stat in stats)])
     mark = home() / "checked" / sha256(name.encode(errors="surrogatepass")).hexdigest()[:32]
     with suppress(OSError):
-        if mark.read_bytes() == state.encode():
-            return
-    check()
-    with suppress(InputError):  # where nothing may be written, they are checked each time
-        write_text(mark, state)
+        text = mark.read_bytes().decode(errors="replace")
+        known = text.removeprefix(state).rpartition(" ")[0]
+        if text == _remembered(state, known):
+            return known
+    found = find()
+    with suppress(InputError):  # where nothing may be written, it is found each time
+        write_text(mark, _remembered(state, found))
+    return found
+
+
+def _remembered(state: str, found: str) -> str:
+    """What is written down of files in some state; what was found has a checksum."""
+    return f"{state}{found} {sha256(f'{state}{found}'.encode()).hexdigest()}" if found else state
 
 
 def _check_density(path: Path, members: list[zipfile.ZipInfo]) -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from n2n_gym.errors import InputError
 
@@ -73,11 +74,15 @@ def threads_for(macs: int, batch_size: int) -> int:
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Compute with so many of torch's threads on a CPU; a process has only one such number."""
+    """Compute with so many of torch's threads on a CPU, and of NumPy's and SciPy's: a process has only one such number.
+
+    With it the order of sums changes, so the last digits, and all that follows from them.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        yield
+        with threadpool_limits(count, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(before)
 

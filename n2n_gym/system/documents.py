@@ -6,6 +6,7 @@ Whatever of it the package reads goes through here, so that a damaged or crafted
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -31,6 +32,8 @@ Duration = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
 """Seconds, or milliseconds."""
 Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 """A number that is not infinite and not NaN; JSON has none, text has."""
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone, in ISO 8601."""
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 """64 hexadecimal digits."""
 

@@ -24,7 +24,7 @@ from n2n_gym.system.device import torch_device
 from n2n_gym.system.files import teachers_folder
 from n2n_gym.system.versions import library_versions
 from n2n_gym.teachers.modules import Found
-from n2n_gym.teachers.saved import making, measured
+from n2n_gym.teachers.saved import making, measured, warn_of_chance
 from n2n_gym.tracing import Traced, trace
 from n2n_gym.training.images import ImageData
 
@@ -32,9 +32,6 @@ _log = logging.getLogger("n2n_gym")
 
 COMPARED = 64
 """So many of the data set's images are compared with the module's own logits."""
-
-CHANCE = 1.5
-"""A teacher that is not this many times better than guessing was probably given the wrong preprocessing or classes."""
 
 
 def add(module: nn.Module, *, name: str, source: str = "Python", **settings: Any) -> str:
@@ -191,12 +188,12 @@ class _Candidate:
         some = data.validation_images[torch.arange(min(COMPARED, len(data.validation_images)))]
         self.traced.check(data.preprocessing(some).cpu(), name)
         facts = measured(self.traced.network, data)
-        if facts["val_accuracy"] < CHANCE / data.spec.classes:
-            _log.warning(
-                "%s classifies %.1f%% of the validation images of %s correctly, hardly more than guessing would: "
-                "are its mean and std, its image size and the order of its classes the data set's?",
-                *(name, 100 * facts["val_accuracy"], self.dataset.name),
-            )
+        warn_of_chance(
+            name,
+            facts,
+            data.spec.classes,
+            f"are its mean and std, its image size and the order of its classes those of {self.dataset.name}?",
+        )
         return facts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,7 +17,7 @@ from n2n_gym.errors import InputError, unknown
 from n2n_gym.models.build import Network
 from n2n_gym.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from n2n_gym.networks.described import read_description
-from n2n_gym.networks.imported import IMPORTED, is_imported
+from n2n_gym.networks.imported import IMPORTED, imported_normalisation, is_imported
 from n2n_gym.problem import Problem
 from n2n_gym.system.device import by_itself
 from n2n_gym.system.files import absolute, locked, sweep, teachers_folder, unfinished_training, writing
@@ -29,6 +29,9 @@ from n2n_gym.training.recipes import teacher_recipe
 
 TRAINING = "training the teacher"
 """What is reported (`n2n_gym.system.progress`) when a teacher's training begins, with the number of its epochs."""
+
+CHANCE = 1.5
+"""A teacher that is not this many times better than guessing has learned nothing, or was given the wrong preprocessing."""
 
 _log = logging.getLogger("n2n_gym")
 
@@ -54,7 +57,7 @@ def ready_teacher(problem: Problem, *, device: torch.device, on_epoch: Callable[
     """The problem's teacher; it is trained first if it was not yet, as the paper trains on its data set (appendix 10.2).
 
     An imported teacher is never trained: on images other than those that it was measured on when it was imported, it is
-    measured, once, and kept a second time with these accuracies.
+    measured, once, and kept a second time with these accuracies; again, if it was imported again with another normalisation.
 
     Args:
         problem: Network, data set and number of images.
@@ -62,22 +65,26 @@ def ready_teacher(problem: Problem, *, device: torch.device, on_epoch: Callable[
         on_epoch: Told the epochs done while it trains, as `train` does.
 
     Raises:
-        InputError: If the data set cannot be had, or the saved teacher is damaged or of another network or other data.
+        InputError: If the data set cannot be had, or the saved teacher is damaged, or of another network, normalisation or
+            other data.
     """
     imported = is_imported(problem.teacher)
     name = problem.name
     if imported and teacher_facts(problem.teacher).get("data_fingerprint") == load_dataset(problem.data).fingerprint:
         name = problem.teacher
     folder = teachers_folder() / name
-    if not folder.exists():
+    if not _is_kept(name, problem):
         with making(name):  # of several processes that want it, one trains
-            if not folder.exists() and imported:
-                _measure_teacher(folder, problem, device)
+            if not _is_kept(name, problem) and imported:
+                with put_aside(name):
+                    _measure_teacher(folder, problem, device)
             elif not folder.exists():
                 _train_teacher(folder, problem, device, on_epoch)
     teacher = load_teacher(name)
     if teacher.checkpoint.network.architecture != problem.architecture:
         raise InputError(f"the teacher in {folder} is another network than {problem.teacher}; move it away to train a new one")
+    if imported and imported_normalisation(name) != problem.normalisation:
+        raise InputError(f"{problem.teacher} was imported again meanwhile, with another normalisation; start anew")
     trained_on = str(teacher.checkpoint.facts.get("data_fingerprint"))
     if not trained_on.startswith(FINGERPRINT):
         why = "was trained before the identity of a data set covered its test images and their shape"
@@ -85,6 +92,14 @@ def ready_teacher(problem: Problem, *, device: torch.device, on_epoch: Callable[
     if trained_on != load_dataset(problem.data).fingerprint:
         raise InputError(f"the teacher in {folder} was trained on other images; move it away to train a new one")
     return teacher
+
+
+def _is_kept(name: str, problem: Problem) -> bool:
+    """Whether the problem's teacher is kept under a name, and if it was only measured here: as it is now."""
+    if not (teachers_folder() / name).exists():
+        return False
+    copied = is_imported(problem.teacher) and name != problem.teacher
+    return not copied or imported_normalisation(name) == problem.normalisation
 
 
 def load_teacher(name: str) -> Teacher:
@@ -157,6 +172,24 @@ def teacher_facts(name: str) -> dict[str, Any]:
     return facts
 
 
+def trained_for(name: str) -> Problem | None:
+    """Teacher and data of a teacher that was trained here, by the name under which it is kept; None for any other name.
+
+    Raises:
+        InputError: If its data are not those any more that it was trained on.
+    """
+    if name not in teacher_names() or is_imported(name):  # an imported one is for any data
+        return None
+    facts = teacher_facts(name)
+    if not {"teacher", "dataset", "width", "train_size"} <= set(facts):
+        return None
+    known: dict[str, Any] = {key: facts[key] for key in ("teacher", "dataset", "width")} | facts.get("read", {})
+    problems = (Problem(**known, train_size=size) for size in (None, facts["train_size"]))  # `None` counts all images
+    if (found := next((problem for problem in problems if problem.name == name), None)) is None:
+        raise InputError(f"{name} was trained on other data than are there now; name its network and data: {facts['teacher']}")
+    return found
+
+
 def measured(network: Network, data: ImageData) -> dict[str, Any]:
     """Facts of a network that was not trained here: on which images it was measured, and how well it classifies them."""
     network = network.to(data.device)
@@ -169,6 +202,22 @@ def measured(network: Network, data: ImageData) -> dict[str, Any]:
         "val_class_accuracy": list(validation.class_accuracy),
         "test_accuracy": test.accuracy,
     }
+
+
+def warn_of_chance(name: str, facts: Mapping[str, Any], classes: int, remedy: str) -> None:
+    """Say so if a teacher is hardly better than guessing: its students could be as good as it whatever becomes of them.
+
+    Args:
+        name: The teacher's.
+        facts: What was measured.
+        classes: How many it tells apart.
+        remedy: What to do or to look at.
+    """
+    if facts["val_accuracy"] < CHANCE / classes:
+        _log.warning(
+            "%s classifies %.1f%% of the validation images correctly, hardly more than guessing would: %s",
+            *(name, 100 * facts["val_accuracy"], remedy),
+        )
 
 
 def _data(problem: Problem) -> dict[str, Any]:
@@ -231,5 +280,8 @@ def _train_teacher(
         "recipe": recipe.to_json(),
         "threads": threads,
     }
+    warn_of_chance(
+        folder.name, facts, data.spec.classes, "its students are worth nothing; try another network, width or data set"
+    )
     save_checkpoint(folder, network, data.preprocessing, facts)
     unfinished.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor, nn
 
+from n2n_gym.layers.modules import OwnDropout
 from n2n_gym.system.documents import Finite, parse_document, shown
 from n2n_gym.system.files import sweep
 from n2n_gym.system.tensors import read_tensors, tensors_hash, write_tensors
@@ -62,7 +63,7 @@ class TrainingFile:
         """Write down how far it is, if the last time was long enough ago.
 
         Args:
-            network: As it is.
+            network: As it is; what its dropout draws from is written down, too.
             optimizer: As it is.
             generator: What draws the order of images.
             kept: Weights that are kept besides.
@@ -71,7 +72,7 @@ class TrainingFile:
         """
         if not at_once and time.monotonic() < self._written + SECONDS:
             return
-        tensors = {GENERATOR: generator.get_state()}
+        tensors = {name: each.get_state() for name, each in _generators(network, generator).items()}
         tensors |= {NETWORK + name: value for name, value in network.state_dict().items()}
         tensors |= {KEPT + name: value for name, value in kept.items()}
         for index, state in optimizer.state_dict()["state"].items():
@@ -84,10 +85,10 @@ class TrainingFile:
     def read(
         self, network: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator, *, most: int
     ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Put network, optimizer and generator where the training was.
+        """Put network, optimizer and generators where the training was.
 
         Args:
-            network: What is trained.
+            network: What is trained; its dropout goes on with what it would have drawn next.
             optimizer: What it is trained with.
             generator: What draws the order of images.
             most: A training that has had more epochs is not gone on with.
@@ -100,6 +101,8 @@ class TrainingFile:
         if not self._path.exists():
             return None
         before = copy.deepcopy((network.state_dict(), optimizer.state_dict()))
+        generators = _generators(network, generator)
+        drawing = {name: each.get_state() for name, each in generators.items()}
         try:
             tensors, texts = read_tensors(self._path, "training that was stopped")
             said: dict[str, Any] = dict(parse_document(texts.get(FACTS, ""), _Said, "it is no training that was stopped"))
@@ -110,11 +113,12 @@ class TrainingFile:
             facts = said["facts"]
             network.load_state_dict(_under(NETWORK, tensors))
             optimizer.load_state_dict(_optimizer_state(optimizer, _under(OPTIMIZER, tensors), said["rates"]))
-            generator.set_state(tensors[GENERATOR])
+            _go_on(generators, {name: tensors[name] for name in generators})
         except (KeyError, IndexError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             _log.warning("%s is damaged (%s): this training begins anew", self._path, shown(error))
             network.load_state_dict(before[0])
             optimizer.load_state_dict(before[1])
+            _go_on(generators, drawing)
             return None
         return _under(KEPT, tensors), facts
 
@@ -123,6 +127,19 @@ def _seal(said: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     """A hash of all that is written down."""
     text = json.dumps(said, sort_keys=True) + tensors_hash(tensors)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _generators(network: nn.Module, generator: torch.Generator) -> dict[str, torch.Generator]:
+    """All that a training draws from, by name: the order of images, and what each dropout leaves out."""
+    dropouts = ((name, module) for name, module in network.named_modules() if isinstance(module, OwnDropout))
+    own = {f"{GENERATOR}.{name}": module.generator for name, module in dropouts if module.generator is not None}
+    return {GENERATOR: generator, **own}
+
+
+def _go_on(generators: Mapping[str, torch.Generator], states: Mapping[str, Tensor]) -> None:
+    """Have generators draw what they would have drawn next in some states."""
+    for name, generator in generators.items():
+        generator.set_state(states[name])
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
