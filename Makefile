@@ -43,7 +43,7 @@ notebooks: $(VENV)/.installed-dev
 	$(BIN)/python docs/site/notebooks.py
 
 # The committed benchmark, from nothing: the package's algorithms, and those that were submitted
-benchmark: $(VENV)/.installed
+benchmark: $(VENV)/.installed-dev
 	$(BIN)/n2n benchmark --agents all benchmarks/algorithms/*.py --out runs/benchmark
 	mkdir -p benchmarks/results/agents
 	cp runs/benchmark/agents/*.json benchmarks/results/agents/

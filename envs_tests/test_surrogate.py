@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import gymnasium as gym
 import numpy as np
@@ -11,9 +12,15 @@ import n2n_gym  # noqa: F401  registers the environments
 from envs_tests.conftest import made_accuracy, made_sample
 from n2n_gym.errors import InputError
 from n2n_gym.student import Student
-from n2n_gym.tables.sample import Sample, SampledStudent, draw_students, shipped_samples
+from n2n_gym.tables.sample import Sample, SampledStudent, build_sample, draw_students, shipped_samples
 from n2n_gym.tables.surrogate import Surrogate, SurrogateEvaluator
 from n2n_gym.testing.evaluator import EvaluatorSuite
+
+NO_NAMES = ("", "/tmp/evil", "../../evil", "..", ".hidden", "a:b", "a|b", "made\n", "a" * 300)
+
+
+def student(actions, trainings=2):
+    return {"actions": actions, "accuracy": [1] * trainings, "test_accuracy": [1] * trainings}
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +46,20 @@ def test_a_sample_is_read_as_it_was_written(sample, path):
         ({"students": []}, "no sample of students"),
         ({"architecture": {}}, "build it again"),
         ({"val_accuracy": 2}, "<= 1"),
-        ({"students": [{"actions": "012", "accuracy": [1, 1], "test_accuracy": [1, 1]}]}, "012 are no actions of an episode"),
-        ({"students": [{"actions": "0a", "accuracy": [1, 1], "test_accuracy": [1, 1]}]}, "no sample of students"),
-        ({"students": [{"actions": "01", "accuracy": [1], "test_accuracy": [1]}]}, "no sample of students"),
+        ({"students": [student("012")] * 3}, "012 are no actions of an episode"),
+        ({"students": [student("0a")] * 3}, r"no sample of students: .*matching regex .* `\$\.students\[0\]\.actions`"),
+        (
+            {"students": [student("01", trainings=1)] * 3},
+            r"no sample of students: .*length >= 2 - at `\$\.students\[0\]\.a",
+        ),
+        *(({"name": name}, r"no sample of students: .*`\$\.name`") for name in NO_NAMES),
+        (lambda data: {"students": data["students"][:2]}, r"no sample of students: .*length >= 3 - at `\$\.students`"),
+        (lambda data: {"students": [each | {"actions": each["actions"] + "\n"} for each in data["students"]]}, r"\.actions`"),
     ],
 )
 def test_what_is_no_sample_is_refused(path, change, complaint):
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, **(change(data) if callable(change) else change)}))
     with pytest.raises(InputError, match=complaint):
         Sample.load(path)
 
@@ -102,11 +116,57 @@ def test_an_environment_over_it(path, sample):
     for wrong, complaint in (
         ({"dataset": "digits", "train_size": 50}, "is of another teacher, or of dataset='digits', train_size=60"),
         ({"seed": "draw"}, "seed must be a number"),
+        ({"recipe": "paper"}, "made-shrink was made by recipe fast, not paper"),
     ):
         with pytest.raises(InputError, match=complaint):
             _ = gym.make("N2N/LayerShrink-v0", **settings | wrong).unwrapped.judge.evaluator
     with pytest.raises(InputError, match="of stage shrink"):
         _ = gym.make("N2N/LayerRemoval-v0", **settings).unwrapped.judge.evaluator
+
+
+def test_other_images_than_the_samples_are_refused(path, sample):
+    settings = {"teacher": str(path), "dataset": "digits", "train_size": 60, "evaluator": "surrogate", "recipe": "fast"}
+    for data, reading, fits in (("digits", {}, True), ("other", {}, False), ("digits", {"flip": True}, False)):
+        replace(sample, data=data).save(path)
+        env = gym.make("N2N/LayerShrink-v0", **settings, **reading)
+        if fits:
+            _ = env.unwrapped.judge.evaluator
+            continue
+        with pytest.raises(InputError, match="of other images than those of digits, or they were read with .*flip=False"):
+            _ = env.unwrapped.judge.evaluator
+
+
+def test_a_sample_says_which_images_it_is_of(toy_problem, tmp_path):
+    named = replace(toy_problem, flip=True)
+    path = build_sample("made", named, "shrink", tmp_path, students=3, workers=0)
+    made = Sample.load(path)
+    assert made.data == named.data.identity != toy_problem.data.identity
+    assert made.arguments == {
+        "dataset": named.dataset,
+        "train_size": None,
+        "recipe": "fast",
+        "flip": True,
+        "crop_padding": None,
+        "image_size": None,
+        "validation": None,
+    }
+    assert abs(Surrogate(made).agreement.again) <= 1  # three students are enough
+
+
+def test_what_can_be_no_sample_is_said_before_anything_is_trained(toy_problem, tmp_path):
+    def build(name="made", students=3):
+        too_late = partial(pytest.fail, "something is trained")
+        build_sample(name, toy_problem, "removal", tmp_path, students=students, workers=0, prepare=too_late)
+
+    with pytest.raises(InputError, match="3 students and 2 trainings of each, or more, not 2 and 2"):
+        build(students=2)
+    for name in NO_NAMES:
+        with pytest.raises(InputError, match=r"no table or sample can be called .*; choose another"):
+            build(name)
+    with pytest.raises(
+        InputError, match="removal leads to 0 students that can be trained, and a sample needs 3 or more; take"
+    ):
+        build()
 
 
 class TestContract(EvaluatorSuite):

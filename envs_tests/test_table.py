@@ -11,6 +11,7 @@ from gymnasium.utils.env_checker import data_equivalence
 from envs_tests.conftest import DEEPER_TOY, TOY
 from n2n_gym.architecture import Architecture, apply_removals
 from n2n_gym.errors import InputError
+from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.layers import conv, linear, max_pool, relu
 from n2n_gym.problem import Problem
@@ -19,8 +20,9 @@ from n2n_gym.stages.removal import RemovalStage
 from n2n_gym.stages.shrink import ShrinkStage
 from n2n_gym.student import Student
 from n2n_gym.tables import Table, table_names
-from n2n_gym.tables.build import build_table
+from n2n_gym.tables.build import _columns, build_table
 from n2n_gym.tables.evaluator import TableEvaluator
+from n2n_gym.tables.files import write_columns
 from n2n_gym.tables.space import Space
 from n2n_gym.tables.statistics import expected_choice, noise, random_draws
 
@@ -404,6 +406,70 @@ def test_trainings_repeat(folder, table, capsys):
     Table(other, table.columns).save(folder / "other.npz")
     assert main(["table", "check", str(folder / "other.npz"), "--students", "1", "--workers", "0"]) == 2
     assert "another recipe than this version's 'paper'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        *(({"name": name}, r"`\$\.name`") for name in ("", "/tmp/evil", "../../evil", ".hidden", "a:b", "removal\n")),
+        ({"data": None}, r"`\$\.data`"),
+        ({"problem": {"teacher": "conv4", "dataset": "digits"}}, "missing required field `train_size`"),
+        (
+            {"problem": {"teacher": "conv4", "dataset": "digits", "train_size": None, "depth": 3}},
+            "its problem has depth, which is no setting of one; build it again",
+        ),
+        ({"problem": {"teacher": "conv4", "dataset": "digits", "train_size": None, "image_size": "x"}}, "image_size"),
+    ],
+)
+def test_facts_that_no_table_has_are_refused(change, complaint, table, tmp_path):
+    Table({**table.facts, **change}, table.columns).save(tmp_path / "t.npz")
+    with pytest.raises(InputError, match=rf"is not a table that `n2n table build` wrote: .*{complaint}"):
+        Table.load(tmp_path / "t.npz")
+    facts = {key: value for key, value in table.facts.items() if key not in change}
+    write_columns(tmp_path / "u.npz", facts, table.columns)
+    with pytest.raises(InputError, match="missing required field"):
+        Table.load(tmp_path / "u.npz")
+
+
+def test_a_table_is_called_as_its_file_is_before_anything_is_trained(problem, tmp_path):
+    for name in ("my table.npz", ".npz.npz", "a:b.npz"):
+        with pytest.raises(InputError, match="no table or sample can be called .*; choose another"):
+            build_table(problem, "removal", tmp_path / name, workers=0, prepare=lambda: pytest.fail("too late"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_students_are_worth_is_asked_only_where_it_is_known(table):
+    teacher = {**table.facts["teacher"], "test_accuracy": None}
+    with pytest.raises(InputError, match="says no test accuracy of its teacher; to know what students are worth, build it"):
+        Table({**table.facts, "teacher": teacher}, table.columns).evaluation(0, "truth")
+    untrained = Table(table.facts, {**table.columns, "seconds": np.zeros_like(table.columns["seconds"])})
+    with pytest.raises(InputError, match="no student of table 'removal' was trained"):
+        untrained.values("paper", "truth")
+    assert untrained.evaluation(0, "search") == table.evaluation(0, "search")
+
+
+def test_images_may_be_more_than_65_535(table, problem, tmp_path):
+    stage = RemovalStage(Student(DEEPER_TOY))
+    space = Space(stage)
+    all_right = [
+        Evaluation.of(
+            student.architecture,
+            DEEPER_TOY,
+            accuracy=1.0,
+            teacher_accuracy=1.0,
+            epoch_accuracy=(1.0,) * 5,
+            test_accuracy=1.0,
+            seconds=1.0,
+        )
+        for student in space.students
+    ]
+    for images, kind in ((200, np.uint16), (65_535, np.uint16), (65_536, np.uint32)):
+        facts = {**table.facts, "validation_images": images, "test_images": images, "seeds": [0]}
+        Table(*_columns(facts, space, [all_right])).save(tmp_path / "t.npz")
+        read = Table.load(tmp_path / "t.npz")
+        assert read.columns["correct"].dtype == read.columns["test_correct"].dtype == kind
+        assert read.columns["correct"].max() == read.columns["test_correct"].max() == images
+        assert read.best("test_accuracy").value == read.best("accuracy").value == 1
 
 
 def test_files_that_are_no_tables_are_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from agents.algorithms.episodes import Episodes
 from agents.algorithms.known import Candidate, Drawn, KnownStudents
 from agents.algorithms.plans import Plan, Plans, start_plan
 from agents.algorithms.policies import SequencePolicy
-from agents.algorithms.prior import AccuracyPrior, shipped_prior
+from agents.algorithms.prior import AccuracyPrior
 from agents.algorithms.reinforce import Reinforce
 from agents.algorithms.surrogate import AccuracyModel, GaussianProcess
 from n2n_gym.rewards import DEGENERATE
@@ -142,7 +143,9 @@ class Dyna(Reinforce):
     def _believed(self) -> Plans:
         """Episodes as the policy would play them now, the likeliest first."""
         rows, masks = observed(self.stage, self.imagined_rollouts, self.device)
-        return torch.cat([self.policy.play(rows[:1], masks[:1], deterministic=True), self.policy.play(rows, masks)]).numpy()
+        return (
+            torch.cat([self.policy.play(rows[:1], masks[:1], deterministic=True), self.policy.play(rows, masks)]).cpu().numpy()
+        )
 
     def _imagined(self, known: KnownStudents, model: AccuracyModel) -> dict[str, Drawn]:
         """Let the policy learn from imagined episodes; their students that are worth a training, by fingerprint."""
@@ -153,8 +156,8 @@ class Dyna(Reinforce):
             plans = actions.cpu().numpy()
             students = [known.look(plan) for plan in plans]
             returns = self._imagined_returns(known, model, students)
-            keeps = torch.tensor([student.allowed for student in students])
-            self._train(Episodes(rows, actions, masks, torch.as_tensor(returns), keeps))
+            keeps = torch.tensor([student.allowed for student in students], device=self.device)
+            self._train(Episodes(rows, actions, masks, torch.as_tensor(returns, device=self.device), keeps))
             found |= known.new(plans)
         return found
 
@@ -173,15 +176,16 @@ class Dyna(Reinforce):
         return returns
 
     def _tensors(self) -> dict[str, Tensor]:
-        return super()._tensors() | (self.known.memory() if self.known is not None else {})
+        own = [each.memory() for each in (self.known, self.prior) if each is not None]
+        return super()._tensors() | dict(ChainMap(*own))
 
     def _states(self) -> dict[str, Any]:
-        return {"rng": self.rng.bit_generator.state, "informed": self.informed, "prior": self.prior is not None}
+        return {"rng": self.rng.bit_generator.state, "informed": self.informed}
 
     def _restore(self, saved: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         super()._restore(saved, tensors)
         self.rng.bit_generator.state = saved["rng"]
         if saved.get("informed"):
-            self.inform(shipped_prior() if saved.get("prior") else None)
+            self.inform(AccuracyPrior.within(tensors))
         if self.known is not None:
             self.known.remember(tensors)

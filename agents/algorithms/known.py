@@ -17,6 +17,7 @@ from agents.algorithms.prior import AccuracyPrior, likened
 from agents.algorithms.surrogate import Prospects, believed
 from n2n_gym.architecture.summary import LENGTH, summary
 from n2n_gym.envs.judge import Judge
+from n2n_gym.evaluation import MACHINE_FAILURES
 from n2n_gym.stages.base import Stage
 
 Features = npt.NDArray[np.float64]
@@ -92,6 +93,7 @@ class KnownStudents:
         self._judge = judge
         self._looked: dict[bytes, Candidate] = {}
         self._trained: dict[str, int] = {}
+        self._failed: set[str] = set()  # is not saved: who goes on may have a machine that can
         self._believed: dict[str, float] = {}
 
     def __len__(self) -> int:
@@ -115,7 +117,7 @@ class KnownStudents:
         return known
 
     def new(self, plans: Iterable[Plan], besides: Collection[str] = ()) -> dict[str, Drawn]:
-        """Those of some episodes whose students are worth a training: allowed, not trained yet, each once.
+        """Those of some episodes whose students are worth a training: allowed, not trained yet nor failed here, each once.
 
         Args:
             plans: The episodes.
@@ -127,8 +129,8 @@ class KnownStudents:
         found: dict[str, Drawn] = {}
         for plan in plans:
             student = self.look(plan)
-            known = student.fingerprint in self._trained or student.fingerprint in besides
-            if student.allowed and not known:
+            unwanted = any(student.fingerprint in those for those in (self._trained, self._failed, besides))
+            if student.allowed and not unwanted:
                 found.setdefault(student.fingerprint, (plan, student))
         return found
 
@@ -139,6 +141,9 @@ class KnownStudents:
         for plan, value, info in zip(plans, returns, infos, strict=True):
             student = self.look(plan)
             if min(info["actions"]) < 0 or student.fingerprint in self._trained:
+                continue
+            if info["reason"] in MACHINE_FAILURES:  # nothing is known of it, but that it fails here
+                self._failed.add(student.fingerprint)
                 continue
             self._trained[student.fingerprint] = len(self.plans)
             self.plans.append(plan.copy())

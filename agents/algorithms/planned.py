@@ -89,7 +89,16 @@ class PlannedSearch(EpisodicAlgorithm):
         self.best_keeps, self.best_return = False, -np.inf
         self._setup_model()
 
+    @classmethod
+    def check_installed(cls) -> None:
+        """Refuse to begin where a library is missing that this search needs and the package does without.
+
+        Raises:
+            InputError: Then.
+        """
+
     def _setup_model(self) -> None:
+        self.check_installed()
         assert self.env is not None
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)

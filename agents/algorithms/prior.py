@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache, cached_property
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from sklearn.ensemble import ExtraTreesRegressor
+from torch import Tensor
 
-from agents.algorithms.saving import pretrained_policies
 from n2n_gym.architecture.summary import LENGTH
 from n2n_gym.errors import InputError
 from n2n_gym.system.arrays import read_archive
@@ -23,6 +24,11 @@ FILE = "accuracy.npz"
 """Beside the policies that learned on the same networks."""
 
 REMEDY = "get it again from where it came"
+
+PARTS = ("rows", "accuracies")
+
+PRIOR = "prior."
+"""Begins the names of its tensors among a policy's."""
 
 COLUMNS = 2 * LENGTH + 5
 
@@ -46,11 +52,28 @@ class AccuracyPrior:
             InputError: If it is missing or damaged.
         """
         found = read_archive(path, what="file of students of other networks", remedy=REMEDY)
-        rows, accuracies = (found.get(name, np.empty(0)) for name in ("rows", "accuracies"))
+        try:
+            return cls._of(found)
+        except ValueError as error:
+            raise InputError(f"{path} {error}; {REMEDY}") from None
+
+    @classmethod
+    def within(cls, tensors: Mapping[str, Tensor]) -> Self | None:
+        """What a saved policy has in its own file (see `memory`); None if there is nothing.
+
+        Raises:
+            ValueError: If it is damaged.
+        """
+        found = {name.removeprefix(PRIOR): part.numpy() for name, part in tensors.items() if name.startswith(PRIOR)}
+        return cls._of(found) if found else None
+
+    @classmethod
+    def _of(cls, found: Mapping[str, Numbers]) -> Self:
+        rows, accuracies = (found.get(name, np.empty(0)) for name in PARTS)
         shapes = (len(accuracies), COLUMNS), (len(rows),)
         fits = (rows.shape, accuracies.shape) == shapes and len(rows) and rows.dtype.kind == accuracies.dtype.kind == "f"
         if not fits or not (np.isfinite(rows).all() and np.isfinite(accuracies).all()):
-            raise InputError(f"{path} holds no students of other networks, or of another version; {REMEDY}")
+            raise ValueError("holds no students of other networks, or of another version")
         return cls(rows, accuracies)
 
     def save(self, path: Path) -> None:
@@ -61,6 +84,12 @@ class AccuracyPrior:
                 np.savez_compressed(file, rows=self.rows, accuracies=self.accuracies)
 
         write_whole(path, write)
+
+    def memory(self) -> dict[str, Tensor]:
+        """The students that it learned from, as tensors: they go with a policy that is saved."""
+        return {
+            f"{PRIOR}{name}": torch.from_numpy(part) for name, part in zip(PARTS, (self.rows, self.accuracies), strict=True)
+        }
 
     def predict(self, rows: Numbers) -> Numbers:
         """Expected accuracies, relative to the teacher's, shape (students,).
@@ -98,9 +127,3 @@ def prior_beside(policy: Path) -> AccuracyPrior | None:
     """What lies beside a policy; None if there is nothing."""
     path = policy.with_name(FILE)
     return AccuracyPrior.load(path) if path.is_file() else None
-
-
-@cache
-def shipped_prior() -> AccuracyPrior:
-    """What the package has."""
-    return AccuracyPrior.load(pretrained_policies()[1].with_name(FILE))

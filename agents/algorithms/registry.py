@@ -25,7 +25,7 @@ from agents.algorithms.embedding import ArchitectureCompression
 from agents.algorithms.evolution import InformedEvolution, RegularizedEvolution
 from agents.algorithms.local_search import LocalSearch
 from agents.algorithms.planned import PlannedSearch, RandomSearch
-from agents.algorithms.prior import prior_beside
+from agents.algorithms.prior import AccuracyPrior, prior_beside
 from agents.algorithms.reinforce import ActorCritic, Reinforce
 from agents.algorithms.saving import (
     policy_tensors,
@@ -107,7 +107,8 @@ class Algorithm(ABC):
         """
         tensors, _ = read_agent(path, type(agent).__name__)
         if isinstance(agent, Dyna):
-            agent.inform(prior_beside(path))
+            with restoring(path):
+                agent.inform(AccuracyPrior.within(tensors) or prior_beside(path))
         try:
             restore_weights(agent.policy, tensors)
         except RuntimeError:
@@ -282,13 +283,14 @@ def algorithm(name: str) -> Algorithm:
 
 
 def check_agent(name: str, learning_rate: float | None, policies: Collection[Path] = ()) -> None:
-    """Refuse an agent that does not exist, a learning rate for one that has none, and policies that another one learned.
+    """Refuse an agent that does not exist or lacks a library, a learning rate for one that has none, others' policies.
 
     Raises:
         InputError: Then.
     """
     kind = algorithm(name).kind
     if issubclass(kind, PlannedSearch):
+        kind.check_installed()
         if learning_rate is not None:
             raise InputError(f"{name} learns no policy: leave the learning rate out")
         if policies:

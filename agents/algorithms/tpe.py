@@ -39,10 +39,10 @@ class ParzenEstimator(InformedSearch):
         InputError: If Optuna is not installed.
     """
 
-    def _setup_model(self) -> None:
+    @classmethod
+    def check_installed(cls) -> None:
         if find_spec("optuna") is None:
-            raise InputError("this agent needs Optuna: pip install 'n2n-gym[optuna]'")
-        super()._setup_model()
+            raise InputError("the agent tpe needs Optuna: pip install 'n2n-gym[optuna]'")
 
     def propose(self, count: int) -> Plans:
         study = self._study()

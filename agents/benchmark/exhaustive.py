@@ -16,7 +16,6 @@ from n2n_gym.limits import Constraints
 from n2n_gym.rewards import DEGENERATE, reward_by_name
 from n2n_gym.tables import SEARCH, TRUTH, Table
 from n2n_gym.tables.evaluator import DRAW
-from n2n_gym.tables.statistics import expected_choice
 
 Flags = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.intp]
@@ -30,8 +29,14 @@ class TableTask(Task):
 
     @property
     def table(self) -> Table:
-        """Its students."""
-        return Table.load(self.source)
+        """Its students.
+
+        Raises:
+            InputError: If there is none, or it does not say what students are worth.
+        """
+        table = Table.load(self.source)
+        _ = table.trainings(TRUTH)
+        return table
 
     @property
     def space(self) -> str:
@@ -96,7 +101,7 @@ class TableTask(Task):
         Args:
             seed: Of the run; it decides which trainings are drawn, where that is asked.
         """
-        if (key := self._draw(seed)) not in self._orders:
+        if (key := self.draw(seed)) not in self._orders:
             rows = np.flatnonzero(self.counts)
             found = self._seen(seed, rows)
             reward, limits = reward_by_name(self.question.reward), Constraints.parse(self._limits)
@@ -107,10 +112,6 @@ class TableTask(Task):
     @cached_property
     def _orders(self) -> dict[int, Rows]:
         return {}
-
-    def _draw(self, seed: int) -> int:
-        """Runs that see the same trainings have the same number."""
-        return seed if self.question.seed == DRAW else 0
 
     def _seen(self, seed: int, rows: Rows) -> list[Evaluation]:
         table = self.table
@@ -141,14 +142,7 @@ class TableTask(Task):
         """The most that a choice can be worth."""
         return float(self.worth[self.counts].max())
 
-    def random_search(self, seed: int, students: int, floor: float = -np.inf) -> Numbers:
-        """As of `Task`: exact."""
-        if (key := (self._draw(seed), students, floor)) not in self._expected:
-            rows = self.order(seed)
-            worths = np.maximum(self.worth[rows], floor)
-            self._expected[key] = expected_choice(worths, self.table.episode_share[rows], students)
-        return self._expected[key]
-
-    @cached_property
-    def _expected(self) -> dict[tuple[int, int, float], Numbers]:
-        return {}
+    def drawn_from(self, seed: int) -> tuple[Numbers, Numbers]:
+        """As of `Task`: all students."""
+        rows = self.order(seed)
+        return self.worth[rows], self.table.episode_share[rows]

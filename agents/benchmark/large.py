@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from n2n_gym.rewards import DEGENERATE, reward_by_name
 from n2n_gym.stages.base import Stage
 from n2n_gym.student import Student
 from n2n_gym.tables.sample import Sample, large_samples
-from n2n_gym.tables.statistics import expected_choice
 from n2n_gym.tables.surrogate import SurrogateEvaluator, surrogate_in
 
 POOL = 1_000
@@ -58,7 +57,7 @@ class LargeTask(Task):
 
     @cached_property
     def fingerprint(self) -> str:
-        return hashlib.sha256(json.dumps(asdict(self.sample), sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.sample.to_json(), sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def stage(self) -> str:
@@ -70,9 +69,8 @@ class LargeTask(Task):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        sample = self.sample
-        problem = {"teacher": str(self.path), "dataset": sample.dataset, "train_size": sample.train_size}
-        return {**problem, "recipe": sample.recipe, "evaluator": "surrogate", "reward": self.question.reward, "seed": 0}
+        asked = {"evaluator": "surrogate", "reward": self.question.reward, "seed": 0}
+        return {"teacher": str(self.path), **self.sample.arguments, **asked}
 
     @property
     def _decisions(self) -> Stage:
@@ -122,10 +120,9 @@ class LargeTask(Task):
             best = max(best, worth)
         return float(best)
 
-    def random_search(self, seed: int, students: int, floor: float = -np.inf) -> Numbers:
+    def drawn_from(self, seed: int) -> tuple[Numbers, Numbers]:
         """As of `Task`, with `POOL` random students in the place of all, each as probable."""
-        worths = np.maximum(self._pool_worths, floor)
-        return expected_choice(worths, np.ones(len(worths)), students)
+        return self._pool_worths, np.ones(len(self._pool_worths))
 
     @cached_property
     def _pool_worths(self) -> Numbers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from agents.benchmark.metrics import (
 from agents.benchmark.results import EDITION, Results
 from agents.benchmark.runs import Run
 from agents.benchmark.tasks import TRACKS, Task
-from agents.interval import Interval, has_width
+from agents.interval import ALIKE, Interval, has_width
 from n2n_gym.errors import InputError
 from n2n_gym.system.files import write_json, write_text
 
@@ -175,8 +176,7 @@ class Standing:
         for task, gaps in zip(self.tasks, self.gaps.get(RANDOM, []), strict=False):
             if len(gaps) > 1:
                 found = [Interval.of(runs.tolist(), together=comparisons) for runs in gaps.T]
-                off = [abs(each.mean) / (each.high - each.low) if has_width(each.to_json()) else 0.0 for each in found]
-                farthest = int(np.argmax(off))
+                farthest = max(range(len(found)), key=lambda place: _off(found[place]))
                 yield f"{task.space} {found[farthest]:.2f} at {self.budgets[farthest]}"
 
 
@@ -262,6 +262,14 @@ class Comparison:
                 )
                 lines += ["", said]
         return "\n".join([*lines, "", f"Made by `{command}`.", ""])
+
+
+def _off(interval: Interval) -> tuple[float, float]:
+    """How far from 0 an interval lies: in widths, and in itself; one without any width does not hold 0 at all."""
+    far = abs(interval.mean)
+    if has_width(interval.to_json()):
+        return far / (interval.high - interval.low), far
+    return (math.inf, far) if far > ALIKE else (0.0, far)
 
 
 def as_json(interval: Interval | None) -> dict[str, Any] | None:

@@ -14,12 +14,13 @@ import numpy as np
 
 from agents.benchmark.account import MOST_IDLE, MOST_LOOKS
 from agents.benchmark.catalogue import task_of
-from agents.benchmark.runs import NAMES, Run, name_of, run, versions, worth
+from agents.benchmark.runs import Run, name_of, run, versions, worth
 from agents.benchmark.tasks import TRACKS, Task
 from n2n_gym.errors import InputError, by_name
 from n2n_gym.system.documents import Positive, checked, read_document
 from n2n_gym.system.files import write_text
 from n2n_gym.system.machine import machine
+from n2n_gym.tables.files import Name
 
 EDITION = 2
 
@@ -38,7 +39,7 @@ class _Facts(TypedDict, total=False):
 class _File(TypedDict):
     """A result file."""
 
-    agent: Annotated[str, msgspec.Meta(pattern=NAMES)]
+    agent: Name
     budgets: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)]
     runs: list[dict[str, Any]]
     tables: dict[str, str]
@@ -99,9 +100,13 @@ class Results:
         write_text(path, f'{json.dumps(head)[:-1]}, "runs": [\n{body}\n],\n{json.dumps(tail)[1:]}\n')
 
     def tasks(self, tracks: Sequence[str] = ()) -> list[Task]:
-        """What the runs are on, tables of the package; of some tracks only, if they are given."""
+        """What the runs are on, tables of the package; of some tracks only, if they are given.
+
+        Raises:
+            InputError: If there is no such track.
+        """
         wanted = [by_name("track", track, TRACKS) for track in tracks]
-        known = [task_of(*name.rsplit(":", 1)) for name in self.tables]
+        known = [task_of(source, track) for source, _, track in (name.rpartition(":") for name in self.tables)]
         return [task for task in known if not wanted or task.question in wanted]
 
     def joined(self, other: Results) -> Results:
@@ -187,7 +192,9 @@ def _repeat(each: Run, task: Task, results: Results, algorithm: str) -> None:
     if (made.students, made.reports, made.looks) != (each.students, each.reports, each.looks):
         here = {**versions(), **{name: machine()[name] for name in ("processor", "instructions")}}
         there = {**(results.facts.get("versions") or {}), **(results.facts.get("machine") or {})}
-        other = [f"{name} {there.get(name)} instead of {value}" for name, value in here.items() if there.get(name) != value]
+        other = [
+            f"{name} {there[name]} instead of {here.get(name)}" for name in there if there[name] != here.get(name, there[name])
+        ]
         hint = f"; it was made with {', '.join(other)}, where networks may round differently" if other else ""
         raise InputError(f"{where}: {algorithm} finds other students{hint}")
 

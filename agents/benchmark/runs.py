@@ -16,7 +16,6 @@ from types import MappingProxyType
 from typing import Any
 
 import gymnasium as gym
-import torch
 from stable_baselines3.common.utils import set_random_seed
 
 from agents.algorithms.registry import ALGORITHMS, algorithm
@@ -24,11 +23,10 @@ from agents.benchmark.account import Account, BudgetSpentError, chosen, spend
 from agents.benchmark.tasks import Task
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluation import Actions
+from n2n_gym.system.device import threads
 from n2n_gym.system.documents import Count, Duration, Finite
 from n2n_gym.system.versions import library_versions
-
-NAMES = r"^[\w+-][\w.+-]*$"
-"""What algorithms may be called: files are called after them."""
+from n2n_gym.tables.files import NAMES
 
 BUDGETS = (10, 25, 50, 100)
 """Numbers of distinct feasible students after which a search is judged."""
@@ -82,14 +80,14 @@ def run(
     Raises:
         InputError: If there is no such algorithm or table, or the algorithm does not keep to the rules.
     """
-    torch.set_num_threads(1)
     account = Account(task, seed, budgets[-1])
     start = time.perf_counter()
-    if agent.endswith(".py"):
-        _search_own(Path(agent), task, account)
-    else:
-        made = algorithm(agent).changed(settings)
-        spend(made.make(task.vector_env(), stage=task.policy_stage, seed=seed), account)
+    with threads(1):
+        if agent.endswith(".py"):
+            _search_own(Path(agent), task, account)
+        else:
+            made = algorithm(agent).changed(settings)
+            spend(made.make(task.vector_env(), stage=task.policy_stage, seed=seed), account)
     seconds = time.perf_counter() - start
     students, reports = tuple(account.students), tuple(account.reports)
     return Run(
@@ -188,4 +186,4 @@ def _load(path: Path) -> Any:
 @cache
 def versions() -> dict[str, str]:
     """Versions of the libraries that a run depends on."""
-    return library_versions("gymnasium", "stable-baselines3", "sb3-contrib", "numpy")
+    return library_versions("gymnasium", "stable-baselines3", "sb3-contrib", "numpy", "scipy", "scikit-learn", "optuna")

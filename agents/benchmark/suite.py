@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import agents.algorithms
-import n2n_gym.envs
-from agents.algorithms.registry import STAGES, algorithm
+from agents.algorithms.registry import ALGORITHMS, check_agent
 from agents.benchmark.catalogue import tasks_by_name
 from agents.benchmark.report import Comparison
 from agents.benchmark.results import Results
 from agents.benchmark.runs import BUDGETS, Run, name_of, run, versions
+from agents.benchmark.sources import sources
 from agents.benchmark.tasks import Task
 from agents.display import Display
 from n2n_gym.errors import InputError
@@ -64,10 +61,15 @@ def benchmark(
         raise InputError(f"budgets must be numbers of students, ascending, not {', '.join(map(str, budgets)) or 'none'}")
     chosen = tasks_by_name(tasks, tracks)
     names = {agent: name_of(agent) for agent in agents}
+    for agent in agents:
+        if agent in ALGORITHMS:
+            check_agent(agent, None)
     if not names or len(set(names.values())) != len(agents):
         raise InputError(f"agents must be one or more different algorithms, not {', '.join(agents) or 'none'}")
+    code = {agent: sources(agent) for agent in agents}
+    folders = {task: out / "runs" / task.space / task.track for task in chosen}
     records = [
-        _Record(agent, task, seed, tuple(budgets), out / "runs" / task.space / task.track / f"{names[agent]}-s{seed}.json")
+        _Record(agent, task, seed, tuple(budgets), folders[task] / f"{names[agent]}-s{seed}.json", code[agent])
         for task in chosen
         for agent in agents
         for seed in range(seeds)
@@ -81,62 +83,6 @@ def benchmark(
     comparison = Comparison(results, chosen)
     comparison.write(out, facts["command"])
     return comparison
-
-
-JUDGES = ("account.py", "tasks.py", "exhaustive.py", "large.py")
-"""What decides, besides algorithm and environment, what a run is."""
-
-
-@cache
-def _sources(agent: str) -> str:
-    """A hash of the code that decides what an algorithm and its environments do; comments and docstrings are none.
-
-    Args:
-        agent: One of this package's, or the `.py` file of one's own.
-    """
-    if agent.endswith(".py"):
-        own, settings = [Path(agent)], ""
-    else:
-        found = algorithm(agent)
-        own = [ALGORITHMS_FOLDER / f"{found.kind.__module__.rpartition('.')[2]}.py"]
-        settings = repr((found, sorted(STAGES.items())))
-    files = [*_with_imports(own), *sorted(Path(str(n2n_gym.envs.__file__)).parent.glob("*.py"))]
-    files += [Path(__file__).parent / name for name in JUDGES]
-    return hashlib.sha256((settings + "".join(code_of(file.read_text()) for file in files)).encode()).hexdigest()
-
-
-ALGORITHMS_FOLDER = Path(str(agents.algorithms.__file__)).parent
-
-
-def _with_imports(files: Sequence[Path]) -> list[Path]:
-    """Some modules, and those of `agents.algorithms` that they import, directly or not; the registry imports them all."""
-    known: list[Path] = []
-    waiting = [*files, ALGORITHMS_FOLDER / "sb3.py"]
-    while waiting:
-        file = waiting.pop()
-        if file in known or not file.exists() or file.name == "registry.py":
-            continue
-        known.append(file)
-        imports = [node.module or "" for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom)]
-        waiting += [
-            ALGORITHMS_FOLDER / f"{module.rpartition('.')[2]}.py"
-            for module in imports
-            if module.startswith("agents.algorithms.")
-        ]
-    return sorted(known)
-
-
-def code_of(source: str) -> str:
-    """What Python makes of a module's source, without strings that stand by themselves."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            node.body = [each for each in node.body if not _is_text(each)]
-    return ast.dump(tree)
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 @dataclass(frozen=True)
@@ -156,13 +102,14 @@ class _Record:
     seed: int
     budgets: tuple[int, ...]
     path: Path
+    sources: str
 
     @property
     def made_with(self) -> dict[str, Any]:
         """Another table, question, algorithm or version makes another run."""
         own = hashlib.sha256(Path(self.agent).read_bytes()).hexdigest() if self.agent.endswith(".py") else self.agent
         asked = {"table": self.task.fingerprint, "task": self.task.name, "budgets": list(self.budgets)}
-        return {**asked, "algorithm": own, "sources": _sources(self.agent), "versions": versions()}
+        return {**asked, "algorithm": own, "sources": self.sources, "versions": versions()}
 
     @property
     def kept(self) -> bool:

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import gymnasium as gym
@@ -19,10 +20,9 @@ from n2n_gym.rewards import reward_by_name
 from n2n_gym.stages import STAGES
 from n2n_gym.tables import SEARCH, TRUTH, Table
 from n2n_gym.tables.evaluator import DRAW
+from n2n_gym.tables.statistics import expected_choice
 
 Numbers = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
-Rows = npt.NDArray[np.intp]
 
 SIDE_BY_SIDE = 5
 """Episodes that this package's algorithms play at a time: those of a policy update (section 4.2)."""
@@ -206,6 +206,10 @@ class Task(ABC):
     def costs(self, student: int) -> bool:
         """Whether a student costs a training: it is neither degenerate nor, by its sizes alone, beyond a limit."""
 
+    def draw(self, seed: int) -> int:
+        """Runs that see the same trainings have the same number."""
+        return seed if self.question.seed == DRAW else 0
+
     def rngs(self, seed: int, students: Sequence[int]) -> list[np.random.Generator]:
         """Random numbers that decide which of their trainings some students have in a run.
 
@@ -243,6 +247,16 @@ class Task(ABC):
         """The most that a choice can be worth, as far as that is known."""
 
     @abstractmethod
+    def drawn_from(self, seed: int) -> tuple[Numbers, Numbers]:
+        """What random search draws from: what each student is worth, and how probable it is at the first draw.
+
+        Args:
+            seed: Of the run; it decides which trainings are drawn, where that is asked.
+
+        Returns:
+            Shapes (students,), from the student on that a search would choose; the second in proportion.
+        """
+
     def random_search(self, seed: int, students: int, floor: float = -np.inf) -> Numbers:
         """What random search's choice is worth on average after 1, 2, ... distinct students, shape (students,).
 
@@ -251,3 +265,12 @@ class Task(ABC):
             students: Up to how many.
             floor: What choices count for at least.
         """
+        if (key := (self.draw(seed), students, floor)) not in self._expected:
+            worths, weights = self.drawn_from(seed)
+            self._expected[key] = expected_choice(np.maximum(worths, floor), weights, students)
+        return self._expected[key]
+
+    @cached_property
+    def _expected(self) -> dict[tuple[int, int, float], Numbers]:
+        """What `random_search` found: it takes a tenth of a second, and each run asks for the same."""
+        return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from stable_baselines3.common.logger import Logger
 
 from agents.algorithms.candidates import drawn_plans
-from agents.algorithms.plans import Plan, random_plans
+from agents.algorithms.plans import Plan, uniform_plans
 from agents.algorithms.pretraining import SampledSpace, learned_prior
 from agents.algorithms.prior import likened
 from agents.algorithms.registry import algorithm
@@ -32,7 +33,10 @@ BUDGETS = (0, 5, 10, 25)
 SIDE_BY_SIDE = 5
 
 DRAWS = 50
-"""Random students whose mean is what choosing one by chance is worth."""
+"""Random students whose mean is what choosing one by chance is worth; all can be trained: that costs nothing to ask."""
+
+TRIES = 1_000
+"""Episodes among which so many are looked for."""
 
 SHOWN = 5
 
@@ -68,7 +72,7 @@ class Searching(Contender):
 
     def untried(self, space: SampledSpace, rng: np.random.Generator) -> list[Plan]:
         if self.policies is None:
-            return list(random_plans(space.known.stage, rng, DRAWS))
+            return list(uniform_plans(space.known.stage, rng, DRAWS))
         agent = self._made(space, int(rng.integers(2**31)))
         agent.set_logger(Logger(None, []))  # it imagines before anything is spent
         return [agent.first_choice()]
@@ -155,8 +159,9 @@ class ConstantRate(Proposing):
         return self._drawn(space)
 
     def _drawn(self, space: SampledSpace) -> list[Plan]:
-        proposals = self.proposals(space, np.random.default_rng(0))
-        return [next(proposals) for _ in range(DRAWS)]
+        """Some that can be trained; where there are none, one that cannot."""
+        some = list(itertools.islice(self.proposals(space, np.random.default_rng(0)), TRIES))
+        return [plan for plan in some if space.known.look(plan).allowed][:DRAWS] or some[:1]
 
     def proposals(self, space: SampledSpace, rng: np.random.Generator) -> Iterator[Plan]:
         stage, rate = space.known.stage, self.rates[space.sample.stage]
@@ -190,7 +195,7 @@ class AcrossSpaces(Proposing):
         worth = self._prior.predict(rows) * [student.worth for _, student in found]
         yield from (found[index][0] for index in np.argsort(-worth, kind="stable"))
         while True:
-            yield from random_plans(known.stage, rng, DRAWS)
+            yield from uniform_plans(known.stage, rng, DRAWS)
 
 
 @dataclass(frozen=True)
@@ -222,8 +227,8 @@ def compete(contenders: dict[str, Contender], space: SampledSpace, seeds: Sequen
             yield _choice(name, space, seed, 0, plans)
             students = contender.tried(space, seed, BUDGETS[-1])
             for budget in BUDGETS[1:]:
-                best, _ = max(students[:budget], key=lambda found: found[1])
-                yield _choice(name, space, seed, budget, [best])
+                best = max(students[:budget], key=lambda found: found[1], default=None)
+                yield _choice(name, space, seed, budget, plans if best is None else best[:1])
 
 
 def _choice(contender: str, space: SampledSpace, seed: int, budget: int, plans: Sequence[Plan]) -> Choice:

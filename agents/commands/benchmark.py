@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+from rich.console import Console
 from rich.table import Table
 
 from agents.commands.output import command_for_others
@@ -20,7 +22,7 @@ class Benchmark:
     """Compare algorithms on tables; a benchmark that was stopped goes on where it was."""
 
     agents: tuple[str, ...] = ()
-    """Algorithms of this package, all of them (all), and .py files of your own; by default all of this package's."""
+    """Algorithms of this package, all that are installed (all), and .py files of your own; by default all."""
     tasks: tuple[str, ...] = ()
     """Tables by name, or .npz files, or samples of larger spaces, or their .json files; test and large, the default, or
     development, for the package's of the kind: settings are chosen on the last."""
@@ -47,7 +49,7 @@ def _benchmark(words: list[str]) -> None:
 
     agents: list[str] = []
     for agent in options.agents or ("all",):
-        agents += ALGORITHMS if agent == "all" else [agent]
+        agents += _installed(screen, ALGORITHMS) if agent == "all" else [agent]
     out = Path(options.out).expanduser()
     command = command_for_others("n2n", "benchmark", *words)
     with ProgressDisplay(screen) as display:
@@ -72,6 +74,18 @@ def _benchmark(words: list[str]) -> None:
         screen.print(shown)
     for file in ("LEADERBOARD.md", "curves.png", "profiles.png", "improvement.png"):
         screen.print(str(out / file), soft_wrap=True)
+
+
+def _installed(screen: Console, agents: Iterable[str]) -> Iterator[str]:
+    """Those that lack no library; of the others it is said."""
+    from agents.algorithms.registry import check_agent
+
+    for agent in agents:
+        try:
+            check_agent(agent, None)
+            yield agent
+        except InputError as error:
+            screen.print(f"{agent} is left out: {error}", soft_wrap=True)
 
 
 @dataclass(frozen=True, kw_only=True)

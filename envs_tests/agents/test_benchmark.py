@@ -31,6 +31,7 @@ from agents.benchmark.metrics import (
 from agents.benchmark.report import Comparison, Standing
 from agents.benchmark.results import Results, validate
 from agents.benchmark.runs import Run, name_of, run, worth
+from agents.benchmark.sources import JUDGES, code_of, sources, with_imports
 from agents.benchmark.suite import benchmark
 from agents.benchmark.tasks import TRACKS
 from agents.commands.main import main
@@ -386,7 +387,8 @@ class TestScores:
         assert profile([np.array([0.6, 1.0]), np.array([0.95, 0.95])], shares).tolist() == [1.0, 0.75, 0.0]
 
 
-SUBMITTED = sorted((Path(__file__).parents[2] / "benchmarks" / "algorithms").glob("*.py"))
+REPOSITORY = Path(__file__).parents[2]
+SUBMITTED = sorted((REPOSITORY / "benchmarks" / "algorithms").glob("*.py"))
 
 
 @pytest.mark.parametrize("path", SUBMITTED, ids=lambda path: path.stem)
@@ -680,7 +682,7 @@ def test_a_run_that_ends_when_it_likes_is_refused(benchmarked, asked):
 
 def test_what_results_are_called_names_files(benchmarked, tmp_path):
     data = json.loads((benchmarked / "agents" / "random.json").read_text())
-    for change in ({"agent": "a|b\n# Hello"}, {"agent": ""}, {"agent": "../../x"}, {"budgets": []}):
+    for change in (*({"agent": name} for name in ("a|b\n# Hello", "", "../../x", "random\n")), {"budgets": []}):
         path = tmp_path / "bad.json"
         path.write_text(json.dumps(data | change))
         with pytest.raises(InputError, match="is not a benchmark result"):
@@ -691,9 +693,11 @@ def test_reports_that_cannot_be_made_say_so(benchmarked, names, tmp_path, capsys
     file = str(benchmarked / "agents" / "random.json")
     data = json.loads(Path(file).read_text())
     (tmp_path / "none.json").write_text(json.dumps(data | {"tables": {}, "runs": []}))
+    (tmp_path / "trackless.json").write_text(json.dumps(data | {"tables": {"removal": "0"}}))
     for words, message in (
         (["report", file, "--tasks", *names, "--tracks", "nope"], "unknown track 'nope'"),
         (["report", str(tmp_path / "none.json")], "there are no runs to compare"),
+        (["report", str(tmp_path / "trackless.json")], "unknown track 'removal'"),
         (["report", file], "--tasks"),
         (["report"], "name the result files"),
         (["validate"], "name the result files"),
@@ -729,31 +733,67 @@ def test_a_run_leaves_no_folder_behind(removal, tmp_path, monkeypatch):
 
 
 def test_comments_and_docstrings_make_no_new_runs():
-    from agents.benchmark import suite
-
     code = 'RATE = 0.1\n\n\ndef update():\n    """Learn."""\n    return RATE\n'
-    assert suite.code_of(code.replace('"""Learn."""', '"""Learn more."""  # why')) == suite.code_of(code)
-    assert suite.code_of(code.replace("0.1", "0.2")) != suite.code_of(code)
+    assert code_of(code.replace('"""Learn."""', '"""Learn more."""  # why')) == code_of(code)
+    assert code_of(code.replace("0.1", "0.2")) != code_of(code)
 
 
 def test_what_a_run_depends_on():
-    from agents.benchmark import suite
-
     def files(agent):
-        return {file.stem for file in suite._with_imports([suite.ALGORITHMS_FOLDER / f"{agent}.py"])}
+        return {file.stem for file in with_imports([REPOSITORY / "agents" / "algorithms" / f"{agent}.py", *JUDGES])}
 
     assert {"reinforce", "policies", "episodic", "sb3"} <= files("reinforce")
     assert "reinforce" not in files("planned")
-    assert suite._sources("reinforce") != suite._sources("reinforce-imitating")
+    assert sources("reinforce") != sources("reinforce-imitating")
+
+
+def test_whatever_decides_a_run_makes_new_ones(monkeypatch):
+    before, real = sources("dyna-pretrained"), Path.read_bytes
+    for name in (
+        *("n2n_gym/stages/removal.py", "n2n_gym/architecture/graph.py", "n2n_gym/rewards.py", "n2n_gym/limits/constraints.py"),
+        *("n2n_gym/envs/judge.py", "n2n_gym/tables/evaluator.py", "n2n_gym/tables/surrogate.py"),
+        *("agents/benchmark/runs.py", "agents/benchmark/account.py", "agents/benchmark/tasks.py"),
+        *("agents/algorithms/registry.py", "agents/algorithms/dyna.py", "agents/algorithms/sb3.py"),
+        *(f"agents/algorithms/pretrained/{name}" for name in ("accuracy.npz", "removal.policy", "shrink.policy")),
+    ):
+        changed = REPOSITORY / name
+        assert changed.exists()
+
+        def read(path, changed=changed):
+            return real(path) + b"\nCHANGED = True\n" * (path == changed)
+
+        monkeypatch.setattr(Path, "read_bytes", read)
+        assert sources("dyna-pretrained") != before, name
+    monkeypatch.setattr(Path, "read_bytes", real)
+    assert sources("dyna-pretrained") == before
+
+
+def test_what_an_own_algorithm_imports_makes_new_runs(own, tmp_path, monkeypatch):
+    """Beside it or on Python's path, directly or not; libraries have versions."""
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "parts").mkdir(parents=True)
+    monkeypatch.syspath_prepend(str(elsewhere))
+    Path(own).write_text(f"{OWN}\n\ndef later():\n    import beside\n    from parts.deep import STEP\n")
+    (tmp_path / "beside.py").write_text("import parts.other\n")
+    written = [tmp_path / "beside.py", *(elsewhere / "parts" / f"{name}.py" for name in ("__init__", "deep", "other"))]
+    for path in written[1:]:
+        path.write_text("STEP = 1\n")
+    found = [sources(own)]
+    for path in written:
+        path.write_text(path.read_text() + "MORE = 2\n")
+        found.append(sources(own))
+    assert len(set(found)) == len(found)
+    assert not any("site-packages" in file.parts for file in with_imports([Path(own)], [tmp_path]))
 
 
 def test_a_run_is_made_again_when_the_package_changes(removal, tmp_path, monkeypatch):
     from agents.benchmark import suite
 
-    record = suite._Record("random", removal, 0, BUDGETS, tmp_path / "run.json")
+    record = suite._Record("random", removal, 0, BUDGETS, tmp_path / "run.json", sources("random"))
     record.write(run("random", removal, 0, BUDGETS))
     assert record.kept
-    monkeypatch.setattr(suite, "_sources", lambda _: "others")
+    assert not replace(record, sources="others").kept
+    monkeypatch.setattr(suite, "versions", lambda: {"torch": "other"})
     assert not record.kept
 
 
@@ -768,3 +808,46 @@ def test_a_table_of_noise_is_said_to_be_one(benchmarked, asked):
     standing.ceiling[0][:, 0] = 0.1
     said = "\n".join(standing.ranking())
     assert f"**{standing.tasks[0].space} cannot tell algorithms apart after {BUDGETS[1]} students**" in said
+
+
+def test_a_table_that_says_not_what_students_are_worth_is_no_task(removal, tmp_path):
+    table = removal.table
+    broken = {
+        "says no test accuracy of its teacher; .* build it again": (
+            {**table.facts, "teacher": {**table.facts["teacher"], "test_accuracy": None}},
+            table.columns,
+        ),
+        "no student of table 'removal' was trained": (
+            table.facts,
+            {**table.columns, "seconds": np.zeros_like(table.columns["seconds"])},
+        ),
+    }
+    for number, (message, (facts, columns)) in enumerate(broken.items()):
+        path = tmp_path / f"{number}.npz"
+        Table(facts, columns).save(path)
+        for ask in (lambda task: task.optimum, lambda task: task.env(), lambda task: task.worths([0])):
+            with pytest.raises(InputError, match=message):
+                ask(TableTask(str(path), "macs"))
+        with pytest.raises(InputError, match=message):
+            tasks_by_name([str(path)])
+
+
+def test_a_table_cannot_name_a_place_elsewhere(removal, tmp_path, capsys):
+    facts = {**removal.table.facts, "name": str(tmp_path / "evil")}
+    Table(facts, removal.table.columns).save(tmp_path / "t.npz")
+    words = ["--agents", "random", "--tasks", str(tmp_path / "t.npz"), "--out", str(tmp_path / "out"), *SIZE[:5]]
+    assert main(["benchmark", *words, "--workers", "1"]) == 2
+    assert "$.name" in capsys.readouterr().err
+    assert not (tmp_path / "evil").exists()
+
+
+def test_runs_of_random_search_that_are_all_alike_are_no_proof(benchmarked, asked):
+    results = [Results.load(benchmarked / "agents" / f"{agent}.json") for agent in ("random", "evolution")]
+    standing = Standing(results, [task for task in asked if task.track == "reward"])
+    name = standing.tasks[0].space
+    scattered = np.array([-0.1, 0.0, 0.2])
+    for second, said in ((0.4, "0.40 (0.40 to 0.40) at 5"), (-0.9, "-0.90 (-0.90 to -0.90) at 5"), (1e-12, " at 2")):
+        standing.gaps["random"][0] = np.stack([scattered, np.full(3, second)], axis=1)
+        [first, *_] = standing.random_search_checked()
+        assert first.startswith(name)
+        assert first.endswith(said)

@@ -12,11 +12,13 @@ from agents.algorithms.known import KnownStudents
 from agents.algorithms.local_search import LocalSearch
 from agents.algorithms.planned import RandomSearch
 from agents.algorithms.plans import neighbours, plan_by_depth, uniform_plans
+from agents.algorithms.registry import check_agent
 from agents.algorithms.sb3 import BatchedVecEnv
 from agents.algorithms.tpe import ParzenEstimator
 from envs_tests.agents.test_planned import STAGES, seen_returns, vector
 from envs_tests.conftest import FormulaEvaluator
 from n2n_gym.errors import InputError
+from n2n_gym.evaluation import TIMEOUT
 from n2n_gym.networks.zoo import network
 
 ALL = [InformedEvolution, LocalSearch, CrossEntropy, ParzenEstimator, RandomForestSearch, GaussianProcessSearch]
@@ -170,6 +172,21 @@ def test_a_limit_that_is_not_on_accuracy_makes_a_student_count_for_less_and_one_
     assert len(known.new(plans[3:])) == 1
 
 
+def test_what_the_machine_failed_is_neither_learned_nor_tried_again():
+    """It says nothing of the student; who goes on from what is saved may try it on another machine."""
+    stage, judge = vector().envs.stage, vector().envs.judge
+    known = KnownStudents(stage, judge)
+    plans = np.stack([plan for plan, _ in known.new(uniform_plans(stage, np.random.default_rng(0), 9)).values()][:2])
+    info = {"actions": [0] * 16, "violated": "", "accuracy": 0.0, "teacher_accuracy": 0.0}
+    known.add(plans, [-1.0, -1.0], [{**info, "reason": TIMEOUT}, {**info, "reason": "training diverged"}])
+    assert known.accuracies == [0.0]
+    assert np.array_equal(known.plans, plans[1:])
+    assert not known.new(plans)
+    again = KnownStudents(stage, judge)
+    again.remember(known.memory())
+    assert len(again.new(plans)) == 1
+
+
 def test_neighbours_are_all_that_differ_in_one_decision():
     stage = vector("N2N/LayerShrink-v0").envs.stage
     plan = np.array(stage.trend(np.random.default_rng(0)))
@@ -184,3 +201,5 @@ def test_without_optuna_tpe_says_what_to_install(monkeypatch):
     monkeypatch.setattr("agents.algorithms.tpe.find_spec", lambda name: None)
     with pytest.raises(InputError, match="optuna"):
         ParzenEstimator(vector())
+    with pytest.raises(InputError, match="optuna"):
+        check_agent("tpe", None)

@@ -5,6 +5,7 @@ import itertools
 import math
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from agents.benchmark.results import Results, validate
 from agents.benchmark.runs import ReportingEnv, run
 from agents.benchmark.suite import benchmark
 from envs_tests.conftest import made_sample
+from n2n_gym.data import DataSettings, dataset_spec
 from n2n_gym.errors import InputError
 from n2n_gym.tables import table_names
 from n2n_gym.tables.sample import large_samples
@@ -70,6 +72,37 @@ def test_a_choice_is_worth_what_other_trainings_say(task):
 def test_nothing_that_is_known_is_above_the_optimum(task):
     assert task.worths(task.pool).max() <= task.optimum
     assert task.random_search(0, 30).max() < task.optimum
+
+
+def test_random_searchs_expectation_is_found_once(task, monkeypatch):
+    from agents.benchmark import tasks
+
+    fresh, asked = LargeTask(task.source), []
+    real = tasks.expected_choice
+    monkeypatch.setattr(tasks, "expected_choice", lambda *args: asked.append(1) or real(*args))
+    found = [fresh.random_search(seed, 5, floor) for floor in (-np.inf, 0.5) for seed in (0, 1, 2)]
+    assert len(asked) == 2
+    assert found[0] is found[2]
+    assert np.array_equal(found[0], task.random_search(7, 5))
+    assert found[3].min() >= 0.5
+
+
+def test_images_that_are_read_otherwise_are_so_in_the_task(tmp_path):
+    settings = DataSettings(flip=True)
+    made = replace(made_sample("removal", 20), data=dataset_spec("digits", settings).identity, reading=settings)
+    made.save(tmp_path / "made.json")
+    task = LargeTask(str(tmp_path / "made.json"))
+    assert task.sample == made
+    task.env().reset(seed=0)
+    _ = task.env().unwrapped.judge.evaluator
+
+
+def test_the_packages_samples_are_those_that_were_compared_on():
+    """What new samples say more must not make others of those of before."""
+    folder = Path(__file__).parents[2] / "benchmarks" / "results" / "agents"
+    assert Results.load(folder / "random.large.json").tables == {
+        each.name: each.fingerprint for each in (LargeTask(name) for name in large_samples())
+    }
 
 
 def test_random_search_closes_no_gap(task):

@@ -9,7 +9,7 @@ from agents.algorithms.dyna import Dyna
 from agents.algorithms.known import KnownStudents
 from agents.algorithms.plans import random_plans
 from agents.algorithms.pretraining import SampledSpace, learned_prior, pretrain
-from agents.algorithms.prior import FILE, AccuracyPrior, likened, prior_beside, shipped_prior
+from agents.algorithms.prior import FILE, AccuracyPrior, likened, prior_beside
 from agents.algorithms.registry import algorithm
 from agents.algorithms.saving import pretrained_policies, read_agent
 from agents.algorithms.surrogate import GaussianProcess, believed
@@ -87,6 +87,7 @@ def test_contenders_choose_at_every_budget(space):
     for choice in choices:
         for plan in choice.plans:
             assert len(plan) == space.known.stage.decisions
+            assert space.known.look(np.array(plan)).allowed  # chance and the constant rate ask what costs nothing, too
 
 
 @pytest.fixture
@@ -103,6 +104,29 @@ def test_a_prior_is_read_as_it_was_written(prior, space, tmp_path):
     assert np.corrcoef(prior.predict(prior.rows), accuracies)[0, 1] > 0.9
     assert np.array_equal(prior_beside(tmp_path / "any.policy").accuracies, prior.accuracies)
     assert prior_beside(tmp_path / "elsewhere" / "any.policy") is None
+
+
+def test_a_prior_goes_with_the_policy_that_is_saved(prior, space, tmp_path):
+    """Also to the next of stage 2's starts, where nothing lies beside the run's policy."""
+
+    def made():
+        agent = algorithm("dyna").make(space.vector_env(5), stage=space.known.stage.number, seed=0)
+        agent.set_logger(Logger(None, []))
+        return agent
+
+    agent = made()
+    algorithm("dyna").save(agent, tmp_path / "plain.policy")
+    few = AccuracyPrior(prior.rows[::2], prior.accuracies[::2])  # not what the package has
+    agent.inform(few)
+    algorithm("dyna").save(agent, tmp_path / "a.policy")
+    again = algorithm("dyna").load(tmp_path / "a.policy", space.vector_env(5), stage=space.known.stage.number, seed=0)
+    following = made()
+    algorithm("dyna").transfer(following, tmp_path / "a.policy")
+    for each in (again, following):
+        assert np.array_equal(each.prior.rows, few.rows)
+        assert np.array_equal(each.known.prior.accuracies, few.accuracies)
+    algorithm("dyna").transfer(following, tmp_path / "plain.policy")
+    assert following.prior is None
 
 
 @pytest.mark.parametrize("change", [{"rows": np.zeros((3, 4))}, {"accuracies": np.array([np.nan])}, {"rows": None}])
@@ -145,4 +169,4 @@ def test_the_packages_policies_are_there_for_both_stages():
         assert saved["actions"] == {1: 2, 2: 10}[stage]
         assert "lstm.weight_ih_l0" in " ".join(tensors)
         assert path.stat().st_size + path.with_name(FILE).stat().st_size < 1_000_000
-    assert len(shipped_prior().accuracies) > 1_000
+        assert len(prior_beside(path).accuracies) > 1_000

@@ -22,7 +22,7 @@ from n2n_gym.system.device import torch_device
 from n2n_gym.system.documents import read_document
 from n2n_gym.system.files import write_json
 from n2n_gym.system.versions import library_versions
-from n2n_gym.tables.files import epochs_looked_at
+from n2n_gym.tables.files import check_name, epochs_looked_at
 from n2n_gym.tables.space import Space
 from n2n_gym.tables.table import Table
 from n2n_gym.tables.trainings import Progress, silent, trained, trained_joined
@@ -66,8 +66,10 @@ def build_table(
         on_progress: See `Progress`.
 
     Raises:
-        InputError: If a name is unknown, the space is too large, trainings cannot be joined, or memory was not enough.
+        InputError: If a name is unknown, no table can be called as the file is, the space is too large, trainings cannot be
+            joined, or memory was not enough.
     """
+    check_name(out.stem)
     if not seeds or len(set(seeds)) != len(seeds):
         raise InputError(f"seeds must be one or more different numbers, not {list(seeds)}")
     by = search_recipe(recipe, problem.data, problem.train_size)
@@ -136,14 +138,22 @@ def _columns(
         "row_of": space.row_of,
         "fingerprint": np.array([int(s.architecture.fingerprint[:16], 16) for s in space.students], dtype=np.uint64),
         **{size: np.array([getattr(s.architecture, size) for s in space.students], dtype=np.int64) for size in SIZES},
-        "reason": of_trainings(lambda e: reasons.index(e.reason), np.uint8),
+        "reason": of_trainings(lambda e: reasons.index(e.reason), np.min_scalar_type(len(reasons))),
         "correct": of_trainings(
-            lambda e: [counted(share, facts["validation_images"]) for share in e.epoch_accuracy or nothing], np.uint16
+            lambda e: [counted(share, facts["validation_images"]) for share in e.epoch_accuracy or nothing],
+            _counting(facts["validation_images"]),
         ),
-        "test_correct": of_trainings(lambda e: counted(e.test_accuracy or 0.0, facts["test_images"]), np.uint16),
+        "test_correct": of_trainings(
+            lambda e: counted(e.test_accuracy or 0.0, facts["test_images"]), _counting(facts["test_images"])
+        ),
         "seconds": of_trainings(lambda e: e.seconds, np.float32),
     }
     return {**facts, "reasons": reasons}, columns
+
+
+def _counting(images: int) -> np.dtype[Any]:
+    """The type of counts of images; up to 65,535 of them always the same, so that tables are equal to those of before."""
+    return np.promote_types(np.uint16, np.min_scalar_type(images))
 
 
 def _now() -> str:

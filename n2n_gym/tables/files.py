@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
+from n2n_gym.problem import ProblemSettings
 from n2n_gym.system.arrays import read_archive
 from n2n_gym.system.documents import Count, Positive, Share, checked, parse_document, shown
 from n2n_gym.system.files import write_whole
@@ -27,14 +29,19 @@ REMEDY = "build it again, or get it again from where it came"
 
 Columns = dict[str, npt.NDArray[Any]]
 
+NAMES = r"\A[\w+-][\w.+-]*\Z"
+"""What tables, samples and algorithms may be called: files and folders bear them. `$` would let a line's end pass."""
+
+Name = Annotated[str, msgspec.Meta(pattern=NAMES, max_length=200)]
+
 
 class _Problem(TypedDict):
-    """What is compressed, as far as every version wrote it down."""
+    """What is compressed, as every version wrote it down; other settings are those of `ProblemSettings`."""
 
     teacher: str
     dataset: str
     width: NotRequired[float]
-    train_size: NotRequired[Positive | None]
+    train_size: Positive | None
 
 
 class _Recipe(TypedDict):
@@ -57,9 +64,9 @@ class _Teacher(TypedDict):
 class _Facts(TypedDict):
     """What the package reads of a table's facts; it may have more."""
 
-    name: str
+    name: Name
     problem: _Problem
-    data: NotRequired[str]
+    data: str
     stage: Literal["removal", "shrink"]
     base: dict[str, Any]
     shape: Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=100)]], msgspec.Meta(min_length=1, max_length=64)]
@@ -70,6 +77,16 @@ class _Facts(TypedDict):
     validation_images: Positive
     test_images: Positive
     reasons: Annotated[list[str], msgspec.Meta(min_length=1)]
+
+
+def check_name(name: str) -> None:
+    """Refuse what no table or sample can be called.
+
+    Raises:
+        InputError: Then.
+    """
+    remedy = "choose another: letters, digits and . + - _, and no dot at the beginning"
+    _ = checked(name, Name, f"no table or sample can be called {shown(name)!r}", remedy=remedy)
 
 
 def epochs_looked_at(facts: Mapping[str, Any]) -> int:
@@ -119,6 +136,9 @@ def read_columns(path: Path) -> tuple[dict[str, Any], Columns]:
     if facts.get("format") != FORMAT:
         raise InputError(f"{path} is a table of format {facts.get('format')}; this version reads format {FORMAT}")
     known = checked(facts, _Facts, complaint, remedy=REMEDY)
+    _ = checked(facts["problem"], ProblemSettings, complaint, remedy=REMEDY)
+    if more := sorted(facts["problem"].keys() - {field.name for field in fields(ProblemSettings)}):
+        raise InputError(f"{complaint}: its problem has {shown(', '.join(more))}, which is no setting of one; {REMEDY}")
     if wrong := _misfit(known, columns):
         raise InputError(f"{complaint}: {wrong}; {REMEDY}")
     try:

@@ -13,12 +13,15 @@ import msgspec
 import numpy as np
 
 from n2n_gym.architecture import Architecture
+from n2n_gym.data import PLAIN, DataSettings
 from n2n_gym.errors import InputError
 from n2n_gym.problem import Problem
+from n2n_gym.settings import values_of
 from n2n_gym.stages import Stage, stage_by_name
 from n2n_gym.student import Student
 from n2n_gym.system.documents import Count, Positive, Share, checked, read_document, shown
 from n2n_gym.system.files import write_json
+from n2n_gym.tables.files import Name, check_name
 from n2n_gym.tables.trainings import Progress, silent, trained, trained_joined
 
 FORMAT = 1
@@ -30,6 +33,9 @@ TRIES = 50
 """Times as many episodes as students, at most, that are drawn for distinct ones."""
 
 REMEDY = "build it again (n2n table sample or transfer), or get it again from where it came"
+
+FEWEST = 3
+"""Students of a sample: a model learns from two at least, and is judged by one that it has not seen."""
 
 Shares = Annotated[tuple[Share, ...], msgspec.Meta(min_length=2)]
 
@@ -44,7 +50,7 @@ class SampledStudent:
         test_accuracy: On test images, likewise.
     """
 
-    actions: Annotated[str, msgspec.Meta(pattern="^[0-9]+$")]
+    actions: Annotated[str, msgspec.Meta(pattern=r"\A[0-9]+\Z")]
     accuracy: Shares
     test_accuracy: Shares
 
@@ -71,9 +77,11 @@ class Sample:
         family: Of networks that the teacher is of, if it was generated.
         held_out: Whether it is for testing, and not for learning.
         format: Of the file.
+        data: What the data set is known by wherever its files lie; empty in files of before, which do not say it.
+        reading: How it is read.
     """
 
-    name: str
+    name: Name
     architecture: dict[str, Any]
     dataset: str
     train_size: Positive | None
@@ -81,10 +89,12 @@ class Sample:
     recipe: str
     val_accuracy: Share
     test_accuracy: Share
-    students: Annotated[tuple[SampledStudent, ...], msgspec.Meta(min_length=1, max_length=100_000)]
+    students: Annotated[tuple[SampledStudent, ...], msgspec.Meta(min_length=FEWEST, max_length=100_000)]
     family: str = ""
     held_out: bool = False
     format: Count = FORMAT
+    data: str = ""
+    reading: DataSettings = PLAIN
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -109,7 +119,17 @@ class Sample:
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
-        write_json(path, asdict(self))
+        write_json(path, self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """It as JSON data; what files of before lack is left out where it says nothing, so that they stay what they are."""
+        silent_about = {name for name, nothing in (("data", ""), ("reading", PLAIN)) if getattr(self, name) == nothing}
+        return {key: value for key, value in asdict(self).items() if key not in silent_about}
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Of an environment over it, all but the teacher: data and recipe."""
+        return {"dataset": self.dataset, "train_size": self.train_size, "recipe": self.recipe, **asdict(self.reading)}
 
     @cached_property
     def teacher(self) -> Architecture:
@@ -190,10 +210,12 @@ def build_sample(
         on_progress: See `Progress`.
 
     Raises:
-        InputError: If numbers are out of range, trainings cannot be joined, or memory was not enough.
+        InputError: If nothing can be called so, numbers are out of range, there are too few students, trainings cannot be
+            joined, or memory was not enough.
     """
-    if students < 1 or trainings < 2:
-        raise InputError(f"a sample needs students, and two trainings of each or more, not {students} and {trainings}")
+    check_name(name)
+    if students < FEWEST or trainings < 2:
+        raise InputError(f"a sample needs {FEWEST} students and 2 trainings of each, or more, not {students} and {trainings}")
     from n2n_gym.system.device import torch_device  # here: samples are also read where nothing is trained, and torch is large
     from n2n_gym.teachers.saved import ready_teacher
     from n2n_gym.training.joined import check_joined
@@ -201,6 +223,9 @@ def build_sample(
     if joined:
         check_joined(problem.architecture)
     chosen = draw_students(stage_by_name(stage_name, problem.architecture), students)
+    if len(chosen) < FEWEST:
+        found = f"{stage_name} leads to {len(chosen)} students that can be trained"
+        raise InputError(f"{found}, and a sample needs {FEWEST} or more; take a larger teacher")
     prepare()
     on_progress(0, trainings * len(chosen))
     teacher = ready_teacher(problem, device=torch_device("cpu"))
@@ -234,5 +259,7 @@ def build_sample(
         ),
         family=family,
         held_out=held_out,
+        data=problem.data.identity,
+        reading=DataSettings(**values_of(problem, DataSettings)),
     ).save(path)
     return path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -238,6 +238,11 @@ def _surrogate_evaluator(settings: EvaluationSettings, order: Order) -> Evaluato
     if wanted != (sample.teacher, sample.dataset, sample.train_size):
         size = "" if sample.train_size is None else f", train_size={sample.train_size}"
         raise InputError(f"{sample.name} is of another teacher, or of dataset={sample.dataset!r}{size}")
+    if sample.data and sample.data != problem.data.identity:
+        read = ", ".join(f"{name}={value!r}" for name, value in asdict(sample.reading).items())
+        raise InputError(f"{sample.name} is of other images than those of {sample.dataset}, or they were read with {read}")
+    if settings.recipe != sample.recipe:
+        raise InputError(f"{sample.name} was made by recipe {sample.recipe}, not {settings.recipe}")
     if order.stage is not None and (order.stage.name, order.stage.base) != (sample.stage, sample.teacher):
         raise InputError(f"{sample.name} is of stage {sample.stage}, whose episodes start from the teacher")
     if isinstance(settings.seed, str):
