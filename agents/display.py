@@ -222,6 +222,14 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6_000 else f"{seconds / 3_600:.1f} h"
 
 
+def short(number: float) -> str:
+    """A number in a few letters: 20,000 is 20k."""
+    for power, unit in ((9, "G"), (6, "M"), (3, "k")):
+        if abs(number) >= 10**power:
+            return f"{number / 10**power:.3g}{unit}"
+    return f"{number:.3g}"
+
+
 def shown_teacher(problem: Problem, device: str, display: Display) -> Teacher:
     """The trained teacher of a problem; where it must be trained first, that is shown.
 

@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from agents.commands.output import command_for_others
 from n2n_gym.system.files import write_json
 from n2n_gym.system.machine import machine
 from n2n_gym.system.versions import library_versions
@@ -41,7 +42,7 @@ class Report:
         self.claims: list[dict[str, Any]] = []
         self.facts: dict[str, Any] = {
             "date": datetime.date.today().isoformat(),
-            "command": " ".join(["python", *_command()]),
+            "command": command_for_others("python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]),
             "commit": _commit(),
             "machine": machine(),
             "load_at_start": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
@@ -79,12 +80,6 @@ class Report:
 
     def _write(self) -> None:
         write_json(self.out, _plain({"benchmark": self.name, **self.facts, "claims": self.claims, "rows": self.rows}))
-
-
-def _command() -> list[str]:
-    """The command line without this machine's folders."""
-    program, *arguments = sys.argv
-    return [f"benchmarks/{Path(program).name}", *(Path(a).name if a.startswith("/") else a for a in arguments)]
 
 
 def _commit() -> str:

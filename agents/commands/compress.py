@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from agents.commands.parsing import Command, parse
+from agents.commands.parsing import Command, given_options, parse
 from agents.console import console
 from agents.display import ProgressDisplay
 
@@ -30,8 +30,7 @@ def _compress(words: list[str]) -> None:
 
         options = _options()
     search = parse(options, "compress", words)
-    given = {word[2:].split("=")[0].replace("-", "_") for word in words if word.startswith("--")}
-    search = search.resumed(given)
+    search = search.resumed(given_options(words, options))
     command = shlex.join(["n2n", "compress", *words])
     result = compress(search, display=ProgressDisplay(screen), command=command)
     from agents.report.page import write_report  # it is for who looks at a result: not before there is one

@@ -21,7 +21,12 @@ def command_for_others(*words: str) -> str:
     Args:
         words: The command's, `n2n` first; absolute paths lose their folders.
     """
-    return shlex.join(Path(word).name if Path(word).is_absolute() else word for word in words)
+    return shlex.join(map(_without_folders, words))
+
+
+def _without_folders(word: str) -> str:
+    option, equals, value = word.rpartition("=") if word.startswith("--") else ("", "", word)
+    return option + equals + (Path(value).name if Path(value).is_absolute() else value)
 
 
 class Listing:

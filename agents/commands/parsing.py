@@ -49,6 +49,13 @@ def parse(options: type[Options], command: str, words: list[str]) -> Options:
     return options(**{each.name: getattr(parsed, each.name) for each in fields(options)})  # type: ignore[arg-type]
 
 
+def given_options(words: list[str], options: type[Any]) -> set[str]:
+    """Names of the options that a command's words give, whatever their values; `--no-speed` gives `speed`."""
+    names = {each.name for each in fields(options)}
+    said = {word[2:].split("=")[0].replace("-", "_") for word in words if word.startswith("--")}
+    return {name if name in names else name.removeprefix("no_") for name in said}
+
+
 def _spoken(options: type[Options]) -> type[Options]:
     """The class as its help is read: whole sentences, and no None where words say what happens without the option."""
     assert is_dataclass(options)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from agents.commands.parsing import Command, parse
 from agents.console import console
-from agents.display import ProgressDisplay, duration
+from agents.display import ProgressDisplay, duration, short
 from n2n_gym.errors import InputError
 from n2n_gym.problem import Problem, ProblemSettings
 from n2n_gym.settings import DeviceSettings, RecipeSettings, values_of
@@ -67,26 +67,18 @@ def _saved_problem(options: TeacherProfile) -> Problem | None:
     Raises:
         InputError: If other data were asked for.
     """
-    from n2n_gym.networks.imported import is_imported
-    from n2n_gym.teachers.saved import teacher_facts, teacher_names
+    from n2n_gym.teachers.saved import trained_for
 
     name = options.teacher
-    if name not in teacher_names() or is_imported(name):  # an imported one is for any data
-        return None
-    facts = teacher_facts(name)
-    if not {"teacher", "dataset", "width", "train_size"} <= set(facts):
+    if (found := trained_for(name)) is None:
         return None
     asked = values_of(options, ProblemSettings)
     if given := [
         field.name for field in fields(ProblemSettings) if field.name != "teacher" and asked[field.name] != field.default
     ]:
         raise InputError(
-            f"{name} was trained for data of its own; leave out {', '.join(given)}, or name its network: {facts['teacher']}"
+            f"{name} was trained for data of its own; leave out {', '.join(given)}, or name its network: {found.teacher}"
         )
-    known: dict[str, Any] = {key: facts[key] for key in ("teacher", "dataset", "width")} | facts.get("read", {})
-    problems = (Problem(**known, train_size=size) for size in (None, facts["train_size"]))
-    if (found := next((problem for problem in problems if problem.name == name), None)) is None:
-        raise InputError(f"{name} was trained on other data than are there now; name its network and data: {facts['teacher']}")
     return found
 
 
@@ -104,8 +96,8 @@ def _print_profile(screen: Console, found: dict[str, Any]) -> None:
         table.add_row(
             f"{layer_name(row)}{where}",
             "x".join(map(str, row["shape"])),
-            _short(row["parameters"]),
-            _short(row["macs"]),
+            short(row["parameters"]),
+            short(row["macs"]),
             f"{row['time_share']:.0%}",
             *_cells(row["removed"]),
             *_cells(row["halved"]),
@@ -127,15 +119,7 @@ def _cells(change: dict[str, Any] | None) -> tuple[str, str]:
     if "reason" in change:
         return change["reason"].partition(":")[0], ""
     fresh = "*" if change["inherited"] < 1 else ""
-    return f"{100 * change['lost']:.1f}{fresh}", _short(change["parameters"])
-
-
-def _short(number: int) -> str:
-    """A number with three digits at most, and what it counts in."""
-    for power, unit in ((9, "G"), (6, "M"), (3, "K")):
-        if abs(number) >= 10**power:
-            return f"{number / 10**power:.3g}{unit}"
-    return str(number)
+    return f"{100 * change['lost']:.1f}{fresh}", short(change["parameters"])
 
 
 COMMANDS = {

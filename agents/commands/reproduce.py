@@ -20,7 +20,7 @@ class Reproduce(WorkerSettings, DeviceSettings):
     target: tyro.conf.Positional[str]
     """table1 ... table5, figure3 ... figure13."""
     scale: str = "cpu"
-    """paper (the paper's own protocol), cpu (a reduction that two cores can do within an hour), tiny (a test)."""
+    """paper (the paper's own protocol), cpu (a reduction: most targets take two cores an hour or two), tiny (a test)."""
     out: str | None = None
     """Folder of runs and results, which the targets share; by default runs/reproduce-SCALE."""
 

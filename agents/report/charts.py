@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from agents.display import short
 from agents.report.run import Run
-from agents.search.report import CURVES
+from agents.search.report import CURVES, STAGE_NAMES, band_of
 from agents.search.run_folder import Episode
 from n2n_gym.tables.statistics import pareto_rows
 
@@ -20,8 +21,6 @@ QUANTITIES = {"parameters": "parameters", "macs": "MACs", "latency_ms": "latency
 
 COLOURS = ("#4477aa", "#ee7733", "#228833", "#aa3377", "#009988", "#ccbb44", "#66ccee", "#bb5566")
 """Of stages, and of runs that stand in one chart: told apart by those who see few colours, on light and on dark."""
-
-STAGE_NAMES = {1: "stage 1: removal", 2: "stage 2: shrinkage"}
 
 
 def front(students: Sequence[Episode], quantity: str) -> list[Episode]:
@@ -150,14 +149,6 @@ def _marks(least: float, most: float) -> list[float]:
     return [digit * 10.0**decade for decade in decades for digit in digits]
 
 
-def short(number: float) -> str:
-    """A number in a few letters: 20,000 is 20k."""
-    for power, unit in ((9, "G"), (6, "M"), (3, "k")):
-        if abs(number) >= 10**power:
-            return f"{number / 10**power:.3g}{unit}"
-    return f"{number:.3g}"
-
-
 def curves(history: Sequence[Episode]) -> dict[int, dict[str, Any]]:
     """For each stage reward, accuracy and compression against policy update.
 
@@ -169,25 +160,18 @@ def curves(history: Sequence[Episode]) -> dict[int, dict[str, Any]]:
 
 def _curves(history: Sequence[Episode]) -> dict[str, Any]:
     figure = go.Figure()
-    iterations = np.array([episode.iteration for episode in history])
-    feasible = np.array([not episode.reason for episode in history])
     for name, colour in CURVES.items():
-        values = np.array([getattr(episode, name) for episode in history])
-        counted = np.ones_like(feasible) if name == "reward" else feasible
-        groups = {int(i): values[(iterations == i) & counted] for i in np.unique(iterations)}
-        present = {update: group for update, group in groups.items() if len(group)}
-        updates = [*present]
-        lowest, mean, highest = ([float(of(group)) for group in present.values()] for of in (np.min, np.mean, np.max))
-        band = {"x": updates, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
-        figure.add_scatter(**band, y=lowest, legendgroup=name)
+        found = band_of(history, name)
+        band = {"x": found.updates, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+        figure.add_scatter(**band, y=found.lowest, legendgroup=name)
         red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
         fill = f"rgba({red},{green},{blue},0.15)"
-        figure.add_scatter(**band, y=highest, fill="tonexty", fillcolor=fill, legendgroup=name)
+        figure.add_scatter(**band, y=found.highest, fill="tonexty", fillcolor=fill, legendgroup=name)
         figure.add_scatter(
             name=name,
-            x=updates,
-            y=mean,
-            mode="lines+markers" if len(updates) < 20 else "lines",
+            x=found.updates,
+            y=found.mean,
+            mode="lines+markers" if len(found.updates) < 20 else "lines",
             line={"color": colour, "width": 2},
             legendgroup=name,
             hovertemplate=f"{name} %{{y:.3f}}<extra></extra>",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -57,9 +59,10 @@ def _runs(folder: Path, deeper: int) -> Iterator[Path]:
     if (folder / CONFIG).is_file():
         yield folder
     if deeper:
-        for each in folder.iterdir():
-            if each.is_dir() and not each.is_symlink() and not each.name.startswith("."):
-                yield from _runs(each, deeper - 1)
+        with suppress(PermissionError, FileNotFoundError):  # others' folders, and those that are being removed
+            for each in folder.iterdir():
+                if each.is_dir() and not each.is_symlink() and not each.name.startswith("."):
+                    yield from _runs(each, deeper - 1)
 
 
 def listed(root: Path) -> list[Entry]:
@@ -68,10 +71,18 @@ def listed(root: Path) -> list[Entry]:
     return sorted((_entry(root, path) for path in run_folders(root)), key=lambda entry: entry.changed, reverse=True)
 
 
+def _written(folder: Path) -> Iterator[float]:
+    """When its files were written; a run that is going on replaces them meanwhile."""
+    for file in folder.iterdir():
+        with suppress(FileNotFoundError):
+            found = file.stat()
+            if stat.S_ISREG(found.st_mode):
+                yield found.st_mtime
+
+
 def _entry(root: Path, path: Path) -> Entry:
     name = path.relative_to(root).as_posix()
-    files = [file.stat().st_mtime for file in path.iterdir() if file.is_file()]
-    changed = datetime.fromtimestamp(max(files)).astimezone()
+    changed = datetime.fromtimestamp(max(_written(path), default=0)).astimezone()
     try:
         configuration, result = read_start(path).configuration, result_of(path)
     except InputError as error:

@@ -132,7 +132,11 @@ def _wall(run: Run) -> str:
     finished = (run.result or {}).get("finished")
     if not (run.start.started and finished):
         return ""
-    return duration((datetime.fromisoformat(finished) - datetime.fromisoformat(run.start.started)).total_seconds())
+    try:
+        taken = datetime.fromisoformat(finished) - datetime.fromisoformat(run.start.started)
+    except (ValueError, TypeError):  # no time, or one without its zone
+        return ""
+    return duration(taken.total_seconds())
 
 
 def percent(share: float | None, places: int = 2) -> str:

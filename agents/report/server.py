@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, make: Callable[[], str | None]) -> None:
         try:
             text = make()
-        except InputError as error:
+        except (InputError, OSError) as error:  # a run that is going on may replace what is being read
             self._send(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
             return
         if text is None:

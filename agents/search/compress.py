@@ -23,7 +23,7 @@ from agents.search.options import Search
 from agents.search.recorder import Recorder
 from agents.search.report import draw_architectures, draw_curves
 from agents.search.result import RESULT
-from agents.search.run_folder import BASELINE, HISTORY, STORE, Episode, RunFolder, RunStart, now, trained, written
+from agents.search.run_folder import BASELINE, HISTORY, STORE, Episode, RunFolder, RunStart, digest, now, trained, written
 from agents.search.trackers import check_trackers, tracked
 from n2n_gym.architecture import shrink_decisions
 from n2n_gym.data import load_dataset
@@ -119,9 +119,9 @@ class _Run:
         """One stage's result: the best student seen, or None if all were degenerate or there was nothing to search."""
         result = self.folder.path / f"stage{stage}.json"
         if result.exists():
-            if self.search.budget is None:
-                self._check_history([each for each in self.history if each.stage == stage], self.search.iterations)
-            return Student.load(result, self.search.problem.architecture)
+            student = Student.load(result, self.search.problem.architecture)
+            self.folder.check_history(result, self.history)
+            return student
         if self._failed(stage):
             self.display.say(f"stage {stage} begins again: the machine failed all of its students")
             self._forget(stage)
@@ -145,7 +145,7 @@ class _Run:
             raise InputError(self._advice(stage, failed))
         best = self._best(stage)
         if best is not None:
-            best.save(result)
+            best.save(result, history=digest(self.history, stage))
         return best
 
     def _failed(self, stage: int) -> Counter[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from statistics import fmean
+from typing import TYPE_CHECKING, NamedTuple
 
 from agents.pictures import new_figure, open_frame, save_figure
 from agents.search.run_folder import Episode
@@ -19,6 +19,25 @@ if TYPE_CHECKING:
 
 CURVES = {"reward": "#ee7733", "accuracy": "#228833", "compression": "#4477aa"}
 STAGE_NAMES = {1: "Stage 1: layer removal", 2: "Stage 2: layer shrinkage"}
+
+
+class Band(NamedTuple):
+    """What an update's students are like, for each update that has any."""
+
+    updates: list[int]
+    lowest: list[float]
+    mean: list[float]
+    highest: list[float]
+
+
+def band_of(episodes: Sequence[Episode], name: str) -> Band:
+    """One of `CURVES`. Degenerate students count in the reward alone."""
+    groups: dict[int, list[float]] = {}
+    for episode in episodes:
+        if name == "reward" or not episode.reason:
+            groups.setdefault(episode.iteration, []).append(getattr(episode, name))
+    updates = sorted(groups)
+    return Band(updates, *([of(groups[update]) for update in updates] for of in (min, fmean, max)))
 
 
 def draw_curves(path: Path, history: list[Episode], title: str) -> None:
@@ -37,27 +56,20 @@ def draw_curves(path: Path, history: list[Episode], title: str) -> None:
 
 
 def _draw_stage(axes: Axes, episodes: list[Episode]) -> None:
-    iterations = np.array([episode.iteration for episode in episodes])
-    feasible = np.array([not episode.reason for episode in episodes])
-    updates = np.unique(iterations)
+    last = max(max(episode.iteration for episode in episodes), 1)
     for name, colour in CURVES.items():
-        values = np.array([getattr(episode, name) for episode in episodes])
-        counted = np.ones_like(feasible) if name == "reward" else feasible
-        groups = [values[(iterations == update) & counted] for update in updates]
-        present = [(update, group) for update, group in zip(updates, groups, strict=True) if len(group)]
-        x = [update for update, _ in present]
-        axes.plot(x, [group.mean() for _, group in present], color=colour, label=name, linewidth=1.5)
-        lowest, highest = [group.min() for _, group in present], [group.max() for _, group in present]
-        axes.fill_between(x, lowest, highest, color=colour, alpha=0.12, linewidth=0)
+        band = band_of(episodes, name)
+        axes.plot(band.updates, band.mean, color=colour, label=name, linewidth=1.5)
+        axes.fill_between(band.updates, band.lowest, band.highest, color=colour, alpha=0.12, linewidth=0)
     students = sorted((episode for episode in episodes if not episode.reason), key=lambda episode: episode.parameters)
     for episode, word, height in zip(students[:1] + students[-1:], ("smallest", "largest"), (0.22, 0.36), strict=False):
         place = (episode.iteration, episode.reward)
         axes.plot(*place, "o", color="none", markeredgecolor="red", markersize=9)
-        right = episode.iteration > 0.7 * max(updates.max(), 1)
+        right = episode.iteration > 0.7 * last
         axes.annotate(
             f"{word}: {episode.parameters:,} parameters",
             place,
-            xytext=(episode.iteration + 0.02 * (-1 if right else 1) * max(updates.max(), 1), height),
+            xytext=(episode.iteration + 0.02 * (-1 if right else 1) * last, height),
             textcoords=("data", "axes fraction"),
             arrowprops={"arrowstyle": "-", "color": "red", "lw": 0.6, "relpos": (float(right), 1.0)},
             fontsize=8,

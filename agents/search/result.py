@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
-from n2n_gym.system.documents import Count, Duration, Finite, Share, checked, read_document
+import msgspec
+
+from n2n_gym.system.documents import Count, Duration, Finite, Moment, Positive, Share, checked, read_document
 
 RESULT = "result.json"
 
 
-class _Accuracies(TypedDict):
-    """Of several trainings."""
+class _Values(TypedDict):
+    """Of several trainings, and their mean with its interval."""
 
-    mean: Share
+    mean: Finite
     low: Finite | None
     high: Finite | None
-
-
-class _Network(TypedDict):
-    """A network of the run: the teacher, the student, what was trained beside it."""
-
-    parameters: Count
-    macs: Count
-    test_accuracy: Share | None
-    name: NotRequired[str]
-    val_accuracy: NotRequired[Share | None]
-    ratio: NotRequired[Finite]
-    reward: NotRequired[Finite | None]
-    luck: NotRequired[Finite | None]
-    test_accuracies: NotRequired[_Accuracies]
-    file_bytes: NotRequired[Count]
-    activation_bytes: NotRequired[Count]
-    agent: NotRequired[str]
+    values: list[Finite]
 
 
 class _Teacher(TypedDict):
@@ -40,11 +27,40 @@ class _Teacher(TypedDict):
 
     name: str
     dataset: str
-    parameters: Count
-    macs: Count
+    parameters: Positive
+    macs: Positive
     test_accuracy: Share | None
     file_bytes: Count
     activation_bytes: Count
+
+
+class _Student(TypedDict):
+    """The student, or stage 1's best."""
+
+    parameters: Positive
+    macs: Positive
+    ratio: Finite
+    test_accuracy: Share | None
+    file_bytes: Count
+    activation_bytes: Count
+    val_accuracy: NotRequired[Share | None]
+    reward: NotRequired[Finite | None]
+    search_reward: NotRequired[Finite | None]
+    luck: NotRequired[Finite | None]
+    test_accuracies: NotRequired[_Values]
+    violates: NotRequired[list[str]]
+
+
+class _Rival(_Student):
+    """What stands beside the student."""
+
+    student_ahead_by: _Values
+
+
+class _Baseline(_Rival):
+    """What another agent found."""
+
+    agent: str
 
 
 class _Class(TypedDict):
@@ -60,12 +76,17 @@ class _Data(TypedDict):
 
     doubt: str | None
     classes: list[_Class]
+    images: Count
+    teacher_low: Share
+    teacher_high: Share
+    validation: str
+    test: str
 
 
 class _Times(TypedDict):
     """Of a network's forward pass, in milliseconds."""
 
-    median: Duration
+    median: Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
     lower: Duration
     upper: Duration
 
@@ -89,21 +110,27 @@ class _Counts(TypedDict):
     from_store: Count
     degenerate: Count
     seconds: Duration
+    failed: NotRequired[dict[str, Count]]
 
 
 class _Result(TypedDict):
     """What the package reads of a result; it has more."""
 
     teacher: _Teacher
-    student: _Network | None
-    stage1: NotRequired[_Network | None]
-    beside: NotRequired[dict[str, _Network]]
-    baseline: NotRequired[_Network]
+    student: _Student | None
+    stage1: NotRequired[_Student]
+    beside: NotRequired[dict[str, _Rival]]
+    baseline: NotRequired[_Baseline]
     verdict: NotRequired[str | None]
     data: _Data
     speed: NotRequired[list[_Speed]]
     search: _Counts
     seed: Count
+    device: str
+    threads: Count | None
+    machine: NotRequired[dict[str, str | float | None]]
+    versions: dict[str, str]
+    finished: Moment
 
 
 def read_result(run: Path) -> dict[str, Any]:

@@ -160,6 +160,18 @@ def trained(history: Iterable[Episode], stage: int) -> set[str]:
     return {fingerprint for fingerprint, first in asked.items() if first == stage}
 
 
+class _StageFile(TypedDict):
+    """What a stage's file says besides its student."""
+
+    history: Sha256
+
+
+def digest(history: Iterable[Episode], stage: int) -> str:
+    """What tells a stage's episodes from any others, but for the seconds that they took."""
+    rows = "".join(_check(_texts(episode)) for episode in history if episode.stage == stage)
+    return sha256(rows.encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class RunStart:
     """How a run was started: what `config.json` holds.
@@ -220,8 +232,8 @@ class RunFolder:
                 raise InputError(
                     f"{what} changed since the run in {path} was started; put back what it was, or choose another --out"
                 )
-            sweep(path)
-            sweep(path / FINALISTS)
+            for folder in (path, path / FINALISTS, path / BESIDE):
+                sweep(folder)
         except BaseException:
             self._lock.release()
             raise
@@ -288,13 +300,28 @@ class RunFolder:
         """All episodes that were written down."""
         return read_history(self.path)
 
+    def check_history(self, result: Path, episodes: Iterable[Episode]) -> None:
+        """Make sure that the history has what it had when a stage ended.
+
+        Args:
+            result: The stage's file: it holds the `digest` of then.
+            episodes: The history.
+
+        Raises:
+            InputError: If it has not.
+        """
+        saved = read_document(result, _StageFile, "stage's result", remedy="remove it: it is written again")
+        if saved["history"] != digest(episodes, int(result.stem.removeprefix("stage"))):
+            path = self.path / HISTORY
+            raise InputError(f"{path} is not as it was when {result.name} was written; put it back, or start another run")
+
     def write_history(self, episodes: list[Episode]) -> None:
         """Write all episodes in one step."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([*_COLUMNS, CHECK])
         for episode in episodes:
-            texts = ["" if value is None else str(value) for value in (getattr(episode, name) for name in _COLUMNS)]
+            texts = _texts(episode)
             writer.writerow([*texts, _check(texts)])
         write_text(self.path / HISTORY, text.getvalue())
 
@@ -390,6 +417,11 @@ def _episode(row: dict[Any, Any], path: Path, remedy: str) -> Episode:
         raise InputError(f"{complaint}: a row is not as it was written; {remedy}")
     values = {name: text for name, text in row.items() if text or name not in ("latency_ms", "rung_accuracy")}
     return checked(values, Episode, complaint, remedy=remedy, lax=True)
+
+
+def _texts(episode: Episode) -> list[str]:
+    """A row, without its checksum."""
+    return ["" if value is None else str(value) for value in (getattr(episode, name) for name in _COLUMNS)]
 
 
 def _check(texts: Sequence[str]) -> str:

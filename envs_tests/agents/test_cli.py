@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from agents.algorithms.registry import ALGORITHMS
 from agents.commands.completion import SHELLS
 from agents.commands.main import COMMANDS, main
+from agents.commands.output import command_for_others
 from agents.display import ProgressDisplay
 from envs_tests.conftest import toy_arrays
 from n2n_gym.system.files import teachers_folder
@@ -208,6 +210,33 @@ def test_compress_prints_a_table_and_the_pictures_paths(capsys, deeper_toy_teach
     assert str(out / "report.html") in printed
     assert "All students" in (out / "report.html").read_text()
     assert json.loads((out / "result.json").read_text())["command"].startswith("n2n compress --teacher")
+
+
+def test_an_option_that_takes_something_back_is_given_too(capsys, deeper_toy_teacher, toy_data, tmp_path):
+    out = tmp_path / "run"
+    words = ["compress", "--teacher", deeper_toy_teacher, "--dataset", toy_data, "--iterations", "1", "--rollouts", "2"]
+    assert main([*words, "--workers", "0", "--device", "cpu", "--finalists", "0", "--out", str(out)]) == 0
+    capsys.readouterr()
+    assert "holds a run with lookahead True, not False" in fails(capsys, "compress", "--resume", out, "--no-lookahead")
+    assert "holds a run with unsearched True" in fails(capsys, "compress", "--resume", out, "--no-unsearched")
+
+
+def test_commands_in_files_for_others_tell_nothing_of_this_machine():
+    said = command_for_others(
+        "n2n", "benchmark", "--out=/home/me/x", "/home/me/mine.py", "--out", "/home/me/y", "a=/b", "--seeds=3"
+    )
+    assert said == "n2n benchmark --out=x mine.py --out y a=/b --seeds=3"
+
+
+def test_a_benchmark_of_all_leaves_out_who_lacks_a_library(capsys, monkeypatch, toy_tables, tmp_path):
+    monkeypatch.setattr("agents.algorithms.tpe.find_spec", lambda name: None)
+    for name in [name for name in ALGORITHMS if name not in ("random", "tpe")]:
+        monkeypatch.delitem(ALGORITHMS._things, name)
+    words = ["benchmark", "--tasks", str(toy_tables / "removal.npz"), "--tracks", "reward", "--seeds", "1", "--budgets", "2"]
+    assert main([*words, "--workers", "1", "--out", str(tmp_path)]) == 0
+    assert "tpe is left out: the agent tpe needs Optuna" in " ".join(capsys.readouterr().out.split())
+    assert [path.name for path in (tmp_path / "agents").iterdir()] == ["random.json"]
+    assert "the agent tpe needs Optuna" in fails(capsys, *words, "--agents", "tpe", "random")
 
 
 def test_the_progress_line_fits_a_narrow_terminal():

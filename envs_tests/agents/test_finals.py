@@ -197,9 +197,13 @@ def test_an_architecture_of_ones_own_may_stand_beside(settings, short_finals, tm
     assert (Path(settings["out"]) / "beside" / "mine" / "model.json").exists()
 
 
-def test_what_may_stand_beside(settings):
+def test_what_may_stand_beside(settings, tmp_path):
     with pytest.raises(InputError, match="unknown network beside the student 'width'. Did you mean 'width-scaled'"):
         compress(**{**settings, "beside": ("width",)})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "resnet20.json").write_text(Path(settings["teacher"]).read_text())
+    with pytest.raises(InputError, match="two networks beside the student would be called resnet20"):
+        compress(**{**settings, "beside": ("resnet20", str(tmp_path / "mine" / "resnet20.json"))})
     with pytest.raises(InputError, match="final-trainings must be at least 1"):
         compress(**{**settings, "final_trainings": 0})
 
@@ -221,6 +225,8 @@ def test_another_agent_searches_with_as_many_students(settings, short_finals):
     assert compress(**budget) == result
     with pytest.raises(InputError, match="say how many by --students"):
         compress(**{**budget, "students": None, "out": settings["out"] + "2"})
+    with pytest.raises(InputError, match=r"can train more \(1 x 2 are tried at most\)"):
+        compress(**{**budget, "iterations": 1, "out": settings["out"] + "2"})
     with pytest.raises(InputError, match="unknown agent 'randm'. Did you mean 'random'"):
         compress(**{**budget, "baseline": "randm", "out": settings["out"] + "2"})
 

@@ -232,6 +232,32 @@ def test_the_browser_lists_runs_and_serves_their_pages_alone(run):
         assert fetched(server.address, Host="evil.example")[0] == 403
 
 
+def test_the_list_bears_files_that_vanish_while_it_is_made(run, tmp_path, monkeypatch):
+    """A run that is going on replaces its files, and a folder may be removed."""
+    start = read_start(run)
+    with RunFolder(tmp_path / "going-on", start) as folder:
+        folder.write_history([])
+        (tmp_path / "removed").mkdir()
+        look = Path.stat
+
+        def vanishes(path, **how):
+            if path.name == "history.csv":
+                raise FileNotFoundError(path)
+            return look(path, **how)
+
+        listing = Path.iterdir
+
+        def forbidden(path):
+            if path.name == "removed":
+                raise PermissionError(path)
+            return listing(path)
+
+        monkeypatch.setattr(Path, "stat", vanishes)
+        monkeypatch.setattr(Path, "iterdir", forbidden)
+        [entry] = listed(tmp_path)
+        assert entry.name == "going-on"
+
+
 def test_the_list_tells_which_runs_go_on(run, tmp_path):
     start = read_start(run)
     (tmp_path / "empty").mkdir()

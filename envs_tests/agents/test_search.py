@@ -172,6 +172,33 @@ def test_a_resumed_run_keeps_its_shared_store(settings, tmp_path, monkeypatch):
     assert compress(resume=settings["out"], workers=0)["student"] == first["student"]
 
 
+@pytest.mark.parametrize("lost", ["all", "the last row of stage 1"])
+def test_a_stage_that_ended_is_not_gone_on_from_without_its_history(settings, lost):
+    """Stage 2 starts from the students of stage 1 that the history names."""
+    compress(**settings, finalists=0)
+    folder = Path(settings["out"])
+    for path in (folder / "result.json", *folder.glob("stage2*")):
+        path.unlink()
+    history = (folder / "history.csv").read_text().splitlines(keepends=True)
+    last = max(i for i, row in enumerate(history) if row.startswith("1,"))
+    (folder / "history.csv").write_text("" if lost == "all" else "".join(history[:last] + history[last + 1 :]))
+    with pytest.raises(InputError, match=r"history.csv is not as it was when stage1.json was written; put it back"):
+        compress(resume=settings["out"], workers=0)
+    (folder / "history.csv").write_text("".join(history[: last + 1]))
+    assert compress(resume=settings["out"], workers=0)["search"]["evaluations"] == len(history) - 1
+
+
+def test_what_was_half_written_is_swept_up_everywhere(settings):
+    compress(**settings, finalists=1, final_epochs=1)
+    folder = Path(settings["out"])
+    (folder / "result.json").unlink()
+    parts = [folder / place / ".n2n-part-1-x" for place in ("", "finalists", "beside")]
+    for part in parts:
+        part.mkdir(parents=True)
+    compress(resume=settings["out"], workers=0)
+    assert not any(part.exists() for part in parts)
+
+
 @pytest.mark.parametrize(
     "stage", ["teacher", "history.csv", "stage1.json", "stage2.policy", "stage2.json", "finalists", "student"]
 )

@@ -37,6 +37,10 @@ from agents.algorithms.saving import CHECKSUM, KEY, read_agent
 from agents.algorithms.sb3 import BatchedVecEnv
 from agents.benchmark.results import Results
 from agents.benchmark.runs import Run
+from agents.report.listing import listed
+from agents.report.page import environment, report_page
+from agents.report.run import read_run
+from agents.report.server import link
 from agents.search.options import Search
 from agents.search.result import read_result
 from agents.search.run_folder import Episode, RunFolder, RunStart, read_history
@@ -56,6 +60,9 @@ from n2n_gym.system.files import write_json
 from n2n_gym.tables import Table
 from n2n_gym.teachers.weights import read_weights
 from n2n_gym.training.resume import TrainingFile
+
+TOY_REMOVALS = (0, 0, 1, *[0] * 13)
+"""An episode of conv4's."""
 
 INPUTS = int(os.environ.get("N2N_FUZZ", "0")) or 600
 """Of all loaders together."""
@@ -276,22 +283,58 @@ def spoil_settings(folder: Path, rng: random.Random) -> None:
 
 def make_run(folder: Path) -> None:
     search = Search(teacher="conv4", dataset="digits", iterations=3)
-    with RunFolder(folder / "run", RunStart(search.configuration, {"teacher": "x"}, None, "n2n compress")) as run:
-        episode = Episode(1, 0, 0, "0101", "0" * 16, 0.5, 0.25, 1000, 2000, 0.3, "", 0.0, 1.5, False)
+    started = "2026-01-31T12:00:00+01:00"
+    start = RunStart(search.configuration, {"teacher": "x"}, None, "n2n compress", "r", started)
+    with RunFolder(folder / "run", start) as run:
+        student = Student(search.problem.architecture).removed(TOY_REMOVALS)
+        name, size = student.architecture.fingerprint[:16], student.architecture.parameters
+        actions = "".join(map(str, TOY_REMOVALS))
+        episode = Episode(1, 0, 0, actions, name, 0.5, 0.25, size, 2000, 0.3, "", 0.0, 1.5, False)
         failed = Episode(2, 0, 0, "09", "f" * 16, 0.0, 0.25, 1000, 2000, -1.0, "timeout, late", 0.0, 1.5, True, 0.25)
         run.write_history([episode] * 5 + [failed])
+    teacher = {"name": "t", "dataset": "d", "val_accuracy": 0.5, "places": None, "removals": None}
+    write_json(folder / "run" / "teacher.json", {**teacher, "architecture": search.problem.architecture.to_json()})
+    student.save(folder / "run" / "student.json")
     network = {"parameters": 10, "macs": 20, "test_accuracy": 0.5, "file_bytes": 3, "activation_bytes": 4}
+    several = {"mean": 0.5, "low": 0.25, "high": 0.75, "values": [0.4, 0.6]}
+    rewards = {"reward": 0.5, "search_reward": 0.5, "luck": 0.0, "ratio": 2.5, "test_accuracies": several}
+    rival = {**network, **rewards, "student_ahead_by": several}
     times = {"median": 0.5, "lower": 0.25, "upper": 1.0}
     result = {
         "teacher": {"name": "t", "dataset": "d", "val_accuracy": 0.5, **network},
-        "student": {**network, "ratio": 2.5, "reward": 0.5, "luck": 0.0},
-        "beside": {"a": network},
-        "data": {"doubt": None, "classes": [{"name": "0", "teacher": 0.5, "student": None}]},
+        "student": {**network, **rewards, "violates": ["parameters <= 5"]},
+        "stage1": {**network, "ratio": 2.5},
+        "beside": {"a": rival},
+        "baseline": {**rival, "agent": "random"},
+        "verdict": "worse than others",
+        "data": {
+            "doubt": "who knows",
+            "images": 100,
+            "teacher_low": 0.25,
+            "teacher_high": 0.75,
+            "validation": "x",
+            "test": "y",
+            "classes": [{"name": "0", "teacher": 0.5, "student": 0.25}],
+        },
         "speed": [{"engine": "torch", "device": "cpu", "threads": 1, "batch": 1, "teacher": times, "student": times}],
         "search": {"evaluations": 1, "trained": 1, "from_store": 0, "degenerate": 0, "seconds": 0.5, "recipe": "fast"},
         "seed": 0,
+        "device": "cpu",
+        "threads": 1,
+        "finished": started.replace("12", "13"),
+        "machine": {"processor": "p", "cores": 2},
+        "versions": {"torch": "2"},
     }
     write_json(folder / "run" / "result.json", result)
+
+
+def spoil_run(folder: Path, rng: random.Random) -> None:
+    name = rng.choice((*["result.json"] * 3, "teacher.json", "student.json", "config.json", "history.csv"))
+    (spoiling_bytes if name == "history.csv" else spoiling)(f"run/{name}")(folder, rng)
+
+
+def load_list(folder: Path) -> object:
+    return environment().get_template("browse.html").render(root=folder, entries=listed(folder), link=link)
 
 
 def make_student(folder: Path) -> None:
@@ -463,6 +506,8 @@ LOADERS = {
     "configuration": Loader(make_run, spoiling("run/config.json"), lambda f: Search(resume=str(f / "run")).resumed(())),
     "history": Loader(make_run, spoiling_bytes("run/history.csv"), lambda folder: read_history(folder / "run")),
     "result": Loader(make_run, spoiling("run/result.json"), lambda folder: read_result(folder / "run")),
+    "page": Loader(make_run, spoil_run, lambda folder: report_page([read_run(folder / "run")]), 2),
+    "list": Loader(make_run, spoil_run, load_list, 2, forgiving=True),
     "student": Loader(make_student, spoiling("student.json"), lambda f: Student.load(f / "student.json", DEEPER_TOY)),
     "architecture": Loader(
         lambda folder: write_json(folder / "a.json", DEEPER_TOY.to_json()),
@@ -521,7 +566,7 @@ def test_mutated_files(
     good = tmp_path / "good"
     good.mkdir()
     loader.make(good)
-    assert not refused(loader, good)  # what is not mutated is read
+    loader.load(good)  # what is not mutated is read
     began = time.process_time()
     before, bad = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, 0
     for number in range(inputs):
