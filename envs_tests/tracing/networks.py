@@ -26,6 +26,19 @@ class Residual(nn.Module):
         return self.head(F.adaptive_avg_pool2d(F.relu(x), 1).flatten(1))
 
 
+class Pooled(nn.Module):
+    """A convolution, and a way to pool its maps."""
+
+    def __init__(self, pooling):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 6, 3, padding=1)
+        self.head = nn.Linear(6, 3)
+        self.pooling = pooling
+
+    def forward(self, x):
+        return self.head(self.pooling(F.relu(self.conv(x))))
+
+
 class OptionA(nn.Module):
     """A block of the CIFAR ResNets with a shortcut without weights: every second pixel, and channels of zeros."""
 

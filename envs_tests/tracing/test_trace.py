@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torchvision import models
 
 from envs_tests.models.test_build import judge
@@ -21,6 +22,7 @@ from envs_tests.tracing.networks import (
     Indexed,
     InPlace,
     Mixing,
+    Pooled,
     Random,
     Residual,
     ResNet20,
@@ -89,6 +91,39 @@ def assert_equal(module, traced):
 def test_hand_written_networks(kind):
     module = trained(kind())
     assert_equal(module, trace(module, (1, 8, 8)))
+
+
+POOLINGS = (
+    lambda x: x.mean(3).mean(2),
+    lambda x: x.mean(2).mean(-1),
+    lambda x: x.mean(-1, keepdim=True).mean(-2, keepdim=True).flatten(1),
+    lambda x: x.flatten(2).mean(2),
+    lambda x: x.view(len(x), x.size(1), -1).mean(dim=-1),
+    lambda x: x.amax(3).amax(2),
+    lambda x: x.flatten(2).amax(-1),
+)
+"""A whole map at once, as people write it."""
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_whole_maps_are_pooled_in_many_ways(pooling):
+    module = trained(Pooled(pooling))
+    assert_equal(module, trace(module, (1, 8, 8)))
+
+
+@pytest.mark.parametrize(
+    ("pooling", "why"),
+    [
+        (lambda x: x.mean(3).amax(2), "mean at .*: it is over other axes than height and width together"),
+        (lambda x: x.flatten(2).mean(1)[:, :6], "mean at .*: it is over other axes than height and width together"),
+        (lambda x: F.relu(x.flatten(2)).mean(2), "orders numbers as no layer can read them"),
+        (lambda x: torch.softmax(x.flatten(2), 2)[:, :, 0], "softmax"),
+        (lambda x: F.layer_norm(x.flatten(2), (64,)).mean(2), "orders numbers as no layer can read them"),
+    ],
+)
+def test_other_ways_are_refused(pooling, why):
+    with pytest.raises(InputError, match=why):
+        trace(trained(Pooled(pooling)), (1, 8, 8))
 
 
 COPIES = (

@@ -161,7 +161,7 @@ class AdaptivePool(Layer):
         source = call.value("self")
         axes = sorted(axis % len(source.shape) for axis in call.arguments["dim"] or range(len(source.shape)))
         if not source.pixels or axes != list(source.pixels):
-            raise Unreadable(f"{call.name} over other axes than height and width together")
+            raise Unreadable("it is over other axes than height and width together")
         call.require(dtype=None)
         return Reading(cls())
 

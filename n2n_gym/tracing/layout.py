@@ -30,6 +30,8 @@ class Order(Enum):
     """(height, width, channels)."""
     ROW = auto()
     """(channels * height * width,)."""
+    PIXELS = auto()
+    """(channels, height * width): what reads a whole map at once can read it."""
     SPREAD = auto()
     """(channels, height, width) of one number per channel: a broadcast written out."""
 
@@ -56,7 +58,8 @@ class Value:
         if self.view is not None:
             return self.view
         whole = torch.arange(prod(self.shape)).view(self.shape)
-        return {Order.CHANNELS_LAST: whole.permute(1, 2, 0), Order.ROW: whole.flatten()}.get(self.order or Order.MAP, whole)
+        orders = {Order.CHANNELS_LAST: whole.permute(1, 2, 0), Order.ROW: whole.flatten(), Order.PIXELS: whole.flatten(1)}
+        return orders.get(self.order or Order.MAP, whole)
 
     @property
     def whole(self) -> bool:
@@ -76,7 +79,7 @@ class Value:
 
     def lying(self, places: Tensor) -> Value:
         """The same output with its numbers at these places."""
-        for order in (Order.MAP, Order.ROW, Order.CHANNELS_LAST):
+        for order in (Order.MAP, Order.ROW, Order.CHANNELS_LAST, Order.PIXELS):
             rival = Value(self.node, self.shape, order)
             if rival.places.shape == places.shape and torch.equal(rival.places, places):
                 return rival

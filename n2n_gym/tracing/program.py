@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
@@ -21,6 +22,8 @@ from n2n_gym.tracing.failures import FAILURES, first_line
 from n2n_gym.tracing.layout import BATCH
 from n2n_gym.tracing.places import Place
 from n2n_gym.tracing.subject import check_module, copied, logits_of
+
+REDUCTIONS = ("aten.mean.dim", "aten.amax.default")
 
 DEPENDS_ON_VALUES = (
     "what it computes depends on the values of its images (an `if`, a loop or a size taken from a tensor), "
@@ -79,7 +82,24 @@ def program_of(module: nn.Module, input_shape: Shape, name: str) -> Program:
         except FAILURES as error:
             place = Place.of_error(error, module)
             raise InputError(f"{name} cannot be imported: at {place}, {_why(error)}") from error
+    for node in exported.graph.nodes:
+        _join_reductions(node)
     return Program(module, exported, example, logits)
+
+
+def _join_reductions(node: fx.Node) -> None:
+    """Make one call of two that take the mean, or the largest number, over one axis after the other, as over both."""
+    first: Any = node.args[0] if node.args else None
+    if not isinstance(first, fx.Node) or str(node.target) not in REDUCTIONS or first.target is not node.target:
+        return
+    both: Any = first.args, node.args
+    (source, inner, *kept), (_, outer, *also_kept) = both
+    if first.kwargs or node.kwargs or list(first.users) != [node] or kept != also_kept or not (inner and outer):
+        return
+    axes = range(source.meta["val"].dim())
+    gone = {axes[axis] for axis in inner}
+    left = list(axes) if kept == [True] else [axis for axis in axes if axis not in gone]
+    node.args = (source, sorted(gone | {left[axis] for axis in outer}), *kept)
 
 
 def _why(error: BaseException) -> str:

@@ -181,7 +181,8 @@ class Reader:
             raise _StopError(brief, remedy(name))
         arguments = _arguments(node)
         sources = {key: self._sources(value) for key, value in arguments.items()}
-        if any(value.order is None for values in sources.values() for value in values):
+        readable = set(Order) if self._kinds[name].pools else set(Order) - {Order.PIXELS}
+        if any(value.order not in readable for values in sources.values() for value in values):
             reason = "a view or a permutation before it orders numbers as no layer can read them"
             raise _StopError(brief, f"{reason}; let it read a feature map (N, C, H, W), or x.flatten(1) of one")
         outputs = node.meta["val"]
