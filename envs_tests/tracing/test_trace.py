@@ -117,6 +117,10 @@ def test_whole_maps_are_pooled_in_many_ways(pooling):
         (lambda x: x.mean(3).amax(2), "mean at .*: it is over other axes than height and width together"),
         (lambda x: x.flatten(2).mean(1)[:, :6], "mean at .*: it is over other axes than height and width together"),
         (lambda x: F.relu(x.flatten(2)).mean(2), "orders numbers as no layer can read them"),
+        (
+            lambda x: F.dropout(x).mean((2, 3)),
+            r"dropout at .*: it leaves out numbers in evaluation, too; give F.dropout training=",
+        ),
         (lambda x: torch.softmax(x.flatten(2), 2)[:, :, 0], "softmax"),
         (lambda x: F.layer_norm(x.flatten(2), (64,)).mean(2), "orders numbers as no layer can read them"),
     ],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from n2n_gym.layers.base import Layer, Shape, register
-from n2n_gym.layers.reading import Call, Reading
+from n2n_gym.layers.reading import Call, Reading, Unreadable
 from n2n_gym.layers.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -60,5 +60,7 @@ class Dropout(Layer):
     def read(cls, call: Call) -> Reading:
         source = "input" if "input" in call.arguments else "self"  # torch calls it otherwise where it works in place
         call.value(source)
+        if call.arguments["train"] and call.arguments["p"]:
+            raise Unreadable("it leaves out numbers in evaluation, too; give F.dropout training=self.training")
         scope = "channels" if "feature" in call.name else "numbers"
         return Reading(cls(call.arguments["p"], scope) if call.arguments["p"] else None, (source,))
