@@ -95,7 +95,7 @@ def test_a_task_is_built_and_goes_on(task, tmp_path, monkeypatch):
     assert [student.episode for student in sample.students] == drawn
     assert all(len(student.accuracy) == len(student.test_accuracy) == 2 for student in sample.students)
     assert 0 < sample.val_accuracy <= 1
-    with pytest.raises(InputError, match="needs students"):
+    with pytest.raises(InputError, match="needs 3 students"):
         build_transfer_task(task, tmp_path, students=0)
 
 
@@ -105,9 +105,9 @@ def test_the_command_says_what_there_is(tmp_path, capsys, monkeypatch, task):
     monkeypatch.setattr(transfer, "transfer_tasks", lambda _seed: [task] * 48)
     assert main(["table", "transfer", "--out", str(tmp_path), "--first", "60"]) == 2
     assert "tasks 0 to 47" in capsys.readouterr().err
-    command = ["table", "transfer", "--out", str(tmp_path), "--first", "3", "--last", "4", "--students", "2", "--workers", "0"]
+    command = ["table", "transfer", "--out", str(tmp_path), "--first", "3", "--last", "4", "--students", "3", "--workers", "0"]
     assert main(command) == 0
-    assert len(json.loads((tmp_path / "toy-task.json").read_text())["students"]) == 2
+    assert len(json.loads((tmp_path / "toy-task.json").read_text())["students"]) == 3
 
 
 def test_a_sample_of_a_space_of_ones_own(tmp_path, capsys):

@@ -313,7 +313,7 @@ class RunFolder:
         saved = read_document(result, _StageFile, "stage's result", remedy="remove it: it is written again")
         if saved["history"] != digest(episodes, int(result.stem.removeprefix("stage"))):
             path = self.path / HISTORY
-            raise InputError(f"{path} is not as it was when {result.name} was written; put it back, or start another run")
+            raise InputError(f"{path} is not as it was when {result.name} was written; put it back, or {_another(self.path)}")
 
     def write_history(self, episodes: list[Episode]) -> None:
         """Write all episodes in one step."""
@@ -360,13 +360,18 @@ def read_history(run: Path) -> list[Episode]:
     path = run / HISTORY
     if not path.exists():
         return []
-    remedy = f"start another run; with --store {run / STORE} it need not train again what this one has"
+    remedy = _another(run)
     text = io.StringIO(read_bytes(path, "history", largest=LARGEST).decode(errors="replace"), newline="")
     try:
         found = list(csv.DictReader(text, strict=True))
     except csv.Error as error:
         raise InputError(f"{path} is damaged: {error}; {remedy}") from None
     return [_episode(row, path, remedy) for row in found]
+
+
+def _another(run: Path) -> str:
+    """What to do where a run cannot go on."""
+    return f"start another run; with --store {run / STORE} it need not train again what this one has"
 
 
 def in_use(path: Path) -> bool:

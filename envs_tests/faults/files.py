@@ -129,6 +129,11 @@ def _other_digit(path: Path) -> None:
     path.write_text("\n".join([*lines[:2], ",".join(cells), *lines[3:], ""]))
 
 
+def _without_a_row(path: Path) -> None:
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:2], *lines[3:]]))
+
+
 def _half_written(scene: Scene) -> None:
     (scene.run / ".n2n-part-0123456789abcdef-history.csv").write_text("stage,iter")
     (scene.run / "finalists" / ".n2n-part-0123456789abcdef-x").mkdir(parents=True)
@@ -589,6 +594,12 @@ FAULTS = [
         "noticed by the row's checksum; the same remedy",
         in_run("history.csv", _other_digit),
         Refused("a row is not as it was written; start another run; with --store", another_run, lost=("history.csv",)),
+    ),
+    Fault(
+        "a whole row that is missing from `history.csv`",
+        "noticed by what the stage that it belongs to ended with; the same remedy",
+        in_run("history.csv", _without_a_row),
+        Refused("is not as it was when stage1.json was written", another_run, lost=("history.csv",)),
     ),
     Fault(
         "a flipped bit in a policy",
