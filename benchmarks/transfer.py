@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import tyro
+from fresh import Fresh
 from report import Report
 
 from agents.algorithms.pretraining import SampledSpace, learned_prior, pretrain
@@ -27,10 +27,6 @@ from agents.algorithms.sb3 import ENVIRONMENTS
 from agents.benchmark.transfer import BUDGETS, AcrossSpaces, Choice, ConstantRate, Contender, Searching, compete
 from agents.interval import Interval
 from n2n_gym.errors import by_name
-from n2n_gym.evaluation import Evaluation
-from n2n_gym.evaluators import make_evaluator
-from n2n_gym.problem import Problem
-from n2n_gym.rewards import paper_reward
 from n2n_gym.system.documents import read_document
 from n2n_gym.system.files import write_json
 from n2n_gym.tables.sample import shipped_samples
@@ -41,9 +37,6 @@ RIVALS = ("constant-rate", "gaussian-process")
 """What the policy that learned must beat, after at most `EARLY` students."""
 
 EARLY = 10
-
-FRESH = 100
-"""Seed of the first of the fresh trainings."""
 
 
 def main(
@@ -95,9 +88,10 @@ def main(
     choices = [choice for space in held_out for choice in _choices(space, chosen, seeds, runs)]
     _tell(report, "by the models", choices, lambda choice: choice.worth)
     if trainings:
-        fresh = {space.sample.name: _Fresh(space, trainings, runs) for space in held_out}
+        store = runs / "fresh.sqlite"
+        fresh = {space.sample.name: Fresh(space.sample, space.path, trainings, store) for space in held_out}
         for space in held_out:
-            fresh[space.sample.name].train([plan for c in choices if c.space == space.sample.name for plan in c.plans])
+            fresh[space.sample.name].train(plan for c in choices if c.space == space.sample.name for plan in c.plans)
         _tell(report, "by fresh trainings", choices, lambda choice: fresh[choice.space].worth(choice.plans))
     report.finish()
 
@@ -118,39 +112,6 @@ def _choices(space: SampledSpace, contenders: dict[str, Contender], seeds: int, 
         print(space.sample.name, flush=True)
         write_json(path, {"choices": [asdict(choice) for choice in compete(contenders, space, range(seeds))]})
     return read_document(path, dict[str, list[Choice]], "list of choices", remedy="remove it")["choices"]
-
-
-class _Fresh:
-    """Trainings of chosen students with seeds that nobody has seen, kept in a store.
-
-    Args:
-        space: Whose students.
-        trainings: Of each.
-        runs: Where they are kept.
-    """
-
-    def __init__(self, space: SampledSpace, trainings: int, runs: Path) -> None:
-        self._space, self._trainings = space, trainings
-        self._store = runs / "fresh.sqlite"
-        self._worth: dict[tuple[int, ...], float] = {}
-
-    def train(self, plans: Sequence[tuple[int, ...]]) -> None:
-        sample, stage = self._space.sample, self._space.known.stage
-        problem = Problem(str(self._space.path), sample.dataset, 1.0, sample.train_size)
-        distinct = list(dict.fromkeys(plans))
-        worth = []
-        for seed in range(FRESH, FRESH + self._trainings):
-            with make_evaluator(problem, recipe=sample.recipe, seed=seed, device="cpu", store=self._store, thorough=True) as e:
-                found = e.evaluate([stage.student(plan) for plan in distinct])
-            worth.append([self._reward(each) for each in found])
-        self._worth = dict(zip(distinct, np.mean(worth, axis=0).tolist(), strict=True))
-
-    def worth(self, plans: Sequence[tuple[int, ...]]) -> float:
-        return float(np.mean([self._worth[plan] for plan in plans]))
-
-    def _reward(self, found: Evaluation) -> float:
-        facts: dict[str, Any] = {"accuracy": found.test_accuracy or 0.0, "teacher_accuracy": self._space.sample.test_accuracy}
-        return paper_reward(Evaluation(**{**found.to_json(), **facts}))
 
 
 def _tell(report: Report, judged: str, choices: Sequence[Choice], worth: Callable[[Choice], float]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from agents import compress
+from agents.commands.main import main
 from envs_tests.conftest import made_sample
 from n2n_gym.system.files import home
 
@@ -29,6 +31,7 @@ TINY = {
     "large_space": (
         "--teacher conv4 --width 0.1 --train-size 50 --seeds 2 --evaluations 5 --again 1 --workers 0 --agents reinforce random"
     ),
+    "large_choices": "--results random.json --tasks samples/shrink-False.json --budget 3 --trainings 1",
     "memory": "--train-size 50 --width 0.1 --students 6 --every 2 --workers 0",
     "scaling": "--workers 0 1 --batches 1 --images 100 --depths conv2 --students 1 --repeats 1 --warm-seconds 0",
     "soak": "--train-size 50 --width 0.1 --students 8 --workers 0 --every 5",
@@ -39,7 +42,7 @@ TINY = {
     "step_ways": "--networks resnet20 --images 8 --repeats 1 --no-compiled",
 }
 
-NO_PROGRAMS = {"reference_loop", "report", "students"}
+NO_PROGRAMS = {"fresh", "reference_loop", "report", "students"}
 
 
 @pytest.fixture(autouse=True)
@@ -78,8 +81,12 @@ def test_benchmark(name, tmp_path, monkeypatch):
     if name == "cifar10_headline":
         few = {"width": 0.1, "train_size": 50, "iterations": 1, "rollouts": 2, "workers": 0}
         compress(teacher="conv4", dataset="digits", finalists=0, speed=False, out="run", **few)
-    if name == "transfer":
+    if name in ("transfer", "large_choices"):
         few_samples(tmp_path / "samples")
+    if name == "large_choices":
+        sizes = ["--seeds", "2", "--budgets", "3", "--workers", "1", "--tracks", "large"]
+        assert main(["benchmark", "--agents", "random", "--tasks", "samples/shrink-False.json", *sizes, "--out", "ran"]) == 0
+        shutil.copy("ran/agents/random.json", "random.json")
     out = tmp_path / "out.json"
     program = str(BENCHMARKS / f"{name}.py")
     monkeypatch.setattr(sys, "argv", [program, *TINY[name].split(), "--out", str(out)])
