@@ -36,9 +36,11 @@ class Fresh:
     def train(self, plans: Iterable[tuple[int, ...]]) -> None:
         """Train the students of some episodes, each once for each seed."""
         sample = self._sample
-        problem = Problem(str(self._path), sample.dataset, 1.0, sample.train_size)
+        asked = {"teacher": str(self._path), **sample.arguments}
+        recipe = asked.pop("recipe")
+        problem = Problem(**asked)
         distinct = list(dict.fromkeys(plans))
-        how: dict[str, Any] = {"recipe": sample.recipe, "device": "cpu", "store": self._store, "thorough": True}
+        how: dict[str, Any] = {"recipe": recipe, "device": "cpu", "store": self._store, "thorough": True}
         worth = []
         for seed in range(FRESH, FRESH + self._trainings):
             with make_evaluator(problem, seed=seed, workers=self._workers, **how) as evaluator:

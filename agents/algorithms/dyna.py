@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
 from typing import Any, ClassVar
 
 import numpy as np
@@ -143,9 +142,8 @@ class Dyna(Reinforce):
     def _believed(self) -> Plans:
         """Episodes as the policy would play them now, the likeliest first."""
         rows, masks = observed(self.stage, self.imagined_rollouts, self.device)
-        return (
-            torch.cat([self.policy.play(rows[:1], masks[:1], deterministic=True), self.policy.play(rows, masks)]).cpu().numpy()
-        )
+        likeliest = self.policy.play(rows[:1], masks[:1], deterministic=True)
+        return torch.cat([likeliest, self.policy.play(rows, masks)]).cpu().numpy()
 
     def _imagined(self, known: KnownStudents, model: AccuracyModel) -> dict[str, Drawn]:
         """Let the policy learn from imagined episodes; their students that are worth a training, by fingerprint."""
@@ -176,8 +174,11 @@ class Dyna(Reinforce):
         return returns
 
     def _tensors(self) -> dict[str, Tensor]:
-        own = [each.memory() for each in (self.known, self.prior) if each is not None]
-        return super()._tensors() | dict(ChainMap(*own))
+        tensors = super()._tensors()
+        for each in (self.known, self.prior):
+            if each is not None:
+                tensors |= each.memory()
+        return tensors
 
     def _states(self) -> dict[str, Any]:
         return {"rng": self.rng.bit_generator.state, "informed": self.informed}

@@ -129,9 +129,9 @@ class KnownStudents:
         found: dict[str, Drawn] = {}
         for plan in plans:
             student = self.look(plan)
-            unwanted = any(student.fingerprint in those for those in (self._trained, self._failed, besides))
-            if student.allowed and not unwanted:
-                found.setdefault(student.fingerprint, (plan, student))
+            name = student.fingerprint
+            if student.allowed and not (name in self._trained or name in self._failed or name in besides):
+                found.setdefault(name, (plan, student))
         return found
 
     def add(self, plans: Plans, returns: Sequence[float], infos: Sequence[dict[str, Any]]) -> None:

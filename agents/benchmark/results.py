@@ -192,9 +192,7 @@ def _repeat(each: Run, task: Task, results: Results, algorithm: str) -> None:
     if (made.students, made.reports, made.looks) != (each.students, each.reports, each.looks):
         here = {**versions(), **{name: machine()[name] for name in ("processor", "instructions")}}
         there = {**(results.facts.get("versions") or {}), **(results.facts.get("machine") or {})}
-        other = [
-            f"{name} {there[name]} instead of {here.get(name)}" for name in there if there[name] != here.get(name, there[name])
-        ]
+        other = [f"{name} {there[name]} instead of {value}" for name, value in here.items() if there.get(name, value) != value]
         hint = f"; it was made with {', '.join(other)}, where networks may round differently" if other else ""
         raise InputError(f"{where}: {algorithm} finds other students{hint}")
 

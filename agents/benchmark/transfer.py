@@ -160,8 +160,9 @@ class ConstantRate(Proposing):
 
     def _drawn(self, space: SampledSpace) -> list[Plan]:
         """Some that can be trained; where there are none, one that cannot."""
-        some = list(itertools.islice(self.proposals(space, np.random.default_rng(0)), TRIES))
-        return [plan for plan in some if space.known.look(plan).allowed][:DRAWS] or some[:1]
+        first, *others = itertools.islice(self.proposals(space, np.random.default_rng(0)), TRIES)
+        allowed = (plan for plan in (first, *others) if space.known.look(plan).allowed)
+        return list(itertools.islice(allowed, DRAWS)) or [first]
 
     def proposals(self, space: SampledSpace, rng: np.random.Generator) -> Iterator[Plan]:
         stage, rate = space.known.stage, self.rates[space.sample.stage]

@@ -120,7 +120,7 @@ class _Run:
         result = self.folder.path / f"stage{stage}.json"
         if result.exists():
             student = Student.load(result, self.search.problem.architecture)
-            self.folder.check_history(result, self.history)
+            self.folder.check_history(stage, self.history)
             return student
         if self._failed(stage):
             self.display.say(f"stage {stage} begins again: the machine failed all of its students")

@@ -300,18 +300,15 @@ class RunFolder:
         """All episodes that were written down."""
         return read_history(self.path)
 
-    def check_history(self, result: Path, episodes: Iterable[Episode]) -> None:
-        """Make sure that the history has what it had when a stage ended.
-
-        Args:
-            result: The stage's file: it holds the `digest` of then.
-            episodes: The history.
+    def check_history(self, stage: int, episodes: Iterable[Episode]) -> None:
+        """Make sure that the history has what it had when a stage ended, whose file holds the `digest` of then.
 
         Raises:
             InputError: If it has not.
         """
+        result = self.path / f"stage{stage}.json"
         saved = read_document(result, _StageFile, "stage's result", remedy="remove it: it is written again")
-        if saved["history"] != digest(episodes, int(result.stem.removeprefix("stage"))):
+        if saved["history"] != digest(episodes, stage):
             path = self.path / HISTORY
             raise InputError(f"{path} is not as it was when {result.name} was written; put it back, or {_another(self.path)}")
 

@@ -199,8 +199,8 @@ class Table:
         if seed in (SEARCH, TRUTH):
             if count < 2:
                 raise InputError(f"{self} has one training a student; to keep search and truth apart it needs two or more")
-            if seed == TRUTH:
-                self._check_truth()
+            if seed == TRUTH and self._worthless:
+                raise InputError(self._worthless)
             return slice(0, count // 2) if seed == SEARCH else slice(count // 2, count)
         if not isinstance(seed, Integral) or isinstance(seed, bool) or seed not in self.seeds:
             known = f"the seeds {', '.join(map(str, self.seeds))}, and of some of them {MEAN}, {SEARCH} and {TRUTH}"
@@ -306,18 +306,14 @@ class Table:
 
     # Inside
 
-    def _check_truth(self) -> None:
-        """Refuse to say what students are worth where nothing says it.
-
-        Raises:
-            InputError: Then.
-        """
+    @cached_property
+    def _worthless(self) -> str:
+        """Why nothing says what students are worth, and what to do; empty where it is known."""
         if not self.facts["teacher"]["test_accuracy"]:  # what its students have is compared with it
-            raise InputError(f"{self} says no test accuracy of its teacher; to know what students are worth, build it again")
+            return f"{self} says no test accuracy of its teacher; to know what students are worth, build it again"
         if not self.trained.any():
-            raise InputError(
-                f"no student of {self} was trained: there is nothing to choose from; build one of a larger teacher"
-            )
+            return f"no student of {self} was trained: there is nothing to choose from; build one of a larger teacher"
+        return ""
 
     def _feasible_with(self, seed: Seed) -> npt.NDArray[np.bool_]:
         """Which rows are students that could be trained, in all trainings that count."""

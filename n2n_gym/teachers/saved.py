@@ -72,10 +72,10 @@ def ready_teacher(problem: Problem, *, device: torch.device, on_epoch: Callable[
     name = problem.name
     if imported and teacher_facts(problem.teacher).get("data_fingerprint") == load_dataset(problem.data).fingerprint:
         name = problem.teacher
-    folder = teachers_folder() / name
-    if not _is_kept(name, problem):
+    folder, copied = teachers_folder() / name, imported and name != problem.teacher
+    if not _is_kept(name, problem, copied=copied):
         with making(name):  # of several processes that want it, one trains
-            if not _is_kept(name, problem) and imported:
+            if not _is_kept(name, problem, copied=copied) and imported:
                 with put_aside(name):
                     _measure_teacher(folder, problem, device)
             elif not folder.exists():
@@ -94,12 +94,10 @@ def ready_teacher(problem: Problem, *, device: torch.device, on_epoch: Callable[
     return teacher
 
 
-def _is_kept(name: str, problem: Problem) -> bool:
-    """Whether the problem's teacher is kept under a name, and if it was only measured here: as it is now."""
-    if not (teachers_folder() / name).exists():
-        return False
-    copied = is_imported(problem.teacher) and name != problem.teacher
-    return not copied or imported_normalisation(name) == problem.normalisation
+def _is_kept(name: str, problem: Problem, *, copied: bool) -> bool:
+    """Whether the problem's teacher is kept under a name, and if that is a copy which was measured here: as it is now."""
+    kept = (teachers_folder() / name).exists()
+    return kept and (not copied or imported_normalisation(name) == problem.normalisation)
 
 
 def load_teacher(name: str) -> Teacher:
