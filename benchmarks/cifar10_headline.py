@@ -32,6 +32,7 @@ from agents.interval import Interval
 from agents.pictures import new_figure, open_frame, save_figure
 from agents.search.comparison import sizes
 from agents.search.finals import Finals
+from agents.search.history import read_history
 from agents.search.options import Search
 from agents.search.report import draw_architectures
 from agents.search.result import read_result
@@ -91,7 +92,7 @@ def main(
     found = {2: Student.load(run / "stage2.json", problem.architecture)}
     teacher = ready_teacher(problem, device=torch_device(device))
     with folder, ProgressDisplay(Console()) as display:
-        student, parts = Finals(search, run, folder.read_history(), teacher, display).run(found)
+        student, parts = Finals(search, run, read_history(folder.path), teacher, display).run(found)
     report = Report("cifar10_headline", ("parameters", "macs", "test_accuracy", "val_accuracy"), out)
     accuracies = {"test_accuracy": [teacher.test_accuracy], "val_accuracy": [teacher.validation_accuracy]}
     measured: dict[str, dict[str, Any]] = {
@@ -183,7 +184,7 @@ def draw_accuracy(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 def _as_files(search: Search, folder: RunFolder, smaller: Sequence[str]) -> tuple[str, ...]:
     """Students of the search as files of architectures, which may stand beside another."""
-    history = {(episode.iteration, episode.rollout): episode for episode in folder.read_history() if episode.stage == 2}
+    history = {(episode.iteration, episode.rollout): episode for episode in read_history(folder.path) if episode.stage == 2}
     files = []
     for name in smaller:
         update, rollout = map(int, name.split(":"))

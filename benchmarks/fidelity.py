@@ -32,7 +32,7 @@ from torch.nn import functional
 
 from agents import compress
 from agents.pictures import new_figure, open_frame, save_figure
-from agents.search.run_folder import RunFolder, read_start
+from agents.search.history import read_history
 from n2n_gym.architecture import Architecture
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.models.build import Network
@@ -223,8 +223,9 @@ def _found(problem: Problem, searched: int) -> list[Student]:
             device="cpu",
             out=str(Path(folder) / "run"),
         )
-        run = RunFolder(Path(folder) / "run", read_start(Path(folder) / "run"))
-        history = list({episode.fingerprint: episode for episode in run.read_history() if not episode.reason}.values())
+        history = list(
+            {episode.fingerprint: episode for episode in read_history(Path(folder) / "run") if not episode.reason}.values()
+        )
         best = sorted(history, key=lambda episode: -episode.reward)[: len(history) // 3]
         return [episode.candidate(Student(problem.architecture)) for episode in best]
 

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from torch import nn
 
+from n2n_gym import teachers
 from n2n_gym.architecture import Architecture
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators.contract import Evaluator
@@ -83,6 +85,19 @@ def toy_data(tmp_path: Path) -> str:
     path = tmp_path / "toy.npz"
     np.savez(path, **toy_arrays())
     return str(path)
+
+
+@pytest.fixture
+def imported_teacher(toy_data: str) -> Callable[[float], str]:
+    """Imports a network of some random weights, the same whenever, with a mean for its normalisation; returns its name."""
+
+    def imported(mean: float) -> str:
+        torch.manual_seed(0)
+        convolutions = [nn.Conv2d(1, 12, 3, padding=1), nn.ReLU(), nn.Conv2d(12, 12, 3, padding=1), nn.ReLU()]
+        network = nn.Sequential(*convolutions, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 3))
+        return teachers.add(network, name=f"mean-{mean}", dataset=toy_data, mean=(mean,), std=(0.5,), device="cpu")
+
+    return imported
 
 
 def _made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:

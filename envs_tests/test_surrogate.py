@@ -11,6 +11,7 @@ import pytest
 import n2n_gym  # noqa: F401  registers the environments
 from envs_tests.conftest import made_accuracy, made_sample
 from n2n_gym.errors import InputError
+from n2n_gym.problem import Problem
 from n2n_gym.student import Student
 from n2n_gym.tables.sample import Sample, SampledStudent, build_sample, draw_students, shipped_samples
 from n2n_gym.tables.surrogate import Surrogate, SurrogateEvaluator
@@ -133,6 +134,17 @@ def test_other_images_than_the_samples_are_refused(path, sample):
             _ = env.unwrapped.judge.evaluator
             continue
         with pytest.raises(InputError, match="of other images than those of digits, or they were read with .*flip=False"):
+            _ = env.unwrapped.judge.evaluator
+
+
+def test_an_imported_teacher_is_the_samples_own(imported_teacher, toy_data, tmp_path):
+    file = build_sample("made", Problem(imported_teacher(0.25), toy_data), "shrink", tmp_path, students=3, workers=0)
+    for teacher, fits in (("mean-0.25", True), (imported_teacher(0.75), False), (str(file), True)):
+        env = gym.make("N2N/LayerShrink-v0", teacher=teacher, dataset=toy_data, evaluator=f"surrogate:{file}", recipe="fast")
+        if fits:
+            _ = env.unwrapped.judge.evaluator
+            continue
+        with pytest.raises(InputError, match=r"made is of a teacher of other weights, .* than mean-0\.75"):
             _ = env.unwrapped.judge.evaluator
 
 

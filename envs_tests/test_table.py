@@ -573,6 +573,17 @@ class TestEnvironments:
         with pytest.raises(InputError, match="tables say nothing of class_accuracy"):
             gym.make("N2N/LayerRemoval-v0", **arguments, evaluator=file, constraints="class_accuracy[0]>=0.5")
 
+    def test_an_imported_teacher_is_the_tables_own(self, imported_teacher, toy_data, tmp_path):
+        file = tmp_path / "mine.npz"
+        own = Problem(imported_teacher(0.25), toy_data)
+        build_table(own, "removal", file, seeds=(0, 1), recipe="fast", workers=0)
+        (tmp_path / "network.json").write_text(json.dumps(own.architecture.to_json()))
+        settings = {"dataset": toy_data, "evaluator": f"table:{file}", "recipe": "fast"}
+        for teacher in ("mean-0.25", str(tmp_path / "network.json")):
+            gym.make("N2N/LayerRemoval-v0", teacher=teacher, **settings)
+        with pytest.raises(InputError, match=r"'mine' is of a teacher of other weights, .* than mean-0\.75"):
+            gym.make("N2N/LayerRemoval-v0", teacher=imported_teacher(0.75), **settings)
+
     def test_what_does_not_fit_is_refused(self, folder, arguments, table, problem):
         file = f"table:{folder / 'removal.npz'}"
         with pytest.raises(InputError, match="of another problem"):

@@ -105,6 +105,14 @@ class Problem(ProblemSettings):
         weights = source_of(self.teacher).weights(self.teacher)
         return " ".join(filter(None, (self.architecture.fingerprint, weights, self.own_normalisation)))
 
+    def may_be(self, identity: str) -> bool:
+        """Whether this teacher, if it was imported, is the one of an `identity` that was written down.
+
+        Args:
+            identity: It; empty in files that do not say it, which may be of any teacher.
+        """
+        return not identity or source_of(self.teacher).trained_here or identity == self.identity
+
     @cached_property
     def name(self) -> str:
         """The teacher's name among the saved ones: network, width, data set and number of images."""

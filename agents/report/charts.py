@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 
 from agents.display import short
 from agents.report.run import Run
+from agents.search.history import Episode
 from agents.search.report import CURVES, STAGE_NAMES, band_of
-from agents.search.run_folder import Episode
 from n2n_gym.tables.statistics import pareto_rows
 
 QUANTITIES = {"parameters": "parameters", "macs": "MACs", "latency_ms": "latency, ms"}

@@ -8,17 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
+from agents.search.history import Episode, read_history
 from agents.search.profile_picture import layer_name
 from agents.search.result import result_of
-from agents.search.run_folder import (
-    CONFIG,
-    TEACHER,
-    Episode,
-    RunStart,
-    read_history,
-    read_start,
-    read_teacher,
-)
+from agents.search.run_folder import CONFIG, TEACHER, RunStart, read_start, read_teacher
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.student import Student

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from agents.report.run import Named, Run
-from agents.search.run_folder import Episode
+from agents.search.history import Episode
 from n2n_gym.architecture import Architecture, Variable
 from n2n_gym.errors import InputError
 from n2n_gym.stages import RemovalStage, ShrinkStage, Stage

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.reproduce.lab import Lab, Run
-from agents.search.run_folder import Episode, written
+from agents.search.history import Episode, written
 from n2n_gym.architecture import KEEP, REMOVE
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.problem import Problem

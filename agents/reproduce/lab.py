@@ -12,8 +12,9 @@ import numpy.typing as npt
 from agents.display import Display
 from agents.reproduce.document import Document
 from agents.search.compress import compress
+from agents.search.history import Episode, read_history
 from agents.search.options import Search
-from agents.search.run_folder import Episode, RunFolder, read_start
+from agents.search.run_folder import RunFolder, read_start
 from n2n_gym.data import load_dataset
 from n2n_gym.errors import InputError, by_name
 
@@ -239,7 +240,7 @@ class Lab:
         search = replace(self.search, out=str(folder), **self.problem(teacher, dataset) | settings)
         result = compress(search, display=self.display, command=f"n2n reproduce, run {name}")
         with RunFolder(folder, read_start(folder)) as opened:
-            return Run(folder, result, opened.read_history())
+            return Run(folder, result, read_history(opened.path))
 
     def searches(self, name: str, teacher: str, dataset: str, **settings: Any) -> dict[str, Run]:
         """A compression run by each of the scale's methods; arguments as of `compress`."""

@@ -19,11 +19,12 @@ from agents.search.comparison import ahead_by, beside_verdict, class_accuracies,
 from agents.search.finalists import by_final_limits
 from agents.search.finals import Finals
 from agents.search.forecast import Forecast
+from agents.search.history import HISTORY, STORE, Episode, check_history, digest, read_history, trained, write_history, written
 from agents.search.options import Search
 from agents.search.recorder import Recorder
 from agents.search.report import draw_architectures, draw_curves
 from agents.search.result import RESULT
-from agents.search.run_folder import BASELINE, HISTORY, STORE, Episode, RunFolder, RunStart, digest, now, trained, written
+from agents.search.run_folder import BASELINE, RunFolder, RunStart, now
 from agents.search.trackers import check_trackers, tracked
 from n2n_gym.architecture import shrink_decisions
 from n2n_gym.data import load_dataset
@@ -93,7 +94,7 @@ class _Run:
         self.search = search
         self.folder = folder
         self.display = display
-        self.history = folder.read_history()
+        self.history = read_history(folder.path)
 
     def go(self) -> dict[str, Any]:
         teacher = shown_teacher(self.search.problem, self.search.device, self.display)
@@ -120,7 +121,7 @@ class _Run:
         result = self.folder.path / f"stage{stage}.json"
         if result.exists():
             student = Student.load(result, self.search.problem.architecture)
-            self.folder.check_history(stage, self.history)
+            check_history(self.folder.path, stage, self.history)
             return student
         if self._failed(stage):
             self.display.say(f"stage {stage} begins again: the machine failed all of its students")
@@ -160,7 +161,7 @@ class _Run:
         for policy in self.folder.path.glob(f"stage{stage}*.policy"):
             policy.unlink()
         self.history = [episode for episode in self.history if episode.stage < stage]
-        self.folder.write_history(self.history)
+        write_history(self.folder.path, self.history)
 
     def _advice(self, stage: int, failed: Counter[str]) -> str:
         """What to do where the machine failed all students of a stage."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from agents.search.history import Episode
 from agents.search.options import Search
-from agents.search.run_folder import Episode
 from n2n_gym.architecture import FACTORS, shrink_decisions
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.layers import Variable

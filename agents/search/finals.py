@@ -20,9 +20,10 @@ from agents.display import Display
 from agents.interval import Interval
 from agents.search.comparison import ahead_by, sizes
 from agents.search.finalists import by_final_limits, finalists, unsearched, winner
+from agents.search.history import Episode
 from agents.search.options import Search
 from agents.search.race import contenders
-from agents.search.run_folder import BESIDE, FINALISTS, LOGITS, Episode
+from agents.search.run_folder import BESIDE, FINALISTS, LOGITS
 from agents.search.student import Training
 from agents.search.trainings import FinalTrainings
 from n2n_gym.architecture import Architecture

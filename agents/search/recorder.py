@@ -9,7 +9,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.display import Display
-from agents.search.run_folder import Episode, RunFolder, trained, written
+from agents.search.history import Episode, trained, write_history, written
+from agents.search.run_folder import RunFolder
 from n2n_gym.envs.info import Finished
 from n2n_gym.limits import Constraints
 
@@ -113,7 +114,7 @@ class Recorder(BaseCallback):
         if len(self._episodes) == self._saved:
             return
         self._saved = len(self._episodes)
-        self._folder.write_history([*self._history, *self._later])
+        write_history(self._folder.path, [*self._history, *self._later])
         self._save_agent(self.model)
         rewards = [episode.reward for episode in self._episodes]
         mean = fmean(rewards[-self._rollouts :])

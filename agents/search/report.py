@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
 from agents.pictures import new_figure, open_frame, save_figure
-from agents.search.run_folder import Episode
+from agents.search.history import Episode
 from n2n_gym.architecture import Architecture
 from n2n_gym.envs.drawing import draw_network
 from n2n_gym.stages.removal import RemovalStage

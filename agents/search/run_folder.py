@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import uuid
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, Self, TypedDict
+from typing import Any, NotRequired, Self, TypedDict
 
-import msgspec
 from filelock import FileLock, Timeout
 
 from agents.search.places import alike, placed
 from agents.search.result import result_of
 from n2n_gym.errors import InputError
 from n2n_gym.student import Student
-from n2n_gym.system.documents import Count, Duration, Finite, Sha256, Share, checked, read_bytes, read_document
-from n2n_gym.system.files import PART, sweep, teachers_folder, write_json, write_text, writing
+from n2n_gym.system.documents import Count, Sha256, Share, read_document
+from n2n_gym.system.files import PART, sweep, teachers_folder, write_json, writing
 from n2n_gym.system.versions import library_versions
 from n2n_gym.teachers.saved import Teacher
 
 CONFIG = "config.json"
-HISTORY = "history.csv"
 TEACHER = "teacher.json"
 FINALISTS = "finalists"
 LOGITS = ".logits"
 BESIDE = "beside"
 BASELINE = "baseline"
-STORE = "evaluations.sqlite"
 LOCK = ".lock"
 
 WHAT = {
@@ -43,79 +37,6 @@ WHAT = {
     "policies": "a policy's file",
 }
 """What the texts of a run's identity are of, for messages."""
-
-LARGEST = 1 << 30
-"""Bytes of a history: of some millions of episodes."""
-
-
-@dataclass(frozen=True)
-class Episode:
-    """One evaluated student: a row of `history.csv`.
-
-    Attributes:
-        stage: 1 or 2.
-        iteration: Policy update, from 0.
-        rollout: Episode within the update, from 0.
-        actions: The episode's actions, one digit each.
-        fingerprint: The student's architecture, abbreviated.
-        accuracy: Validation accuracy.
-        compression: C = 1 - student's parameters / teacher's.
-        parameters: Trainable parameters.
-        macs: Multiply-accumulates for one image.
-        reward: The episode's reward.
-        reason: Why it is degenerate or failed, or empty.
-        excess: The largest share by which it exceeds a limit; 0 if it keeps all.
-        seconds: Time that its training took, whenever that was.
-        from_store: Whether it had been trained before.
-        latency_ms: Its measured forward pass, if a limit needs it.
-        start: In stage 2, after a stage 1, the removals that it started from, one digit each; else empty.
-        rung: Epochs after which halving stopped its training, and predicted its accuracy; 0 if it was trained whole.
-        rung_accuracy: Its validation accuracy then.
-    """
-
-    stage: Annotated[int, msgspec.Meta(ge=1, le=2)]
-    iteration: Count
-    rollout: Count
-    actions: Annotated[str, msgspec.Meta(pattern="^[0-9]*$")]
-    fingerprint: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
-    accuracy: Share
-    compression: Annotated[float, msgspec.Meta(le=1)]
-    parameters: Count
-    macs: Count
-    reward: Finite
-    reason: str
-    excess: Duration
-    seconds: Duration
-    from_store: bool
-    latency_ms: Duration | None = None
-    start: Annotated[str, msgspec.Meta(pattern="^[0-9]*$")] = ""
-    rung: Count = 0
-    rung_accuracy: Share | None = None
-
-    def candidate(self, start: Student) -> Student:
-        """The student, made from what the run started from."""
-        if self.stage == 1:
-            return replace(start, removals=_read(self.actions))
-        return replace(self.begin(start), shrinkages=_read(self.actions))
-
-    def begin(self, start: Student) -> Student:
-        """What its stage started from, made from what the run started from."""
-        return replace(start, removals=_read(self.start)) if self.start else start
-
-
-def written(actions: Iterable[int] | None) -> str:
-    """Actions as a row of the history has them."""
-    return "".join(map(str, actions or ()))
-
-
-def _read(actions: str) -> tuple[int, ...]:
-    return tuple(int(action) for action in actions)
-
-
-_COLUMNS = tuple(column.name for column in fields(Episode))
-
-CHECK = "check"
-"""The last column of `history.csv`: a checksum of the row."""
 
 
 class KnownTeacher(TypedDict):
@@ -146,30 +67,6 @@ class KnownTeacher(TypedDict):
 
 _LASTING = ("weights", "val_accuracy", "val_class_accuracy", "test_accuracy")
 """What must be the same of a teacher on every resume."""
-
-
-def trained(history: Iterable[Episode], stage: int) -> set[str]:
-    """The distinct students whose training a stage asked for, wherever it was done: none that an earlier stage had.
-
-    Those that failed in training are among them, degenerate ones are not.
-    """
-    asked: dict[str, int] = {}
-    for episode in history:
-        if not episode.reason or episode.seconds:
-            asked.setdefault(episode.fingerprint, episode.stage)
-    return {fingerprint for fingerprint, first in asked.items() if first == stage}
-
-
-class _StageFile(TypedDict):
-    """What a stage's file says besides its student."""
-
-    history: Sha256
-
-
-def digest(history: Iterable[Episode], stage: int) -> str:
-    """What tells a stage's episodes from any others, but for the seconds that they took."""
-    rows = "".join(_check(_texts(episode)) for episode in history if episode.stage == stage)
-    return sha256(rows.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -296,32 +193,6 @@ class RunFolder:
         """The finished run's result; None while it is not finished."""
         return result_of(self.path)
 
-    def read_history(self) -> list[Episode]:
-        """All episodes that were written down."""
-        return read_history(self.path)
-
-    def check_history(self, stage: int, episodes: Iterable[Episode]) -> None:
-        """Make sure that the history has what it had when a stage ended, whose file holds the `digest` of then.
-
-        Raises:
-            InputError: If it has not.
-        """
-        result = self.path / f"stage{stage}.json"
-        saved = read_document(result, _StageFile, "stage's result", remedy="remove it: it is written again")
-        if saved["history"] != digest(episodes, stage):
-            path = self.path / HISTORY
-            raise InputError(f"{path} is not as it was when {result.name} was written; put it back, or {_another(self.path)}")
-
-    def write_history(self, episodes: list[Episode]) -> None:
-        """Write all episodes in one step."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*_COLUMNS, CHECK])
-        for episode in episodes:
-            texts = _texts(episode)
-            writer.writerow([*texts, _check(texts)])
-        write_text(self.path / HISTORY, text.getvalue())
-
 
 def now() -> str:
     """The time, in ISO 8601, to the second."""
@@ -346,29 +217,6 @@ def read_teacher(run: Path) -> KnownTeacher:
         InputError: If it says nothing, or its file is damaged.
     """
     return read_document(run / TEACHER, KnownTeacher, "description of a run's teacher", remedy="start another run")
-
-
-def read_history(run: Path) -> list[Episode]:
-    """All episodes that were written down in a run's folder.
-
-    Raises:
-        InputError: If a row is damaged.
-    """
-    path = run / HISTORY
-    if not path.exists():
-        return []
-    remedy = _another(run)
-    text = io.StringIO(read_bytes(path, "history", largest=LARGEST).decode(errors="replace"), newline="")
-    try:
-        found = list(csv.DictReader(text, strict=True))
-    except csv.Error as error:
-        raise InputError(f"{path} is damaged: {error}; {remedy}") from None
-    return [_episode(row, path, remedy) for row in found]
-
-
-def _another(run: Path) -> str:
-    """What to do where a run cannot go on."""
-    return f"start another run; with --store {run / STORE} it need not train again what this one has"
 
 
 def in_use(path: Path) -> bool:
@@ -410,23 +258,3 @@ def check_version(path: Path, there: Collection[str], here: Collection[str]) -> 
 def _differences(saved: dict[str, Any], wanted: dict[str, Any]) -> str:
     names = [name for name in {**saved, **wanted} if not alike(name, placed(name, saved.get(name)), wanted.get(name))]
     return ", ".join(f"{name} is {json.dumps(saved.get(name))} there, {json.dumps(wanted.get(name))} here" for name in names)
-
-
-def _episode(row: dict[Any, Any], path: Path, remedy: str) -> Episode:
-    """A row of the history; one of an older version has no checksum."""
-    complaint = f"{path} is damaged"
-    if (check := row.pop(CHECK, None)) is not None and check != _check([row.get(name) or "" for name in _COLUMNS]):
-        raise InputError(f"{complaint}: a row is not as it was written; {remedy}")
-    values = {name: text for name, text in row.items() if text or name not in ("latency_ms", "rung_accuracy")}
-    return checked(values, Episode, complaint, remedy=remedy, lax=True)
-
-
-def _texts(episode: Episode) -> list[str]:
-    """A row, without its checksum."""
-    return ["" if value is None else str(value) for value in (getattr(episode, name) for name in _COLUMNS)]
-
-
-def _check(texts: Sequence[str]) -> str:
-    """A row's checksum; what may differ between two runs that are alike in all that matters is left out."""
-    lasting = [text for name, text in zip(_COLUMNS, texts, strict=True) if name not in ("seconds", "from_store")]
-    return sha256(",".join(lasting).encode()).hexdigest()[:8]

@@ -11,8 +11,8 @@ from agents.commands.main import main
 from agents.search import finals
 from agents.search.compress import compress
 from agents.search.finalists import TIE, by_final_limits, finalists, unsearched, winner
+from agents.search.history import Episode
 from agents.search.options import Search
-from agents.search.run_folder import Episode
 from agents.search.student import FinalTraining, load_student
 from agents.search.trainings import FinalTrainings, Training
 from envs_tests.agents.conftest import rows, timeless

@@ -23,9 +23,10 @@ from agents.report.run import read_run
 from agents.report.server import RunServer, link
 from agents.report.students import Explained, side_by_side
 from agents.search.compress import compress
+from agents.search.history import Episode, write_history
 from agents.search.profile import profile
 from agents.search.result import RESULT
-from agents.search.run_folder import Episode, RunFolder, read_start
+from agents.search.run_folder import RunFolder, read_start
 from envs_tests.conftest import toy_arrays
 from n2n_gym.errors import InputError
 from n2n_gym.problem import Problem
@@ -236,7 +237,7 @@ def test_the_list_bears_files_that_vanish_while_it_is_made(run, tmp_path, monkey
     """A run that is going on replaces its files, and a folder may be removed."""
     start = read_start(run)
     with RunFolder(tmp_path / "going-on", start) as folder:
-        folder.write_history([])
+        write_history(folder.path, [])
         (tmp_path / "removed").mkdir()
         look = Path.stat
 

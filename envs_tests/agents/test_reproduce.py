@@ -20,7 +20,7 @@ from agents.reproduce.lab import PAPER, Lab, Run
 from agents.reproduce.paper import ALSO_BY_HAND, TABLE_1, TABLE_2, TABLE_3, TABLE_5
 from agents.reproduce.pruning import Limits
 from agents.search import compress, finals, report
-from agents.search.run_folder import Episode
+from agents.search.history import Episode
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.models.checkpoint import load_checkpoint
 from n2n_gym.problem import Problem

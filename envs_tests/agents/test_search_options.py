@@ -12,6 +12,7 @@ from agents.algorithms.registry import ALGORITHMS
 from agents.algorithms.saving import read_agent
 from agents.commands.main import main
 from agents.search.compress import compress
+from agents.search.history import read_history
 from agents.search.options import Search
 from agents.search.run_folder import RunFolder, read_start
 from agents.search.student import network_folder
@@ -167,7 +168,7 @@ def test_hard_limits_and_latency(settings):
     assert result["student"]["violates"] == []
     folder = Path(settings["out"])
     with RunFolder(folder, read_start(folder)) as opened:
-        assert all(bool(episode.latency_ms) != bool(episode.reason) for episode in opened.read_history())
+        assert all(bool(episode.latency_ms) != bool(episode.reason) for episode in read_history(opened.path))
 
 
 def test_a_student_that_exceeds_every_limit_is_reported_as_such(settings, tmp_path):

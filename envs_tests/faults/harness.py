@@ -15,8 +15,8 @@ import pytest
 
 from agents.display import Display
 from agents.search.compress import compress
+from agents.search.history import HISTORY
 from agents.search.result import RESULT
-from agents.search.run_folder import HISTORY
 from envs_tests.agents.conftest import rows, timeless
 from envs_tests.conftest import DEEPER_TOY, toy_arrays
 from n2n_gym.errors import InputError

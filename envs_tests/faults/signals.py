@@ -9,7 +9,7 @@ import sys
 import time
 from functools import partial
 
-from agents.search.run_folder import HISTORY
+from agents.search.history import HISTORY
 from envs_tests.faults.harness import Fault, Same, Scene
 from envs_tests.faults.workers import words
 

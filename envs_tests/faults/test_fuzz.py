@@ -41,9 +41,10 @@ from agents.report.listing import listed
 from agents.report.page import environment, report_page
 from agents.report.run import read_run
 from agents.report.server import link
+from agents.search.history import Episode, read_history, write_history
 from agents.search.options import Search
 from agents.search.result import read_result
-from agents.search.run_folder import Episode, RunFolder, RunStart, read_history
+from agents.search.run_folder import RunFolder, RunStart
 from envs_tests.conftest import DEEPER_TOY, FormulaEvaluator, toy_arrays
 from n2n_gym.data import dataset_spec, load_dataset
 from n2n_gym.errors import InputError
@@ -291,7 +292,7 @@ def make_run(folder: Path) -> None:
         actions = "".join(map(str, TOY_REMOVALS))
         episode = Episode(1, 0, 0, actions, name, 0.5, 0.25, size, 2000, 0.3, "", 0.0, 1.5, False)
         failed = Episode(2, 0, 0, "09", "f" * 16, 0.0, 0.25, 1000, 2000, -1.0, "timeout, late", 0.0, 1.5, True, 0.25)
-        run.write_history([episode] * 5 + [failed])
+        write_history(run.path, [episode] * 5 + [failed])
     teacher = {"name": "t", "dataset": "d", "val_accuracy": 0.5, "places": None, "removals": None}
     write_json(folder / "run" / "teacher.json", {**teacher, "architecture": search.problem.architecture.to_json()})
     student.save(folder / "run" / "student.json")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from agents.commands.main import main
 from agents.search.compress import compress
@@ -106,6 +107,21 @@ def test_another_normalisation_is_another_teacher(module, toy_data):
     assert first == third
     identities = [Problem(name, toy_data).identity for name in ("a1", "a2", "a3")]
     assert identities[0] == identities[2] != identities[1]
+
+
+def test_equal_weights_in_another_network_are_another_teacher(toy_data):
+    def activated(activation):
+        layers = [nn.Conv2d(1, 12, 3, padding=1), activation, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 3)]
+        return nn.Sequential(*layers)
+
+    weights = activated(nn.ReLU()).state_dict()
+    contexts = []
+    for name, activation in (("one", nn.ReLU()), ("two", nn.Sigmoid()), ("three", nn.ReLU())):
+        network = activated(activation)
+        network.load_state_dict(weights)
+        teachers.add(network, name=name, dataset=toy_data, device="cpu")
+        contexts.append(make_evaluator(Problem(name, toy_data), device="cpu").context())
+    assert contexts[0] == contexts[2] != contexts[1]
 
 
 def test_the_data_sets_own_normalisation_is_not_mentioned(module, toy_data):

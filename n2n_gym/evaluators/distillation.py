@@ -19,6 +19,7 @@ from n2n_gym.evaluators.contract import Evaluator, Rung
 from n2n_gym.evaluators.settings import TrainingSettings
 from n2n_gym.models.build import Network
 from n2n_gym.models.inherit import inherit
+from n2n_gym.networks.imported import is_imported
 from n2n_gym.problem import Problem
 from n2n_gym.student import Student
 from n2n_gym.system.device import one_thread, torch_device
@@ -145,6 +146,8 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
 
     def context(self) -> dict[str, Any]:
         teacher = self.trained_teacher.checkpoint
+        # Whoever imports may bring equal weights in another network, or another normalisation.
+        imported = is_imported(self.problem.teacher)
         return {
             "evaluator": "distillation",
             "teacher": teacher.fingerprint,
@@ -155,6 +158,7 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
             "device": self._device.type,
             "bf16": self.bf16,
             "versions": library_versions(),
+            **({"network": self.problem.architecture.fingerprint} if imported else {}),
             **({"normalisation": own} if (own := self.problem.own_normalisation) else {}),
             **({"thorough": True} if self.thorough else {}),
             **({"rung": self.rung.epoch} if self.rung and self.rung.epoch < self.epochs else {}),

@@ -102,6 +102,7 @@ def build_table(
         "joined": joined,
         "teacher": {
             "fingerprint": checkpoint.fingerprint,
+            "identity": problem.identity,
             "architecture": problem.architecture.to_json(),
             "parameters": problem.architecture.parameters,
             "val_accuracy": teacher.validation_accuracy,

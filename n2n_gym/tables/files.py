@@ -52,9 +52,10 @@ class _Recipe(TypedDict):
 
 
 class _Teacher(TypedDict):
-    """The teacher that students learned from."""
+    """The teacher that students learned from; older tables do not say what it brought along."""
 
     fingerprint: str
+    identity: NotRequired[str]
     architecture: dict[str, Any]
     parameters: Positive
     val_accuracy: Share

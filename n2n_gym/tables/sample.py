@@ -79,6 +79,7 @@ class Sample:
         format: Of the file.
         data: What the data set is known by wherever its files lie; empty in files of before, which do not say it.
         reading: How it is read.
+        identity: What the teacher is, as `Problem.identity`; empty in files of before, which do not say it.
     """
 
     name: Name
@@ -95,6 +96,7 @@ class Sample:
     format: Count = FORMAT
     data: str = ""
     reading: DataSettings = PLAIN
+    identity: str = ""
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -261,5 +263,6 @@ def build_sample(
         held_out=held_out,
         data=problem.data.identity,
         reading=DataSettings(**values_of(problem, DataSettings)),
+        identity=problem.identity,
     ).save(path)
     return path
