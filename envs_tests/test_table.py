@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import data_equivalence
 
+from agents.commands.main import main
 from envs_tests.conftest import DEEPER_TOY, TOY
 from n2n_gym.architecture import Architecture, apply_removals
 from n2n_gym.errors import InputError
@@ -357,8 +358,6 @@ def test_failures_of_the_machine_are_not_written_down(folder, problem, monkeypat
 
 
 def test_the_commands(folder, capsys):
-    from agents.commands.main import main
-
     for name in ("removal", "shrink"):
         assert main(["table", "show", str(folder / f"{name}.npz"), "--best", "1000"]) == 0
         assert "best students" in capsys.readouterr().out
@@ -384,8 +383,6 @@ def test_the_commands(folder, capsys):
 
 
 def test_trainings_repeat(folder, table, capsys):
-    from agents.commands.main import main
-
     for name in ("removal", "shrink"):
         path, out = folder / f"{name}.npz", folder / f"{name}-check.json"
         assert main(["table", "check", str(path), "--students", "2", "--workers", "0", "--out", str(out)]) == 0
@@ -573,7 +570,7 @@ class TestEnvironments:
         with pytest.raises(InputError, match="tables say nothing of class_accuracy"):
             gym.make("N2N/LayerRemoval-v0", **arguments, evaluator=file, constraints="class_accuracy[0]>=0.5")
 
-    def test_an_imported_teacher_is_the_tables_own(self, imported_teacher, toy_data, tmp_path):
+    def test_an_imported_teacher_is_the_tables_own(self, imported_teacher, toy_data, tmp_path, capsys):
         file = tmp_path / "mine.npz"
         own = Problem(imported_teacher(0.25), toy_data)
         build_table(own, "removal", file, seeds=(0, 1), recipe="fast", workers=0)
@@ -581,6 +578,8 @@ class TestEnvironments:
         settings = {"dataset": toy_data, "evaluator": f"table:{file}", "recipe": "fast"}
         for teacher in ("mean-0.25", str(tmp_path / "network.json")):
             gym.make("N2N/LayerRemoval-v0", teacher=teacher, **settings)
+        assert main(["table", "check", str(file), "--students", "1", "--workers", "0"]) == 0
+        assert "1 of 1 trainings are equal" in capsys.readouterr().out
         with pytest.raises(InputError, match=r"'mine' is of a teacher of other weights, .* than mean-0\.75"):
             gym.make("N2N/LayerRemoval-v0", teacher=imported_teacher(0.75), **settings)
 

@@ -14,7 +14,7 @@ from agents.algorithms.sb3 import BatchedVecEnv
 
 def main(updates: int = 30, workers: int = 2) -> None:
     envs = BatchedVecEnv(gym.make_vec("N2N/LayerRemoval-v0", num_envs=5, teacher="conv4", workers=workers))
-    agent = Reinforce("BidirectionalLstmPolicy", envs, learning_rate=0.003, seed=0)
+    agent = Reinforce("BidirectionalLstmPolicy", envs, learning_rate=0.003, normalize_advantage=False, seed=0)
     agent.learn(updates * 5 * 16, progress_bar=True)  # 5 episodes an update, 16 decisions an episode
 
     observation, state, done = envs.reset(), None, [False]

@@ -60,7 +60,7 @@ class Evaluation:
     seconds: Duration = 0.0
     run: str = ""
     rung: int = 0
-    rung_accuracy: float | None = None
+    rung_accuracy: Share | None = None
 
     @classmethod
     def of(

@@ -159,12 +159,13 @@ def _check(words: list[str]) -> None:
     options = parse(TableCheck, "table check", words)
     screen = console()
     with ProgressDisplay(screen):  # what is imported takes seconds
+        from n2n_gym.system.device import torch_device
         from n2n_gym.system.files import write_json
         from n2n_gym.system.machine import machine
         from n2n_gym.system.versions import library_versions
         from n2n_gym.tables import Table
         from n2n_gym.tables.check import retrain
-        from n2n_gym.teachers.saved import load_teacher
+        from n2n_gym.teachers.saved import ready_teacher
 
     table = Table.load(options.name)
     problem = Problem(**table.facts["problem"])
@@ -191,7 +192,8 @@ def _check(words: list[str]) -> None:
         sizes = "yes" if each.same_sizes else "NO"
         shown.add_row(str(each.row), str(each.seed), *accuracies, f"{each.points:.2f}", sizes)
     screen.print(shown)
-    same_teacher = load_teacher(problem.name).checkpoint.fingerprint == table.facts["teacher"]["fingerprint"]
+    teacher = ready_teacher(problem, device=torch_device("cpu"))
+    same_teacher = teacher.checkpoint.fingerprint == table.facts["teacher"]["fingerprint"]
     if not same_teacher:
         screen.print("the teacher here has other weights than the table's: it was trained on another kind of processor")
     apart = [each.points for each in done]
@@ -278,8 +280,8 @@ class TableTransfer(WorkerSettings):
     """Distinct students of each task."""
     first: int = 0
     """The first task that is built: several machines may share the work."""
-    last: int = 48
-    """The one after the last."""
+    last: int | None = None
+    """The one after the last that is built; by default all are."""
     seed: int = 0
     """Draws the tasks."""
 
@@ -287,11 +289,12 @@ class TableTransfer(WorkerSettings):
 def _transfer(words: list[str]) -> None:
     options = parse(TableTransfer, "table transfer", words)
     with ProgressDisplay(console()) as display:
-        from n2n_gym.tables.transfer import build_transfer_task, transfer_tasks
+        from n2n_gym.tables.transfer import TASKS, build_transfer_task, transfer_tasks
 
-        tasks = transfer_tasks(options.seed)[max(options.first, 0) : options.last]
-        if not tasks:
-            raise InputError(f"there are tasks 0 to 47, none from {options.first} to before {options.last}")
+        last = TASKS if options.last is None else options.last
+        if not 0 <= options.first < last <= TASKS:
+            raise InputError(f"there are tasks 0 to {TASKS - 1}, none from {options.first} to before {last}")
+        tasks = transfer_tasks(options.seed)[options.first : last]
         folder = Path(options.out).expanduser()
 
         for task in tasks:

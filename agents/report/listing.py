@@ -18,13 +18,17 @@ DEEPEST = 6
 """Folders below the one that is listed in which runs are looked for."""
 
 
+_UNFINISHED = {True: "running", False: "stopped", None: "not finished"}
+"""States of runs that have no result, by whether a process holds their folder."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A run in a list.
 
     Attributes:
         name: Its folder, seen from the one that is listed.
-        state: `finished`, `running`, `stopped`, or why it cannot be read.
+        state: `finished`, `running`, `stopped`, `not finished` where nobody may look which of both, or why it cannot be read.
         configuration: What it is to do.
         result: What it ended with, if it did.
         changed: When its files were written last.
@@ -87,5 +91,5 @@ def _entry(root: Path, path: Path) -> Entry:
         configuration, result = read_start(path).configuration, result_of(path)
     except InputError as error:
         return Entry(name, str(error), {}, None, changed)
-    state = "finished" if result is not None else "running" if in_use(path) else "stopped"
+    state = "finished" if result is not None else _UNFINISHED[in_use(path)]
     return Entry(name, state, configuration, result, changed)

@@ -91,7 +91,7 @@ FIGURES = {
     11: "where the searches end is table 1's",
     12: "where the searches end is table 1's",
 }
-"""What the paper says of figures that it prints without numbers (section 5, appendices 6, 7 and 9)."""
+"""What the paper says of figures that it prints without numbers (section 4.3, appendices 6, 7 and 9)."""
 
 REWARDS = ((1.0, 0.25, (0.25, 0.25)), (0.25, 1.0, (0.25, 0.4375)))
 """Appendix 11.1's two students: relative accuracy, compression, and what it says that the naive and its own reward give."""

@@ -16,7 +16,7 @@ from torch import nn
 
 from agents.display import Display, shown_teacher
 from agents.search.options import Search
-from n2n_gym.architecture import FACTORS, REMOVE, Variable
+from n2n_gym.architecture import FACTORS, REMOVE, Variable, shrink_decisions
 from n2n_gym.errors import InputError
 from n2n_gym.layers import Verdict
 from n2n_gym.models.build import Network
@@ -89,7 +89,7 @@ def profile(
         data = ImageData.of(problem, place)
         worth = _Worth(network, data, images, renewed)
         stages: list[Stage] = [RemovalStage(Student(network.architecture))]
-        if any(node.layer.variables for node in network.architecture.nodes):
+        if shrink_decisions(network.architecture):
             stages.append(ShrinkStage(Student(network.architecture)))
         return {
             "name": teacher.name,

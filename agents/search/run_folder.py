@@ -219,8 +219,8 @@ def read_teacher(run: Path) -> KnownTeacher:
     return read_document(run / TEACHER, KnownTeacher, "description of a run's teacher", remedy="start another run")
 
 
-def in_use(path: Path) -> bool:
-    """Whether a process holds a run's folder now."""
+def in_use(path: Path) -> bool | None:
+    """Whether a process holds a run's folder now; None if its lock may not be looked at, as another user's may not."""
     if not (path / LOCK).exists():
         return False
     lock = FileLock(path / LOCK)
@@ -228,6 +228,8 @@ def in_use(path: Path) -> bool:
         lock.acquire(timeout=0)
     except Timeout:
         return True
+    except OSError:
+        return None
     lock.release()
     return False
 

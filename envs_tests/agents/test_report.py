@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shutil
 import threading
 import urllib.error
 import urllib.request
@@ -26,7 +27,7 @@ from agents.search.compress import compress
 from agents.search.history import Episode, write_history
 from agents.search.profile import profile
 from agents.search.result import RESULT
-from agents.search.run_folder import RunFolder, read_start
+from agents.search.run_folder import LOCK, RunFolder, read_start
 from envs_tests.conftest import toy_arrays
 from n2n_gym.errors import InputError
 from n2n_gym.problem import Problem
@@ -257,6 +258,15 @@ def test_the_list_bears_files_that_vanish_while_it_is_made(run, tmp_path, monkey
         monkeypatch.setattr(Path, "iterdir", forbidden)
         [entry] = listed(tmp_path)
         assert entry.name == "going-on"
+
+
+def test_the_list_bears_a_lock_that_nobody_may_look_at(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "result.json").unlink()
+    (tmp_path / "run" / LOCK).unlink(missing_ok=True)
+    (tmp_path / "run" / LOCK).mkdir()  # as another user's file, it cannot be opened
+    [entry] = listed(tmp_path)
+    assert entry.state == "not finished"
 
 
 def test_the_list_tells_which_runs_go_on(run, tmp_path):

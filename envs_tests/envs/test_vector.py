@@ -71,6 +71,22 @@ def test_wrong_use_is_said():
             envs.step(actions)
 
 
+def test_what_is_refused_changes_nothing():
+    """After an episode the next step's actions are ignored; so they are when they come a second time."""
+    evaluator = FormulaEvaluator(network("conv4", (1, 8, 8)))
+    envs = make("N2N/LayerRemoval-v0", 2, evaluator)
+    envs.reset()
+    for step in range(16):
+        if step == 3:  # one begins again, so that the two end one after the other
+            envs.reset(options={"reset_mask": np.array([False, True])})
+        _, _, terminations, _, _ = envs.step(np.ones(2, dtype=int))
+    assert terminations.tolist() == [True, False]
+    with pytest.raises(gym.error.InvalidAction):
+        envs.step(np.array([0, 7]))
+    observation, *_ = envs.step(np.array([0, 1]))
+    assert observation["position"].ravel().tolist() == [0, 14]
+
+
 def test_gymnasiums_own_vectorisation_works_too():
     evaluator = FormulaEvaluator(network("conv4", (1, 8, 8)))
     envs = gym.make_vec("N2N/LayerRemoval-v0", num_envs=2, vectorization_mode="sync", teacher="conv4", evaluator=evaluator)

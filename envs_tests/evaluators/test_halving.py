@@ -7,17 +7,19 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from n2n_gym.errors import InputError
 from n2n_gym.evaluators import make_evaluator
 from n2n_gym.evaluators.contract import Rung
+from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.evaluators.halving import HalvingEvaluator
 from n2n_gym.rewards import accuracy_reward, paper_reward
 from n2n_gym.stages import ShrinkStage
 from n2n_gym.student import Student
-from n2n_gym.training import loop
+from n2n_gym.training import loop, turns
 
 
 def without_seconds(evaluations):
@@ -109,6 +111,37 @@ def test_the_store_knows_rungs(toy_problem, students, epochs_trained, tmp_path):
     whole = make_evaluator(toy_problem, device="cpu", recipe="paper", store=tmp_path / "store.sqlite").evaluate(students)
     assert len(epochs_trained) == 3 * 5  # the one that was trained whole is known to all
     assert [each for each in first if not each.rung] == [a for a, b in zip(whole, first, strict=True) if not b.rung]
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """An epoch takes 100 seconds, of a clock of its own."""
+    clock = [0.0]
+    once = loop._trained_once
+
+    def slowly(*arguments):
+        loss = yield from once(*arguments)
+        clock[0] += 100
+        return loss
+
+    monkeypatch.setattr(loop, "_trained_once", slowly)
+    monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_seconds_are_ones_own_in_turns_too(toy_problem, students, slow, monkeypatch, at_once):
+    monkeypatch.setattr(DistillationEvaluator, "at_once", at_once)
+    with made(toy_problem) as halving:
+        found = halving.evaluate(students)
+    assert [each.seconds for each in found] == [100.0 * (each.rung or 5) for each in found]
+
+
+def test_a_timeout_is_of_the_whole_training(toy_problem, students, slow):
+    plain = make_evaluator(toy_problem, device="cpu", recipe="paper", timeout=350.0).evaluate(students)
+    assert {(each.reason, each.seconds) for each in plain} == {("timeout", 400.0)}
+    with made(toy_problem, timeout=350.0) as halving:
+        found = halving.evaluate(students)
+    assert sorted((each.reason, each.seconds) for each in found) == [("", 100.0), ("", 100.0), ("", 200.0), ("timeout", 400.0)]
 
 
 def test_seconds_are_those_of_the_whole_training(toy_problem, students):

@@ -164,9 +164,10 @@ class CompressionVectorEnv(VectorEnv[Observation, Taken, Numbers]):
             if self.autoreset_mode is AutoresetMode.DISABLED:
                 raise ResetNeeded("an episode is over: call reset(options={'reset_mask': ...}) before the next step()")
             who = np.flatnonzero(~self._over)
+        chosen = self._checked(actions, who) if len(who) else None  # before anything begins: what is refused changes nothing
+        if self._someone_over:
             self._start(self._over)
-        if len(who):
-            chosen = self._checked(actions, who)
+        if chosen is not None:
             self._positions[who] += 1
             self._taken[who, self._positions[who]] = chosen
             self._rows[who, self._positions[who] - 1, DECISION] = chosen + 1

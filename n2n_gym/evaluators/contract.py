@@ -154,6 +154,8 @@ class WrappingEvaluator(Evaluator):
         return self.inner.epochs
 
     def until(self, rung: Rung) -> Evaluator:
+        if not self.epochs:
+            return super().until(rung)
         stopping = copy.copy(self)
         stopping.inner = self.inner.until(rung)
         return stopping

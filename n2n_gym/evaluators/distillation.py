@@ -47,9 +47,7 @@ class _Measured:
         score: On the validation images.
         epoch_accuracy: The same after each epoch, if that is looked at.
         test_accuracy: On the test images, if that is looked at.
-        watch: How long it takes.
-        before: Seconds that earlier rungs took.
-        aside: Seconds for what a search does not look at.
+        watch: How long it takes, with earlier rungs, and without what a search does not look at.
     """
 
     failure: str = ""
@@ -57,14 +55,12 @@ class _Measured:
     epoch_accuracy: list[float] = field(default_factory=list)
     test_accuracy: float | None = None
     watch: Stopwatch = field(default_factory=Stopwatch)
-    before: float = 0.0
-    aside: float = 0.0
 
     def looked(self, score: Callable[[], Score]) -> Score:
         """A score that a search does not look at."""
         begun = time.monotonic()
         found = score()
-        self.aside += time.monotonic() - begun
+        self.watch.add(begun - time.monotonic())
         return found
 
 
@@ -193,7 +189,7 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
         _ = self.trained_teacher, self.teacher_logits  # no student pays for them
         known = _Measured()
         yield from known.watch.over(self._measured(student, known))
-        seconds = known.before + known.watch.seconds - known.aside
+        seconds = known.watch.seconds
         if known.failure:
             return Evaluation.failed(student.architecture, self.teacher, known.failure, seconds)
         return Evaluation.of(
@@ -234,8 +230,9 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
                 on_epoch=on_epoch,
                 resume=None if self.rung is None else self.rung.file(self.key(student)),
                 until=None if self.rung is None else self.rung.epoch,
+                watch=known.watch,
             )
-            known.failure, known.score, known.before = outcome.failure, outcome.score, outcome.before
+            known.failure, known.score = outcome.failure, outcome.score
             if self.thorough and not known.failure:
                 known.epoch_accuracy.append(outcome.score.accuracy)
                 known.test_accuracy = known.looked(lambda: self.data.test_score(network)).accuracy

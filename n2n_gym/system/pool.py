@@ -132,8 +132,7 @@ class Pool:
                     for kind, content in worker.said():
                         if kind == "note":
                             on_note(index, content)
-                        elif kind == "raised":
-                            self._rest(worker, busy)
+                        elif kind == "raised":  # the last that it says
                             raise content
                         elif kind == "done":
                             self._rest(worker, busy)

@@ -242,7 +242,8 @@ def _surrogate_evaluator(settings: EvaluationSettings, order: Order) -> Evaluato
         read = ", ".join(f"{name}={value!r}" for name, value in asdict(sample.reading).items())
         raise InputError(f"{sample.name} is of other images than those of {sample.dataset}, or they were read with {read}")
     if not problem.may_be(sample.identity):
-        raise InputError(f"{sample.name} is of a teacher of other weights, or with another mean and std, than {problem.teacher}")
+        other = "of a teacher of other weights, or with another mean and std"
+        raise InputError(f"{sample.name} is {other}, than {problem.teacher}")
     if settings.recipe != sample.recipe:
         raise InputError(f"{sample.name} was made by recipe {sample.recipe}, not {settings.recipe}")
     if order.stage is not None and (order.stage.name, order.stage.base) != (sample.stage, sample.teacher):

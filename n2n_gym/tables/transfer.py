@@ -16,6 +16,7 @@ from n2n_gym.tables.sample import build_sample
 from n2n_gym.tables.trainings import Progress, silent
 
 LEARN, HELD_OUT = 32, 16
+TASKS = LEARN + HELD_OUT
 
 DATASETS = ("digits", "mnist", "fashion-mnist", "cifar10")
 
@@ -60,7 +61,7 @@ def transfer_tasks(seed: int = 0) -> list[TransferTask]:
     third = HELD_OUT // 3
     tasks: list[TransferTask] = []
     known: set[tuple[str, str, int, str]] = set()
-    while len(tasks) < LEARN + HELD_OUT:
+    while len(tasks) < TASKS:
         index = len(tasks)
         place = index - LEARN
         family = UNSEEN_FAMILY if 0 <= place < third else seen_families[index % len(seen_families)]

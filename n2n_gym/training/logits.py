@@ -48,7 +48,7 @@ class TeacherLogits:
     def of(self, epoch: int, *, augment: bool, images: int | None = None) -> Tensor:
         """The logits for that epoch's view and images (`ImageData.stretch`), shape (images, classes)."""
         view = self._data.view(epoch, augment=augment)
-        key = "plain" if view.plain and images is None else f"{epoch}" if images is None else f"{epoch}-{images}"
+        key = ("plain" if view.plain else f"{epoch}") + ("" if images is None else f"-{images}-of-{epoch}")
         if key not in self._known:
             indices = self._data.stretch(epoch, images)
             path = self._folder and self._folder / f"{key}.npy"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import math
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,7 +25,7 @@ from n2n_gym.training.logits import TeacherLogits
 from n2n_gym.training.precision import has_bf16, pays_in_bf16
 from n2n_gym.training.recipes import Recipe
 from n2n_gym.training.resume import TrainingFile
-from n2n_gym.training.turns import without_pause
+from n2n_gym.training.turns import Stopwatch, without_pause
 
 Asked = ParamSpec("Asked")
 
@@ -41,14 +40,12 @@ class Outcome:
         score: On the validation images, of the weights that the network was left with.
         epochs: Epochs trained.
         failure: Why the training failed, or "".
-        before: Seconds that it had taken before it was gone on with.
         loss: The mean over steps and epochs of what was minimised, for those epochs that were trained now.
     """
 
     score: Score
     epochs: int
     failure: str = ""
-    before: float = field(default=0.0, compare=False)
     loss: float = field(default=math.nan, compare=False)
 
 
@@ -94,6 +91,7 @@ def training(
     on_epoch: Callable[[int, float], None] | None = None,
     resume: Path | None = None,
     until: int | None = None,
+    watch: Stopwatch | None = None,
 ) -> Generator[None, None, Outcome]:
     """Train a network in place: weights in float32, convolutions and products of larger networks in bfloat16.
 
@@ -112,6 +110,7 @@ def training(
         resume: File that the training is written to after epochs, and from which it goes on, to the same end, if it is there
             from a program that was stopped. Whoever has kept what came out removes it.
         until: Stop after so many epochs, as they are in the whole training; with `resume`, it can be gone on with from there.
+        watch: What times it, where trainings take turns; it is told what the training took before it is gone on with.
 
     Returns:
         Validation accuracy and, if the loss left the finite numbers and no earlier epoch's weights were kept, the failure.
@@ -127,11 +126,13 @@ def training(
     steps = recipe.epochs * (min(recipe.images or len(data.train_images), len(data.train_images)) // recipe.batch_size)
     gradients = gradients_of(network, recipe, steps=steps, bf16=bf16)
     last = recipe.epochs if until is None else min(until, recipe.epochs)
-    begun, before, done = time.monotonic(), 0.0, 0
+    watch = watch or Stopwatch()
+    done = 0
     losses = []
     if file and (found := file.read(network, optimizer, generator, most=last)):
         kept, facts = found
-        done, before = facts["epoch"], facts.get("seconds", 0.0)
+        done = facts["epoch"]
+        watch.add(facts.get("seconds", 0.0))
         if best is not None:
             best.restore(kept, facts["best"])
     for epoch in range(done + 1, last + 1):
@@ -146,7 +147,7 @@ def training(
         losses.append(loss / len(parts))
         if not math.isfinite(loss):
             if best is None or not best.weights:
-                return Outcome(Score(0.0), epoch, DIVERGED, before)
+                return Outcome(Score(0.0), epoch, DIVERGED)
             break
         accuracy = math.nan
         if best is not None:
@@ -162,12 +163,12 @@ def training(
             break
         if file:
             kept, known = (best.weights, best.facts) if best is not None else ({}, None)
-            facts = {"epoch": epoch, "best": known, "seconds": before + time.monotonic() - begun}
+            facts = {"epoch": epoch, "best": known, "seconds": watch.seconds}
             file.write(network, optimizer, generator, kept, facts, at_once=epoch == until and epoch < recipe.epochs)
     if best is not None:
         network.load_state_dict(best.weights)
     score = data.validation_score(network, bf16=bf16_validation) if best is None else best.score
-    return Outcome(score, done, before=before, loss=fmean(losses) if losses else math.nan)
+    return Outcome(score, done, loss=fmean(losses) if losses else math.nan)
 
 
 def _by_itself(

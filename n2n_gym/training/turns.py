@@ -38,27 +38,31 @@ def without_pause(training: Callable[Asked, Generator[None, None, Ended]]) -> Ca
 
 
 class Stopwatch:
-    """Tells how long trainings take that others have their turns beside.
-
-    Attributes:
-        seconds: In the turns that are over.
-    """
+    """Tells how long a training takes that others have their turns beside; it runs from when it is made."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self._begun = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since it was made, without others' turns, and with what was added."""
+        return time.monotonic() - self._begun
+
+    def add(self, seconds: float) -> None:
+        """Count what was not measured, or, if negative, what is not to count."""
+        self._begun -= seconds
 
     def over(self, training: Generator[None, None, Ended]) -> Generator[None, None, Ended]:
         """The training, timed."""
         while True:
-            begun = time.monotonic()
             try:
                 next(training)
             except StopIteration as end:
                 ended: Ended = end.value
                 return ended
-            finally:
-                self.seconds += time.monotonic() - begun
+            paused = self.seconds
             yield
+            self.add(paused - self.seconds)
 
 
 def in_turns(trainings: Sequence[Generator[None, None, Ended]], device: torch.device, *, at_once: int) -> list[Ended]:
