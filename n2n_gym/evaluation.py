@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.system.documents import Count, Duration, Share, checked
-
-Actions = Sequence[int]
-"""Of a whole episode, one per decision."""
 
 OUT_OF_MEMORY = "out of memory"
 TIMEOUT = "timeout"

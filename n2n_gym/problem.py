@@ -88,6 +88,11 @@ class Problem(ProblemSettings):
         """Mean and deviation that the images of the teacher and of its students go through."""
         return source_of(self.teacher).normalisation(self.teacher) or (self.data.mean, self.data.std)
 
+    @property
+    def trained_here(self) -> bool:
+        """Whether the teacher is trained by this package; one that was imported brings its weights along."""
+        return source_of(self.teacher).trained_here
+
     @cached_property
     def own_normalisation(self) -> str:
         """A hash of the mean and deviation that the teacher brings along; empty where they are the data set's own.
@@ -111,7 +116,7 @@ class Problem(ProblemSettings):
         Args:
             identity: It; empty in files that do not say it, which may be of any teacher.
         """
-        return not identity or source_of(self.teacher).trained_here or identity == self.identity
+        return not identity or self.trained_here or identity == self.identity
 
     @cached_property
     def name(self) -> str:

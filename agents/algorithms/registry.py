@@ -7,7 +7,7 @@ bootstrapped advantages (lambda = 1), whole episodes in a batch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -38,7 +38,9 @@ from agents.algorithms.saving import (
 )
 from agents.algorithms.sb3 import BatchedVecEnv, EncodedVecEnv
 from agents.algorithms.tpe import ParzenEstimator
+from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
+from n2n_gym.evaluation import Evaluation
 from n2n_gym.registry import Registry
 
 STAGES: dict[int, dict[str, Any]] = {
@@ -106,9 +108,6 @@ class Algorithm(ABC):
             InputError: If the file is no agent of this algorithm, or its policy has another shape.
         """
         tensors, _ = read_agent(path, type(agent).__name__)
-        if isinstance(agent, Dyna):
-            with restoring(path):
-                agent.inform(AccuracyPrior.within(tensors) or prior_beside(path))
         try:
             restore_weights(agent.policy, tensors)
         except RuntimeError:
@@ -116,6 +115,10 @@ class Algorithm(ABC):
                 f"the policy in {path} does not fit this environment: it was trained for the other stage, with other "
                 "settings, or sees a fixed number of decisions (those with a recurrent policy do not)"
             ) from None
+
+    def study(self, agent: BaseAlgorithm, known: Iterable[tuple[Architecture, Evaluation]]) -> None:
+        """Show a fresh agent what is known of students of its teacher from before; most have no use for it."""
+        return
 
 
 class _Recurrent(Algorithm):
@@ -137,7 +140,20 @@ class _Recurrent(Algorithm):
         return self.kind.load(path, envs)
 
 
-class _Pretrained(_Recurrent):
+class _Imagining(_Recurrent):
+    """`Dyna`, whose policies travel with what it knows of accuracies."""
+
+    kind: type[Dyna]
+
+    def transfer(self, agent: BaseAlgorithm, path: Path) -> None:
+        super().transfer(agent, path)
+        assert isinstance(agent, Dyna)
+        tensors, _ = read_agent(path, type(agent).__name__)
+        with restoring(path):
+            agent.inform(AccuracyPrior.within(tensors) or prior_beside(path))
+
+
+class _Pretrained(_Imagining):
     """`Dyna` that knows other networks."""
 
     def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
@@ -158,6 +174,14 @@ class _Planned(Algorithm):
         self, path: Path, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None
     ) -> BaseAlgorithm:
         return self.kind.load(path, envs, **self.settings)
+
+
+class _Studying(_Planned):
+    """`ArchitectureCompression`, which learns from what was trained before."""
+
+    def study(self, agent: BaseAlgorithm, known: Iterable[tuple[Architecture, Evaluation]]) -> None:
+        assert isinstance(agent, ArchitectureCompression)
+        agent.study(known)
 
 
 @dataclass(frozen=True)
@@ -247,7 +271,7 @@ ALGORITHMS.register("reinforce", _Recurrent(Reinforce, PLAIN))
 ALGORITHMS.register("reinforce-imitating", _Recurrent(Reinforce))
 ALGORITHMS.register("actor-critic", _Recurrent(ActorCritic, PLAIN))
 ALGORITHMS.register("actor-critic-imitating", _Recurrent(ActorCritic))
-ALGORITHMS.register("dyna", _Recurrent(Dyna, IMAGINED))
+ALGORITHMS.register("dyna", _Imagining(Dyna, IMAGINED))
 ALGORITHMS.register("dyna-pretrained", _Pretrained(Dyna, IMAGINED))
 ALGORITHMS.register("a2c", _OnPolicy(A2C, {"learning_rate": 0.001, "normalize_advantage": True}))
 ALGORITHMS.register("ppo", _OnPolicy(PPO, {"learning_rate": 0.001}))
@@ -269,7 +293,7 @@ ALGORITHMS.register("cross-entropy", _Planned(CrossEntropy))
 ALGORITHMS.register("tpe", _Planned(ParzenEstimator))
 ALGORITHMS.register("random-forest", _Planned(RandomForestSearch))
 ALGORITHMS.register("gaussian-process", _Planned(GaussianProcessSearch))
-ALGORITHMS.register("architecture-compression", _Planned(ArchitectureCompression))
+ALGORITHMS.register("architecture-compression", _Studying(ArchitectureCompression))
 
 
 def algorithm(name: str) -> Algorithm:

@@ -17,7 +17,7 @@ from agents.benchmark.tasks import Task
 from n2n_gym.envs.info import Finished
 from n2n_gym.envs.judge import Judge
 from n2n_gym.errors import InputError
-from n2n_gym.evaluation import Actions
+from n2n_gym.student import Actions
 
 MOST_LOOKS, MOST_IDLE = 2_000, 200
 """A run that has not found as many students as it may pay for ends after so many episodes, or after so many in a row without a

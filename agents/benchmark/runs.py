@@ -22,7 +22,7 @@ from agents.algorithms.registry import ALGORITHMS, algorithm
 from agents.benchmark.account import Account, BudgetSpentError, chosen, spend
 from agents.benchmark.tasks import Task
 from n2n_gym.errors import InputError, unknown
-from n2n_gym.evaluation import Actions
+from n2n_gym.student import Actions
 from n2n_gym.system.device import threads
 from n2n_gym.system.documents import Count, Duration, Finite
 from n2n_gym.system.versions import library_versions

@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from agents.algorithms.sb3 import ENVIRONMENTS, BatchedVecEnv, episodes_side_by_side
 from n2n_gym.errors import InputError, by_name
-from n2n_gym.evaluation import Actions, Evaluation
+from n2n_gym.evaluation import Evaluation
 from n2n_gym.rewards import reward_by_name
 from n2n_gym.stages import STAGES
+from n2n_gym.student import Actions
 from n2n_gym.tables import SEARCH, TRUTH, Table
 from n2n_gym.tables.evaluator import DRAW
 from n2n_gym.tables.statistics import expected_choice

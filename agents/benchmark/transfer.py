@@ -23,7 +23,7 @@ from agents.benchmark.account import BudgetSpentError, Spending, spend
 from n2n_gym.architecture.summary import summary
 from n2n_gym.envs.info import Finished
 from n2n_gym.envs.judge import Judge
-from n2n_gym.evaluation import Actions
+from n2n_gym.student import Actions
 
 Numbers = npt.NDArray[np.float64]
 

@@ -11,7 +11,6 @@ from typing import Any
 from stable_baselines3.common.logger import Logger
 from torch import Generator
 
-from agents.algorithms.embedding import ArchitectureCompression
 from agents.algorithms.registry import algorithm
 from agents.algorithms.sb3 import NEVER, BatchedVecEnv, PolicyUpdates
 from agents.display import Display, shown_teacher
@@ -36,7 +35,6 @@ from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.evaluators.store import StoredEvaluator
 from n2n_gym.models.build import Network
 from n2n_gym.models.speed import compare_speed
-from n2n_gym.networks.imported import is_imported
 from n2n_gym.settings import values_of
 from n2n_gym.student import Student
 from n2n_gym.system.device import threads, torch_device
@@ -219,10 +217,10 @@ class _Run:
                 kind.transfer(agent, before[-1])
             elif stage in self.search.policies:
                 kind.transfer(agent, self.search.policies[stage])
-            if isinstance(agent, ArchitectureCompression) and isinstance(evaluator, StoredEvaluator):
+            if isinstance(evaluator, StoredEvaluator):
                 # what this run trained is not for it to know beforehand, also when it was killed and begins again
                 run = self.folder.start.run
-                agent.study((student, known) for student, known in evaluator.known() if known.run != run)
+                kind.study(agent, ((student, known) for student, known in evaluator.known() if known.run != run))
         done = agent.num_timesteps // (decisions.decisions * self.search.rollouts)
         start = written(decisions.start.removals) if decisions.start != self.search.start else ""
         own = [episode for episode in self.history if (episode.stage, episode.start) == (stage, start)]
@@ -319,7 +317,7 @@ class _Run:
         """Where the validation images come from, and whether the teacher may have seen them."""
         if self.search.problem.data.validation_given:
             return "given"
-        return UNKNOWN if is_imported(self.search.problem.teacher) else "held out from training"
+        return "held out from training" if self.search.problem.trained_here else UNKNOWN
 
     def _result(self, teacher: Teacher, parts: dict[str, Any]) -> dict[str, Any]:
         problem, student = self.search.problem, parts["student"]

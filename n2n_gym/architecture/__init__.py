@@ -1,9 +1,9 @@
 """What a network is and what an edit does to it: plain data, without torch and without gymnasium."""
 
 from n2n_gym.architecture.blocks import IMAGE, Block, Node
-from n2n_gym.architecture.bounds import SIZES, Range, student_ranges
+from n2n_gym.architecture.bounds import Range, student_ranges
 from n2n_gym.architecture.channels import output_groups
-from n2n_gym.architecture.graph import FC_GROWTH, FC_INPUTS, Architecture
+from n2n_gym.architecture.graph import FC_GROWTH, FC_INPUTS, SIZES, Architecture
 from n2n_gym.architecture.removal import (
     KEEP,
     REMOVE,

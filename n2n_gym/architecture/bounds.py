@@ -19,9 +19,6 @@ Range = tuple[float, float]
 LEAST = round(10 * FACTORS[0])
 """Tenths that the strongest shrinking leaves."""
 
-SIZES = ("parameters", "macs", "model_bytes", "activation_bytes")
-"""What a network costs whatever its weights are; `Architecture` has an attribute for each."""
-
 
 def student_ranges(base: Architecture, *, removal: bool = True, shrinkage: bool = True) -> Mapping[str, Range]:
     """Bounds on a student's parameters, MACs and bytes; students come close to the lower one on parameters.

@@ -21,6 +21,9 @@ MOST_LAYERS = 2_000
 MOST_NUMBERS = 1 << 26
 """In an image: a batch of larger ones fits no memory."""
 
+SIZES = ("parameters", "macs", "model_bytes", "activation_bytes")
+"""What a network costs whatever its weights are; `Architecture` has an attribute for each."""
+
 FC_INPUTS, FC_GROWTH = 50_000, 4
 """What a neuron may read: so many numbers (the authors' code's limit), or so many times what any of the teacher's reads."""
 
@@ -206,7 +209,7 @@ class Architecture:
         """Whether the layer is the activation directly behind a sum: part of the block's frame, not of a branch."""
         node = self.nodes[index]
         source = node.inputs[0]
-        return node.layer.frames and source != IMAGE and self.nodes[source].layer.kind == "add"
+        return node.layer.frames and source != IMAGE and self.nodes[source].layer.sums
 
     @cached_property
     def readers(self) -> tuple[frozenset[int], ...]:

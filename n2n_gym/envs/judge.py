@@ -16,10 +16,11 @@ from n2n_gym.architecture.removal import check_actions
 from n2n_gym.envs.info import Finished, Preview, listed
 from n2n_gym.envs.settings import Settings
 from n2n_gym.errors import InputError
-from n2n_gym.evaluation import Actions, Evaluation
+from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.rewards import Reward, relaxed, reward_by_name
 from n2n_gym.stages.base import Stage
+from n2n_gym.student import Actions
 
 
 class Judge:

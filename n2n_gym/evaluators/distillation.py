@@ -19,7 +19,6 @@ from n2n_gym.evaluators.contract import Evaluator, Rung
 from n2n_gym.evaluators.settings import TrainingSettings
 from n2n_gym.models.build import Network
 from n2n_gym.models.inherit import inherit
-from n2n_gym.networks.imported import is_imported
 from n2n_gym.problem import Problem
 from n2n_gym.student import Student
 from n2n_gym.system.device import one_thread, torch_device
@@ -143,7 +142,7 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
     def context(self) -> dict[str, Any]:
         teacher = self.trained_teacher.checkpoint
         # Whoever imports may bring equal weights in another network, or another normalisation.
-        imported = is_imported(self.problem.teacher)
+        imported = not self.problem.trained_here
         return {
             "evaluator": "distillation",
             "teacher": teacher.fingerprint,

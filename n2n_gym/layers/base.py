@@ -62,6 +62,7 @@ class Layer(ABC):
         colour: Of its bars in pictures.
         channels: Where its output channels come from.
         joins: Whether it reads several branches, and so ends a block.
+        sums: Whether it ends a residual block.
         pools: Whether it does nothing but make feature maps smaller.
         gates: Whether it scales its first input by its second: the main path leads through what is scaled.
         frames: Whether it belongs to a block's frame, and is not decided on, where it directly follows the block's sum.
@@ -74,6 +75,7 @@ class Layer(ABC):
     colour: ClassVar[str]
     channels: ClassVar[Channels] = Channels.SAME
     joins: ClassVar[bool] = False
+    sums: ClassVar[bool] = False
     pools: ClassVar[bool] = False
     gates: ClassVar[bool] = False
     frames: ClassVar[bool] = False

@@ -26,6 +26,7 @@ class Add(Layer):
     colour: ClassVar[str] = "#aa3377"
     channels: ClassVar[Channels] = Channels.TIED
     joins: ClassVar[bool] = True
+    sums: ClassVar[bool] = True
     torch_names: ClassVar[tuple[str, ...]] = ("aten.add.Tensor", "aten.add_.Tensor")
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape | Verdict:

@@ -13,11 +13,11 @@ from typing import Any, Self, TypedDict
 
 import numpy as np
 
-from n2n_gym.architecture import Range
+from n2n_gym.architecture import SIZES, Range
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.limits.feasibility import contradictory
-from n2n_gym.limits.quantities import NAME, RANGES, SHRINKING, SIZES, Quantity
+from n2n_gym.limits.quantities import NAME, RANGES, SHRINKING, Quantity
 from n2n_gym.system.documents import read_document, shown
 
 _NUMBER = r"(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from n2n_gym.architecture import Range
+from n2n_gym.architecture import SIZES, Range
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluation import Evaluation
 
@@ -20,19 +21,13 @@ def _latency(evaluation: Evaluation) -> float:
 
 
 QUANTITIES: dict[str, Callable[[Evaluation], float]] = {
-    "parameters": lambda e: e.parameters,
-    "macs": lambda e: e.macs,
-    "model_bytes": lambda e: e.model_bytes,
-    "activation_bytes": lambda e: e.activation_bytes,
+    **{size: operator.attrgetter(size) for size in SIZES},
     "latency_ms": _latency,
-    "accuracy": lambda e: e.accuracy,
+    "accuracy": operator.attrgetter("accuracy"),
 }
 """What can be limited, and where an evaluation has it; `class_accuracy[i]` besides."""
 
 CLASS_ACCURACY = "class_accuracy"
-
-SIZES = ("parameters", "macs", "model_bytes", "activation_bytes")
-"""What is known of an architecture without training it."""
 
 SHRINKING = ("parameters", "macs", "model_bytes")
 """What grows with the square of a network's filters: halving them all divides it by four."""

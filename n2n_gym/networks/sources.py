@@ -71,7 +71,10 @@ class TeacherSource(ABC):
 
     @property
     def trained_here(self) -> bool:
-        """Whether its teachers are trained by this package; others are kept as they are."""
+        """Whether its teachers are trained by this package.
+
+        Others are in the folder of saved teachers, under their names, as `n2n teacher import` keeps them.
+        """
         return True
 
 

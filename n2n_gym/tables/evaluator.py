@@ -10,10 +10,10 @@ import numpy as np
 
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
-from n2n_gym.evaluation import Actions, Evaluation
+from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators import EVALUATORS, EvaluationSettings, Evaluator, Order
 from n2n_gym.stages.base import Stage
-from n2n_gym.student import Student
+from n2n_gym.student import Actions, Student
 from n2n_gym.tables.table import MEAN, SEARCH, Seed, Table, table_of
 
 DRAW = "draw"

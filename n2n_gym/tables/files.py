@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from n2n_gym.architecture import Architecture
+from n2n_gym.architecture import SIZES, Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.problem import ProblemSettings
 from n2n_gym.system.arrays import read_archive
@@ -155,7 +155,7 @@ def _misfit(facts: _Facts, columns: Columns) -> str:
     epochs = epochs_looked_at(facts)
     shapes: dict[str, tuple[int, ...]] = {
         "row_of": (math.prod(facts["shape"]),),
-        **dict.fromkeys(("parameters", "macs", "model_bytes", "activation_bytes", "fingerprint"), (students,)),
+        **dict.fromkeys((*SIZES, "fingerprint"), (students,)),
         **dict.fromkeys(("reason", "test_correct", "seconds"), (students, seeds)),
         "correct": (students, seeds, epochs),
     }
@@ -168,7 +168,7 @@ def _misfit(facts: _Facts, columns: Columns) -> str:
         "reason": len(facts["reasons"]) - 1,
         "correct": facts["validation_images"],
         "test_correct": facts["test_images"],
-        **dict.fromkeys(("parameters", "macs", "model_bytes", "activation_bytes"), 2**62),
+        **dict.fromkeys(SIZES, 2**62),
         "seconds": float(np.finfo(np.float32).max),
     }
     for name, bound in most.items():

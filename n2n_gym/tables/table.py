@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from n2n_gym.architecture import SIZES, Architecture
 from n2n_gym.errors import InputError, unknown
-from n2n_gym.evaluation import Actions, Evaluation
+from n2n_gym.evaluation import Evaluation
 from n2n_gym.problem import Problem
 from n2n_gym.rewards import REWARDS
 from n2n_gym.stages.removal import RemovalStage
-from n2n_gym.student import Student
+from n2n_gym.student import Actions, Student
 from n2n_gym.tables.files import read_columns, table_names, table_path, write_columns
 from n2n_gym.tables.statistics import Numbers, best_row, noise, pareto_rows
 

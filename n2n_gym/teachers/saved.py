@@ -68,7 +68,7 @@ def ready_teacher(problem: Problem, *, device: torch.device, on_epoch: Callable[
         InputError: If the data set cannot be had, or the saved teacher is damaged, or of another network, normalisation or
             other data.
     """
-    imported = is_imported(problem.teacher)
+    imported = not problem.trained_here
     name = problem.name
     if imported and teacher_facts(problem.teacher).get("data_fingerprint") == load_dataset(problem.data).fingerprint:
         name = problem.teacher
