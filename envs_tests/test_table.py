@@ -182,6 +182,9 @@ def test_what_is_not_in_the_space_is_an_error_that_names_it(table):
     for actions in ([0.5] * 6, [[0, 1], [0]]):
         with pytest.raises(InputError, match="whole numbers"):
             table.rows([actions] if isinstance(actions[0], float) else actions)
+    for row in (-1, len(table)):
+        with pytest.raises(InputError, match=rf"has rows 0 to {len(table) - 1}, and no row {row}"):
+            table.evaluation(row)
     with pytest.raises(InputError, match="not True"):
         table.query(actions=[0] * 6, seed=True)
     assert table.query(actions=[0] * 6, seed=np.int64(1)) is table.query(actions=[0] * 6, seed=1)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
@@ -170,7 +171,17 @@ class PolicyUpdates(BaseCallback):
 
     For the on-policy algorithms of Stable-Baselines3 and sb3-contrib; this package's own tell them themselves. It counts by
     the model's `num_timesteps`: go on with a loaded model with `learn(..., reset_num_timesteps=False)`, or limits start over.
+
+    Raises:
+        InputError: When an off-policy algorithm begins to learn with it.
     """
+
+    def _on_training_start(self) -> None:
+        if isinstance(self.model, OffPolicyAlgorithm):
+            raise InputError(
+                f"{type(self.model).__name__} has no policy updates of whole batches to count: tell the environments yourself "
+                "how far limits have tightened, env_method('set_update', number), or leave PolicyUpdates() out"
+            )
 
     def _on_rollout_start(self) -> None:
         if isinstance(self.model, OnPolicyAlgorithm):

@@ -3,13 +3,14 @@ import numpy as np
 import pytest
 from sb3_contrib import MaskablePPO, RecurrentPPO
 from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
-from stable_baselines3 import A2C, PPO
+from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 
 from agents.algorithms.reinforce import Reinforce
-from agents.algorithms.sb3 import BatchedVecEnv
+from agents.algorithms.sb3 import BatchedVecEnv, PolicyUpdates
 from envs_tests.agents.conftest import POLICIES, STAGES
 from envs_tests.conftest import FormulaEvaluator
+from n2n_gym.envs.wrappers import EncodedObservation
 from n2n_gym.errors import InputError
 from n2n_gym.networks.zoo import network
 
@@ -94,3 +95,10 @@ def test_evaluate_policy_of_stable_baselines(make_envs):
     rewards, lengths = evaluate_policy(agent, envs, n_eval_episodes=10, deterministic=False, return_episode_rewards=True)
     assert lengths == [16] * 10
     assert -1 <= min(rewards) < max(rewards) < 1
+
+
+def test_policy_updates_of_an_off_policy_algorithm_are_not_counted_in_silence():
+    env = EncodedObservation(gym.make("N2N/LayerRemoval-v0", evaluator="table"), "flat")
+    agent = DQN("MlpPolicy", env, buffer_size=10)
+    with pytest.raises(InputError, match="DQN has no policy updates of whole batches to count"):
+        agent.learn(20, callback=PolicyUpdates())

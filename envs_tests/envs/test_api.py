@@ -148,14 +148,14 @@ def test_previous_action_in_stage_2(toy_env):
 
 def test_wrong_use_is_said(toy_env):
     env = toy_env(IDS[0]).unwrapped
-    with pytest.raises(gym.error.ResetNeeded):
+    with pytest.raises(gym.error.ResetNeeded, match="no episode was begun"):
         env.step(0)
     env.reset()
     for action in (2, -1, 0.9):
         with pytest.raises(gym.error.InvalidAction):
             env.step(action)
     play(env, [0, 0, 0, 0])
-    with pytest.raises(gym.error.ResetNeeded):
+    with pytest.raises(gym.error.ResetNeeded, match="the episode is over"):
         env.step(0)
 
 
@@ -313,7 +313,7 @@ def test_a_preview_says_what_the_last_step_will_say_and_trains_nothing(env_id):
             assert ("parameters<=60000" in preview.violated) == ("parameters<=60000" in info["violated"])
         assert preview.allowed == (not preview.reason and not preview.violated)
     assert len({preview.allowed for preview in previews}) == 2
-    for wrong in ([], [0], [*actions[:-1], 99], [*actions[:-1], -1]):
+    for wrong in (None, 3, [], [0], [*actions[:-1], 99], [*actions[:-1], -1]):
         with pytest.raises(gym.error.InvalidAction, match="for each of"):
             env.unwrapped.preview(wrong)
 

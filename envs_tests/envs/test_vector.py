@@ -62,8 +62,12 @@ def test_terminal_students_are_evaluated_in_one_batch_and_the_next_step_resets()
 
 
 def test_wrong_use_is_said():
-    with pytest.raises(InputError, match="num_envs must be at least 1"):
-        make("N2N/LayerRemoval-v0", 0, "distillation")
+    for number in (0, -1, 2.0, "2", None):
+        with pytest.raises(InputError, match=f"num_envs must be a whole number of at least 1, not {number!r}"):
+            make("N2N/LayerRemoval-v0", number, "distillation")
+        if number not in (-1, None):
+            with pytest.raises(InputError, match=f"max_episode_steps must be a whole number of at least 1, .* not {number!r}"):
+                gym.make_vec("N2N/LayerRemoval-v0", num_envs=1, teacher="conv4", max_episode_steps=number)
     envs = make("N2N/LayerRemoval-v0", 2, "distillation")
     envs.reset()
     for actions in (np.zeros(3, dtype=int), np.array([0, 2]), np.array([-1, 0]), np.array([0.5, 0])):
@@ -85,6 +89,21 @@ def test_what_is_refused_changes_nothing():
         envs.step(np.array([0, 7]))
     observation, *_ = envs.step(np.array([0, 1]))
     assert observation["position"].ravel().tolist() == [0, 14]
+
+
+@pytest.mark.parametrize("mode", ["vector_entry_point", "sync"])
+def test_each_environment_can_be_asked(mode):
+    evaluator = FormulaEvaluator(network("conv4", (1, 8, 8)))
+    envs = gym.make_vec("N2N/LayerRemoval-v0", num_envs=2, vectorization_mode=mode, teacher="conv4", evaluator=evaluator)
+    envs.reset(seed=0)
+    assert [mask.shape for mask in envs.call("action_masks")] == [(2,), (2,)]
+    assert [stage.decisions for stage in envs.get_attr("stage")] == [16, 16]
+    assert envs.call("set_update", 3) == (None, None)
+    assert [judge.update for judge in envs.get_attr("judge")] == [3, 3]
+    assert [each.parameters for each in envs.call("preview", [1] * 16)] == [envs.call("preview", [1] * 16)[0].parameters] * 2
+    assert envs.get_attr("finished") == (None, None)
+    with pytest.raises(AttributeError):
+        envs.call("no_such_thing")
 
 
 def test_gymnasiums_own_vectorisation_works_too():

@@ -47,8 +47,8 @@ class Judge:
                 classes=settings.problem.data.classes,
                 teacher_parameters=settings.problem.architecture.parameters,
             )
-        if settings.uses_table:
-            _ = self.evaluator  # nothing is trained: what does not fit is said at once
+        if settings.trains_nothing:
+            _ = self.evaluator  # what does not fit is said at once
 
     def set_update(self, update: int) -> None:
         """Take over how many policy updates were done.
@@ -95,7 +95,7 @@ class Judge:
         except (ValueError, TypeError):
             raise InvalidAction(
                 f"expected an action from 0 to {self.stage.actions - 1} for each of {self.stage.decisions} decisions, "
-                f"received {list(actions)}"
+                f"received {actions!r}"
             ) from None
         return self.preview_of(self.stage.student(chosen).architecture)
 

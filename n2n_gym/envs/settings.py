@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_type_hints
 
-import n2n_gym.tables.surrogate  # noqa: F401  an evaluator by name
 from n2n_gym.errors import InputError, check_arguments, typed
 from n2n_gym.evaluators import EVALUATORS, EvaluationSettings, Evaluator, check_workers, make_evaluator
 from n2n_gym.limits import Constraints, Limits, Schedule, relaxation
@@ -19,6 +18,7 @@ from n2n_gym.stages import RemovalStage, Stage
 from n2n_gym.student import Student
 from n2n_gym.system.files import home
 from n2n_gym.tables.evaluator import TABLE_SEEDS, TableEvaluator, check_table, uses_table
+from n2n_gym.tables.surrogate import uses_surrogate
 from n2n_gym.training.recipes import search_recipe
 
 
@@ -58,6 +58,11 @@ class JudgedSettings(EvaluationSettings, ABC):
     def uses_table(self) -> bool:
         """Whether students are looked up."""
         return uses_table(self)
+
+    @property
+    def trains_nothing(self) -> bool:
+        """Whether students are looked up or predicted."""
+        return self.uses_table or uses_surrogate(self)
 
     def check_numbers(self) -> None:
         """Refuse numbers that are out of range.
@@ -104,10 +109,11 @@ class JudgedSettings(EvaluationSettings, ABC):
         Raises:
             InputError: If it is of another problem, or cannot say whether limits are kept.
         """
-        if self.uses_table:
+        if self.trains_nothing:
             for quantity in self.limits.quantities:
                 if quantity.name in ("latency_ms", "class_accuracy"):
-                    raise InputError(f"tables say nothing of {quantity}; limit something else, or train students")
+                    what = "tables say" if self.uses_table else "a surrogate says"
+                    raise InputError(f"{what} nothing of {quantity}; limit something else, or train students")
         if isinstance(self.evaluator, TableEvaluator):
             check_table(self.evaluator.table, self, stage)
         latency = self.latency_batch_size if self.limits.need_latency else None

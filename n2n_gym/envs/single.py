@@ -60,7 +60,8 @@ class CompressionEnv(gym.Env[Observation, np.int64], ABC):
 
     def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, Info]:
         if self._position >= self.stage.decisions:
-            raise ResetNeeded("the episode is over; call reset() before the next step()")
+            over = "the episode is over" if self._actions else "no episode was begun"
+            raise ResetNeeded(f"{over}; call reset() before the next step()")
         try:
             chosen = operator.index(action)
         except TypeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -23,6 +24,11 @@ from n2n_gym.envs.render import RENDER_MODES, Renderer
 from n2n_gym.envs.settings import Settings
 from n2n_gym.errors import InputError
 from n2n_gym.stages.base import Stage
+
+_ONE_EACH = frozenset({"action_masks", "finished", "np_random", "np_random_seed", "render"})
+"""What has something for each episode; all else is the same for all."""
+
+_TOGETHER = frozenset({"reset", "step", "call", "get_attr", "set_attr"})
 
 Numbers = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
@@ -78,10 +84,10 @@ class CompressionVectorEnv(VectorEnv[Observation, Taken, Numbers]):
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         check_limits: bool = True,
     ) -> None:
-        if num_envs < 1:
-            raise InputError(f"num_envs must be at least 1, not {num_envs}")
-        if max_episode_steps is not None and max_episode_steps != -1 and max_episode_steps < 1:
-            raise InputError(f"max_episode_steps must be at least 1, or -1 for no limit, not {max_episode_steps}")
+        num_envs = _count(num_envs, "num_envs must be a whole number of at least 1")
+        limit = None if max_episode_steps == -1 else max_episode_steps
+        if limit is not None:
+            limit = _count(limit, "max_episode_steps must be a whole number of at least 1, or -1 for no limit")
         self.num_envs = num_envs
         self.stage = stage
         self.judge = Judge(settings, stage, check_limits=check_limits)
@@ -93,7 +99,7 @@ class CompressionVectorEnv(VectorEnv[Observation, Taken, Numbers]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.finished: list[Finished | None] = [None] * num_envs
-        self._limit = stage.decisions + 1 if max_episode_steps in (None, -1) else max_episode_steps
+        self._limit = stage.decisions + 1 if limit is None else limit
         self._renderer = Renderer(stage, render_mode)
         self._masks = Masks(stage)
         self._columns = Columns(num_envs)
@@ -186,6 +192,29 @@ class CompressionVectorEnv(VectorEnv[Observation, Taken, Numbers]):
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
             observation, info = self._restarted(observation, info)
         return observation, rewards, terminations, truncations, info
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """What each environment has by a name, or, if it is a method, answers when it is called.
+
+        Args:
+            name: Of what a single environment has besides the episode: `action_masks`, `finished`, `judge`, `preview`,
+                `render`, `set_update`, `stage`, ...
+            *args: For the method.
+            **kwargs: For the method.
+
+        Raises:
+            AttributeError: If it has none, or it is about all episodes at once, as `step` is.
+        """
+        if name in _TOGETHER:
+            raise AttributeError(f"environments side by side share their episodes: call {name}() of all of them")
+        found = getattr(self, name)
+        if callable(found):
+            found = found(*args, **kwargs)
+        return tuple(found) if name in _ONE_EACH else (found,) * self.num_envs
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """What each environment has by a name; see `call`."""
+        return self.call(name)
 
     def set_update(self, update: int) -> None:
         """Tell the environments how many policy updates were done: relaxed limits tighten with them."""
@@ -303,6 +332,16 @@ def _seeds(seed: Seeds, count: int) -> list[int | None]:
     if len(seeds) != count:
         raise ValueError(f"expected a seed for each of {count} environments, received {len(seeds)}")
     return seeds
+
+
+def _count(value: Any, rule: str) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise InputError(f"{rule}, not {value!r}")
+    return number
 
 
 def _checked_mask(mask: Any, count: int) -> Flags:

@@ -208,6 +208,13 @@ class SurrogateEvaluator(Evaluator):
         return float(np.random.default_rng(int.from_bytes(drawn[:8], "little")).standard_normal())
 
 
+def uses_surrogate(settings: EvaluationSettings) -> bool:
+    """Whether settings have students predicted."""
+    if isinstance(settings.evaluator, str):
+        return EVALUATORS.look_up(settings.evaluator)[0] is _surrogate_evaluator
+    return isinstance(settings.evaluator, SurrogateEvaluator)
+
+
 def surrogate_in(path: Path, *, truth: bool = False) -> Surrogate:
     """The model of a sample's file; one that was asked for before is not fitted again.
 

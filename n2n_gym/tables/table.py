@@ -179,8 +179,10 @@ class Table:
             seed: Which trainings count.
 
         Raises:
-            InputError: If no student was trained with that seed.
+            InputError: If no student was trained with that seed, or there is no such row.
         """
+        if not 0 <= row < len(self):
+            raise InputError(f"{self} has rows 0 to {len(self) - 1}, and no row {row}")
         trainings, on_test = self.trainings(seed), seed == TRUTH
         key = (row, trainings.start, trainings.stop, on_test)
         if key not in self._known:
@@ -241,7 +243,7 @@ class Table:
 
         Args:
             objective: What is best.
-            seed: Which training counts.
+            seed: Which trainings count; an environment over the table rewards by `search`, so its best is that one's.
         """
         values = self.values(objective, seed)
         feasible = self._feasible_with(seed)
