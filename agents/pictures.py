@@ -30,6 +30,11 @@ def open_frame(axes: Axes, *, grid: Literal["major", "both"] = "major", counts: 
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def legend_beside(axes: Axes) -> None:
+    """Put the legend at the right of the axes, where it covers no data."""
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False, fontsize=8)
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as the file's ending says, in one step; an SVG tells no date, so that equal ones are equal files."""
     metadata = {"Date": None} if path.suffix == ".svg" else None

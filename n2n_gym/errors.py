@@ -90,8 +90,8 @@ def by_name(what: str, name: str, table: Mapping[str, Named]) -> Named:
     return table[name]
 
 
-def unknown(what: str, name: object, known: Iterable[str], *, likeness: float = 0.5) -> InputError:
-    """The error for a name that is not one of `known`: suggests the nearest, lists them all.
+def unknown(what: str, name: object, known: Iterable[str], *, likeness: float = 0.6) -> InputError:
+    """The error for a name that is not one of `known`: suggests the nearest if it is near, lists them all.
 
     Args:
         what: What it should be the name of.
@@ -103,7 +103,11 @@ def unknown(what: str, name: object, known: Iterable[str], *, likeness: float = 
     return InputError(f"unknown {what} {str(name)!r}.{_nearest(str(name), names, likeness)}")
 
 
-def _nearest(name: str, names: list[str], likeness: float = 0.5) -> str:
-    near = difflib.get_close_matches(name, names, n=1, cutoff=likeness)
-    suggestion = f" Did you mean {near[0]!r}?" if near else ""
+def _nearest(name: str, names: list[str], likeness: float = 0.6) -> str:
+    bare = {each.lstrip("-"): each for each in names}  # their dashes make no two options alike
+    asked = name.lstrip("-")
+    near = difflib.get_close_matches(asked, bare, n=1, cutoff=likeness)
+    if not near and len(asked) > 2:
+        near = [each for each in bare if each.startswith(asked)]
+    suggestion = f" Did you mean {bare[near[0]]!r}?" if near else ""
     return f"{suggestion} Known: {', '.join(names)}"

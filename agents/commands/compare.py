@@ -13,7 +13,7 @@ from agents.display import ProgressDisplay
 from n2n_gym.settings import DeviceSettings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Compare(DeviceSettings):
     """Two trained networks side by side: accuracies, sizes, and forward passes timed in turn."""
 
@@ -21,6 +21,8 @@ class Compare(DeviceSettings):
     """A run's folder (its student), a saved network's folder, or one of n2n teacher list."""
     b: tyro.conf.Positional[str]
     """Another one."""
+    device: str = "auto"
+    """Where accuracies are measured and passes timed: auto, cpu, cuda."""
     out: str | None = None
     """A JSON file to write the comparison to."""
 

@@ -22,8 +22,8 @@ class Export:
     program of torch.export); may be given again."""
     out: str | None = None
     """The files' folder; by default export in the run's folder, or the network's."""
-    without_preprocessing: bool = False
-    """Leave scaling and normalising the images to the caller: the export reads floats as the network does."""
+    preprocessing: bool = True
+    """The export scales and normalises images itself; without, its caller does, and it reads floats as the network does."""
 
 
 def _export(words: list[str]) -> None:
@@ -37,7 +37,7 @@ def _export(words: list[str]) -> None:
         for form in forms:
             FORMS.look_up(form)  # before any is written
         for form in forms:
-            for path in export(options.network, form, options.out, preprocessing=not options.without_preprocessing):
+            for path in export(options.network, form, options.out, preprocessing=options.preprocessing):
                 display.say(f"{path}  {path.stat().st_size:,} bytes")
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import re
+import textwrap
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, make_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, make_dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import tyro
@@ -42,7 +44,8 @@ def parse(options: type[Options], command: str, words: list[str]) -> Options:
         raise
     if rest:
         assert is_dataclass(options)
-        known = [f"--{field.name.replace('_', '-')}" for field in fields(options)]
+        kinds = get_type_hints(options, include_extras=True)
+        known = [f"--{each.name.replace('_', '-')}" for each in fields(options) if not _positional(kinds[each.name])]
         if not known:
             raise InputError(f"'n2n {command}' takes no options")
         raise unknown("option", rest[0].split("=")[0], known)
@@ -63,11 +66,13 @@ def _spoken(options: type[Options]) -> type[Options]:
     plain: list[tuple[str, Any, Any]] = []
     for each in fields(options):
         kind = kinds[each.name]
-        if any(hasattr(mark, "help_behavior_hint") for mark in getattr(kind, "__metadata__", ())):
-            continue  # it speaks for itself
+        several = "tuple" in str(kind)
         wording: dict[str, Any] = {"help": said.get(each.name)}
-        if each.default is None or each.default == () or (each.default is MISSING and "tuple" in str(kind)):
+        if each.default is None or each.default == () or (each.default is MISSING and several):
             wording["help_behavior_hint"] = ""
+        if _positional(kind):  # nothing else says what goes there
+            name = each.name.upper()
+            wording["metavar"] = f"[{name.removesuffix('S')} ...]" if several else f"[{name}]" if _may_lack(each) else name
         if type(None) in get_args(kind):
             words = [part.__name__.upper() for part in get_args(kind) if part is not type(None)]
             wording["metavar"] = "|".join([*words, *(["None"] if each.default is not None else [])])
@@ -78,14 +83,25 @@ def _spoken(options: type[Options]) -> type[Options]:
     return spoken
 
 
+def _positional(kind: Any) -> bool:
+    return tyro.conf.Positional in getattr(kind, "__metadata__", ())
+
+
+def _may_lack(each: Field[Any]) -> bool:
+    return each.default is not MISSING or each.default_factory is not MISSING
+
+
 def _one_line(box: str) -> str:
     """The first paragraph of tyro's framed message, without its frame and its title."""
-    lines = [line.strip("│| ") for line in box.splitlines() if line.startswith(("│", "|"))]
+    lines = [line.strip("│|") for line in box.splitlines() if line.startswith(("│", "|"))]
     if not lines:  # no frame at all: the title is a line among the others, with a rule below it
-        plain = [line.strip() for line in box.splitlines()]
-        lines = plain[next((i + 1 for i, line in enumerate(plain) if _rule(line)), 0) :]
-    paragraph = itertools.takewhile(lambda line: line and not _rule(line), lines)
-    return " ".join(paragraph).rstrip(".")
+        plain = box.splitlines()
+        lines = plain[next((i + 1 for i, line in enumerate(plain) if _rule(line.strip())), 0) :]
+    paragraph = itertools.takewhile(lambda line: line.strip() and not _rule(line.strip()), lines)
+    said = textwrap.dedent("\n".join(paragraph))
+    if said.startswith("Missing from"):  # names, and what they are for further to the right
+        said = re.sub(r"^ {4}(\S.*\S|\S) *$", r"\1:", said, flags=re.MULTILINE).replace("(required)", "")
+    return " ".join(said.split()).rstrip(".")
 
 
 def _rule(line: str) -> bool:

@@ -27,6 +27,8 @@ class TeacherProfile(RecipeSettings, DeviceSettings, ProblemSettings):
 
     teacher: tyro.conf.Positional[str] = field()  # without the default that it has elsewhere
     """One of n2n teacher list, which knows its data; or what --teacher takes elsewhere, with the options of its data."""
+    device: str = "auto"
+    """Where the teacher is measured, and trained if it is not there: auto, cpu, cuda."""
     recipe: str = "fast"
     images: int = 1_000
     """Validation images that accuracies are measured on, at most."""

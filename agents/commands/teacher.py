@@ -32,10 +32,9 @@ def _teacher_train(words: list[str]) -> None:
     screen = console()
     problem = options.problem
     with ProgressDisplay(screen) as display:
-        from n2n_gym.networks.sources import source_of
         from n2n_gym.teachers.saved import put_aside
 
-        if options.again and not source_of(problem.teacher).trained_here:
+        if options.again and not problem.trained_here:
             raise InputError(f"{problem.teacher} was imported, not trained here; n2n teacher import --again imports it again")
         with put_aside(problem.name) if options.again else nullcontext():
             teacher = shown_teacher(problem, options.device, display)
@@ -54,6 +53,8 @@ class TeacherImport(ImportSettings):
     it. Or torchvision:NAME, or timm:NAME."""
     name: str
     """What it will be called."""
+    device: str = "auto"
+    """Where it is measured: auto, cpu, cuda."""
     weights: str | None = None
     """Its weights: a .safetensors file, or a state_dict that torch.save wrote; by default those that the module has."""
     again: bool = False

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
+from itertools import count
 from math import ceil, floor, log10
 from typing import Any
 
@@ -21,6 +22,9 @@ QUANTITIES = {"parameters": "parameters", "macs": "MACs", "latency_ms": "latency
 
 COLOURS = ("#4477aa", "#ee7733", "#228833", "#aa3377", "#009988", "#ccbb44", "#66ccee", "#bb5566")
 """Of stages, and of runs that stand in one chart: told apart by those who see few colours, on light and on dark."""
+
+MOST_STEPS = 10
+"""Between the marks of an axis of updates; they have room on a telephone."""
 
 
 def front(students: Sequence[Episode], quantity: str) -> list[Episode]:
@@ -177,8 +181,16 @@ def _curves(history: Sequence[Episode]) -> dict[str, Any]:
             hovertemplate=f"{name} %{{y:.3f}}<extra></extra>",
         )
     figure.update_layout(hovermode="x unified")
-    figure.update_xaxes(title="policy update", tickformat="d")
+    figure.update_xaxes(title="policy update", tickvals=_updates({episode.iteration for episode in history}))
+    figure.update_yaxes(title=", ".join(CURVES))
     return _plain(figure)
+
+
+def _updates(seen: Collection[int]) -> list[int]:
+    """Some ten of the updates, evenly spaced: Plotly's own marks fall between two of them where there are few."""
+    steps = (digit * 10**zeros for zeros in count() for digit in (1, 2, 5))
+    step = next(step for step in steps if max(seen) - min(seen) <= step * MOST_STEPS)
+    return [update for update in range(min(seen), max(seen) + 1) if update % step == 0]
 
 
 def _plain(figure: go.Figure) -> dict[str, Any]:

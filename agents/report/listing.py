@@ -10,16 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from agents.report.heading import state_of
 from agents.search.result import result_of
-from agents.search.run_folder import CONFIG, in_use, read_start
+from agents.search.run_folder import CONFIG, read_start
 from n2n_gym.errors import InputError
 
 DEEPEST = 6
 """Folders below the one that is listed in which runs are looked for."""
-
-
-_UNFINISHED = {True: "running", False: "stopped", None: "not finished"}
-"""States of runs that have no result, by whether a process holds their folder."""
 
 
 @dataclass(frozen=True)
@@ -91,5 +88,4 @@ def _entry(root: Path, path: Path) -> Entry:
         configuration, result = read_start(path).configuration, result_of(path)
     except InputError as error:
         return Entry(name, str(error), {}, None, changed)
-    state = "finished" if result is not None else _UNFINISHED[in_use(path)]
-    return Entry(name, state, configuration, result, changed)
+    return Entry(name, state_of(path, result), configuration, result, changed)

@@ -17,6 +17,7 @@ from plotly.offline import get_plotlyjs
 from agents.display import duration
 from agents.interval import has_width
 from agents.report.charts import QUANTITIES, curves, front, fronts, pareto
+from agents.report.heading import dataset_of, moment, state_of, teacher_of
 from agents.report.run import Run, read_run
 from agents.report.students import Explained, Pair, layer_texts, side_by_side
 from n2n_gym.system.files import write_text
@@ -73,6 +74,7 @@ class Shown:
     """All that a page shows of one run, in the order in which it is shown."""
 
     run: Run
+    state: str
     rows: Sequence[Row]
     front: Sequence[tuple[int, Any]]
     pairs: Sequence[Pair]
@@ -96,7 +98,8 @@ def _shown(run: Run) -> Shown:
     }
     numbers = {episode.fingerprint: number for number, episode in enumerate(run.students_tried)}
     best = [(numbers[episode.fingerprint], episode) for episode in front(run.students_tried, "parameters")]
-    return Shown(run, _rows(run.result), best, pairs, _removed(run, pairs), _spent(run), _wall(run), data)
+    state = state_of(run.path, run.result)
+    return Shown(run, state, _rows(run.result), best, pairs, _removed(run, pairs), _spent(run), _wall(run), data)
 
 
 def _rows(result: Mapping[str, Any] | None) -> list[Row]:
@@ -159,7 +162,8 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"percent": percent, "points": points, "duration": duration}
+    found.filters |= {"percent": percent, "points": points, "duration": duration, "moment": moment}
+    found.filters |= {"teacher_of": teacher_of, "dataset_of": dataset_of}
     found.tests["wide"] = has_width
     found.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.interval import Interval
-from agents.pictures import new_figure, open_frame, save_figure
+from agents.pictures import legend_beside, new_figure, open_frame, save_figure
 from agents.reproduce.document import Document
 from agents.reproduce.lab import PAPER, Lab
 from agents.reproduce.paper import FIGURES, REWARDS, TABLE_1, TABLE_5
@@ -157,10 +157,11 @@ def figure13(lab: Lab) -> Document:
     document = Document(
         "Figure 13: reward manifold", ("relative accuracy", "compression", "naive", "ours", "paper: naive, ours")
     )
-    for axes, (name, reward) in zip(figure.subplots(1, 2), (("naive", naive_reward), ("ours", paper_reward)), strict=True):
+    rewards = (("naive", "naive reward", naive_reward), ("ours", "our reward", paper_reward))
+    for axes, (name, title, reward) in zip(figure.subplots(1, 2), rewards, strict=True):
         surface = [[reward(_evaluation(accuracy, compression)) for compression in steps] for accuracy in steps]
         lines = axes.contourf(steps, steps, surface, levels=np.linspace(0, 1, 21), cmap="viridis")
-        axes.set(title=f"{name} reward", xlabel="compression C", ylabel="relative accuracy A")
+        axes.set(title=title, xlabel="compression C", ylabel="relative accuracy A")
         figure.colorbar(lines, ax=axes)
         document.data[name] = {"reward_by_accuracy_and_compression": [row[::10] for row in surface[::10]], "step": 0.1}
     save_figure(figure, lab.folder / "figure13.png")
@@ -184,9 +185,11 @@ def _evaluation(accuracy: float, compression: float) -> Evaluation:
 
 def draw_lines(path: Path, panels: Mapping[str, Mapping[str, Curves]]) -> None:
     """A panel per comparison: means over seeds against policy updates, bands from the lowest to the highest seed."""
-    figure = new_figure(max(6.0, 4.2 * len(panels)), 3.6)
-    for axes, (title, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+    figure = new_figure(2.0 + max(6.0, 4.2 * len(panels)), 3.6)
+    row = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, lines) in zip(row, panels.items(), strict=True):
         _draw_panel(axes, title, lines)
+    legend_beside(row[-1])  # the panels have the same lines
     save_figure(figure, path)
 
 
@@ -196,6 +199,6 @@ def _draw_panel(axes: Axes, title: str, lines: Mapping[str, Curves]) -> None:
         updates = np.arange(values.shape[1])
         axes.plot(updates, values.mean(0), color=colour, label=name.replace("_", " "))
         axes.fill_between(updates, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)
+    axes.fill_between([], [], color="grey", alpha=0.3, linewidth=0, label="lowest to highest seed")
     axes.set(title=title, xlabel="iteration (policy update)", ylabel="mean reward")
     open_frame(axes, counts=True)
-    axes.legend(fontsize=8)

@@ -95,7 +95,7 @@ SCALES = {
         limited_iterations=2,
         prunings=1,
         about="a test of the program on 60 images of digits in the place of every data set of the paper, with networks a "
-        "twentieth as wide: nothing here can be compared with the paper",
+        "twentieth as wide (Conv4 a quarter): nothing here can be compared with the paper",
     ),
     "cpu": Scale(
         dataset=None,

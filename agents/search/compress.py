@@ -41,7 +41,7 @@ from n2n_gym.system.device import threads, torch_device
 from n2n_gym.system.files import absolute, teachers_folder, write_json
 from n2n_gym.system.machine import machine
 from n2n_gym.system.versions import library_versions
-from n2n_gym.teachers.saved import Teacher
+from n2n_gym.teachers.saved import Teacher, near_chance
 
 UNKNOWN = "drawn from the training images; whether the teacher was trained on them is not known"
 
@@ -78,7 +78,7 @@ def compress(
             search.configuration, search.identity, search.store and absolute(search.store), command, versions=versions
         )
         with RunFolder(search.folder, start) as folder:
-            if (result := folder.result) is not None:
+            if (result := folder.result) is not None and folder.keeps_student(result):
                 return result
             folder.hold_versions()
             with Forecast(shown, search) as told:
@@ -102,11 +102,18 @@ class _Run:
                 "whether the teacher was trained on the validation images is not known: they were drawn from the training "
                 "images; --validation names those that it never saw"
             )
+        if near_chance(teacher.checkpoint.facts, self.search.problem.data.classes):
+            self.display.say(
+                f"{teacher.name} classifies {teacher.validation_accuracy:.1%} of the validation images of "
+                f"{self.search.problem.dataset} correctly, hardly more than guessing would: its students can be no better"
+            )
         found: dict[int, Student] = {}
         for stage in (1, 2):
             best = self._search(stage) if str(stage) in self.search.stages else None
             if best is not None:
                 found[stage] = best
+        if not found and not self.history:
+            raise InputError(f"nothing of {teacher.name} can be removed or shrunk by stage {', '.join(self.search.stages)}")
         if not found and self.search.finalists:
             raise InputError(
                 f"every student that was tried was degenerate (see {self.folder.path / HISTORY}); "
@@ -126,7 +133,7 @@ class _Run:
             self._forget(stage)
         starts = self._starts(stage)
         if not starts:
-            self.display.say("stage 1 left nothing to shrink")
+            self.display.say("nothing can be removed" if stage == 1 else "there is nothing to shrink")
             return None
         decisions = self.search.stage(stage, starts[0])
         store = self.search.store or self.folder.path / STORE
@@ -180,7 +187,8 @@ class _Run:
         The most rewarded is often the luckiest. A table knows the students from one start only.
         """
         if stage == 1:
-            return [self.search.start]
+            free = self.search.stage(1, self.search.start).masks.sum(axis=1) > 1
+            return [self.search.start] if free.any() else []
         first = [episode for episode in self.history if episode.stage == 1 and not episode.reason]
         ranked = sorted(first, key=lambda episode: (episode.excess, -episode.reward))
         distinct = {episode.fingerprint: episode for episode in reversed(ranked)}

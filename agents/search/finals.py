@@ -23,6 +23,7 @@ from agents.search.finalists import by_final_limits, finalists, unsearched, winn
 from agents.search.history import Episode
 from agents.search.options import Search
 from agents.search.race import contenders
+from agents.search.result import STUDENT
 from agents.search.run_folder import BESIDE, FINALISTS, LOGITS
 from agents.search.student import Training
 from agents.search.trainings import FinalTrainings
@@ -117,7 +118,7 @@ class Finals:
             wanted.append(stage1)
         self._train([*wanted, *list(rivals.values()) * self._search.final_trainings])
         parts = {"stage1": self._report("stage1", stage1)} if 1 in found else {}
-        student = parts["student"] = self._report("student", best)
+        student = parts["student"] = self._report(STUDENT, best)
         beside = {name: self._beside(name, rival, student) for name, rival in rivals.items()}
         shutil.rmtree(self._folder / LOGITS, ignore_errors=True)
         return candidates[best.architecture.fingerprint], {**parts, "beside": beside}

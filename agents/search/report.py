@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
-from agents.pictures import new_figure, open_frame, save_figure
+from agents.pictures import legend_beside, new_figure, open_frame, save_figure
 from agents.search.history import Episode
 from n2n_gym.architecture import Architecture
 from n2n_gym.envs.drawing import draw_network
@@ -44,10 +44,10 @@ def draw_curves(path: Path, history: list[Episode], title: str) -> None:
     """Reward, accuracy and compression against policy update, a panel per stage, like the paper's figure 3.
 
     Lines are means over an update's students, bands run from the lowest to the highest. Degenerate students count in the
-    reward alone. Red circles mark the smallest and the largest student.
+    reward alone. Red circles mark the smallest and the largest student; a legend beside each panel says all that.
     """
     stages = sorted({episode.stage for episode in history})
-    figure = new_figure(9, 3.2 * len(stages) + 0.4)
+    figure = new_figure(11, 3.2 * len(stages) + 0.4)
     for axes, stage in zip(figure.subplots(len(stages), 1, squeeze=False)[:, 0], stages, strict=True):
         _draw_stage(axes, [episode for episode in history if episode.stage == stage])
         axes.set_title(STAGE_NAMES[stage], loc="left")
@@ -56,32 +56,20 @@ def draw_curves(path: Path, history: list[Episode], title: str) -> None:
 
 
 def _draw_stage(axes: Axes, episodes: list[Episode]) -> None:
-    last = max(max(episode.iteration for episode in episodes), 1)
     for name, colour in CURVES.items():
         band = band_of(episodes, name)
-        axes.plot(band.updates, band.mean, color=colour, label=name, linewidth=1.5)
+        axes.plot(band.updates, band.mean, color=colour, label=f"{name}, mean of an update", linewidth=1.5)
         axes.fill_between(band.updates, band.lowest, band.highest, color=colour, alpha=0.12, linewidth=0)
+    axes.fill_between([], [], color="grey", alpha=0.3, linewidth=0, label="lowest to highest of an update")
     students = sorted((episode for episode in episodes if not episode.reason), key=lambda episode: episode.parameters)
-    for episode, word, height in zip(students[:1] + students[-1:], ("smallest", "largest"), (0.22, 0.36), strict=False):
-        place = (episode.iteration, episode.reward)
-        axes.plot(*place, "o", color="none", markeredgecolor="red", markersize=9)
-        right = episode.iteration > 0.7 * last
-        axes.annotate(
-            f"{word}: {episode.parameters:,} parameters",
-            place,
-            xytext=(episode.iteration + 0.02 * (-1 if right else 1) * last, height),
-            textcoords=("data", "axes fraction"),
-            arrowprops={"arrowstyle": "-", "color": "red", "lw": 0.6, "relpos": (float(right), 1.0)},
-            fontsize=8,
-            color="red",
-            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
-            ha="right" if right else "left",
-        )
+    for episode, word, size in zip(students[:1] + students[-1:], ("smallest", "largest"), (6, 11), strict=False):
+        label = f"reward of the {word} student,\nof {episode.parameters:,} parameters"
+        axes.plot(episode.iteration, episode.reward, "o", color="none", markeredgecolor="red", markersize=size, label=label)
     lowest_reward = min(episode.reward for episode in episodes)
     axes.set_ylim(-1.05 if lowest_reward < 0 else 0, 1.05)
-    axes.set_xlabel("iteration (policy update)")
+    axes.set(xlabel="iteration (policy update)", ylabel=", ".join(CURVES))
     open_frame(axes, counts=True)
-    axes.legend(loc="lower right", fontsize=8, ncols=3)
+    legend_beside(axes)
 
 
 def draw_architectures(path: Path, student: Student) -> None:

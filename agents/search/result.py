@@ -11,6 +11,8 @@ import msgspec
 from n2n_gym.system.documents import Count, Duration, Finite, Moment, Positive, Share, checked, read_document
 
 RESULT = "result.json"
+STUDENT = "student"
+"""What a result calls the network that was found, and the folder that it is kept in."""
 
 
 class _Values(TypedDict):
@@ -144,6 +146,11 @@ def read_result(run: Path) -> dict[str, Any]:
     found: dict[str, Any] = read_document(path, dict[str, Any], "result", remedy=remedy)
     checked(found, _Result, f"{path} is damaged", remedy=remedy)
     return found
+
+
+def has_network(result: dict[str, Any]) -> bool:
+    """Whether a run that ended so keeps a network: one that found none, or had no final trainings, does not."""
+    return result[STUDENT] is not None and result[STUDENT]["test_accuracy"] is not None
 
 
 def result_of(run: Path) -> dict[str, Any] | None:

@@ -13,8 +13,9 @@ from typing import Any, NotRequired, Self, TypedDict
 from filelock import FileLock, Timeout
 
 from agents.search.places import alike, placed
-from agents.search.result import result_of
+from agents.search.result import STUDENT, has_network, result_of
 from n2n_gym.errors import InputError
+from n2n_gym.models.checkpoint import check_weights
 from n2n_gym.student import Student
 from n2n_gym.system.documents import Count, Sha256, Share, read_document
 from n2n_gym.system.files import PART, sweep, teachers_folder, write_json, writing
@@ -192,6 +193,22 @@ class RunFolder:
     def result(self) -> dict[str, Any] | None:
         """The finished run's result; None while it is not finished."""
         return result_of(self.path)
+
+    def keeps_student(self, result: dict[str, Any]) -> bool:
+        """Whether the network that a finished run trained is still there, or it trained none.
+
+        Args:
+            result: What the run ended with.
+
+        Raises:
+            InputError: If the network is damaged.
+        """
+        folder = self.path / STUDENT
+        if not has_network(result):
+            return True
+        if folder.exists():
+            check_weights(folder)
+        return folder.exists()
 
 
 def now() -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from agents.search.result import RESULT
+from agents.search.result import RESULT, STUDENT, has_network, read_result
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.models.build import Network
@@ -170,11 +170,13 @@ def network_folder(network: str | Path) -> Path:
         InputError: If there is none.
     """
     path = Path(network).expanduser()
-    found = next((each for each in (path / "student", path) if (each / DESCRIPTION).is_file()), None)
+    found = next((each for each in (path / STUDENT, path) if (each / DESCRIPTION).is_file()), None)
     if found is None and str(network) in teacher_names():
         found = teachers_folder() / str(network)
     if found is None:
         if (path / RESULT).is_file():
+            if has_network(read_result(path)):
+                raise InputError(f"{path / STUDENT} is gone; n2n compress --resume {path} makes it again")
             raise InputError(f"the run in {path} keeps no network: it found none, or had no final trainings (finalists 0)")
         where = "holds no saved network, and no finished run" if path.is_dir() else "is not there, and no teacher is called so"
         raise InputError(f"{network} {where}; give a run's folder, a saved network's, or one of n2n teacher list")

@@ -17,7 +17,8 @@ from torch import nn
 
 import n2n_gym.teachers
 from agents.commands.main import main
-from agents.report.charts import front
+from agents.report.charts import curves, front
+from agents.report.heading import dataset_of, moment, teacher_of
 from agents.report.listing import listed
 from agents.report.page import write_report
 from agents.report.run import read_run
@@ -26,6 +27,7 @@ from agents.report.students import Explained, side_by_side
 from agents.search.compress import compress
 from agents.search.history import Episode, write_history
 from agents.search.profile import profile
+from agents.search.report import draw_curves
 from agents.search.result import RESULT
 from agents.search.run_folder import LOCK, RunFolder, read_start
 from envs_tests.conftest import toy_arrays
@@ -161,6 +163,77 @@ def test_a_run_that_goes_on_has_a_page(run, tmp_path):
     assert "has not finished" in page_of(tmp_path)
 
 
+def test_what_is_said_of_a_table_stands_above_what_scrolls(run, tmp_path):
+    page = without_plotly(page_of(run, run, out=tmp_path / "page.html", profiles=[run.parent.parent / "profile.json"]))
+    wide = re.findall(r'<div class="wide">(.*?)</div>', page, re.DOTALL)
+    assert len(wide) > 10
+    assert not any("caption" in each for each in wide)
+    above = re.findall(r"<figcaption>[^<]+</figcaption>\n<div class=.wide.><table", page)
+    assert len(above) >= 9  # one of all runs, four or more of each
+
+
+def test_a_page_says_at_its_top_what_the_run_is_of(run, tmp_path):
+    page = without_plotly(page_of(run, out=tmp_path / "page.html"))
+    [about] = re.findall(r'</h1>.*?<p class="about">(.*?)</p>', page, re.DOTALL)
+    for text in ("<b>mine</b>", "data.npz, all images</b>", "<b>dyna</b>", "<b>1+2</b>", "<b>finished</b>"):
+        assert text in about
+    result = json.loads((run / RESULT).read_text())
+    shown = page.partition("All settings")[0]
+    assert re.sub(r'"[^"]*"', "", shown).count(result["finished"]) == 0  # as it was written down, for machines alone
+    assert moment(result["finished"]) in about
+    shutil.copytree(run, tmp_path / "stopped")
+    (tmp_path / "stopped" / RESULT).unlink()
+    assert "<b>stopped</b>" in page_of(tmp_path / "stopped")
+
+
+def test_what_tells_runs_apart_is_said():
+    assert moment("2026-11-28T05:58:52+00:00") == "2026-11-28 05:58:52 UTC"
+    assert moment("2026-11-28T05:58:52+05:30") == "2026-11-28 05:58:52 UTC+05:30"
+    assert moment("2026-11-28T05:58:52") == "2026-11-28 05:58:52"
+    assert moment("some day") == "some day"
+    narrow = {"teacher": "resnet18", "width": 0.05, "dataset": "digits", "train_size": 1_060}
+    assert teacher_of(narrow) == "resnet18 x 0.05"
+    assert dataset_of(narrow) == "digits, 1,060 images"
+    assert teacher_of({"teacher": "conv4", "width": 1.0}) == "conv4"
+    assert dataset_of({"dataset": "digits", "train_size": None}) == "digits, all images"
+    assert teacher_of({}) == dataset_of({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("updates", "marks"),
+    [(1, [0]), (3, [0, 1, 2]), (11, [*range(11)]), (20, [*range(0, 20, 2)]), (100, [*range(0, 100, 10)])],
+)
+def test_an_axis_of_updates_has_whole_numbers(updates, marks):
+    history = [Episode(1, update, 0, "", "", 0.9, 0.5, 9, 1, 0.5, "", 0.0, 1.0, False) for update in range(updates)]
+    layout = curves(history)[1]["layout"]
+    assert layout["xaxis"]["tickvals"] == marks
+    assert all(isinstance(mark, int) for mark in layout["xaxis"]["tickvals"])
+    assert layout["yaxis"]["title"]["text"] == "reward, accuracy, compression"
+
+
+def test_the_bar_of_buttons_is_not_there_where_nothing_hovers(run, tmp_path):
+    page = without_plotly(page_of(run, out=tmp_path / "page.html"))
+    assert 'touched = matchMedia("(hover: none)").matches' in page
+    assert 'displayModeBar = touched ? false : "hover"' in page
+
+
+def test_a_picture_of_a_search_says_what_is_drawn(run, tmp_path, monkeypatch):
+    kept = []
+    monkeypatch.setattr("agents.search.report.save_figure", lambda figure, path: kept.append(figure))
+    draw_curves(tmp_path / "curves.png", [*read_run(run).history], "mine")
+    [figure] = kept
+    figure.canvas.draw()
+    for axes in figure.axes:
+        assert axes.get_xlabel()
+        assert axes.get_ylabel() == "reward, accuracy, compression"
+        legend = axes.get_legend()
+        said = " ".join(text.get_text() for text in legend.get_texts())
+        for word in ("reward, mean", "accuracy, mean", "lowest to highest", "smallest student", "largest student"):
+            assert word in said
+        assert legend.get_window_extent().x0 >= axes.get_window_extent().x1  # it covers no data
+        assert not axes.texts
+
+
 def test_several_runs_share_one_page(run, tmp_path):
     page = without_plotly(page_of(run, run, out=tmp_path / "both.html"))
     data = data_of(page)
@@ -226,6 +299,7 @@ def test_the_browser_lists_runs_and_serves_their_pages_alone(run):
         assert "&lt;i&gt;/deeper" in page
         assert "<i>" not in page
         assert "finished" in page
+        assert "data.npz, all images</td>" in page
         assert "elsewhere" not in page
         assert fetched(server.address + link("first")[1:])[0] == 200
         assert "not a readable" in fetched(server.address + link("<i>/deeper")[1:])[1]

@@ -710,6 +710,12 @@ FAULTS = [
         _weights_of("student"),
         Refused("truncated or was changed.*if it is a run's, remove its folder", _remove_networks("student")),
     ),
+    Fault(
+        "the same, of a finished run",
+        "the same",
+        finished(lambda path: flip(path.with_name("student") / WEIGHTS)),
+        Refused("truncated or was changed.*if it is a run's, remove its folder", _remove_networks("student")),
+    ),
     # Teachers
     Fault(
         "a flipped bit in a teacher's weights",

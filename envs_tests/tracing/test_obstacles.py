@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 
 from envs_tests.tracing.networks import Residual
@@ -181,9 +182,7 @@ def test_how_many_images_it_takes_is_no_matter_of_size():
     assert f"{FILE}:{line(OneByOne, 'raise ValueError')}" in said
     assert "it runs on 1 image and not on 2; let forward take any number of images" in said
     assert "size" not in said
-    traced = trace(TwoByTwo(), (1, 8, 8))
-    with pytest.raises(InputError, match="two at a time; it runs on 2 images and not on 5; let forward take any number"):
-        traced.check(torch.rand(5, 1, 8, 8))
+    assert "two at a time; it runs on 2 images and not on 1; let forward take any number" in refusal(TwoByTwo())
 
 
 # Modules of another kind
@@ -257,6 +256,55 @@ def test_numbers_that_no_layer_has(module, said):
 
 def test_what_overflows():
     assert "puts out numbers that are not finite" in refusal(Divided(1e-39))
+
+
+# Flattened maps
+
+
+class Pyramid(Net):
+    """Maps pooled to several sizes, side by side."""
+
+    def __init__(self):
+        super().__init__(head=nn.Linear(4 * (1 + 4), 3))
+
+    def forward(self, x):
+        maps = self.features(x)
+        return self.head(torch.cat([F.adaptive_avg_pool2d(maps, side).flatten(1) for side in (1, 2)], 1))
+
+
+class Flattened(Net):
+    """Something that has weights for each of the numbers that it reads, or none, behind a map that is flattened."""
+
+    def __init__(self, layer):
+        super().__init__(layer=layer, head=nn.Linear(256, 3))
+
+    def forward(self, x):
+        return self.head(self.layer(self.features(x).flatten(1)))
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.BatchNorm1d(256), nn.LayerNorm(256), nn.LayerNorm(256, elementwise_affine=False), nn.PReLU(256)]
+)
+def test_what_has_numbers_for_channels_is_no_matter_of_pixels(layer):
+    said = refusal(Flattened(layer))
+    assert f"{FILE}:{line(Flattened, 'self.layer(')}" in said
+    assert "it reads a flattened map, 64 numbers of each channel" in said
+    assert "put it before flatten, or behind a linear layer" in said
+
+
+def test_flattened_maps_of_several_sizes():
+    assert "a concatenation of flattened maps of different sizes; pool them to one size before flatten" in refusal(Pyramid())
+
+
+class Lonely(Net):
+    """Something else is computed for one image than for several."""
+
+    def forward(self, x):
+        return super().forward(x if len(x) > 1 else 2 * x)
+
+
+def test_one_image_is_computed_like_several():
+    assert "compute something else for another number of images?" in refusal(Lonely())
 
 
 # Arithmetic with tensors of the module

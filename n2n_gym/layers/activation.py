@@ -296,7 +296,8 @@ class PRelu(Activation):
     @classmethod
     def read(cls, call: Call) -> Reading:
         weights, shared = call.weights(weight="weight"), call.arguments["weight"].shape == (1,)
-        if call.value("self").channels_last and not shared:
+        source = call.value("self") if shared else call.by_channel("self")
+        if source.channels_last and not shared:
             raise Unreadable("a learned share for each place along a side of the feature map")
         return Reading(cls(shared), weights=weights)
 

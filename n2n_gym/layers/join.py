@@ -121,6 +121,8 @@ class Concat(Layer):
             raise Unreadable("a concatenation with something that is not computed from the image")
         if call.arguments["dim"] % len(parts[0].shape) != parts[0].axis:
             raise Unreadable("a concatenation along another axis than the channels")
+        if len({part.each for part in parts}) > 1:
+            raise Unreadable("a concatenation of flattened maps of different sizes; pool them to one size before flatten")
         return Reading(cls() if len(parts) > 1 else None, ("tensors",))
 
 

@@ -68,7 +68,7 @@ class BatchNorm(Layer):
 
     @classmethod
     def read(cls, call: Call) -> Reading:
-        if call.value("input").channels_last:
+        if call.by_channel("input").channels_last:
             raise Unreadable("batch normalisation of what has its channels last")
         weights = call.weights(weight="weight", bias="bias", running_mean="running_mean", running_var="running_var")
         if call.arguments["training"] or "running_mean" not in weights:
@@ -126,7 +126,7 @@ class LayerNorm(Layer):
 
     @classmethod
     def read(cls, call: Call) -> Reading:
-        source = call.value("input")
+        source = call.by_channel("input")
         if len(call.arguments["normalized_shape"]) != 1 or (len(source.shape) != 2 and not source.channels_last):
             raise Unreadable("layer normalisation over other axes than the channels")
         weights = call.weights(weight="weight", bias="bias")

@@ -47,12 +47,14 @@ class Operand:
         weights: The program's name of the parameter, buffer or constant; None for a value in the graph.
         trained: Whether these weights are a parameter.
         channels_last: Whether a value of four axes has its channels last: `(batch, height, width, channels)`.
+        each: How many numbers of each channel a value of two axes has: more than one if it is a flattened map.
     """
 
     shape: tuple[int, ...]
     weights: str | None = None
     trained: bool = False
     channels_last: bool = False
+    each: int = 1
 
     @property
     def axis(self) -> int:
@@ -90,6 +92,20 @@ class Call:
         if not isinstance(operand, Operand) or operand.weights is not None:
             raise Unreadable(f"{name} is not computed from the image")
         return operand
+
+    def by_channel(self, name: str) -> Operand:
+        """The argument that is a value in the graph, of which something is computed with weights for each channel.
+
+        Raises:
+            Unreadable: If it is none, or a flattened map, which would have weights for each pixel.
+        """
+        source = self.value(name)
+        if source.each > 1:
+            raise Unreadable(
+                f"it reads a flattened map, {source.each} numbers of each channel, where layers have numbers for channels; "
+                "put it before flatten, or behind a linear layer"
+            )
+        return source
 
     def weights(self, **places: str) -> dict[str, str]:
         """`Reading.weights`, of the arguments that there are.

@@ -202,6 +202,11 @@ def measured(network: Network, data: ImageData) -> dict[str, Any]:
     }
 
 
+def near_chance(facts: Mapping[str, Any], classes: int) -> bool:
+    """Whether a teacher, by what was measured of it, is hardly better at so many classes than guessing."""
+    return bool(facts["val_accuracy"] < CHANCE / classes)
+
+
 def warn_of_chance(name: str, facts: Mapping[str, Any], classes: int, remedy: str) -> None:
     """Say so if a teacher is hardly better than guessing: its students could be as good as it whatever becomes of them.
 
@@ -211,7 +216,7 @@ def warn_of_chance(name: str, facts: Mapping[str, Any], classes: int, remedy: st
         classes: How many it tells apart.
         remedy: What to do or to look at.
     """
-    if facts["val_accuracy"] < CHANCE / classes:
+    if near_chance(facts, classes):
         _log.warning(
             "%s classifies %.1f%% of the validation images correctly, hardly more than guessing would: %s",
             *(name, 100 * facts["val_accuracy"], remedy),

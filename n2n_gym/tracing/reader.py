@@ -299,7 +299,8 @@ class Reader:
         value = self._known(argument)
         if value.order is Order.SPREAD:  # written out or not, it is a number per channel
             shape = (shape[0], *value.shape)
-        return Operand(shape, channels_last=value.order is Order.CHANNELS_LAST)
+        each = value.shape[1] * value.shape[2] if value.order is Order.ROW else 1
+        return Operand(shape, channels_last=value.order is Order.CHANNELS_LAST, each=each)
 
 
 def _needed(graph: fx.Graph) -> set[fx.Node]:

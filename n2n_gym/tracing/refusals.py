@@ -18,7 +18,13 @@ NORMALISES = "if this normalises the images, leave it out of forward and give me
 
 ALONE = (
     "it computes with weights alone; let the module keep what comes out as its weights (after torch.nn.utils.weight_norm, "
-    "spectral_norm and prune, remove_weight_norm, remove_spectral_norm and prune.remove do)"
+    "spectral_norm and prune, remove_weight_norm, remove_spectral_norm and prune.remove do); a learned token or position "
+    "is not supported"
+)
+
+SOFTMAX = (
+    "let the network return the logits that go in there, if it is its end: students learn from them; within a network "
+    "(attention, weights of branches) it is not supported"
 )
 
 QUANTISES = "students are float32; import the float network that this was made from"
@@ -28,8 +34,8 @@ REMEDIES = {
     "_native_multi_head_attention": "attention is not supported: only layers that read feature maps or rows of numbers are",
     "conv_transpose2d": "transposed convolutions are not supported: a network here classifies images, and enlarges no map",
     "upsample": "enlarging feature maps is not supported: a network here classifies images",
-    "softmax": "let the network return the logits that go in there: students learn from them",
-    "log_softmax": "let the network return the logits that go in there: students learn from them",
+    "softmax": SOFTMAX,
+    "log_softmax": SOFTMAX,
     "sub": NORMALISES,
     "div": NORMALISES,
     "quantize": QUANTISES,

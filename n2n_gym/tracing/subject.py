@@ -100,7 +100,7 @@ def _in_common(module: nn.Module) -> dict[int, Any]:
 def _failure(module: nn.Module, images: Tensor, name: str, error: BaseException) -> InputError:
     place = Place.of_error(error, module)
     for count in (1, BATCH):
-        if count < len(images) and _runs(module, images[:count]):
+        if count != len(images) and _runs(module, images[torch.arange(count) % len(images)]):
             remedy = f"it runs on {count} image{'s' if count > 1 else ''} and not on {len(images)}; "
             return failed(name, error, place, f"{remedy}let forward take any number of images")
     if is_of_shapes(error, place):

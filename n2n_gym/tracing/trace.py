@@ -66,7 +66,8 @@ class Traced:
         if not difference <= TOLERANCE:
             raise InputError(
                 f"{name} cannot be imported: rebuilt from what was read, it puts out other logits (by {difference:.1e} of the "
-                f"largest, allowed {TOLERANCE:g}); does it change its inputs in place, draw random numbers, or keep a state?"
+                f"largest, allowed {TOLERANCE:g}); does it change its inputs in place, draw random numbers, keep a state, or "
+                "compute something else for another number of images?"
             )
 
 
@@ -104,7 +105,7 @@ def trace(module: nn.Module, input_shape: Shape, *, name: str = "") -> Traced:
     traced = Traced(network, places, tuple(layer.operator for layer in layers), program.module)
     _check_sizes(traced, program, name)
     noise = torch.randn(program.example.shape, generator=torch.Generator().manual_seed(1))
-    for images in (program.example, noise):
+    for images in (program.example, noise, noise[:1]):  # and one alone: a forward may look at how many there are
         traced.check(images, name)
     _check_tells(torch.cat([program.logits, logits_of(program.module, noise, name)]), name)
     return traced

@@ -4,6 +4,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const shades = matchMedia("(prefers-color-scheme: dark)");
   const drawn = new Map(); // each chart's element and the figure that it shows
+  const touched = matchMedia("(hover: none)").matches;
   let printing = false;
 
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -15,13 +16,16 @@
     layout.hoverlabel = { bgcolor: style("--card"), bordercolor: style("--line"), font: { color: style("--text") } };
     layout.xaxis = { ...layout.xaxis, ...axis };
     layout.yaxis = { ...layout.yaxis, ...axis };
+    if (touched) layout.dragmode = false; // a finger scrolls the page; no button would undo what it zoomed into
     if (printing) layout.width = 640;
     return layout;
   }
 
   function draw(element, figure) {
     drawn.set(element, figure);
-    const settings = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+    // without a pointer that hovers, the bar of buttons would never go away: it lies on the legend
+    const displayModeBar = touched ? false : "hover";
+    const settings = { responsive: true, displaylogo: false, displayModeBar, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
     Plotly.react(element, structuredClone(figure.data), dressed(figure), settings);
   }
 
