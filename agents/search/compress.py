@@ -113,7 +113,7 @@ class _Run:
             if best is not None:
                 found[stage] = best
         if not found and not self.history:
-            raise InputError(f"nothing of {teacher.name} can be removed or shrunk by stage {', '.join(self.search.stages)}")
+            raise InputError(f"nothing of {teacher.name} can be removed or shrunk in stage {self.search.stages}")
         if not found and self.search.finalists:
             raise InputError(
                 f"every student that was tried was degenerate (see {self.folder.path / HISTORY}); "

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from n2n_gym.architecture import KEEP, REMOVE, Architecture
-from n2n_gym.layers import avg_pool, batch_norm, conv, linear, relu
+from n2n_gym.architecture import IMAGE, KEEP, REMOVE, Architecture, Node, Variable
+from n2n_gym.layers import add, avg_pool, batch_norm, conv, linear, relu
+from n2n_gym.layers.margin import Crop, Widen
 from n2n_gym.models.build import Network
-from n2n_gym.models.inherit import inherit
+from n2n_gym.models.inherit import Kept, inherit
 from n2n_gym.networks.hand_designed import hand_designed
 from n2n_gym.networks.zoo import ZOO, network
 from n2n_gym.stages.removal import RemovalStage
@@ -68,6 +69,41 @@ def test_layers_that_meet_in_a_sum_keep_the_same_channels():
         assert kept in (None, found)
         kept = found
     assert 0 < len(kept) < len(bias)
+
+
+@pytest.mark.parametrize("front", [0, 6, 12])
+@pytest.mark.parametrize("tenths", [(9, 9, 9), (5, 9, 6), (6, 9, 9), (9, 4, 5), (9, 9, 4)])
+def test_a_shortcut_of_zeros_carries_the_same_channels(front, tenths):
+    """A student computes what its teacher does without the channels that the student lacks."""
+    layers = (
+        Node(conv(24), (IMAGE,)),
+        Node(relu(), (0,)),
+        Node(conv(30, stride=2), (1,)),
+        Node(relu(), (2,)),
+        Node(conv(36), (3,)),
+        Node(Crop("height", step=2), (1,)),  # behind the block's own layers
+        Node(Crop("width", step=2), (5,)),
+        Node(Widen(36, front), (6,)),
+        Node(add(), (4, 7)),
+        Node(relu(), (8,)),
+        Node(avg_pool(), (9,)),
+        Node(linear(3), (10,)),
+    )
+    teacher = trained(Architecture(layers, (2, 8, 8), 3))
+    stage = ShrinkStage(Student(teacher.architecture))
+    outputs = iter(tenths)
+    student = stage.student([next(outputs) if variable is Variable.OUTPUTS else 9 for variable in stage.variables])
+    made = Network(student.architecture).eval()
+    assert inherit(made, student, teacher) == sizes(made)
+    kept = Kept(student, teacher)
+    for index in (0, 2, 4):
+        lacking = torch.ones(teacher.architecture.widths[index], dtype=torch.bool)
+        lacking[kept.outputs[index]] = False
+        for value in teacher.layers[index].state_dict().values():
+            value[lacking] = 0
+    teacher.layers[11][1].weight.data[:, lacking] = 0  # of the sum, of whose channels the shortcut carries more
+    images = torch.rand(3, 2, 8, 8)
+    torch.testing.assert_close(made(images), teacher(images))
 
 
 @pytest.mark.parametrize("name", ["conv4", "vgg13", "resnet18", "resnet50"])

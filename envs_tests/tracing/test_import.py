@@ -12,10 +12,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from agents.commands.main import main
+from agents.display import Display
 from agents.search.compress import compress
 from agents.search.options import Search
 from agents.search.student import export, load_student
 from envs_tests.agents.test_cli import fails
+from envs_tests.conftest import toy_arrays
 from envs_tests.tracing.networks import Residual
 from n2n_gym import teachers
 from n2n_gym.errors import InputError
@@ -369,3 +371,20 @@ def test_a_file_that_ends_the_process_is_said_to(tmp_path, capsys, ends):
     line = capsys.readouterr().err.splitlines()[-1]  # before it argparse says what it wants
     assert "SystemExit" in line
     assert "__name__" in line
+
+
+def test_where_nothing_can_be_removed_or_shrunk_is_said_at_once(toy_data, tmp_path):
+    teachers.add(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), name="line", dataset=toy_data, device="cpu")
+    with pytest.raises(InputError, match=r"nothing of line can be removed or shrunk in stage 1\+2"):
+        compress(teacher="line", dataset=toy_data, iterations=2, rollouts=2, out=str(tmp_path / "run"), device="cpu")
+
+
+def test_a_teacher_that_only_guesses_on_other_data_is_said_to(module, toy_data, tmp_path):
+    np.savez(tmp_path / "noise.npz", **toy_arrays(brightness=0))
+    teachers.add(module, name="mine", dataset=toy_data, device="cpu")
+    said: list[str] = []
+    display = Display()
+    display.say = said.append
+    settings = {"iterations": 1, "rollouts": 2, "finalists": 0, "speed": False, "device": "cpu", "agent": "random"}
+    compress(teacher="mine", dataset=str(tmp_path / "noise.npz"), out=str(tmp_path / "run"), display=display, **settings)
+    assert any("hardly more than guessing would" in line for line in said)

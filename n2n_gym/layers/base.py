@@ -166,6 +166,17 @@ class Layer(ABC):
         """The layer with so many output channels; only for those whose channels are `FREE`."""
         raise ValueError(f"{self.kind} layer: its number of channels is not its own")
 
+    def carried(self, read: int) -> range | None:
+        """Where, among the channels that it puts out, those come to lie that it reads, the first one first.
+
+        Args:
+            read: How many it reads; those behind the last place are left out.
+
+        Returns:
+            None if what it puts out is computed: of all kinds but those that are `FREE` and have no weights.
+        """
+        return None
+
     def reading(self, channels: int) -> Self:
         """The layer as it reads so many channels once a layer before it is gone: groups that do not divide them change."""
         return self

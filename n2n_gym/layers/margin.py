@@ -175,6 +175,10 @@ class Widen(Layer):
     def giving(self, channels: int) -> Self:
         return replace(self, outputs=channels, front=self.front * channels // self.outputs)
 
+    def carried(self, read: int) -> range:
+        front = min(self.front, max(self.outputs - read, 0))
+        return range(front, min(front + read, self.outputs))
+
     @property
     def observed(self) -> tuple[int, int, int, int]:
         return (0, 0, 0, self.outputs)
@@ -182,6 +186,5 @@ class Widen(Layer):
     def module(self, inputs: Sequence[Shape]) -> nn.Module:
         from n2n_gym.layers.modules import ChannelPad
 
-        room = max(self.outputs - inputs[0][0], 0)
-        front = min(self.front, room)
-        return ChannelPad(front, room - front, self.outputs)
+        places = self.carried(inputs[0][0])
+        return ChannelPad(places.start, self.outputs - places.stop, self.outputs)

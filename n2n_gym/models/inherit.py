@@ -64,11 +64,15 @@ class Kept:
         best = _Best(self._student, self._origins, self._spaces, teacher)
         self._space: list[int] = []  # of each of the student's layers, in the teacher
         self.outputs: list[Tensor | None] = []
+        chosen: dict[tuple[int, int], Tensor | None] = {}
         for index, (node, origin) in enumerate(zip(self._student.nodes, self._origins, strict=True)):
             match node.layer.channels:
                 case Channels.FREE:
-                    self._space.append(self._spaces[origin])
-                    self.outputs.append(best.channels(self._spaces[origin], self._student.widths[index]))
+                    space, width = self._spaces[origin], self._student.widths[index]
+                    if (space, width) not in chosen:  # once: all that meet in a sum have the same
+                        chosen[space, width] = best.channels(space, width, self._carried(space))
+                    self._space.append(space)
+                    self.outputs.append(chosen[space, width])
                 case Channels.SAME | Channels.TIED:
                     source = node.inputs[0]
                     self._space.append(IMAGE if source == IMAGE else self._space[source])
@@ -76,6 +80,24 @@ class Kept:
                 case _:
                     self._space.append(self._spaces[origin])
                     self.outputs.append(self._moved(index))
+
+    def _carried(self, space: int) -> tuple[int, Tensor] | None:
+        """What a layer without weights carries into a space: from which place on, and which of the space's channels.
+
+        None if there is no such layer, or what it reads is not known yet. Of several the first one counts.
+        """
+        for index, (node, origin) in enumerate(zip(self._student.nodes, self._origins, strict=True)):
+            source, before = node.inputs[0], self._teacher.nodes[origin]
+            if self._spaces[origin] != space:
+                continue
+            here = node.layer.carried(self._student.input_shape[0] if source == IMAGE else self._student.widths[source])
+            there = before.layer.carried(self._width(before.inputs[0]))
+            if here is None or there is None or (read := self._read(index, 0)) is None:
+                continue
+            lasting = read[read < len(there)][: len(here)]
+            if len(lasting) == len(here) > 0:
+                return here.start, lasting + there.start
+        return None
 
     def inputs(self, index: int) -> Tensor | None:
         """Which of the channels that the teacher's layer reads a layer of the student reads."""
@@ -88,6 +110,10 @@ class Kept:
             return None
         teachers = self._teacher.nodes[self._origins[index]].inputs[before]
         width = self._width(teachers)
+        while source >= len(self.outputs):  # not reached yet, as a shortcut's layers are that stand behind its block's
+            if self._student.nodes[source].layer.channels is not Channels.SAME:
+                return None
+            source = self._student.nodes[source].inputs[0]
         if source == IMAGE:
             return torch.arange(width) if teachers == IMAGE else None
         if self._space[source] == self._spaces[teachers]:
@@ -149,15 +175,19 @@ class _Best:
                 self._norms[space] = self._norms.get(space, none) + next(norms, none)
                 self._multiples[space] = multiples[origin]
 
-    def channels(self, space: int, width: int) -> Tensor | None:
+    def channels(self, space: int, width: int, carried: tuple[int, Tensor] | None) -> Tensor | None:
         """So many channels of a space, from each of the groups that they are divided into as many; None if there are fewer.
 
-        Of what is divided into parts that may meet again, the same ones of each.
+        Of what is divided into parts that may meet again, the same ones of each. What is carried into the space has its place.
         """
         norms = self._norms[space]
         if width > len(norms):
             return None
         groups = self._multiples[space] if width % self._multiples[space] == 0 else 1
+        if carried is not None and groups == 1:
+            front, own = carried
+            others = norms.index_fill(0, own, -1.0).argsort(descending=True, stable=True)[: width - len(own)].sort().values
+            return torch.cat([others[:front], own, others[front:]])
         by_group = norms.reshape(groups, -1)
         if space in self._halved:
             by_group = by_group.sum(0).expand(groups, -1)
