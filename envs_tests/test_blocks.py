@@ -50,7 +50,7 @@ def blocks(language, *, skipped=()):
     return shown
 
 
-EXAMPLES = ("mish", "depth", "kilobytes", "stripes", "graph")
+EXAMPLES = ("log_sigmoid", "depth", "kilobytes", "stripes", "graph")
 """What the documents' examples register."""
 
 

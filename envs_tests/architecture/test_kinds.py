@@ -11,6 +11,7 @@ from n2n_gym.layers import (
     Affine,
     AvgPool,
     BatchNorm,
+    Celu,
     Crop,
     Dropout,
     Elu,
@@ -21,6 +22,7 @@ from n2n_gym.layers import (
     LeakyRelu,
     Linear,
     MaxPool,
+    Mish,
     Operand,
     Pad,
     Part,
@@ -28,9 +30,11 @@ from n2n_gym.layers import (
     Relu,
     Relu6,
     Scale,
+    Selu,
     Shuffle,
     Sigmoid,
     Silu,
+    Softplus,
     Tanh,
     Unreadable,
     Variable,
@@ -192,6 +196,36 @@ class TestHardSigmoid(LayerSuite):
 
 class TestSigmoid(LayerSuite):
     cases = (Case(Sigmoid(), (MAP,), torch_call("aten.sigmoid.default", X)),)
+
+
+class TestMish(LayerSuite):
+    cases = (Case(Mish(), (MAP,), torch_call("aten.mish.default", X)),)
+
+
+class TestSelu(LayerSuite):
+    cases = (Case(Selu(), (MAP,), torch_call("aten.selu_.default", X)),)
+
+
+class TestCelu(LayerSuite):
+    cases = (
+        Case(Celu(), (MAP,), torch_call("aten.celu.default", X)),
+        Case(Celu(0.5), (MAP,), torch_call("aten.celu_.default", LAST, 0.5)),
+    )
+
+    def test_no_division_by_zero(self):
+        with pytest.raises(ValueError, match="alpha must not be 0"):
+            Celu(0.0)
+
+
+class TestSoftplus(LayerSuite):
+    cases = (
+        Case(Softplus(), (MAP,), torch_call("aten.softplus.default", X)),
+        Case(Softplus(2.0, 5.0), (MAP,), torch_call("aten.softplus.default", X, 2.0, 5.0)),
+    )
+
+    def test_a_rectifier_has_a_direction(self):
+        with pytest.raises(ValueError, match="beta must be more than 0"):
+            Softplus(0.0)
 
 
 class TestTanh(LayerSuite):

@@ -263,6 +263,103 @@ class Tanh(Activation):
 
 @register
 @dataclass(frozen=True, slots=True)
+class Mish(Activation):
+    """Each number times the hyperbolic tangent of its softplus."""
+
+    kind: ClassVar[str] = "mish"
+    code: ClassVar[int] = 32
+    torch_names: ClassVar[tuple[str, ...]] = ("aten.mish.default", "aten.mish_.default")
+
+    def module(self, inputs: Sequence[Shape]) -> nn.Module:
+        from torch import nn
+
+        return nn.Mish()
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class Selu(Activation):
+    """The exponential linear unit, scaled so that what it reads keeps its mean and deviation."""
+
+    kind: ClassVar[str] = "selu"
+    code: ClassVar[int] = 33
+    torch_names: ClassVar[tuple[str, ...]] = ("aten.selu.default", "aten.selu_.default")
+
+    def module(self, inputs: Sequence[Shape]) -> nn.Module:
+        from torch import nn
+
+        return nn.SELU()
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class Celu(Activation):
+    """The exponential linear unit whose slope has no step at 0.
+
+    Attributes:
+        alpha: Towards minus this it goes.
+    """
+
+    kind: ClassVar[str] = "celu"
+    code: ClassVar[int] = 34
+    torch_names: ClassVar[tuple[str, ...]] = ("aten.celu.default", "aten.celu_.default")
+    leaves: ClassVar[Range] = (0, inf)
+
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        self._check_real("alpha")
+        if self.alpha == 0:
+            raise ValueError("celu layer: alpha must not be 0")
+
+    def module(self, inputs: Sequence[Shape]) -> nn.Module:
+        from torch import nn
+
+        return nn.CELU(self.alpha)
+
+    @classmethod
+    def read(cls, call: Call) -> Reading:
+        call.value("self")
+        return Reading(cls(call.arguments["alpha"]))
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class Softplus(Activation):
+    """The rectifier, rounded off.
+
+    Attributes:
+        beta: How sharply.
+        threshold: Times beta above this, a number is left as it is.
+    """
+
+    kind: ClassVar[str] = "softplus"
+    code: ClassVar[int] = 35
+    torch_names: ClassVar[tuple[str, ...]] = ("aten.softplus.default",)
+    puts_out: ClassVar[Range] = (0, inf)
+
+    beta: float = 1.0
+    threshold: float = 20.0
+
+    def __post_init__(self) -> None:
+        self._check_real("beta")
+        self._check_real("threshold")
+        if self.beta <= 0:
+            raise ValueError("softplus layer: beta must be more than 0")
+
+    def module(self, inputs: Sequence[Shape]) -> nn.Module:
+        from torch import nn
+
+        return nn.Softplus(self.beta, self.threshold)
+
+    @classmethod
+    def read(cls, call: Call) -> Reading:
+        call.value("self")
+        return Reading(cls(call.arguments["beta"], call.arguments["threshold"]))
+
+
+@register
+@dataclass(frozen=True, slots=True)
 class PRelu(Activation):
     """The rectifier that lets through a learned share of what is negative.
 
