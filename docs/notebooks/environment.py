@@ -40,7 +40,7 @@ print("what may be done with the first layer:", env.unwrapped.action_masks())
 from n2n_gym.tables import Table
 
 table = Table.load("conv4-digits-removal")
-best = table.best()
+best = table.best("paper", "search")
 print(f"{len(table):,} students; the best has reward {best.value:.4f} and {best.evaluation.parameters:,} parameters")
 # %% [markdown]
 # ## An agent that learns
