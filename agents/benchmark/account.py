@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
 from typing import NoReturn, Self
@@ -24,8 +25,15 @@ MOST_LOOKS, MOST_IDLE = 2_000, 200
 new student."""
 
 
-class BudgetSpentError(Exception):
-    """The search is over: an environment says so instead of an episode's reward. Nothing is wrong."""
+COUNTS = "an environment that is searched counts what is looked at"
+
+
+class BudgetSpentError(BaseException):
+    """The search is over: an environment says so instead of an episode's reward. Nothing is wrong.
+
+    No `Exception`: an algorithm that goes on after whatever fails in an episode, `except Exception: continue`, would go on for
+    ever.
+    """
 
 
 class Spending(ABC):
@@ -47,13 +55,14 @@ class Spending(ABC):
         self.looks = 0
         self._last_new = 0
         self._paid: set[Hashable] = set()
+        self._process = os.getpid()
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         """A copy of the environment spends the same budget."""
         return self
 
     def __reduce__(self) -> NoReturn:
-        raise InputError("an environment that is searched counts what is looked at: it cannot be sent to another process")
+        raise InputError(f"{COUNTS}: it cannot be sent to another process")
 
     @property
     def over(self) -> bool:
@@ -72,7 +81,10 @@ class Spending(ABC):
 
         Raises:
             BudgetSpentError: If all was spent before.
+            InputError: In a process that was forked: what it looks at would count for nobody.
         """
+        if os.getpid() != self._process:
+            raise InputError(f"{COUNTS}: it cannot be played in another process, forked or not")
         if self.over:
             raise BudgetSpentError(f"{len(self._paid)} students in {self.looks} episodes: the search is over")
         self.looks += 1

@@ -35,7 +35,7 @@ def draw_curves(tasks: Sequence[Task], runs: Mapping[str, Sequence[Sequence[Run]
     rows = -(-len(tasks) // columns)
     figure = new_figure(3.3 * columns + 2.2, 2.9 * rows)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    most = max(len(run.students) for by_task in runs.values() for own in by_task for run in own)
+    most = max(1, *(len(run.students) for by_task in runs.values() for own in by_task for run in own))
     budgets = np.unique(np.geomspace(1, most, POINTS).round().astype(int)).tolist()
     for index, (task, axes) in enumerate(zip(tasks, panels, strict=False)):
         for agent, look in looks(agents):
@@ -68,13 +68,12 @@ def draw_profiles(gaps: Mapping[str, Sequence[Numbers]], agents: Sequence[str], 
 
 
 def draw_improvement(gaps: Mapping[str, Sequence[Numbers]], agents: Sequence[str], path: Path) -> None:
-    """How probable it is that a run of the row's algorithm is better than one of the column's, at the largest budget."""
-    last = {agent: [by_run[:, -1] for by_run in gaps[agent]] for agent in agents}
+    """How probable it is that a run of the row's algorithm, the mean over its budgets, is better than one of the column's."""
     shares = np.full((len(agents), len(agents)), np.nan)
     for row, agent in enumerate(agents):
         for column, other in enumerate(agents):
             if row != column:
-                shares[row, column] = probability_of_improvement(last[agent], last[other])
+                shares[row, column] = probability_of_improvement(gaps[agent], gaps[other])
     size = 2.6 + 0.36 * len(agents)
     figure = new_figure(size + 0.8, size)
     axes = figure.subplots()

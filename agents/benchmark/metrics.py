@@ -90,9 +90,12 @@ def optimality_gap(by_task: Sequence[Numbers]) -> Interval:
 
 
 def probability_of_improvement(by_task: Sequence[Numbers], others: Sequence[Numbers]) -> float:
-    """How probable it is that a run is better than another algorithm's on the same task; equal ones count half."""
+    """How probable it is that a run, the mean over its budgets, is better than another algorithm's on the same task.
+
+    Equal ones count half.
+    """
     pairs = zip(by_task, others, strict=True)
-    return float(np.mean([(np.sign(a[:, None] - b) / 2 + 0.5).mean() for a, b in pairs]))
+    return float(np.mean([(np.sign(a.mean(1)[:, None] - b.mean(1)) / 2 + 0.5).mean() for a, b in pairs]))
 
 
 def improvement(by_task: Sequence[Numbers], others: Sequence[Numbers]) -> Interval:

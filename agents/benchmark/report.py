@@ -34,6 +34,9 @@ RANDOM = "random"
 MAIN = "reward"
 """The track whose runs are also asked for the front of size and accuracy that they found."""
 
+ENOUGH = 10
+"""With so many runs on each task, or as many as any other has, an algorithm has a rank: luck picks no few of them."""
+
 
 class Standing:
     """Algorithms side by side on the tasks of one track.
@@ -46,7 +49,9 @@ class Standing:
         track: Its name.
         gaps: By algorithm and task, the share of the gap closed by each run at each budget, shape (runs, budgets).
         closed: By algorithm, the mean over tasks and budgets.
-        agents: From the best mean on.
+        counts: By algorithm, its runs on the task that it has fewest on.
+        agents: From the best mean on; last those with too few runs for a rank.
+        ranks: The mean over tasks of the others'.
     """
 
     def __init__(self, results: Sequence[Results], tasks: Sequence[Task]) -> None:
@@ -59,10 +64,16 @@ class Standing:
             for agent, by_task in self.runs.items()
         }
         self.closed = {agent: mean_of_tasks(by_task) for agent, by_task in self.gaps.items()}
-        self.agents = sorted(self.gaps, key=lambda agent: -self.closed[agent].mean)
-        self.ranks = dict(zip(self.gaps, mean_ranks(list(self.gaps.values())), strict=True))
+        self.counts = {agent: min(map(len, by_task)) for agent, by_task in self.gaps.items()}
+        enough = min(ENOUGH, max(2, *self.counts.values()))
+        ranked = {agent: by_task for agent, by_task in self.gaps.items() if self.counts[agent] >= enough}
+        self.ranks = dict(zip(ranked, mean_ranks(list(ranked.values())), strict=True)) if ranked else {}
+        self.agents = sorted(self.gaps, key=lambda agent: (agent not in ranked, -self.closed[agent].mean, agent))
         self.fronts = self._fronts() if self.track == MAIN else {}
-        self.ceiling = [self._ceiling(task, len(results[0].of_task(task.name))) for task in tasks]
+        self.ceiling = [
+            self._ceiling(task, max(len(own) for own in of_task))
+            for task, of_task in zip(tasks, zip(*self.runs.values(), strict=True), strict=True)
+        ]
 
     def _fronts(self) -> dict[str, Interval]:
         fronts = [Fronts(task) for task in self.tasks if isinstance(task, TableTask)]
@@ -98,7 +109,8 @@ class Standing:
                 **{f"gap_closed_at_{budget}": as_json(self.at(agent, budget)) for budget in self.budgets},
                 "interquartile_mean": as_json(interquartile(self.gaps[agent])),
                 "optimality_gap": as_json(optimality_gap(self.gaps[agent])),
-                "rank": as_json(self.ranks[agent]),
+                "rank": as_json(self.ranks.get(agent)),
+                "runs": self.counts[agent],
                 "front_gap_closed": as_json(self.fronts[agent]) if self.fronts else None,
                 "improvement_over_random": as_json(self._over_random(agent)),
                 "behind_the_first": as_json(difference(self.gaps[first], self.gaps[agent])),
@@ -121,17 +133,23 @@ class Standing:
     def ranking(self) -> Iterator[str]:
         """The track's first table: what separates."""
         budgets = " | ".join(f"at {budget}" for budget in self.budgets)
-        yield f"| algorithm | gap closed | {budgets} | rank | behind the first |"
-        yield f"|---|---|{'---|' * len(self.budgets)}---|---|"
+        yield f"| algorithm | gap closed | {budgets} | rank | behind the first | runs | students |"
+        yield f"|---|---|{'---|' * len(self.budgets)}---|---|---|---|"
         for agent in self.agents:
             first = agent == self.agents[0]
             behind = None if first else difference(self.gaps[self.agents[0]], self.gaps[agent])
             cells = (self.closed[agent], *(self.at(agent, budget) for budget in self.budgets))
             columns = " | ".join(shown(cell) for cell in cells)
-            yield f"| {agent} | {columns} | {shown(self.ranks[agent], '.1f')} | {shown(behind)} |"
+            found = f"{np.mean([len(run.students) for own in self.runs[agent] for run in own]):.0f}"
+            rank = shown(self.ranks.get(agent), ".1f")
+            yield f"| {agent} | {columns} | {rank} | {shown(behind)} | {self.counts[agent]} | {found} |"
         if known := [by_run for by_run in self.ceiling if by_run is not None]:
             means = np.mean([by_run.mean(0) for by_run in known], axis=0)
-            yield f"| *every student seen* | {means.mean():.2f} | {' | '.join(f'{mean:.2f}' for mean in means)} | - | - |"
+            columns = " | ".join(f"{mean:.2f}" for mean in (means.mean(), *means))
+            yield f"| *every student seen* | {columns} | - | - | - | - |"
+        if few := [agent for agent in self.agents if agent not in self.ranks]:
+            yield ""
+            yield f"**Too few runs for a rank**, and so not above others: {', '.join(few)}."
         for task, by_run in zip(self.tasks, self.ceiling, strict=True):
             if by_run is None:
                 continue
@@ -147,15 +165,14 @@ class Standing:
     def further(self) -> Iterator[str]:
         """Measures beside it."""
         front = " front |" if self.fronts else ""
-        yield f"| algorithm | interquartile mean | optimality gap | better than random |{front} students | seconds a run |"
-        yield f"|---|---|---|---|{'---|' if front else ''}---|---|"
+        yield f"| algorithm | interquartile mean | optimality gap | better than random |{front} seconds a run |"
+        yield f"|---|---|---|---|{'---|' if front else ''}---|"
         for agent in self.agents:
             gaps, runs = self.gaps[agent], [run for own in self.runs[agent] for run in own]
-            found = f"{np.mean([len(run.students) for run in runs]):.0f}"
             cells = [interquartile(gaps), optimality_gap(gaps), self._over_random(agent)]
             cells += [self.fronts[agent]] if self.fronts else []
             columns = " | ".join(shown(cell) for cell in cells)
-            yield f"| {agent} | {columns} | {found} | {np.median([run.seconds for run in runs]):.1f} |"
+            yield f"| {agent} | {columns} | {np.median([run.seconds for run in runs]):.1f} |"
 
     def by_task(self) -> Iterator[str]:
         """The gap closed on each table, over all budgets."""
@@ -204,8 +221,9 @@ class Comparison:
         self.budgets = results[0].budgets
         by_track = {track: [task for task in tasks if task.track == track] for track in TRACKS}
         for each in results:
-            tracks = [own for own in by_track.values() if each.ran(own)] or by_track.values()
-            if missing := [task.name for own in tracks for task in own if task not in each.ran(own)]:
+            if missing := [
+                task.name for own in by_track.values() if (ran := each.ran(own)) for task in own if task not in ran
+            ]:
                 raise InputError(f"{each.agent} has no runs on {', '.join(missing)}")
         if nobodys := [task.name for task in tasks if not any(each.of_task(task.name) for each in results)]:
             raise InputError(f"no algorithm has runs on {', '.join(nobodys)}")
@@ -225,24 +243,36 @@ class Comparison:
         tracks = {standing.track: standing.to_json() for standing in self.standings}
         return {"edition": EDITION, "budgets": self.budgets, "tracks": tracks}
 
+    def _spaces(self) -> str:
+        """How many there are of which kind, and their names."""
+        kinds = []
+        for large, one, several in (
+            (False, "table", "tables"),
+            (True, "sample of a larger space", "samples of larger spaces"),
+        ):
+            if names := dict.fromkeys(task.space for task in self.tasks if task.question.large == large):
+                kinds.append(f"{len(names)} {several if len(names) > 1 else one} ({', '.join(names)})")
+        return " and ".join(kinds)
+
     def leaderboard(self, command: str) -> str:
         """The leaderboard as Markdown."""
-        tables = list(dict.fromkeys(task.space for task in self.tasks))
         counts = sorted({len(each.of_task(task.name)) for each in self.results for task in each.ran(self.tasks)})
-        seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
+        few, many = counts[0], counts[-1]
+        seeds = f"{few} to {many} runs" if few < many else f"{few} run{'s' * (few > 1)}"
         lines = [
             f"# Leaderboard, edition {EDITION}",
             "",
-            f"{len(tables)} table{'s' * (len(tables) > 1)} ({', '.join(tables)}), {seeds} runs of each algorithm on each "
-            "task. "
+            f"{self._spaces()}; {seeds} of each algorithm on each task. "
             "*Gap closed*: what the chosen student is worth, by trainings and test images that no search sees, between "
             "random search's exact expectation at as many distinct feasible students (0) and the best student that there is "
             "(1); what is farther below random search than the best is above counts as -1; mean over "
             f"{', '.join(map(str, self.budgets))} students, then over tables. In parentheses 95% intervals (bootstrap, runs "
-            "resampled within each task); *rank* is the mean over tables. *Every student seen* is what a search would choose "
-            "that has seen all. The best is so by the trainings that judge, and was lucky in them: nobody can expect to get "
+            "resampled within each task). *Rank* is the mean over tables, among algorithms with "
+            f"{ENOUGH} *runs* on each task, or as many as any other, but no single one; who has fewer stands below. "
+            "*Students* is how many a run paid for, on average. *Every student seen* is what a search would choose that has "
+            "seen all. The best is so by the trainings that judge, and was lucky in them: nobody can expect to get "
             "there. [How it is measured](../docs/benchmark.md)."
-            + (" With fewer than 10 runs the intervals are too narrow." if counts[0] < 10 else ""),
+            + (f" With fewer than {ENOUGH} runs the intervals are too narrow." if few < ENOUGH else ""),
         ]
         for standing in self.standings:
             lines += ["", f"## {standing.track.capitalize()}: {TRACKS[standing.track].about}", "", *standing.ranking()]

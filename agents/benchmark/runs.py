@@ -8,7 +8,8 @@ import operator
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -21,15 +22,27 @@ from stable_baselines3.common.utils import set_random_seed
 from agents.algorithms.registry import ALGORITHMS, algorithm
 from agents.benchmark.account import Account, BudgetSpentError, chosen, spend
 from agents.benchmark.tasks import Task
+from n2n_gym.envs.wrappers import OwnMethods
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.student import Actions
 from n2n_gym.system.device import threads
 from n2n_gym.system.documents import Count, Duration, Finite
+from n2n_gym.system.memory import is_out_of_memory
 from n2n_gym.system.versions import library_versions
 from n2n_gym.tables.files import NAMES
 
 BUDGETS = (10, 25, 50, 100)
 """Numbers of distinct feasible students after which a search is judged."""
+
+
+class AlgorithmError(InputError):
+    """An algorithm of one's own failed; the message says which, on what and how.
+
+    Attributes:
+        where: The traceback, as Python shows it.
+    """
+
+    where = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,7 @@ def run(
 
     Raises:
         InputError: If there is no such algorithm or table, or the algorithm does not keep to the rules.
+        AlgorithmError: If it fails, and is a file of one's own.
     """
     account = Account(task, seed, budgets[-1])
     start = time.perf_counter()
@@ -87,7 +101,11 @@ def run(
             _search_own(Path(agent), task, account)
         else:
             made = algorithm(agent).changed(settings)
-            spend(made.make(task.vector_env(), stage=task.policy_stage, seed=seed), account)
+            try:
+                spend(made.make(task.vector_env(), stage=task.policy_stage, seed=seed), account)
+            except Exception as error:
+                error.add_note(f"{agent} on {task.name}, seed {seed}")
+                raise
     seconds = time.perf_counter() - start
     students, reports = tuple(account.students), tuple(account.reports)
     return Run(
@@ -118,13 +136,14 @@ def name_of(agent: str) -> str:
         InputError: If there is no such algorithm.
     """
     if agent.endswith(".py"):
-        return str(_load(Path(agent)).NAME)
+        with _beside(Path(agent)):
+            return str(_load(Path(agent)).NAME)
     if agent not in ALGORITHMS:
         raise unknown("agent", agent, (*ALGORITHMS, "a .py file of your own"))
     return agent
 
 
-class ReportingEnv(gym.Wrapper[Any, Any, Any, Any]):
+class ReportingEnv(OwnMethods):
     """The environment of a task, to which an algorithm can say what it would choose.
 
     Args:
@@ -135,6 +154,11 @@ class ReportingEnv(gym.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: gym.Env[Any, Any], account: Account) -> None:
         super().__init__(env)
         self._account = account
+
+    @property
+    def spec(self) -> None:  # type: ignore[override]
+        """None: what `gym.make` made of it would not be counted."""
+        return
 
     def report(self, actions: Actions) -> None:
         """From now on the search would choose this student, one that it has looked at.
@@ -147,20 +171,55 @@ class ReportingEnv(gym.Wrapper[Any, Any, Any, Any]):
         Raises:
             InputError: If it was not looked at, or cost nothing.
         """
-        self._account.report([operator.index(action) for action in actions])
+        try:
+            episode = [operator.index(action) for action in actions]
+        except TypeError:
+            raise InputError(f"report() takes an episode's actions, whole numbers, not {actions!r}") from None
+        self._account.report(episode)
 
 
 def _search_own(path: Path, task: Task, account: Account) -> None:
-    module = _load(path)
-    env = ReportingEnv(task.env(), account)
-    set_random_seed(account.seed)
-    with account.of(env.unwrapped.judge), contextlib.suppress(BudgetSpentError):  # type: ignore[attr-defined]
-        module.search(env, account.budget, account.seed)
-        if not account.over:
-            raise InputError(
-                f"{path}: ended after {len(account.students)} of {account.budget} students of {task.name}; search until the "
-                "environment ends it"
-            )
+    with _beside(path):
+        module = _load(path)
+        env = ReportingEnv(task.env(), account)
+        set_random_seed(account.seed)
+        with (
+            account.of(env.unwrapped.judge),  # type: ignore[attr-defined]
+            _blamed_on(f"{path} on {task.name}, seed {account.seed}"),
+            contextlib.suppress(BudgetSpentError),
+        ):
+            module.search(env, account.budget, account.seed)
+    if not account.over:  # whatever it says: that error is to be had for the asking
+        raise InputError(
+            f"{path} on {task.name}, seed {account.seed}: ended after {len(account.students)} of {account.budget} students; "
+            "search until the environment ends it"
+        )
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[None]:
+    """Lets an algorithm's file import its neighbours, as a program that Python is called with."""
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # it may have tidied up itself
+            sys.path.remove(folder)
+
+
+@contextlib.contextmanager
+def _blamed_on(what: str) -> Iterator[None]:
+    """Tells of whatever an algorithm of one's own raises whose it is."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        if isinstance(error, Exception) and is_out_of_memory(error):
+            raise  # the worker's matter, who tries again
+        kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+        blamed = AlgorithmError(f"{what}: {kind}{error}")
+        blamed.where = "".join(traceback.format_exception(error))
+        raise blamed from error
 
 
 def _load(path: Path) -> Any:
@@ -171,7 +230,8 @@ def _load(path: Path) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look there for what annotations name
-    spec.loader.exec_module(module)
+    with _blamed_on(str(path)):
+        spec.loader.exec_module(module)
     if not isinstance(getattr(module, "NAME", None), str) or not callable(getattr(module, "search", None)):
         raise InputError(
             f"{path} needs NAME = '...' and search(env, budget, seed), which searches until the environment ends it"

@@ -131,12 +131,15 @@ class _Record:
 def _run_missing(records: list[_Record], workers: int | None, display: Display) -> None:
     missing = [record for record in records if not record.kept]
     display.start("runs", len(records), len(records) - len(missing))
-    if not missing:
-        return
-    with Pool(workers or cores()) as pool:
-        for done, (index, made) in enumerate(pool.each(_made, missing), len(records) - len(missing) + 1):
-            missing[index].write(made)
-            display.update(done, f"{made.agent}, {made.task}: worth {made.worth[-1]:.4f}")
+    done = len(records) - len(missing)
+    submitted = [record for record in missing if record.agent not in ALGORITHMS]
+    # these first, for their mistakes show at once; each run in a process of its own, where nothing of another one's is left
+    for some, once in ((submitted, True), ([record for record in missing if record.agent in ALGORITHMS], False)):
+        with Pool(workers or cores(), once=once) as pool:
+            for index, made in pool.each(_made, some):
+                some[index].write(made)
+                done += 1
+                display.update(done, f"{made.agent}, {made.task}: worth {made.worth[-1]:.4f}")
 
 
 def _made(record: _Record) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def _benchmark(words: list[str]) -> None:
         agents += _installed(screen, ALGORITHMS) if agent == "all" else [agent]
     out = Path(options.out).expanduser()
     command = command_for_others("n2n", "benchmark", *words)
-    with ProgressDisplay(screen) as display:
+    with _mistakes_shown(), ProgressDisplay(screen) as display:
         comparison = benchmark(
             tuple(agents),
             tasks=options.tasks,
@@ -66,14 +67,27 @@ def _benchmark(words: list[str]) -> None:
         )
     for standing in comparison.standings:
         shown = Table(title=f"{standing.track}: share of the gap to random search closed")
-        for heading in ("algorithm", "mean", *(f"at {budget}" for budget in standing.budgets), "rank"):
+        for heading in ("algorithm", "mean", *(f"at {budget}" for budget in standing.budgets), "rank", "runs"):
             shown.add_column(heading, justify="left" if heading == "algorithm" else "right")
         for agent in standing.agents:
             closed = (standing.closed[agent], *(standing.at(agent, budget) for budget in standing.budgets))
-            shown.add_row(agent, *(f"{each.mean:.2f}" for each in closed), f"{standing.ranks[agent].mean:.1f}")
+            rank = f"{standing.ranks[agent].mean:.1f}" if agent in standing.ranks else "-"
+            shown.add_row(agent, *(f"{each.mean:.2f}" for each in closed), rank, str(standing.counts[agent]))
         screen.print(shown)
     for file in ("LEADERBOARD.md", "curves.png", "profiles.png", "improvement.png"):
         screen.print(str(out / file), soft_wrap=True)
+
+
+@contextlib.contextmanager
+def _mistakes_shown() -> Iterator[None]:
+    """Shows where an algorithm of one's own failed, above the line that says so."""
+    from agents.benchmark.runs import AlgorithmError
+
+    try:
+        yield
+    except AlgorithmError as error:
+        console(stderr=True).print(error.where, soft_wrap=True)
+        raise
 
 
 def _installed(screen: Console, agents: Iterable[str]) -> Iterator[str]:
@@ -120,14 +134,15 @@ def _validate(words: list[str]) -> None:
     tasks = tasks_by_name(options.tasks, options.tracks)
     for file in options.files:
         results = Results.load(Path(file).expanduser())
-        validate(
-            results,
-            tasks,
-            budgets=options.budgets,
-            seeds=options.seeds,
-            algorithm=options.algorithm,
-            again=options.again,
-        )
+        with _mistakes_shown():
+            validate(
+                results,
+                tasks,
+                budgets=options.budgets,
+                seeds=options.seeds,
+                algorithm=options.algorithm,
+                again=options.again,
+            )
         console().print(f"{file}: {results.agent}, {len(results.runs)} runs: valid", soft_wrap=True)
 
 

@@ -80,16 +80,19 @@ class Pool:
         workers: How many work for one `run`, at most, and are kept afterwards.
         initializer: What each begins with; nothing by default.
         *arguments: Its arguments.
+        once: Whether each does one task and is ended: for tasks that must find nothing of what others left behind.
     """
 
-    def __init__(self, workers: int, initializer: Callable[..., object] | None = None, *arguments: Any) -> None:
-        self.__setstate__((workers, initializer, arguments))
+    def __init__(
+        self, workers: int, initializer: Callable[..., object] | None = None, *arguments: Any, once: bool = False
+    ) -> None:
+        self.__setstate__((workers, once, initializer, arguments))
 
     def __getstate__(self) -> tuple[Any, ...]:  # a copy starts workers of its own
-        return self._most, *self._begins_with
+        return self._most, self._once, *self._begins_with
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self._most, *self._begins_with = state
+        self._most, self._once, *self._begins_with = state
         self._lost = 0
         self._forget()
 
@@ -116,7 +119,8 @@ class Pool:
 
         Raises:
             InputError: If workers cannot start, or are lost one after the other.
-            BaseException: What `function` raises; but running out of memory is a matter of the worker.
+            Exception: What `function` raises, as a `RuntimeError` if it is no `Exception` (`sys.exit`); but running out of
+                memory is a matter of the worker.
         """
         self._leave_to_parent()
         waiting, again = deque(range(len(tasks))), deque[int]()
@@ -215,7 +219,7 @@ class Pool:
         """A worker has done its task: it waits for another one, unless there are more that wait than are ever needed."""
         del busy[worker]
         with self._access:
-            worker.idle = sum(each.idle for each in self._workers) < self._most
+            worker.idle = not self._once and sum(each.idle for each in self._workers) < self._most
         if not worker.idle:
             self._end(worker)
 
@@ -398,13 +402,16 @@ def _serve(pipe: Connection, begins_with: bytes) -> None:
             busy.set()
             function, task = pickle.loads(message)  # noqa: S301
             say("done", function(task))
-    except Exception as error:
-        say("memory") if is_out_of_memory(error) else say("raised", _sendable(error))
+    except BaseException as error:  # a task that calls sys.exit does so each time: it is no worker that was lost
+        memory = isinstance(error, Exception) and is_out_of_memory(error)
+        say("memory") if memory else say("raised", _sendable(error))
 
 
-def _sendable(error: Exception) -> Exception:
-    """An exception that says where it was raised, and can be raised again in another process."""
+def _sendable(error: BaseException) -> Exception:
+    """An exception that says where it was raised, and can be raised again in another process without ending it."""
     said = "".join(traceback.format_exception(error))
+    if not isinstance(error, Exception):
+        return RuntimeError(said)
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301
     except Exception:  # its class can forbid it in any way

@@ -125,7 +125,8 @@ class Sample:
 
     def to_json(self) -> dict[str, Any]:
         """It as JSON data; what files of before lack is left out where it says nothing, so that they stay what they are."""
-        silent_about = {name for name, nothing in (("data", ""), ("reading", PLAIN)) if getattr(self, name) == nothing}
+        unsaid = (("data", ""), ("reading", PLAIN), ("identity", ""))
+        silent_about = {name for name, nothing in unsaid if getattr(self, name) == nothing}
         return {key: value for key, value in asdict(self).items() if key not in silent_about}
 
     @property
