@@ -27,7 +27,7 @@ from agents.benchmark.results import EDITION, Results
 from agents.benchmark.runs import Run
 from agents.benchmark.tasks import TRACKS, Task
 from agents.interval import ALIKE, Interval, has_width
-from n2n_gym.errors import InputError
+from n2n_gym.errors import InputError, unknown
 from n2n_gym.system.files import write_json, write_text
 
 RANDOM = "random"
@@ -44,6 +44,7 @@ class Standing:
     Args:
         results: One for each algorithm.
         tasks: Of one track.
+        against: Which algorithm the others are told to be behind of; the first by default, and where it did not run.
 
     Attributes:
         track: Its name.
@@ -54,7 +55,7 @@ class Standing:
         ranks: The mean over tasks of the others'.
     """
 
-    def __init__(self, results: Sequence[Results], tasks: Sequence[Task]) -> None:
+    def __init__(self, results: Sequence[Results], tasks: Sequence[Task], against: str | None = None) -> None:
         self.track = tasks[0].track
         self.tasks = list(tasks)
         self.budgets = results[0].budgets
@@ -69,6 +70,7 @@ class Standing:
         ranked = {agent: by_task for agent, by_task in self.gaps.items() if self.counts[agent] >= enough}
         self.ranks = dict(zip(ranked, mean_ranks(list(ranked.values())), strict=True)) if ranked else {}
         self.agents = sorted(self.gaps, key=lambda agent: (agent not in ranked, -self.closed[agent].mean, agent))
+        self.against = against if against in self.gaps else None
         self.fronts = self._fronts() if self.track == MAIN else {}
         self.ceiling = [
             self._ceiling(task, max(len(own) for own in of_task))
@@ -102,7 +104,6 @@ class Standing:
 
     def to_json(self) -> dict[str, Any]:
         """Everything that the leaderboard says, as JSON data."""
-        first = self.agents[0]
         return {
             agent: {
                 "gap_closed": as_json(self.closed[agent]),
@@ -113,7 +114,7 @@ class Standing:
                 "runs": self.counts[agent],
                 "front_gap_closed": as_json(self.fronts[agent]) if self.fronts else None,
                 "improvement_over_random": as_json(self._over_random(agent)),
-                "behind_the_first": as_json(difference(self.gaps[first], self.gaps[agent])),
+                f"behind_{self.against or 'the_first'}": as_json(self._behind(agent)),
                 "tasks": {
                     task.space: {
                         "gap_closed": by_run.round(6).tolist(),
@@ -130,14 +131,17 @@ class Standing:
     def _over_random(self, agent: str) -> Interval | None:
         return improvement(self.gaps[agent], self.gaps[RANDOM]) if RANDOM in self.gaps and agent != RANDOM else None
 
+    def _behind(self, agent: str) -> Interval:
+        """By how much of the gap an algorithm is behind the one that it is compared with."""
+        return difference(self.gaps[self.against or self.agents[0]], self.gaps[agent])
+
     def ranking(self) -> Iterator[str]:
         """The track's first table: what separates."""
         budgets = " | ".join(f"at {budget}" for budget in self.budgets)
-        yield f"| algorithm | gap closed | {budgets} | rank | behind the first | runs | students |"
+        yield f"| algorithm | gap closed | {budgets} | rank | behind {self.against or 'the first'} | runs | students |"
         yield f"|---|---|{'---|' * len(self.budgets)}---|---|---|---|"
         for agent in self.agents:
-            first = agent == self.agents[0]
-            behind = None if first else difference(self.gaps[self.agents[0]], self.gaps[agent])
+            behind = None if agent == (self.against or self.agents[0]) else self._behind(agent)
             cells = (self.closed[agent], *(self.at(agent, budget) for budget in self.budgets))
             columns = " | ".join(shown(cell) for cell in cells)
             found = f"{np.mean([len(run.students) for own in self.runs[agent] for run in own]):.0f}"
@@ -203,16 +207,19 @@ class Comparison:
     Args:
         results: One for each algorithm; all with the same budgets. On a track, each ran on all tasks or on none.
         tasks: What they ran on.
+        against: Which of them the others are told to be behind of, by paired differences; the first of each track by default.
 
     Raises:
         InputError: If they cannot be compared.
     """
 
-    def __init__(self, results: Sequence[Results], tasks: Sequence[Task]) -> None:
+    def __init__(self, results: Sequence[Results], tasks: Sequence[Task], against: str | None = None) -> None:
         if not results or not tasks:
             raise InputError("there are no runs to compare")
         if len({each.agent for each in results}) != len(results):
             raise InputError(f"algorithms must have different names: {', '.join(each.agent for each in results)}")
+        if against is not None and against not in (names := [each.agent for each in results]):
+            raise unknown("algorithm", against, names)
         if len({each.budgets for each in results}) != 1:
             shown_budgets = "; ".join(sorted({", ".join(map(str, each.budgets)) for each in results}))
             raise InputError(f"only runs that are judged after as many students can be compared, not {shown_budgets}")
@@ -227,7 +234,9 @@ class Comparison:
                 raise InputError(f"{each.agent} has no runs on {', '.join(missing)}")
         if nobodys := [task.name for task in tasks if not any(each.of_task(task.name) for each in results)]:
             raise InputError(f"no algorithm has runs on {', '.join(nobodys)}")
-        self.standings = [Standing([each for each in results if each.ran(own)], own) for own in by_track.values() if own]
+        self.standings = [
+            Standing([each for each in results if each.ran(own)], own, against) for own in by_track.values() if own
+        ]
 
     def write(self, folder: Path, command: str) -> None:
         """Write `LEADERBOARD.md`, `comparison.json` and the figures."""

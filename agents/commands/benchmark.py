@@ -156,6 +156,8 @@ class Report:
     """Tables that they are compared on, as of n2n benchmark; by default those of the files."""
     tracks: tuple[str, ...] = ()
     """What was asked of each; with --tasks all by default, else as the files have it."""
+    against: str | None = None
+    """Algorithm that the others are told to be behind of; by default the first of each track."""
     out: str = "runs/benchmark"
     """Folder of leaderboard and figures."""
 
@@ -188,7 +190,7 @@ def _report(words: list[str]) -> None:
             seeds = max((len(each.of_task(task.name)) for task in ran), default=0)
             validate(each.on(ran), ran, budgets=each.budgets, seeds=seeds)
     told = command_for_others("n2n", "benchmark", "report", *_whole_folders(words))
-    Comparison(results, tasks).write(Path(options.out).expanduser(), told)
+    Comparison(results, tasks, options.against).write(Path(options.out).expanduser(), told)
     console().print(str(Path(options.out) / "LEADERBOARD.md"), soft_wrap=True)
 
 

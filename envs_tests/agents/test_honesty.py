@@ -296,3 +296,15 @@ while True:
         env.reset()
     _, _, over, _, _ = env.step(env.action_space.sample(mask=env.action_masks()))"""
     assert len(run(algorithm(plays), task, 0, BUDGETS).students) == BUDGETS[-1]
+
+
+def test_any_two_can_be_compared(results, table):
+    both, asked = list(results.values()), [TableTask(table, "reward")]
+    board = Comparison(both, asked, "random").leaderboard("")
+    assert "behind random" in board
+    standing = Comparison(both, asked, "random").standings[0].to_json()
+    expected = Comparison(both, asked, "evolution").standings[0].to_json()
+    assert standing["random"]["behind_random"]["mean"] == 0
+    assert standing["evolution"]["behind_random"]["mean"] == pytest.approx(-expected["random"]["behind_evolution"]["mean"])
+    with pytest.raises(InputError, match="unknown algorithm 'nobody'"):
+        Comparison(both, asked, "nobody")
