@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from sklearn.ensemble import ExtraTreesRegressor
 from torch import nn
 
 from n2n_gym import teachers
@@ -21,10 +27,12 @@ from n2n_gym.architecture import Architecture
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.layers import conv, linear, max_pool, relu
+from n2n_gym.models.export import check
 from n2n_gym.problem import Problem
 from n2n_gym.student import Student
 from n2n_gym.system.files import home, write_json
 from n2n_gym.teachers.saved import ready_teacher
+from n2n_gym.training import recipes
 
 REAL_HOME = home()
 # The tests' networks are too small to share out, and the test runner uses the cores itself.
@@ -50,6 +58,87 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home for all tests of a file that only use its teachers, so that each teacher is trained once."""
     return tmp_path_factory.mktemp("home")
+
+
+class _Forked(ForkServerProcess):
+    """Begins with what is in the test's environment now, not with what was there when the first of them began."""
+
+    def __init__(self, *, target: Callable[..., object], args: tuple[Any, ...], daemon: bool | None = None) -> None:
+        super().__init__(target=_in_environment, args=(dict(os.environ), target, args), daemon=daemon)
+
+
+def _in_environment(environment: dict[str, str], target: Callable[..., object], args: tuple[Any, ...]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    target(*args)
+
+
+def fork_workers(patch: pytest.MonkeyPatch) -> None:
+    """Have workers forked from a process that has the large libraries.
+
+    As those that begin anew they know nothing of the test's own process; but they begin at once, those in three seconds.
+    """
+    known = multiprocessing.get_context
+    forked = SimpleNamespace(Pipe=multiprocessing.Pipe, Process=_Forked)
+    multiprocessing.set_forkserver_preload(["envs_tests.conftest", "agents.search.trainings", "torch._dynamo"])
+    patch.setattr(multiprocessing, "get_context", lambda method=None: forked if method == "spawn" else known(method))
+
+
+@pytest.fixture
+def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what workers do, not of how they begin."""
+    fork_workers(monkeypatch)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs end without their pictures, which take a short one a third of its time."""
+    for name in ("draw_architectures", "draw_curves"):
+        monkeypatch.setattr(f"agents.search.compress.{name}", lambda *_: None)
+
+
+@pytest.fixture
+def short_teachers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what is done with trained teachers of digits, not of how good they are."""
+    monkeypatch.setitem(recipes._TEACHERS, "digits", replace(recipes._TEACHERS["digits"], epochs=5))
+
+
+@pytest.fixture
+def short_trainings(monkeypatch: pytest.MonkeyPatch, short_teachers: None) -> None:
+    """The same of students, and of whatever is trained to convergence."""
+    for name in ("paper", "fast", "sample"):
+        monkeypatch.setitem(recipes.SEARCH_RECIPES, name, {**recipes.SEARCH_RECIPES[name], "epochs": 1})
+    for name in ("OWN_EPOCHS", "FINAL_EPOCHS"):
+        monkeypatch.setattr(recipes, name, (3, 3))
+
+
+@pytest.fixture
+def few_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of searches that models guide: small spaces need no more."""
+    for name, value in (("candidates.DRAWN", 20), ("candidates.AROUND", 10), ("bayesian.CLIMBS", 1), ("surrogate.TREES", 10)):
+        monkeypatch.setattr(f"agents.algorithms.{name}", value)
+    monkeypatch.setattr("agents.algorithms.prior.ExtraTreesRegressor", lambda _, **said: ExtraTreesRegressor(20, **said))
+
+
+@pytest.fixture
+def exports_run_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what is exported, not of what exports need: they are run and compared without a process of their own."""
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        *_, program, folder, path = command
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "path", [])
+            patch.setattr(sys, "argv", ["", folder, path])
+            for name in ("n2n_gym", "agents"):
+                patch.setitem(sys.modules, name, None)  # the program does so, too; here it is taken back
+            sys.modules.pop("student", None)  # an earlier export's
+            try:
+                exec(program, {})
+            except Exception as error:  # whatever it is, the process would have ended by it
+                return subprocess.CompletedProcess(command, 1, "", str(error))
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(check, "subprocess", SimpleNamespace(run=run))
 
 
 @pytest.fixture
@@ -100,7 +189,7 @@ def imported_teacher(toy_data: str) -> Callable[[float], str]:
     return imported
 
 
-def _made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
     """A folder that whichever of the runner's processes needs it first fills, in a home of its own, for all of them."""
     own = factory.getbasetemp()
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
@@ -123,7 +212,14 @@ def trained_toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_json(folder / f"{name}.json", architecture.to_json())
             ready_teacher(Problem(str(folder / f"{name}.json"), str(folder / "toy.npz")), device=torch.device("cpu"))
 
-    return _made_once(tmp_path_factory, "toys", make) / "home"
+    return made_once(tmp_path_factory, "toys", make) / "home"
+
+
+def short_search(toys: Path, out: Path, **changed: Any) -> dict[str, Any]:
+    """What a run of a moment is asked for; all read the toys' files, so that one test's can be compared with another's."""
+    files = {"teacher": str(toys.parent / "deeper.json"), "dataset": str(toys.parent / "toy.npz"), "out": str(out)}
+    search = {"iterations": 3, "rollouts": 2, "workers": 0, "device": "cpu", "speed": False}
+    return {**files, **search, "finalists": 2, "final_trainings": 1, "final_epochs": 2, "beside": (), **changed}
 
 
 @pytest.fixture
@@ -163,7 +259,7 @@ def toy_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
             problem = Problem(str(folder / f"{stage}.json"), str(folder / "toy.npz"))
             build_table(problem, stage, folder / f"{stage}.npz", seeds=seeds, workers=0, facts={"by": "a test"})
 
-    return _made_once(tmp_path_factory, "tables", make)
+    return made_once(tmp_path_factory, "tables", make)
 
 
 @pytest.fixture

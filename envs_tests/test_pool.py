@@ -18,13 +18,14 @@ import pytest
 
 from n2n_gym.errors import InputError
 from n2n_gym.system import pool
-from n2n_gym.system.pool import RETRIES, Loss, Lost, Pool, tell_parent
+from n2n_gym.system.pool import Pool
+from n2n_gym.system.worker import Loss, Lost, Worker, tell_parent
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(pool, "SILENCE", 2.5)
-    monkeypatch.setattr(pool, "SIGN", 0.2)
+    monkeypatch.setattr("n2n_gym.system.worker.SILENCE", 2.5)
+    monkeypatch.setattr("n2n_gym.system.worker.SIGN", 0.2)
 
 
 def square(number):
@@ -88,9 +89,11 @@ def test_whose_worker_is_lost_once_is_done_the_next_time(fate, tmp_path):
 
 @pytest.mark.parametrize("fate", ["stopped", "segfault", "memory"])
 def test_whose_workers_are_lost_again_and_again_is_given_up(fate, monkeypatch):
+    if fate == "stopped":  # one second chance: each takes as long as the silence
+        monkeypatch.setattr(pool, "RETRIES", 1)
     started = []
-    start = pool._Worker.started
-    monkeypatch.setattr(pool._Worker, "started", lambda *arguments: started.append(1) or start(*arguments))
+    start = Worker.started
+    monkeypatch.setattr(Worker, "started", lambda *arguments: started.append(1) or start(*arguments))
     with Pool(1) as workers:
         answers = dict(workers.run(suffers, [(fate, None), ("", None)]))
     reason, how = FATES[fate]
@@ -98,7 +101,7 @@ def test_whose_workers_are_lost_again_and_again_is_given_up(fate, monkeypatch):
     assert isinstance(answers[0], Lost)
     assert answers[0].reason is reason
     assert how in answers[0].how
-    assert len(started) == 1 + RETRIES
+    assert len(started) == 1 + pool.RETRIES
 
 
 def test_a_worker_that_prints_garbage_does_no_harm(capfd):
@@ -146,6 +149,7 @@ def test_what_a_worker_raises_is_raised_here():
         with pytest.raises(InputError, match="not like that") as error:
             list(workers.run(refuse, ["not like that"]))
         assert "in refuse" in error.value.__notes__[0]
+        assert workers.processes == []  # it is ending, and would lose what it was handed now
         assert list(workers.map(square, [3])) == [9]
 
 
@@ -210,7 +214,7 @@ def test_a_worker_that_is_ended_while_a_long_task_is_handed_to_it_leaves_no_thre
         process = context.Process(target=stop_itself)
         process.start()
         there.close()
-        worker = pool._Worker(process, here)
+        worker = Worker(process, here)
         worker.begin(len, b"x" * 10**6)
         worker.end()
         assert here.closed
@@ -221,10 +225,10 @@ def test_a_worker_that_is_ended_while_a_long_task_is_handed_to_it_leaves_no_thre
 GROUP = """
 import time
 from envs_tests.test_pool import slowly
-from n2n_gym.system import pool
+from n2n_gym.system import pool, worker
 
 if __name__ == "__main__":
-    pool.SILENCE, pool.SIGN = 1.5, 0.2
+    worker.SILENCE, worker.SIGN = 1.5, 0.2
     with pool.Pool(1) as workers:
         list(workers.map(abs, [1]))
         number = workers.processes

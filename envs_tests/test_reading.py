@@ -204,7 +204,7 @@ READERS = {
     "load": {"n2n_gym/teachers/weights.py", "n2n_gym/models/export/check.py", "n2n_gym/data/kept.py"},
     "loads": {
         "n2n_gym/system/tensors.py",
-        "n2n_gym/system/pool.py",
+        "n2n_gym/system/worker.py",
         "n2n_gym/evaluators/store.py",
         "n2n_gym/testing/evaluator.py",
         "n2n_gym/models/export/source.py",

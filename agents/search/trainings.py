@@ -9,7 +9,8 @@ from pathlib import Path
 from agents.search.student import FinalTraining, Training
 from n2n_gym.problem import Problem
 from n2n_gym.system.device import torch_device
-from n2n_gym.system.pool import Pool, tell_parent
+from n2n_gym.system.pool import Pool
+from n2n_gym.system.worker import tell_parent
 from n2n_gym.teachers.saved import Teacher, ready_teacher
 from n2n_gym.training.recipes import Recipe
 from n2n_gym.training.turns import ON_A_GPU

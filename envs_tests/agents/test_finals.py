@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,6 @@ import pytest
 import torch
 
 from agents.commands.main import main
-from agents.search import finals
 from agents.search.compress import compress
 from agents.search.finalists import TIE, by_final_limits, finalists, unsearched, winner
 from agents.search.history import Episode
@@ -24,6 +24,11 @@ from n2n_gym.teachers.saved import ready_teacher
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
 from n2n_gym.training.recipes import Recipe, final_recipe
+
+
+@pytest.fixture
+def settings(settings):
+    return settings | {"final_epochs": 2}
 
 
 def episode(name, accuracy, parameters, reward, *, reason="", excess=0.0):
@@ -76,6 +81,7 @@ def test_students_of_stage_1_are_held_to_the_limits_of_the_end():
     assert by_final_limits(history, replace(search, headroom=1)) == history
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_best_finalist_by_validation_is_the_student_and_its_test_images_are_read_once(settings, untrained, monkeypatch):
     tested = []
     score = ImageData.test_score
@@ -120,12 +126,7 @@ def test_without_finalists_the_run_ends_with_the_search(settings):
 
 
 @pytest.fixture
-def short_finals(monkeypatch):
-    monkeypatch.setattr(finals, "final_recipe", lambda *args, **kwargs: replace(final_recipe(*args, **kwargs), epochs=4))
-
-
-@pytest.fixture
-def honest(settings, short_finals):
+def honest(settings):
     """A run that trains finalists three times, and two networks beside the student."""
     return {**settings, "iterations": 4, "finalists": 3, "final_trainings": 3, "beside": ("width-scaled", "resnet20")}
 
@@ -166,6 +167,7 @@ def test_the_winner_is_told_with_interval_luck_and_what_stands_beside_it(honest,
         assert sum(p.numel() for p in network.parameters()) == beside[name]["parameters"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_race_that_was_killed_ends_with_the_same_winner(honest, tmp_path, monkeypatch):
     straight = compress(**honest)
     steps, begun = FinalTraining.steps, []
@@ -184,7 +186,7 @@ def test_a_race_that_was_killed_ends_with_the_same_winner(honest, tmp_path, monk
     assert timeless(compress(**again)) == timeless(straight)
 
 
-def test_an_architecture_of_ones_own_may_stand_beside(settings, short_finals, tmp_path):
+def test_an_architecture_of_ones_own_may_stand_beside(settings, tmp_path):
     mine = Search(teacher="conv4", dataset="digits").problem.architecture
     file = tmp_path / "mine.json"
     file.write_text(json.dumps(replace(mine, input_shape=(1, 8, 8), classes=3).to_json()))
@@ -208,7 +210,7 @@ def test_what_may_stand_beside(settings, tmp_path):
         compress(**{**settings, "final_trainings": 0})
 
 
-def test_another_agent_searches_with_as_many_students(settings, short_finals):
+def test_another_agent_searches_with_as_many_students(settings):
     budget = {**settings, "iterations": 40, "students": 2, "final_trainings": 2, "baseline": "random"}
     result = compress(**budget)
     folder = Path(settings["out"])
@@ -231,19 +233,22 @@ def test_another_agent_searches_with_as_many_students(settings, short_finals):
         compress(**{**budget, "baseline": "randm", "out": settings["out"] + "2"})
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_final_trainings_side_by_side_end_as_one_after_the_other(settings, tmp_path):
     """In processes of their own, with one thread each: neither their number nor who shares logits changes a result."""
     asked = {**settings, "finalists": 2, "final_trainings": 2, "final_epochs": 3, "beside": ("width-scaled",)}
     alone = compress(**asked)
-    together = compress(**{**asked, "out": str(tmp_path / "together"), "workers": 3})
-    assert {**together, "configuration": 0, "command": 0} == {**alone, "configuration": 0, "command": 0} | {
-        name: together[name] for name in ("speed", "search", "started", "finished")
-    }
+    together = shutil.copytree(settings["out"], tmp_path / "together")
+    (together / "result.json").unlink()
+    for name in ("finalists", "stage1", "student", "beside"):
+        shutil.rmtree(together / name)
+    assert timeless(compress(resume=str(together), workers=2)) == timeless(alone)
     assert [training["val_accuracy"] for training in alone["student"]["trainings"]]
     assert alone["student"]["epochs"] == 3
     assert not list(tmp_path.glob("*/.logits"))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_no_test_image_is_read_before_the_last_training_has_ended(honest, monkeypatch):
     events = []
     score, steps = ImageData.test_score, FinalTraining.steps
@@ -259,7 +264,7 @@ def test_no_test_image_is_read_before_the_last_training_has_ended(honest, monkey
     assert "trained" not in events[events.index("tested") :]
 
 
-def test_what_needs_no_search_races_with_what_was_found(settings, short_finals, monkeypatch):
+def test_what_needs_no_search_races_with_what_was_found(settings, monkeypatch):
     """A search whose students are all worthless ends with its teacher, all filters shrunk alike, and says so."""
     problem = {"teacher": "conv4", "dataset": "digits", "width": 0.2, "train_size": 50}
     asked = {**settings, **problem, "agent": "reinforce-imitating", "starts": 1}
@@ -303,12 +308,12 @@ def test_it_is_shrunk_as_little_as_the_limits_allow(limit):
 
 
 @pytest.mark.parametrize("stages", ["1", "2", "1+2"])
-def test_the_student_is_trained_as_often_as_was_asked(settings, short_finals, stages):
+def test_the_student_is_trained_as_often_as_was_asked(settings, stages):
     result = compress(**{**settings, "stages": stages, "finalists": 1, "final_trainings": 2, "beside": ("width-scaled",)})
     assert len(result["student"]["trainings"]) == len(result["beside"]["width-scaled"]["trainings"]) == 2
 
 
-def test_a_final_training_that_dies_or_diverges_says_what_to_do(tmp_path, toy_problem, monkeypatch):
+def test_a_final_training_that_dies_or_diverges_says_what_to_do(tmp_path, toy_problem, monkeypatch, quick_workers):
     teacher = ready_teacher(toy_problem, device=torch.device("cpu"))
     wild = replace(final_recipe(toy_problem.data), epochs=2, learning_rate=1e30)
     asked = [Training(toy_problem.architecture, tmp_path / str(seed), seed) for seed in range(2)]

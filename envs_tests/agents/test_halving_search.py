@@ -1,11 +1,14 @@
 """Searches that halve, and those of several starts: shares, totals, and the same end after a kill."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from agents.search.compress import compress
 from envs_tests.agents.conftest import rows, timeless
+from envs_tests.conftest import made_once, short_search
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 
 
@@ -13,13 +16,31 @@ class Killed(BaseException):
     """Stops the program where a kill would, so that we can choose the place."""
 
 
+HALVING = {"evaluator": "halving", "recipe": "paper", "rollouts": 4, "iterations": 2, "starts": 2}
+
+
 @pytest.fixture
-def halving(settings):
-    return settings | {"evaluator": "halving", "recipe": "paper", "rollouts": 4, "iterations": 2, "starts": 2}
+def settings(deeper_toy_teacher, trained_toys, undrawn, tmp_path):
+    return short_search(trained_toys, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def straight(tmp_path_factory, trained_toys):
+    """The folder of a run that halves and was not killed; not to be changed."""
+
+    def make(folder):
+        shutil.copytree(trained_toys / "teachers", folder / "home" / "teachers")
+        compress(**short_search(trained_toys, folder / "run", **HALVING))
+
+    return made_once(tmp_path_factory, "halving", make) / "run"
+
+
+def result_of(folder):
+    return json.loads((folder / "result.json").read_text())
 
 
 @pytest.mark.parametrize("at", [2, 5, 9])
-def test_killed_and_resumed_it_ends_as_one_that_was_not(halving, tmp_path, monkeypatch, at):
+def test_killed_and_resumed_it_ends_as_one_that_was_not(settings, straight, monkeypatch, at):
     """`at`: how many trainings, of a rung each, are begun before the end."""
     begun = []
     train_student = DistillationEvaluator.train_student
@@ -32,19 +53,17 @@ def test_killed_and_resumed_it_ends_as_one_that_was_not(halving, tmp_path, monke
 
     monkeypatch.setattr(DistillationEvaluator, "train_student", counting)
     with pytest.raises(Killed):
-        compress(**halving)
-    resumed = compress(resume=halving["out"], workers=0)
-    straight = compress(**{**halving, "out": str(tmp_path / "straight")})
-    assert {row["rung"] for row in rows(tmp_path / "straight")} > {"0"}, "nobody was stopped"
-    for here, there in zip(rows(halving["out"]), rows(tmp_path / "straight"), strict=True):
+        compress(**settings | HALVING)
+    resumed = compress(resume=settings["out"], workers=0)
+    assert {row["rung"] for row in rows(straight)} > {"0"}, "nobody was stopped"
+    for here, there in zip(rows(settings["out"]), rows(straight), strict=True):
         assert {**here, "seconds": ""} == {**there, "seconds": ""}
-    same = {name: value for name, value in timeless(resumed).items() if name not in ("command", "configuration")}
-    assert same == {name: timeless(straight)[name] for name in same}
+    assert timeless(resumed) == timeless(result_of(straight))
 
 
-def test_totals_of_a_search_that_halves_add_up(halving):
-    counts = compress(**halving)["search"]
-    history = rows(halving["out"])
+def test_totals_of_a_search_that_halves_add_up(straight):
+    counts = result_of(straight)["search"]
+    history = rows(straight)
     ours = [row for row in history if row["from_store"] == "False" and float(row["seconds"]) > 0]
     assert counts["trained"] == len(ours)
     assert counts["stopped"] == sum(int(row["rung"]) > 0 for row in ours) > 0

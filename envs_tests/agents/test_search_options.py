@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import gymnasium as gym
@@ -30,35 +31,40 @@ class Killed(BaseException):
     """Stops the program where a kill would."""
 
 
+@pytest.fixture
+def settings(settings):
+    return settings | {"finalists": 2, "final_epochs": 2, "speed": False}
+
+
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("agent", sorted(set(ALGORITHMS) - {Search.agent}))
 def test_any_agent_leaves_the_same_run_folder_and_survives_a_kill(settings, tmp_path, monkeypatch, agent):
     # a limit that hardly anyone keeps, so that every reward depends on how many updates were done
     settings |= {"constraint": ("parameters<=100", "accuracy>=1"), "relaxation": "relaxed:6:1"}
-    straight = compress(**settings, agent=agent)
-    assert straight["search"]["evaluations"] == 12
-    assert straight["configuration"]["agent"] == agent
-    assert any(float(row["excess"]) > 0 for row in rows(settings["out"])[-4:])
-    killed = {**settings, "out": str(tmp_path / "killed"), "agent": agent}
-    updates = []
-    finish = Judge.finish
+    killed, updates, finish = tmp_path / "killed", [], Judge.finish
 
-    def dies(self, episodes, rng):
+    def copies(self, episodes, rng):
+        """What a kill leaves in stage 2, in the update after the first."""
         finished = finish(self, episodes, rng)
         updates.append(finished)
-        if len(updates) == settings["iterations"] + 2:  # in stage 2, in the update after the first
-            raise Killed
+        if len(updates) == settings["iterations"] + 2:
+            shutil.copytree(settings["out"], killed)
         return finished
 
     with monkeypatch.context() as patch:
-        patch.setattr(Judge, "finish", dies)
-        with pytest.raises(Killed):
-            compress(**killed)
-    resumed = compress(resume=killed["out"], workers=0)
+        patch.setattr(Judge, "finish", copies)
+        straight = compress(**settings, agent=agent)
+    assert straight["search"]["evaluations"] == 12
+    assert straight["configuration"]["agent"] == agent
+    assert any(float(row["excess"]) > 0 for row in rows(settings["out"])[-4:])
+    assert len(rows(killed)) < 12
+    resumed = compress(resume=str(killed), workers=0)
     assert timeless(resumed) == timeless(straight)
-    for here, there in zip(rows(settings["out"]), rows(killed["out"]), strict=True):
+    for here, there in zip(rows(settings["out"]), rows(killed), strict=True):
         assert {**here, "seconds": ""} == {**there, "seconds": ""}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_policys_file_is_known_by_what_it_holds(settings, tmp_path):
     settings |= {"stages": "1", "finalists": 0}
     for seed in (0, 1):
@@ -75,8 +81,10 @@ def test_a_policys_file_is_known_by_what_it_holds(settings, tmp_path):
         compress(**again, policy=moved)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_packages_own_policies_begin_both_stages(settings, tmp_path):
-    result = compress(**settings, policy="pretrained", finalists=0)
+    settings |= {"iterations": 2, "starts": 2, "finalists": 0}
+    result = compress(**settings, policy="pretrained")
     assert result["configuration"]["policy"] == ["pretrained"]
     for stage in (1, 2):
         tensors, saved = read_agent(Path(settings["out"]) / f"stage{stage}.policy", "Dyna")
@@ -84,18 +92,18 @@ def test_the_packages_own_policies_begin_both_stages(settings, tmp_path):
         assert len(tensors["prior.rows"]) > 1_000  # also after the last of stage 2's starts
     assert compress(resume=settings["out"], policy="pretrained") == result
     by_name = {**settings, "out": str(tmp_path / "by-name"), "agent": "dyna-pretrained"}
-    compress(**by_name, finalists=0)
+    compress(**by_name)
     for here, there in zip(rows(settings["out"]), rows(by_name["out"]), strict=True):
         assert (here["actions"], here["reward"]) == (there["actions"], there["reward"])
     with pytest.raises(InputError, match="learns no policy that could start from"):
         compress(**{**settings, "out": str(tmp_path / "other")}, agent="evolution", policy="pretrained")
 
 
-def test_evolution_where_nothing_can_be_removed(settings, tmp_path):
-    shallow = Architecture.chain([conv(4), linear(3)], (1, 8, 8), 3)
+def test_evolution_where_no_student_is_smaller(settings, tmp_path):
+    shallow = Architecture.chain([conv(10, stride=8), relu(), linear(3)], (1, 8, 8), 3)
     write_json(tmp_path / "shallow.json", shallow.to_json())
-    alone = {**settings, "teacher": str(tmp_path / "shallow.json"), "iterations": 12, "rollouts": 5}
-    result = compress(**alone, agent="evolution", stages="1", finalists=0)
+    alone = {**settings, "teacher": str(tmp_path / "shallow.json"), "iterations": 12, "rollouts": 5, "finalists": 0}
+    result = compress(**alone, agent="evolution", stages="1")
     assert result["search"]["evaluations"] == 60
 
 
@@ -109,6 +117,7 @@ def test_limits_and_schedules_as_objects_of_python(settings):
         compress(**settings, relaxation=lambda update: 0.5)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_student_obeys_the_limits(settings, tmp_path):
     free = compress(**{**settings, "iterations": 8})
     assert free["student"]["violates"] == []
@@ -130,6 +139,7 @@ def test_the_student_obeys_the_limits(settings, tmp_path):
     assert compress(resume=str(tmp_path / "held"), workers=0) == held
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_stage_1_leaves_to_stage_2_what_shrinking_can_do(settings, tmp_path):
     free = compress(**settings)
     smallest = min(int(row["parameters"]) for row in rows(settings["out"]) if row["stage"] == "1" and not row["reason"])
@@ -274,10 +284,12 @@ def test_a_file_of_limits_that_changed_since_the_start_is_refused(settings, tmp_
         compress(resume=settings["out"], workers=0)
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("agent", ["reinforce", "actor-critic", "recurrent-ppo"])
 def test_a_saved_policy_starts_on_another_teacher(settings, tmp_path, toy_data, agent):
     deeper = Architecture.chain([conv(12), relu(), conv(12), relu(), conv(12), relu(), max_pool(), linear(3)], (1, 8, 8), 3)
     write_json(tmp_path / "deepest.json", deeper.to_json())
+    settings |= {"finalists": 0}
     compress(**{**settings, "iterations": 12}, agent=agent)
     policies = tuple(str(Path(settings["out"]) / f"stage{stage}.policy") for stage in (1, 2))
     trained, _ = read_agent(Path(policies[0]))
@@ -323,6 +335,7 @@ def distinct(folder, stage):
     )
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("agent", ["reinforce", "random", "ppo"])
 def test_a_budget_counts_students_not_looks(settings, tmp_path, agent):
     body = [conv(8), relu(), conv(8), relu(), conv(8), relu(), conv(8), max_pool(), linear(3)]
@@ -338,17 +351,14 @@ def test_a_budget_counts_students_not_looks(settings, tmp_path, agent):
         known = {row["fingerprint"] for row in before if not row["reason"]}
         assert len([each for each in found if each in known]) < 4  # it ended as soon as it could
     assert len(history) > 8  # there were repeats and degenerate ones, which cost nothing
-    store = str(tmp_path / "store.sqlite")
-    for name in (
-        "first",
-        "second",
-    ):  # the second finds all its students in the store, and may look at no more of them for that
-        compress(**{**settings, "out": str(tmp_path / name)}, students=4, store=store)
+    # one that finds all its students in the store may look at no more of them for that
+    compress(**{**settings, "out": str(tmp_path / "second")}, students=4, store=f"{settings['out']}/evaluations.sqlite")
     assert [row["fingerprint"] for row in rows(tmp_path / "second")] == [row["fingerprint"] for row in history]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_budget_survives_a_kill(settings, tmp_path, monkeypatch):
-    settings |= {"iterations": 60, "finalists": 1, "students": 5}
+    settings |= {"iterations": 12, "finalists": 1, "students": 5}
     straight = compress(**settings)
     finish, calls = Judge.finish, []
 
@@ -370,7 +380,7 @@ def test_a_budget_survives_a_kill(settings, tmp_path, monkeypatch):
 
 
 def test_iterations_remain_a_limit(settings):
-    result = compress(**settings, students=1_000, finalists=0)
+    result = compress(**settings | {"finalists": 0}, students=1_000)
     assert result["search"]["evaluations"] == 12
     with pytest.raises(InputError, match="students must be at least 1, not 0"):
         compress(**{**settings, "students": 0})

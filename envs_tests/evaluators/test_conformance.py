@@ -15,11 +15,14 @@ from n2n_gym.layers import conv, linear
 from n2n_gym.problem import Problem
 from n2n_gym.stages import RemovalStage, ShrinkStage
 from n2n_gym.student import Student
+from n2n_gym.tables import Table
 from n2n_gym.tables.build import build_table
 from n2n_gym.tables.evaluator import TableEvaluator
 from n2n_gym.teachers.saved import ready_teacher
 from n2n_gym.testing.evaluator import EvaluatorSuite
 from n2n_gym.training.recipes import SEARCH_RECIPES
+
+pytestmark = pytest.mark.usefixtures("quick_workers")
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +34,15 @@ def module_problem(tmp_path_factory):
     from n2n_gym.system.files import write_json
 
     folder = tmp_path_factory.mktemp("problem")
-    np.savez(folder / "toy.npz", **toy_arrays(images=600, brightness=16))  # hard enough to tell students apart
+    np.savez(folder / "toy.npz", **toy_arrays(images=240, brightness=16))  # hard enough to tell students apart
     write_json(folder / "toy.json", TOY.to_json())
     return Problem(str(folder / "toy.json"), str(folder / "toy.npz")), folder / "home"
 
 
 @pytest.fixture(scope="module")
-def table(module_problem):
+def table(toy_tables):
     """Everything that stage 2 makes of the teacher."""
-    problem, home = module_problem
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("N2N_HOME", str(home))
-        return build_table(problem, "shrink", home / "table.npz", seeds=[0, 1], workers=0)
+    return Table.load(str(toy_tables / "shrink.npz"))
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,10 @@ from n2n_gym.evaluators.store import EvaluationStore, StoredEvaluator
 from n2n_gym.evaluators.workers import WorkerEvaluator
 from n2n_gym.rewards import paper_reward
 from n2n_gym.student import Student
-from n2n_gym.system import pool
 from n2n_gym.system.pool import RETRIES
+from n2n_gym.system.worker import Worker
+
+pytestmark = pytest.mark.usefixtures("quick_workers")
 
 STUDENTS = [Student(apply_shrinkages(TOY, actions)) for actions in ([0, 0, 9], [4, 4, 9], [9, 9, 0])]
 
@@ -114,21 +116,21 @@ def test_two_processes_may_write_one_store(tmp_path):
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def _open(path, barrier):
-    barrier.wait()
-    EvaluationStore(path).close()
+def _open(folder, barrier):
+    for attempt in range(20):
+        barrier.wait()
+        EvaluationStore(folder / f"{attempt}.sqlite").close()
 
 
 def test_processes_that_make_one_store_at_the_same_time_all_get_it(tmp_path):
     context = multiprocessing.get_context("fork")  # eight that start at once, twenty times
-    for attempt in range(20):
-        barrier = context.Barrier(8)
-        made = [context.Process(target=_open, args=(tmp_path / f"{attempt}.sqlite", barrier)) for _ in range(8)]
-        for process in made:
-            process.start()
-        for process in made:
-            process.join()
-        assert [process.exitcode for process in made] == [0] * 8
+    barrier = context.Barrier(8, timeout=60)
+    made = [context.Process(target=_open, args=(tmp_path, barrier)) for _ in range(8)]
+    for process in made:
+        process.start()
+    for process in made:
+        process.join()
+    assert [process.exitcode for process in made] == [0] * 8
 
 
 def test_threads_may_share_a_store(tmp_path):
@@ -161,17 +163,19 @@ def test_a_store_opens_again_after_it_was_closed_or_copied(tmp_path):
     assert [len(each) for each in (store, *copies)] == [1, 1, 1]
 
 
-def _evaluates_and_closes(evaluator):
+def _evaluates_and_closes(evaluator, monkeypatch):
+    monkeypatch.undo()  # what its parent's workers are forked from is no child of its own
     assert [e.accuracy for e in evaluator.evaluate(STUDENTS)] == [0.5, 0.5, 0.5]
     evaluator.close()
 
 
-def test_a_forked_child_takes_nothing_from_its_parent(tmp_path):
+def test_a_forked_child_takes_nothing_from_its_parent(tmp_path, monkeypatch):
     """Neither the store's connection, which is closed and opened again on either side, nor the workers."""
     with StoredEvaluator(WorkerEvaluator(Sleepy(TOY), 1), tmp_path / "s.sqlite") as evaluator:
         evaluator.evaluate(STUDENTS[:1])
         workers = evaluator.inner._pool.processes
-        child = multiprocessing.get_context("fork").Process(target=_evaluates_and_closes, args=(evaluator,))
+        context = multiprocessing.get_context("fork")
+        child = context.Process(target=_evaluates_and_closes, args=(evaluator, monkeypatch))
         child.start()
         assert evaluator.store._connection is None
         child.join(60)
@@ -255,8 +259,8 @@ def test_a_student_for_which_a_worker_lacks_memory_is_tried_again_by_another_one
 def test_who_waits_is_no_suspect_when_a_worker_dies(monkeypatch):
     """Of many students only those that were being trained are tried again by themselves."""
     started = []
-    start = pool._Worker.started
-    monkeypatch.setattr(pool._Worker, "started", lambda *arguments: started.append(1) or start(*arguments))
+    start = Worker.started
+    monkeypatch.setattr(Worker, "started", lambda *arguments: started.append(1) or start(*arguments))
     many = [Student(apply_shrinkages(TOY, [k, p, f])) for k in (0, 4, 9) for p in (0, 9) for f in range(10)]
     many = [student for student in dict.fromkeys([STUDENTS[0], *many]) if student.architecture.verdict(TOY).feasible]
     with WorkerEvaluator(Deadly(TOY), 2) as evaluator:

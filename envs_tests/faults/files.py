@@ -711,7 +711,7 @@ FAULTS = [
         Refused("truncated or was changed.*if it is a run's, remove its folder", _remove_networks("student")),
     ),
     Fault(
-        "the same, of a finished run",
+        "a flipped bit in the weights of a finished run's student",
         "the same",
         finished(lambda path: flip(path.with_name("student") / WEIGHTS)),
         Refused("truncated or was changed.*if it is a run's, remove its folder", _remove_networks("student")),

@@ -24,7 +24,7 @@ from n2n_gym.evaluators import claims
 from n2n_gym.evaluators.store import EvaluationStore
 from n2n_gym.system import versions
 
-RESUMED = {"workers": 0, "device": "cpu"}
+RESUMED = {"workers": 0, "device": "cpu", "speed": False}
 
 
 def _as_it_was(scene: Scene) -> None:
@@ -56,7 +56,7 @@ def _moved_back(scene: Scene) -> None:
 
 def _say_where(scene: Scene) -> None:
     moved = scene.place / "moved"
-    compress(resume=str(scene.run), teacher=str(moved / "deeper.json"), dataset=str(moved / "toy.npz"), workers=0)
+    compress(resume=str(scene.run), teacher=str(moved / "deeper.json"), dataset=str(moved / "toy.npz"), **RESUMED)
     _moved_back(scene)
     (scene.run / RESULT).unlink()
 

@@ -14,6 +14,7 @@ from typing import Any
 from envs_tests.faults.harness import Fault, Refused, Same, Scene
 from n2n_gym.errors import InputError
 from n2n_gym.system import pool
+from n2n_gym.system import worker as workers
 
 WORKERS = {"workers": 1}
 
@@ -23,19 +24,19 @@ Fate = Callable[[int], object]
 
 def _befalls(fate: Fate, scene: Scene) -> None:
     """A worker meets its fate as it takes up its second task."""
-    begin, begun = pool._Worker.begin, []
+    begin, begun = workers.Worker.begin, []
 
-    def beginning(worker: pool._Worker, *arguments: Any) -> None:
+    def beginning(worker: workers.Worker, *arguments: Any) -> None:
         begun.append(worker)
         begin(worker, *arguments)
         if len(begun) == 2:
             fate(worker.process.pid or 0)
 
-    scene.monkeypatch.setattr(pool._Worker, "begin", beginning)
+    scene.monkeypatch.setattr(workers.Worker, "begin", beginning)
 
 
 def _stopped(scene: Scene) -> None:
-    scene.monkeypatch.setattr(pool, "SILENCE", 10.0)
+    scene.monkeypatch.setattr(workers, "SILENCE", 10.0)
     _befalls(lambda process: os.kill(process, signal.SIGSTOP), scene)
 
 
@@ -57,27 +58,27 @@ def _out_of_memory(scene: Scene) -> None:
 
 
 def _always_killed(scene: Scene) -> None:
-    look = pool._Worker.look
+    look = workers.Worker.look
 
-    def looking(worker: pool._Worker, passed: float) -> None:
+    def looking(worker: workers.Worker, passed: float) -> None:
         if worker.ready:
             os.kill(worker.process.pid or 0, signal.SIGKILL)
             worker.process.join()
         look(worker, passed)
 
-    scene.monkeypatch.setattr(pool._Worker, "look", looking)
+    scene.monkeypatch.setattr(workers.Worker, "look", looking)
     scene.monkeypatch.setattr(pool, "MOST_LOST", 3)
 
 
 def _killed_as_it_starts(scene: Scene) -> None:
-    started = pool._Worker.started
+    started = workers.Worker.started
 
-    def starting(*arguments: Any) -> pool._Worker:
-        worker: pool._Worker = started(*arguments)
+    def starting(*arguments: Any) -> workers.Worker:
+        worker: workers.Worker = started(*arguments)
         os.kill(worker.process.pid or 0, signal.SIGKILL)
         return worker
 
-    scene.monkeypatch.setattr(pool._Worker, "started", starting)
+    scene.monkeypatch.setattr(workers.Worker, "started", starting)
 
 
 NOISE = """

@@ -23,7 +23,8 @@ from n2n_gym.student import Student
 from n2n_gym.system.device import one_thread, torch_device
 from n2n_gym.system.machine import process_count
 from n2n_gym.system.memory import is_out_of_memory, keep_freed_memory
-from n2n_gym.system.pool import Lost, Pool
+from n2n_gym.system.pool import Pool
+from n2n_gym.system.worker import Lost
 from n2n_gym.training.joined import train_joined
 
 CPU = torch_device("cpu")

@@ -9,7 +9,8 @@ from n2n_gym.evaluation import OUT_OF_MEMORY, WORKER_DIED, WORKER_SILENT, Evalua
 from n2n_gym.evaluators.contract import Evaluator, Rung, WrappingEvaluator, dearest_first
 from n2n_gym.student import Student
 from n2n_gym.system.memory import keep_freed_memory
-from n2n_gym.system.pool import Loss, Lost, Pool
+from n2n_gym.system.pool import Pool
+from n2n_gym.system.worker import Loss, Lost
 
 REASONS = {Loss.DIED: WORKER_DIED, Loss.SILENT: WORKER_SILENT, Loss.MEMORY: OUT_OF_MEMORY}
 """What is said of a student whose workers were lost."""
