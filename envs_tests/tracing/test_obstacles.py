@@ -160,7 +160,7 @@ def test_a_wrong_size_is_said_to_be_one(make):
 
 def test_where_there_is_no_line_of_the_users_the_module_is_named():
     assert "at module 2;" in refusal(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(5, 3)))
-    assert "softplus at module 1:" in refusal(sequence(nn.Softplus()))
+    assert "hardshrink at module 1:" in refusal(sequence(nn.Hardshrink()))
 
 
 class OneByOne(Net):
