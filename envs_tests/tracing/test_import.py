@@ -385,6 +385,6 @@ def test_a_teacher_that_only_guesses_on_other_data_is_said_to(module, toy_data, 
     said: list[str] = []
     display = Display()
     display.say = said.append
-    settings = {"iterations": 1, "rollouts": 2, "finalists": 0, "stages": "1", "device": "cpu", "agent": "random", "students": 2}
+    settings = {"iterations": 1, "rollouts": 2, "finalists": 0, "stages": "1", "device": "cpu", "agent": "random"}
     compress(teacher="mine", dataset=str(tmp_path / "noise.npz"), out=str(tmp_path / "run"), display=display, **settings)
     assert any("hardly more than guessing would" in line for line in said)
