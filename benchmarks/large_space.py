@@ -46,9 +46,6 @@ from n2n_gym.rewards import paper_reward
 from n2n_gym.stages.removal import RemovalStage
 from n2n_gym.student import Student
 
-POLICY_EPISODES = 100
-"""Episodes that a final policy is judged by."""
-
 COLUMNS = ("best", "area", "last_50", "policy_mean", "policy_greedy", "best_again", "greedy_again", "distinct")
 
 
@@ -60,6 +57,7 @@ def main(
     evaluations: int = 500,
     recipe: str = "paper",
     again: int = 5,
+    policy_episodes: int = 100,
     store: Path | None = None,
     device: str = "auto",
     workers: int | None = None,
@@ -75,6 +73,7 @@ def main(
         evaluations: Students of each search.
         recipe: How students are trained.
         again: Further trainings of each search's best student and of its policy's most probable one.
+        policy_episodes: Episodes that a final policy is judged by.
         store: File to keep their evaluations in; by default they are forgotten at the end.
         device: Where.
         workers: Worker processes.
@@ -96,7 +95,7 @@ def main(
         for seed in range(first_seed, first_seed + seeds):
             for agent in agents:
                 envs = BatchedVecEnv(CompressionVectorEnv(SIDE_BY_SIDE, stage, settings))
-                episodes, sampled, greedy = search(agent, envs, seed=seed, evaluations=evaluations)
+                episodes, sampled, greedy = search(agent, envs, seed, evaluations, policy_episodes)
                 seen = rewards(evaluator, stage, episodes)
                 best = np.maximum.accumulate(seen)
                 measured = {
@@ -131,7 +130,7 @@ Played = tuple[list[tuple[int, ...]], list[tuple[int, ...]], tuple[int, ...]]
 """Episodes of a search, of its final policy, and that policy's most probable one."""
 
 
-def search(name: str, envs: BatchedVecEnv, *, seed: int, evaluations: int) -> Played:
+def search(name: str, envs: BatchedVecEnv, seed: int, evaluations: int, policy_episodes: int) -> Played:
     """Let an algorithm look at so many students of stage 1; then draw from what it has learned."""
     agent = algorithm(name).make(envs, stage=1, seed=seed)
     agent.set_logger(Logger(None, []))  # without one, Stable-Baselines3 leaves an empty folder in the temporary files
@@ -144,7 +143,7 @@ def search(name: str, envs: BatchedVecEnv, *, seed: int, evaluations: int) -> Pl
     envs.envs.judge.finish = finish  # type: ignore[method-assign]
     agent.learn(evaluations * envs.envs.stage.decisions, callback=PolicyUpdates(), log_interval=NEVER)
     del envs.envs.judge.finish
-    batches = range(POLICY_EPISODES // SIDE_BY_SIDE)
+    batches = range(policy_episodes // SIDE_BY_SIDE)
     if isinstance(agent, PlannedSearch):  # it has no policy: what it would look at next stands for one
         sampled = [tuple(map(int, plan)) for _ in batches for plan in agent.propose(SIDE_BY_SIDE)]
     else:

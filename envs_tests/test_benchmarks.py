@@ -24,12 +24,15 @@ TINY = {
     "evaluator_throughput": "--cases conv4-digits --students 2 --repeats 1 --workers 0 --warm-seconds 0 --step-images 0",
     "feasibility": "--networks conv4 resnet18 --episodes 2",
     "final_recipes": "--train-size 50 --width 0.1 --students 1 --epochs 2 --rates 0.01",
-    "fidelity": "--problem own --train-size 50 --width 0.1 --students 6 --searched 16 --epochs 1 --processes 1",
+    "fidelity": (
+        "--problem own --teacher conv2 --train-size 50 --width 0.1 --students 6 --searched 16 --epochs 1 --processes 1"
+    ),
     "gpu_throughput": "--networks resnet18 --dataset digits --width 0.1 --train-size 50 --epochs 2 --many 2 --device cpu",
     "halving": "--tables conv4-digits-shrink --agents random --looks 10 --seeds 2",
     "kill_anywhere": "--kills 2 --width 0.1 --train-size 50 --iterations 1",
     "large_space": (
-        "--teacher conv4 --width 0.1 --train-size 50 --seeds 2 --evaluations 5 --again 1 --workers 0 --agents reinforce random"
+        "--teacher conv4 --width 0.1 --train-size 50 --seeds 2 --evaluations 5 --again 1 --policy-episodes 5 --workers 0 "
+        "--agents reinforce random"
     ),
     "large_choices": "--results random.json --tasks samples/shrink-False.json --budget 3 --trainings 1",
     "memory": "--train-size 50 --width 0.1 --students 6 --every 2 --workers 0",
@@ -71,6 +74,13 @@ def few_samples(folder):
         for held_out in (False, True):
             name = f"{stage}-{held_out}"
             replace(sample, name=name, held_out=held_out).save(folder / f"{name}.json")
+
+
+@pytest.fixture(autouse=True)
+def _little_is_trained(short_teachers, few_candidates, quick_workers, exports_run_here, monkeypatch):
+    monkeypatch.setattr("agents.algorithms.known.DRAWS", 3)
+    monkeypatch.setattr("agents.algorithms.known.ELSEWHERE", 10)
+    monkeypatch.setattr("n2n_gym.training.recipes.FINAL_EPOCHS", (3, 3))
 
 
 @pytest.mark.parametrize("name", TINY)

@@ -1,15 +1,14 @@
 """Each example runs, at a tiny size."""
 
 import runpy
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agents.benchmark import metrics
 from agents.benchmark.exhaustive import TableTask
 from agents.benchmark.runs import run
-from agents.search import finals
-from n2n_gym.training.recipes import final_recipe
+from n2n_gym.models import speed
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -36,9 +35,13 @@ def test_every_example_is_tested():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {*TINY, "quickstart", "hill_climbing"}
 
 
+pytestmark = pytest.mark.usefixtures("short_trainings", "few_candidates", "quick_workers", "exports_run_here")
+
+
 @pytest.fixture(autouse=True)
-def _final_trainings_are_short(monkeypatch):
-    monkeypatch.setattr(finals, "final_recipe", lambda *args, **kwargs: replace(final_recipe(*args, **kwargs), epochs=5))
+def _little_is_measured(monkeypatch):
+    monkeypatch.setattr(speed, "MOST", speed.FEWEST)
+    monkeypatch.setattr(metrics, "RESAMPLES", 200)
 
 
 @pytest.mark.parametrize("name", TINY)

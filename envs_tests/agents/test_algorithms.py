@@ -58,7 +58,7 @@ def test_by_name(capsys):
 
 
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
-def test_learns_saves_and_goes_on_as_if_it_had_not_stopped(name, stage, make_envs, tmp_path):
+def test_learns_saves_and_goes_on_as_if_it_had_not_stopped(name, stage, make_envs, tmp_path, few_candidates):
     def steps(envs, updates):
         return updates * 5 * envs.envs.stage.decisions
 
@@ -97,7 +97,7 @@ def test_gets_better(name, first, make_envs):
     envs = make_envs("removal")
     rewards = Rewards()
     agent = ALGORITHMS[name].make(envs, stage=1, seed=1)
-    agent.learn(70 * 5 * 16, callback=rewards, log_interval=10**9)
+    agent.learn(30 * 5 * 16, callback=rewards, log_interval=10**9)
     assert np.mean(rewards.values[-50:]) > np.mean(rewards.values[:first]) + 0.1
 
 

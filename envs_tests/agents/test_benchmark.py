@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from agents.benchmark import metrics
 from agents.benchmark.account import MOST_IDLE, Account, BudgetSpentError, chosen
 from agents.benchmark.catalogue import tasks_by_name
 from agents.benchmark.exhaustive import TableTask
@@ -35,7 +36,7 @@ from agents.benchmark.sources import JUDGES, code_of, sources, with_imports
 from agents.benchmark.suite import benchmark
 from agents.benchmark.tasks import TRACKS
 from agents.commands.main import main
-from envs_tests.conftest import toy_arrays
+from envs_tests.conftest import fork_workers, toy_arrays
 from n2n_gym.architecture import SIZES, Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.layers import conv, linear, max_pool, relu
@@ -86,6 +87,14 @@ STAGES = ("removal", "shrink")
 
 
 CHAIN = [conv(6), relu(), max_pool(), conv(8), relu(), conv(8), relu(), max_pool(), linear(3)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick():
+    with pytest.MonkeyPatch.context() as patch:
+        fork_workers(patch)
+        patch.setattr(metrics, "RESAMPLES", 200)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -368,7 +377,8 @@ class TestScores:
         assert fronts.volume(everything) <= fronts.whole
         assert all(a < b for a, b in pairwise(fronts.random_search(n) for n in (1, 3, 10)))
 
-    def test_statistics_of_runs(self):
+    def test_statistics_of_runs(self, monkeypatch):
+        monkeypatch.setattr(metrics, "RESAMPLES", 2_000)
         rng = np.random.default_rng(0)
         good, poor = ([rng.normal(mean, 0.1, (40, 1)) for _ in range(2)] for mean in (0.8, 0.5))
         assert 0.2 < difference(good, poor).low < difference(good, poor).mean < difference(good, poor).high < 0.4

@@ -59,7 +59,7 @@ def fails(capsys, *words):
         (["compress", "--iterations", "ten"], "--iterations: invalid literal for int() with base 10: 'ten'; see n2n compress"),
         (["compress", "--train-size", "ten"], "could be instantiated from ['ten']; see n2n compress"),
         (["compress", "--teacher"], "Missing value for argument '--teacher'"),
-        (["compress", "--workers", "many"], "unknown workers 'many'. Did you mean 'ray'? Known: ray, ray:ADDRESS, a number"),
+        (["compress", "--workers", "many"], "unknown workers 'many'. Known: ray, ray:ADDRESS, a number"),
         (["teacher", "list", "x"], "'n2n teacher list' takes no options"),
         (["compress", "--iterations", "0"], "iterations must be at least 1"),
         (["compress", "--rollouts", "-1"], "rollouts must be at least 1"),
@@ -198,7 +198,7 @@ def test_teacher_commands(capsys, toy_teacher, toy_data):
     assert "damaged" in capsys.readouterr().out
 
 
-def test_compress_prints_a_table_and_the_pictures_paths(capsys, deeper_toy_teacher, toy_data, tmp_path):
+def test_compress_prints_a_table_and_the_pictures_paths(capsys, deeper_toy_teacher, toy_data, tmp_path, short_trainings):
     out = tmp_path / "run"
     words = ["compress", "--teacher", deeper_toy_teacher, "--dataset", toy_data, "--iterations", "2", "--rollouts", "2"]
     assert main([*words, "--workers", "0", "--device", "cpu", "--out", str(out)]) == 0
@@ -228,7 +228,7 @@ def test_commands_in_files_for_others_tell_nothing_of_this_machine():
     assert said == "n2n benchmark --out=x mine.py --out y a=/b --seeds=3"
 
 
-def test_a_benchmark_of_all_leaves_out_who_lacks_a_library(capsys, monkeypatch, toy_tables, tmp_path):
+def test_a_benchmark_of_all_leaves_out_who_lacks_a_library(capsys, monkeypatch, toy_tables, tmp_path, quick_workers):
     monkeypatch.setattr("agents.algorithms.tpe.find_spec", lambda name: None)
     for name in [name for name in ALGORITHMS if name not in ("random", "tpe")]:
         monkeypatch.delitem(ALGORITHMS._things, name)

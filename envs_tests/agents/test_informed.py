@@ -33,12 +33,7 @@ NARROW = "parameters<=1900"
 """At least 1,649 are left of the 131,466."""
 
 
-@pytest.fixture(autouse=True)
-def few_candidates(monkeypatch):
-    """The formula's space is small: fewer candidates will do."""
-    for name, value in (("candidates.DRAWN", 20), ("candidates.AROUND", 10), ("bayesian.CLIMBS", 1)):
-        monkeypatch.setattr(f"agents.algorithms.{name}", value)
-    monkeypatch.setattr("agents.algorithms.surrogate.TREES", 10)
+pytestmark = pytest.mark.usefixtures("few_candidates")
 
 
 def learn(agent, updates):

@@ -116,7 +116,7 @@ def test_a_run_repeats_in_another_process(task):
     assert replace(run("local-search", task, 1, (5,)), seconds=0) == replace(run("local-search", there, 1, (5,)), seconds=0)
 
 
-def test_the_whole_way(task, tmp_path):
+def test_the_whole_way(task, tmp_path, quick_workers):
     compared = benchmark(
         ["random", "local-search"],
         tasks=[task.source],

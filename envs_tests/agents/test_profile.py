@@ -1,6 +1,7 @@
 """What each layer is worth: against the same by hand."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from agents.commands.main import main
 from agents.search import profile as profiling
 from agents.search.profile import profile
-from envs_tests.conftest import toy_arrays
+from envs_tests.conftest import made_once, toy_arrays
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.layers import batch_norm, conv, linear, max_pool, relu
@@ -19,7 +20,7 @@ from n2n_gym.problem import Problem
 from n2n_gym.stages import RemovalStage, ShrinkStage
 from n2n_gym.student import Student
 from n2n_gym.system.files import write_json
-from n2n_gym.teachers.saved import load_teacher
+from n2n_gym.teachers.saved import load_teacher, ready_teacher
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.loop import train
 from n2n_gym.training.recipes import SEARCH_RECIPES
@@ -29,12 +30,23 @@ NORMALISED = Architecture.chain(
 )
 
 
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A folder with the teacher, trained once for all tests."""
+
+    def make(folder):
+        write_json(folder / "mine.json", NORMALISED.to_json())
+        np.savez(folder / "hard.npz", **toy_arrays(images=600, brightness=20))
+        ready_teacher(Problem(str(folder / "mine.json"), str(folder / "hard.npz")), device=torch.device("cpu"))
+
+    return made_once(tmp_path_factory, "profiled", make)
+
+
 @pytest.fixture
-def problem(tmp_path):
+def problem(trained, own_home):
     """Of images that are hard enough for a layer to matter."""
-    write_json(tmp_path / "mine.json", NORMALISED.to_json())
-    np.savez(tmp_path / "hard.npz", **toy_arrays(images=600, brightness=20))
-    return Problem(str(tmp_path / "mine.json"), str(tmp_path / "hard.npz"))
+    shutil.copytree(trained / "home", own_home)
+    return Problem(str(trained / "mine.json"), str(trained / "hard.npz"))
 
 
 def accuracy_of(found, student, problem):
@@ -62,6 +74,7 @@ def test_each_row_is_that_change_alone(problem):
     halved = shrink.student([4 if this else shrink.keep for this in outputs])
     assert halved.architecture.nodes[3].layer.outputs == 10
     assert row["halved"]["lost"] == pytest.approx(found["accuracy"] - accuracy_of(found, halved, problem))
+    assert row["halved"]["parameters"] == NORMALISED.parameters - halved.architecture.parameters
     assert found["layers"][0]["removed"] is None  # protected
     assert found["layers"][1]["halved"] is None
     assert found["layers"][6]["removed"] is None  # the last pool

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +14,13 @@ import torch
 from agents.display import Display
 from agents.interval import Interval
 from agents.pictures import save_figure
-from agents.reproduce import TARGETS, baselines, figures, reproduce
+from agents.reproduce import TARGETS, baselines, figures, lab, reproduce, tables
 from agents.reproduce.baselines import _reward, best_pruned, distilled
 from agents.reproduce.control import LAST, constant_rate, drawn_at, learned_rate
-from agents.reproduce.lab import PAPER, Lab, Run
+from agents.reproduce.lab import PAPER, SCALES, Lab, Run
 from agents.reproduce.paper import ALSO_BY_HAND, TABLE_1, TABLE_2, TABLE_3, TABLE_5
 from agents.reproduce.pruning import Limits
-from agents.search import compress, finals, report
+from agents.search import compress, report
 from agents.search.history import Episode
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.models.checkpoint import load_checkpoint
@@ -27,7 +28,6 @@ from n2n_gym.problem import Problem
 from n2n_gym.stages import RemovalStage
 from n2n_gym.student import Student
 from n2n_gym.training.images import ImageData
-from n2n_gym.training.recipes import final_recipe
 
 
 @pytest.fixture(autouse=True)
@@ -36,14 +36,8 @@ def _teachers_are_trained_once(own_home, shared_home, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _final_trainings_are_short(monkeypatch):
+def _trainings_are_short(short_trainings, few_candidates, monkeypatch):
     """What they lead to is compared with what is read again, not with what convergence would give."""
-
-    def short(*args, **kwargs):
-        return replace(final_recipe(*args, **kwargs), epochs=3)
-
-    for module in (baselines, finals):
-        monkeypatch.setattr(module, "final_recipe", short)
     monkeypatch.setitem(baselines.FINE_TUNING, "epochs", 3)
 
 
@@ -52,6 +46,30 @@ def _runs_draw_nothing(monkeypatch):
     """A run's own pictures are another file's tests; the documents' are drawn."""
     for name in ("draw_curves", "draw_architectures"):
         monkeypatch.setattr(compress, name, lambda *_: None)
+
+
+@pytest.fixture(autouse=True)
+def _equal_runs_are_copies(monkeypatch):
+    """All data sets are digits here: what differs in nothing but the names of runs is run once."""
+    known = {}
+
+    def run_once(search, **said):
+        asked, folder = repr(replace(search, out=None)), Path(search.out)
+        if not folder.exists() and asked in known:
+            shutil.copytree(known[asked], folder)
+        result = compress.compress(search, **said)
+        known.setdefault(asked, folder)
+        return result
+
+    monkeypatch.setattr(lab, "compress", run_once)
+
+
+@pytest.fixture(autouse=True)
+def _the_first_transfer_is_left_out(monkeypatch):
+    """`examples/transfer_resnet18_to_34.py` is that, and has its own test."""
+    others = dict(list(TABLE_5.items())[1:])
+    for module in (figures, tables):
+        monkeypatch.setattr(module, "TABLE_5", others)
 
 
 class KilledError(BaseException):
@@ -71,12 +89,12 @@ ROWS = {
     "table2": 4 * len(TABLE_2),
     "table3": len(TABLE_3) + 2 * (3 + len(ALSO_BY_HAND)),
     "table4": 6,
-    "table5": 3 * len(TABLE_5),
+    "table5": 3 * (len(TABLE_5) - 1),
     "figure6": 5,
     "figure7": 4,
     "figure8": 4,
     "figure9": 4,
-    "figure10": 3,
+    "figure10": 2,
     "figure13": 2,
 }
 NETWORKS = {"figure3": 2, "figure4": 3, "figure5": 2, "figure11": 1, "figure12": 1}
@@ -114,15 +132,20 @@ def test_every_target_is_among_them():
 
 
 @pytest.mark.parametrize("targets", SHARING, ids=lambda row: row[0])
-def test_all_end_with_their_files_complete(targets, tmp_path, drawn):
-    for target in targets:
-        _check(target, tmp_path, drawn)
-    parts = [(tmp_path / f"{target}.md").read_text() for target in targets]
+def test_all_end_with_their_files_complete(targets, tmp_path, drawn, monkeypatch):
+    documents = {target: _check(target, tmp_path, drawn) for target in reversed(targets)}
+    parts = [(tmp_path / f"{target}.md").read_text() for target in targets]  # in the paper's order
     assert (tmp_path / "results.md").read_text() == "\n".join(parts)
+    monkeypatch.setattr(DistillationEvaluator, "train_student", None)  # a second call runs nothing again
+    assert _reproduced(targets[0], tmp_path).rows == documents[targets[0]].rows
+
+
+def _reproduced(target, folder):
+    return reproduce(target, scale="tiny", out=str(folder), device="cpu", workers=0)
 
 
 def _check(target, tmp_path, drawn):
-    document = reproduce(target, scale="tiny", out=str(tmp_path), device="cpu", workers=0)
+    document = _reproduced(target, tmp_path)
     written = json.loads((tmp_path / f"{target}.json").read_text())
     assert written["command"] == f"n2n reproduce {target} --scale tiny"
     assert {"title", "scale", "machine", "versions"} <= set(written)
@@ -145,47 +168,33 @@ def _check(target, tmp_path, drawn):
     for picture in PICTURES.get(target, []):
         assert (tmp_path / picture).stat().st_size > 5_000
         assert f"]({picture})" in text
-
-
-def test_results_hold_all_documents_in_the_papers_order(tmp_path):
-    for target in ("figure13", "table3"):
-        reproduce(target, scale="tiny", out=str(tmp_path), device="cpu", workers=0)
-    parts = [(tmp_path / f"{target}.md").read_text() for target in ("table3", "figure13")]
-    assert (tmp_path / "results.md").read_text() == "\n".join(parts)
-
-
-def test_a_second_call_runs_nothing_again(tmp_path, monkeypatch):
-    first = reproduce("figure6", scale="tiny", out=str(tmp_path), device="cpu", workers=0)
-    monkeypatch.setattr(DistillationEvaluator, "train_student", None)
-    assert reproduce("figure6", scale="tiny", out=str(tmp_path), device="cpu", workers=0).rows == first.rows
+    if target == "figure6":  # architecture compression learns from nobody else's students
+        own = tmp_path / "runs" / "figure6-architecture-compression-s0"
+        assert (own / "evaluations.sqlite").exists()
+        assert not (tmp_path / "runs" / "figure6-random-s0" / "evaluations.sqlite").exists()
+    return document
 
 
 def test_a_target_that_was_killed_goes_on_to_the_same_end(tmp_path, monkeypatch):
-    straight = reproduce("figure8", scale="tiny", out=str(tmp_path / "straight"), device="cpu", workers=0)
+    monkeypatch.setitem(SCALES, "tiny", replace(SCALES["tiny"], seeds=1))
+    straight = _reproduced("figure8", tmp_path / "straight")
     train_student, trained = DistillationEvaluator.train_student, []
 
     def dies(self, student):
         trained.append(student)
-        if len(trained) == 9:
+        if len(trained) == 6:
             raise KilledError
         return train_student(self, student)
 
     monkeypatch.setattr(DistillationEvaluator, "train_student", dies)
     with pytest.raises(KilledError):
-        reproduce("figure8", scale="tiny", out=str(tmp_path / "killed"), device="cpu", workers=0)
+        _reproduced("figure8", tmp_path / "killed")
     assert not (tmp_path / "killed" / "figure8.md").exists()
-    resumed = reproduce("figure8", scale="tiny", out=str(tmp_path / "killed"), device="cpu", workers=0)
+    resumed = _reproduced("figure8", tmp_path / "killed")
     assert resumed.rows == straight.rows
     again = [student.lineage for student in trained]
-    assert sorted(again)[:8] != again[:8]  # distinct students were trained
+    assert len(set(again[:6])) == 6  # distinct students were trained
     assert len(set(again)) >= len(again) - 1  # all but the one it died in are trained once
-
-
-def test_architecture_compression_learns_from_nobody_elses_students(tmp_path):
-    reproduce("figure6", scale="tiny", out=str(tmp_path), device="cpu", workers=0)
-    own = tmp_path / "runs" / "figure6-architecture-compression-s0"
-    assert (own / "evaluations.sqlite").exists()
-    assert not (tmp_path / "runs" / "figure6-random-s0" / "evaluations.sqlite").exists()
 
 
 def test_baselines_report_what_is_read_again(tmp_path):

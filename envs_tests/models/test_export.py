@@ -291,7 +291,7 @@ def test_each_form_runs_without_the_package(tmp_path, form):
     assert [path.suffix for path in files] == endings[form]
 
 
-def test_without_preprocessing_a_program_reads_what_the_network_reads(tmp_path):
+def test_without_preprocessing_a_program_reads_what_the_network_reads(tmp_path, exports_run_here):
     saved = checkpoint(DEEPER_TOY)
     [path] = export_checkpoint(saved, "torch", tmp_path, preprocessing=False)
     images = torch.rand(7, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 5 - 2
