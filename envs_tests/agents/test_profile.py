@@ -137,3 +137,11 @@ def test_from_the_command_line(problem, tmp_path, capsys):
     assert main(["teacher", "profile", found["name"], "--device", "cpu", "--out", str(out)]) == 0
     again = json.loads((out / "profile.json").read_text())
     assert [row["removed"] for row in again["layers"]] == [row["removed"] for row in found["layers"]]
+
+
+def test_a_teacher_that_cannot_shrink(tmp_path):
+    write_json(tmp_path / "line.json", Architecture.chain([linear(3)], (1, 8, 8), 3).to_json())
+    np.savez(tmp_path / "toy.npz", **toy_arrays())
+    found = profile(Problem(str(tmp_path / "line.json"), str(tmp_path / "toy.npz")), images=5, device="cpu")
+    assert found["decisions"] == {"removal": {"all": 1, "free": 0}}
+    assert found["layers"][0]["halved"] is None
