@@ -110,13 +110,18 @@ class Problem(ProblemSettings):
         weights = source_of(self.teacher).weights(self.teacher)
         return " ".join(filter(None, (self.architecture.fingerprint, weights, self.own_normalisation)))
 
-    def may_be(self, identity: str) -> bool:
-        """Whether this teacher, if it was imported, is the one of an `identity` that was written down.
+    def check_teacher(self, identity: str, what: object) -> None:
+        """Refuse what is of another imported teacher than this one.
 
         Args:
-            identity: It; empty in files that do not say it, which may be of any teacher.
+            identity: The `identity` that was written down; empty in files that do not say it, which may be of any teacher.
+            what: Whose it is, for the message.
+
+        Raises:
+            InputError: Then.
         """
-        return not identity or self.trained_here or identity == self.identity
+        if identity and not self.trained_here and identity != self.identity:
+            raise InputError(f"{what} is of a teacher of other weights, or with another mean and std, than {self.teacher}")
 
     @cached_property
     def name(self) -> str:

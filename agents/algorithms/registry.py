@@ -108,6 +108,7 @@ class Algorithm(ABC):
             InputError: If the file is no agent of this algorithm, or its policy has another shape.
         """
         tensors, _ = read_agent(path, type(agent).__name__)
+        self._inform(agent, tensors, path)
         try:
             restore_weights(agent.policy, tensors)
         except RuntimeError:
@@ -118,6 +119,10 @@ class Algorithm(ABC):
 
     def study(self, agent: BaseAlgorithm, known: Iterable[tuple[Architecture, Evaluation]]) -> None:
         """Show a fresh agent what is known of students of its teacher from before; most have no use for it."""
+        return
+
+    def _inform(self, agent: BaseAlgorithm, tensors: dict[str, torch.Tensor], path: Path) -> None:
+        """Tell a fresh agent what else the file of its policy knows; most have no use for it."""
         return
 
 
@@ -145,10 +150,8 @@ class _Imagining(_Recurrent):
 
     kind: type[Dyna]
 
-    def transfer(self, agent: BaseAlgorithm, path: Path) -> None:
-        super().transfer(agent, path)
+    def _inform(self, agent: BaseAlgorithm, tensors: dict[str, torch.Tensor], path: Path) -> None:
         assert isinstance(agent, Dyna)
-        tensors, _ = read_agent(path, type(agent).__name__)
         with restoring(path):
             agent.inform(AccuracyPrior.within(tensors) or prior_beside(path))
 

@@ -22,7 +22,7 @@ from agents.search.history import HISTORY, STORE, Episode, check_history, digest
 from agents.search.options import Search
 from agents.search.recorder import Recorder
 from agents.search.report import draw_architectures, draw_curves
-from agents.search.result import RESULT
+from agents.search.result import RESULT, has_network
 from agents.search.run_folder import BASELINE, RunFolder, RunStart, now
 from agents.search.trackers import check_trackers, tracked
 from n2n_gym.architecture import shrink_decisions
@@ -282,7 +282,7 @@ class _Run:
         if found:
             student, reports = Finals(self.search, self.folder.path, self.history, teacher, self.display).run(found)
             parts |= reports
-            if self.search.baseline is not None and reports["student"]["test_accuracy"] is not None:
+            if self.search.baseline is not None and has_network(reports):
                 parts["baseline"] = self._baseline(reports["student"])
             verdict = beside_verdict(reports["student"], reports.get("beside", {}))
             student.save(self.folder.path / "student.json")

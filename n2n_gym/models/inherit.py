@@ -64,6 +64,7 @@ class Kept:
         best = _Best(self._student, self._origins, self._spaces, teacher)
         self._space: list[int] = []  # of each of the student's layers, in the teacher
         self.outputs: list[Tensor | None] = []
+        self._carriers = [index for index, node in enumerate(self._student.nodes) if node.layer.carried(0) is not None]
         chosen: dict[tuple[int, int], Tensor | None] = {}
         for index, (node, origin) in enumerate(zip(self._student.nodes, self._origins, strict=True)):
             match node.layer.channels:
@@ -86,10 +87,11 @@ class Kept:
 
         None if there is no such layer, or what it reads is not known yet. Of several the first one counts.
         """
-        for index, (node, origin) in enumerate(zip(self._student.nodes, self._origins, strict=True)):
-            source, before = node.inputs[0], self._teacher.nodes[origin]
+        for index in self._carriers:
+            node, origin = self._student.nodes[index], self._origins[index]
             if self._spaces[origin] != space:
                 continue
+            source, before = node.inputs[0], self._teacher.nodes[origin]
             here = node.layer.carried(self._student.input_shape[0] if source == IMAGE else self._student.widths[source])
             there = before.layer.carried(self._width(before.inputs[0]))
             if here is None or there is None or (read := self._read(index, 0)) is None:

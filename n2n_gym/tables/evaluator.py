@@ -103,8 +103,7 @@ def check_table(table: Table, settings: EvaluationSettings, stage: Stage) -> Non
     if table.stage != stage.name or table.teacher != problem.architecture or not same_data:
         arguments = ", ".join(f"{name}={value!r}" for name, value in facts["problem"].items())
         raise InputError(f"{table} is of stage {table.stage} with {arguments}; the environment is of another problem")
-    if not problem.may_be(facts["teacher"].get("identity", "")):
-        raise InputError(f"{table} is of a teacher of other weights, or with another mean and std, than {problem.teacher}")
+    problem.check_teacher(facts["teacher"].get("identity", ""), table)
     if settings.recipe != facts["recipe"]["name"]:
         raise InputError(f"{table} was made by recipe {facts['recipe']['name']}, not {settings.recipe}")
     if table.base != stage.base:

@@ -248,9 +248,7 @@ def _surrogate_evaluator(settings: EvaluationSettings, order: Order) -> Evaluato
     if sample.data and sample.data != problem.data.identity:
         read = ", ".join(f"{name}={value!r}" for name, value in asdict(sample.reading).items())
         raise InputError(f"{sample.name} is of other images than those of {sample.dataset}, or they were read with {read}")
-    if not problem.may_be(sample.identity):
-        other = "of a teacher of other weights, or with another mean and std"
-        raise InputError(f"{sample.name} is {other}, than {problem.teacher}")
+    problem.check_teacher(sample.identity, sample.name)
     if settings.recipe != sample.recipe:
         raise InputError(f"{sample.name} was made by recipe {sample.recipe}, not {settings.recipe}")
     if order.stage is not None and (order.stage.name, order.stage.base) != (sample.stage, sample.teacher):
