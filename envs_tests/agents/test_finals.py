@@ -1,6 +1,8 @@
 import json
 import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +22,9 @@ from n2n_gym.errors import InputError
 from n2n_gym.networks.described import read_description
 from n2n_gym.student import Student
 from n2n_gym.system import pool
+from n2n_gym.system.files import locked
 from n2n_gym.teachers.saved import ready_teacher
+from n2n_gym.training import logits
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
 from n2n_gym.training.recipes import Recipe, final_recipe
@@ -344,3 +348,32 @@ def test_processes_read_each_others_logits(toy_problem, tmp_path, monkeypatch):
     first = TeacherLogits(teacher, data, folder=tmp_path).of(3, augment=True)
     monkeypatch.setattr(ImageData, "batch", lambda *_: pytest.fail("they were computed again"))
     assert torch.equal(TeacherLogits(teacher, data, folder=tmp_path).of(3, augment=True), first)
+
+
+def test_processes_that_need_the_same_logits_compute_parts_of_them(toy_problem, tmp_path, monkeypatch):
+    """What another process is computing is waited for when nothing else is left to do."""
+    monkeypatch.setattr(logits, "PART", 1)
+    monkeypatch.setattr(ImageData, "evaluation_batch", 16)
+    data = ImageData.of(toy_problem, torch.device("cpu"))
+    teacher = ready_teacher(toy_problem, device=torch.device("cpu")).checkpoint.network
+    expected = TeacherLogits(teacher, data).of(3, augment=False)
+    parts = -(-len(data.train_images) // 16)
+    assert parts > 2
+    shared = TeacherLogits(teacher, data, folder=tmp_path)
+    with ThreadPoolExecutor(1) as other:
+        with locked(tmp_path / "plain.1.lock"):
+            found = other.submit(shared.of, 3, augment=False)
+            while len(list(tmp_path.glob("plain.*.npy"))) < parts - 1:
+                assert not found.done()
+                time.sleep(0.01)
+            assert not (tmp_path / "plain.1.npy").exists()
+        assert torch.equal(found.result(60), expected)
+
+
+def test_logits_that_cannot_be_shared_are_computed(toy_problem, tmp_path, caplog):
+    data = ImageData.of(toy_problem, torch.device("cpu"))
+    teacher = ready_teacher(toy_problem, device=torch.device("cpu")).checkpoint.network
+    (tmp_path / "file").touch()
+    found = TeacherLogits(teacher, data, folder=tmp_path / "file").of(0, augment=False)
+    assert torch.equal(found, TeacherLogits(teacher, data).of(0, augment=False))
+    assert "cannot be written" in caplog.text

@@ -20,6 +20,7 @@ from n2n_gym.rewards import accuracy_reward, paper_reward
 from n2n_gym.stages import ShrinkStage
 from n2n_gym.student import Student
 from n2n_gym.training import loop, turns
+from n2n_gym.training.logits import TeacherLogits
 
 
 def without_seconds(evaluations):
@@ -115,16 +116,21 @@ def test_the_store_knows_rungs(toy_problem, students, epochs_trained, tmp_path):
 
 @pytest.fixture
 def slow(monkeypatch):
-    """An epoch takes 100 seconds, of a clock of its own."""
+    """An epoch takes 100 seconds, and the teacher's logits 1,000, of a clock of their own."""
     clock = [0.0]
-    once = loop._trained_once
+    once, computed = loop._trained_once, TeacherLogits._computed
 
     def slowly(*arguments):
         loss = yield from once(*arguments)
         clock[0] += 100
         return loss
 
+    def slowly_computed(self, *arguments):
+        clock[0] += 1_000
+        return computed(self, *arguments)
+
     monkeypatch.setattr(loop, "_trained_once", slowly)
+    monkeypatch.setattr(TeacherLogits, "_computed", slowly_computed)
     monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=lambda: clock[0]))
 
 
@@ -137,6 +143,7 @@ def test_seconds_are_ones_own_in_turns_too(toy_problem, students, slow, monkeypa
 
 
 def test_a_timeout_is_of_the_whole_training(toy_problem, students, slow):
+    """But not of the teacher's logits, for which no student pays."""
     plain = make_evaluator(toy_problem, device="cpu", recipe="paper", timeout=350.0).evaluate(students)
     assert {(each.reason, each.seconds) for each in plain} == {("timeout", 400.0)}
     with made(toy_problem, timeout=350.0) as halving:
@@ -203,8 +210,8 @@ def test_stopped_trainings_go_with_who_holds_them(toy_problem, students, tmp_pat
 def test_stopped_trainings_go_with_the_process_that_made_them_and_no_other(tmp_path):
     program = """
 import os
-from n2n_gym.evaluators.halving import _Folder
-folder = _Folder()
+from n2n_gym.system.files import OwnFolder
+folder = OwnFolder("halving")
 if os.fork() == 0:
     del folder
     os._exit(0)

@@ -14,13 +14,16 @@ from envs_tests.conftest import TOY, FormulaEvaluator
 from n2n_gym.architecture import apply_shrinkages
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import OUT_OF_MEMORY, TIMEOUT, WORKER_DIED, Evaluation
+from n2n_gym.evaluators import workers
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.evaluators.store import EvaluationStore, StoredEvaluator
 from n2n_gym.evaluators.workers import WorkerEvaluator
 from n2n_gym.rewards import paper_reward
 from n2n_gym.student import Student
 from n2n_gym.system.pool import RETRIES
+from n2n_gym.system.progress import heard, report
 from n2n_gym.system.worker import Worker
+from n2n_gym.training.images import ImageData
 
 pytestmark = pytest.mark.usefixtures("quick_workers")
 
@@ -230,6 +233,42 @@ def test_a_worker_that_dies_costs_its_own_student_alone():
         evaluations = evaluator.evaluate(STUDENTS)
         assert [e.reason for e in evaluations] == [WORKER_DIED, "", ""]
         assert evaluator.evaluate(STUDENTS[1:])[0].accuracy == 0.5
+
+
+class Telling(Sleepy):
+    """Tells how far it is, as trainings do, and that nobody reads so fast."""
+
+    def stream(self, students):
+        workers.PAUSE = 0.0
+        report("epoch 1, step", 7, 30)
+        return super().stream(students)
+
+
+def test_workers_tell_how_far_their_trainings_are():
+    told = []
+    with WorkerEvaluator(Telling(TOY), 1) as evaluator, heard(lambda *what: told.append(what)):
+        evaluator.evaluate(STUDENTS[:2])
+    assert [each for each in told if "epoch" in each[0]] == [
+        ("training 1 of 2, epoch 1, step", 7, 30),
+        ("training 2 of 2, epoch 1, step", 7, 30),
+    ]
+
+
+def test_workers_share_the_teachers_logits_through_a_folder(toy_problem, tmp_path, monkeypatch):
+    plain = DistillationEvaluator(toy_problem, device="cpu")
+    first, second = plain.sharing(tmp_path), pickle.loads(pickle.dumps(plain.sharing(tmp_path)))
+    assert first == plain
+    assert first.context() == plain.context()
+    logits = first.teacher_logits.of(0, augment=False)
+    assert second.data is not first.data
+    monkeypatch.setattr(ImageData, "batch", lambda *_: pytest.fail("they were computed again"))
+    assert second.teacher_logits.of(0, augment=False).equal(logits)
+    evaluator = WorkerEvaluator(plain, 1)
+    copied, folder = pickle.loads(pickle.dumps(evaluator)), evaluator._folder.path
+    assert copied._folder.path != folder
+    assert folder.exists()
+    del evaluator
+    assert not folder.exists()
 
 
 class Crowded(Sleepy):

@@ -79,6 +79,10 @@ class Evaluator(ABC):
         """
         raise InputError("trainings can be stopped on the way only where students are trained, in processes of this machine")
 
+    def sharing(self, folder: Path) -> Evaluator:
+        """An equal evaluator whose copies in other processes share, through a folder, what all of them need."""
+        return self
+
     @abstractmethod
     def context(self) -> dict[str, Any]:
         """Everything but the student that an evaluation depends on, as JSON data; readies the teacher."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -57,10 +57,8 @@ class _Measured:
 
     def looked(self, score: Callable[[], Score]) -> Score:
         """A score that a search does not look at."""
-        begun = time.monotonic()
-        found = score()
-        self.watch.add(begun - time.monotonic())
-        return found
+        with self.watch.paused():
+            return score()
 
 
 @dataclass(frozen=True)
@@ -72,12 +70,14 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
         seed: Another seed gives every student another initialisation and order of images.
         thorough: Whether students are validated after each epoch and tested at the end, for tables; a search must not.
         rung: Where trainings are stopped; they are trained whole by default.
+        shared: Folder through which processes share the teacher's logits; each computes them for itself by default.
     """
 
     problem: Problem
     seed: int = 0
     thorough: bool = False
     rung: Rung | None = None
+    shared: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         _ = self.training_recipe  # an unknown name is said at once
@@ -116,6 +116,9 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
         stopping.__dict__["rung"] = rung
         return stopping
 
+    def sharing(self, folder: Path) -> Evaluator:
+        return replace(self, shared=folder)
+
     @property
     def teacher(self) -> Architecture:
         return self.problem.architecture
@@ -137,7 +140,7 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
     @cached_property
     def teacher_logits(self) -> TeacherLogits:
         """The teacher's logits for the training images."""
-        return TeacherLogits(self.trained_teacher.checkpoint.network.to(self._device), self.data)
+        return TeacherLogits(self.trained_teacher.checkpoint.network.to(self._device), self.data, folder=self.shared)
 
     def context(self) -> dict[str, Any]:
         teacher = self.trained_teacher.checkpoint

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -18,27 +13,10 @@ from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators.contract import Evaluator, Rung, WrappingEvaluator
 from n2n_gym.rewards import Reward
 from n2n_gym.student import Student
+from n2n_gym.system.files import OwnFolder
 
 KEPT = 2**31
 """Bytes of stopped trainings that are kept, in case their students are asked for again."""
-
-
-class _Folder:
-    """A new folder that goes with whoever holds it, and when the process ends that made it.
-
-    Attributes:
-        path: Where it is.
-        remove: Removes it, once.
-    """
-
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="n2n-halving-"))
-        self.remove = weakref.finalize(self, _remove, self.path, os.getpid())
-
-
-def _remove(folder: Path, owner: int) -> None:
-    if os.getpid() == owner:  # a process that was forked has the folder of its parent
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class HalvingEvaluator(WrappingEvaluator):
@@ -68,7 +46,7 @@ class HalvingEvaluator(WrappingEvaluator):
             )
         self.inner = inner
         self._reward = reward
-        self._states: _Folder | None = None
+        self._states: OwnFolder | None = None
 
     def __getstate__(self) -> dict[str, Any]:  # a copy keeps its own trainings
         return {**self.__dict__, "_states": None}
@@ -83,7 +61,7 @@ class HalvingEvaluator(WrappingEvaluator):
 
     def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
         if self._states is None:
-            self._states = _Folder()
+            self._states = OwnFolder("halving")
         running = list(range(len(students)))
         reached: dict[int, dict[int, Evaluation]] = {}
         stopped: dict[int, list[int]] = {}

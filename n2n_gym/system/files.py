@@ -7,13 +7,15 @@ import glob
 import json
 import os
 import shutil
+import tempfile
 import uuid
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from n2n_gym.errors import InputError
 
@@ -65,8 +67,15 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """While no other process has this lock file's lock; missing folders are made.
+
+    Args:
+        path: The lock file.
+        wait: Whether to wait for it.
+
+    Yields:
+        Whether the lock is ours: without waiting, another process may have it.
 
     Raises:
         InputError: If nothing may be written there.
@@ -74,11 +83,37 @@ def locked(path: Path) -> Iterator[None]:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
-        lock.acquire()
+        with suppress(Timeout):
+            lock.acquire(blocking=wait)
     try:
-        yield
+        yield lock.is_locked
     finally:
         lock.release()
+
+
+class OwnFolder:
+    """A new folder that goes with whoever holds it, and when the process ends that made it.
+
+    Args:
+        purpose: Part of its name.
+
+    Attributes:
+        path: Where it is.
+        remove: Removes it, once.
+
+    Raises:
+        InputError: If there is no room, or nothing may be written where the system has such folders.
+    """
+
+    def __init__(self, purpose: str) -> None:
+        with writing(Path(os.environ.get("TMPDIR", os.sep))):
+            self.path = Path(tempfile.mkdtemp(prefix=f"n2n-{purpose}-"))
+        self.remove = weakref.finalize(self, _remove_own, self.path, os.getpid())
+
+
+def _remove_own(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # a process that was forked has the folder of its parent
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from n2n_gym.system.tensors import tensors_hash
 from n2n_gym.training.images import ImageData
 
 _log = logging.getLogger("n2n_gym")
+
+PART = 8
+"""Batches of images whose logits are kept in one file: processes that need a view at the same time each compute some."""
 
 
 class TeacherLogits:
@@ -50,24 +54,46 @@ class TeacherLogits:
         view = self._data.view(epoch, augment=augment)
         key = ("plain" if view.plain else f"{epoch}") + ("" if images is None else f"-{images}-of-{epoch}")
         if key not in self._known:
-            indices = self._data.stretch(epoch, images)
-            path = self._folder and self._folder / f"{key}.npy"
-            self._known[key] = self._shared(view, indices, path) if path else self._computed(view, indices)
+            parts = self._data.stretch(epoch, images).split(PART * self._data.evaluation_batch)
+            logits = torch.cat(self._parts(view, parts, key))
+            if logits.is_cuda:
+                torch.cuda.current_stream().synchronize()  # other trainings read them in streams of their own
+            self._known[key] = logits
             if len(self._known) > self._views:
                 self._known.popitem(last=False)
         return self._known[key]
 
-    def _shared(self, view: View, indices: Tensor, path: Path) -> Tensor:
-        """A view's logits from their file, which whoever needs them first writes."""
-        with locked(path.with_suffix(".lock")):
-            found = self._kept(path, len(indices))
-            if found is None:
-                found = self._computed(view, indices).cpu().numpy()
-                write_whole(path, partial(_save, found))
-        return torch.from_numpy(found).to(self._data.device)
+    def _parts(self, view: View, parts: Sequence[Tensor], key: str) -> list[Tensor]:
+        """The logits of each part of a view's images; what other processes are computing is waited for at the end."""
+        found: dict[int, Tensor] = {}
+        for wait in (False, True):
+            for number, indices in enumerate(parts):
+                if number in found:
+                    continue
+                report("teacher's answers, part", len(found), len(parts))
+                if self._folder is None:
+                    found[number] = self._computed(view, indices)
+                elif (shared := self._shared(view, indices, self._folder / f"{key}.{number}.npy", wait=wait)) is not None:
+                    found[number] = shared
+        return [found[number] for number in range(len(parts))]
+
+    def _shared(self, view: View, indices: Tensor, path: Path, *, wait: bool) -> Tensor | None:
+        """Logits from their file, which whoever has its lock first writes; None while another process does."""
+        logits: npt.NDArray[np.float32] | None = None
+        try:
+            with locked(path.with_suffix(".lock"), wait=wait) as ours:
+                if not ours:
+                    return None
+                logits = self._kept(path, len(indices))
+                if logits is None:
+                    logits = self._computed(view, indices).cpu().numpy()
+                    write_whole(path, partial(_save, logits))
+        except InputError as error:  # sharing only saves time
+            _log.warning("%s", error)
+        return self._computed(view, indices) if logits is None else torch.from_numpy(logits).to(self._data.device)
 
     def _kept(self, path: Path, images: int) -> npt.NDArray[np.float32] | None:
-        """A view's logits in a file; None if there are none, or they are damaged: then they are computed again."""
+        """Logits in a file; None if there are none, or they are damaged: then they are computed again."""
         if not path.exists():
             return None
         try:
@@ -81,15 +107,7 @@ class TeacherLogits:
     @torch.no_grad()
     def _computed(self, view: View, indices: Tensor) -> Tensor:
         self._teacher.eval()
-        batches = indices.split(self._data.evaluation_batch)
-        found = []
-        for count, each in enumerate(batches):
-            report("teacher's answers, batch", count, len(batches))
-            found.append(self._teacher(self._data.batch(view, each)))
-        logits = torch.cat(found)
-        if logits.is_cuda:
-            torch.cuda.current_stream().synchronize()  # other trainings read them in streams of their own
-        return logits
+        return torch.cat([self._teacher(self._data.batch(view, each)) for each in indices.split(self._data.evaluation_batch)])
 
 
 def _save(logits: npt.NDArray[np.float32], part: Path) -> None:

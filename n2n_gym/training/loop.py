@@ -136,7 +136,8 @@ def training(
         if best is not None:
             best.restore(kept, facts["best"])
     for epoch in range(done + 1, last + 1):
-        logits = logits_for(teacher, recipe, epoch - 1)
+        with watch.paused():  # they are there for all students
+            logits = logits_for(teacher, recipe, epoch - 1)
         images = data.stretch(epoch - 1, recipe.images)
         parts = torch.randperm(len(images), generator=generator).to(data.device).split(recipe.batch_size)
         batches = batches_of(data.viewed(epoch - 1, augment=recipe.augment), data.train_labels, images, parts, logits)

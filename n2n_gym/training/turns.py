@@ -52,6 +52,15 @@ class Stopwatch:
         """Count what was not measured, or, if negative, what is not to count."""
         self._begun -= seconds
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """While something is done that is not to count."""
+        begun = self.seconds
+        try:
+            yield
+        finally:
+            self.add(begun - self.seconds)
+
     def over(self, training: Generator[None, None, Ended]) -> Generator[None, None, Ended]:
         """The training, timed."""
         while True:
@@ -60,9 +69,8 @@ class Stopwatch:
             except StopIteration as end:
                 ended: Ended = end.value
                 return ended
-            paused = self.seconds
-            yield
-            self.add(paused - self.seconds)
+            with self.paused():
+                yield
 
 
 def in_turns(trainings: Sequence[Generator[None, None, Ended]], device: torch.device, *, at_once: int) -> list[Ended]:
