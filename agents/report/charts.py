@@ -8,14 +8,12 @@ from itertools import count
 from math import ceil, floor, log10
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
 from agents.display import short
 from agents.report.run import Run
-from agents.search.history import Episode
+from agents.search.history import Episode, front
 from agents.search.report import CURVES, STAGE_NAMES, band_of
-from n2n_gym.tables.statistics import pareto_rows
 
 QUANTITIES = {"parameters": "parameters", "macs": "MACs", "latency_ms": "latency, ms"}
 """What accuracy is drawn against, and what a button calls it."""
@@ -25,18 +23,6 @@ COLOURS = ("#4477aa", "#ee7733", "#228833", "#aa3377", "#009988", "#ccbb44", "#6
 
 MOST_STEPS = 10
 """Between the marks of an axis of updates; they have room on a telephone."""
-
-
-def front(students: Sequence[Episode], quantity: str) -> list[Episode]:
-    """The students that no other beats on accuracy without being larger, from the smallest on.
-
-    Where some keep the limits, those that do not are left out.
-    """
-    least = min((student.excess for student in students), default=0.0)
-    kept = [student for student in students if student.excess == least]
-    sizes = np.array([getattr(student, quantity) for student in kept])
-    rows = pareto_rows(np.array([student.accuracy for student in kept]), sizes, np.ones(len(kept), dtype=np.bool_))
-    return [kept[row] for row in rows]
 
 
 def pareto(run: Run) -> dict[str, dict[str, Any]]:

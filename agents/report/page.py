@@ -16,10 +16,11 @@ from plotly.offline import get_plotlyjs
 
 from agents.display import duration
 from agents.interval import has_width
-from agents.report.charts import QUANTITIES, curves, front, fronts, pareto
+from agents.report.charts import QUANTITIES, curves, fronts, pareto
 from agents.report.heading import dataset_of, moment, state_of, teacher_of
 from agents.report.run import Run, read_run
 from agents.report.students import Explained, Pair, layer_texts, side_by_side
+from agents.search.history import front
 from n2n_gym.system.files import write_text
 
 REPORT = "report.html"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agents.search.history import Episode
+from agents.search.history import Episode, front
 from agents.search.options import Search
 from n2n_gym.architecture import FACTORS, shrink_decisions
 from n2n_gym.evaluation import Evaluation
@@ -23,19 +23,9 @@ def finalists(history: Sequence[Episode], count: int) -> list[Episode]:
         history: Every student that was tried.
         count: How many, at most.
     """
-    least = min((episode.excess for episode in history if not episode.reason), default=0.0)
-    distinct = {e.fingerprint: e for e in reversed(history) if not e.reason and e.excess == least}.values()
-    front = [
-        episode
-        for episode in distinct
-        if not any(
-            other.accuracy >= episode.accuracy
-            and other.parameters <= episode.parameters
-            and (other.accuracy, other.parameters) != (episode.accuracy, episode.parameters)
-            for other in distinct
-        )
-    ]
-    return sorted(front, key=lambda episode: (-episode.reward, episode.fingerprint))[:count]
+    distinct = {e.fingerprint: e for e in reversed(history) if not e.reason}
+    best = front(list(distinct.values()), "parameters")
+    return sorted(best, key=lambda episode: (-episode.reward, episode.fingerprint))[:count]
 
 
 def by_final_limits(history: Sequence[Episode], search: Search) -> list[Episode]:

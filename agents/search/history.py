@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import msgspec
+import numpy as np
 
 from n2n_gym.errors import InputError
 from n2n_gym.student import Student
 from n2n_gym.system.documents import Count, Duration, Finite, Sha256, Share, checked, read_bytes, read_document
 from n2n_gym.system.files import write_text
+from n2n_gym.tables.statistics import pareto_rows
 
 HISTORY = "history.csv"
 STORE = "evaluations.sqlite"
@@ -105,6 +107,18 @@ def trained(history: Iterable[Episode], stage: int) -> set[str]:
         if not episode.reason or episode.seconds:
             asked.setdefault(episode.fingerprint, episode.stage)
     return {fingerprint for fingerprint, first in asked.items() if first == stage}
+
+
+def front(students: Sequence[Episode], quantity: str) -> list[Episode]:
+    """The students that no other beats on accuracy without being larger, from the smallest on.
+
+    Where some keep the limits, those that do not are left out.
+    """
+    least = min((student.excess for student in students), default=0.0)
+    kept = [student for student in students if student.excess == least]
+    sizes = np.array([getattr(student, quantity) for student in kept])
+    rows = pareto_rows(np.array([student.accuracy for student in kept]), sizes, np.ones(len(kept), dtype=np.bool_))
+    return [kept[row] for row in rows]
 
 
 class _StageFile(TypedDict):

@@ -17,7 +17,7 @@ from torch import nn
 
 import n2n_gym.teachers
 from agents.commands.main import main
-from agents.report.charts import curves, front
+from agents.report.charts import curves
 from agents.report.heading import dataset_of, moment, teacher_of
 from agents.report.listing import listed
 from agents.report.page import write_report
@@ -25,7 +25,7 @@ from agents.report.run import read_run
 from agents.report.server import RunServer, link
 from agents.report.students import Explained, side_by_side
 from agents.search.compress import compress
-from agents.search.history import Episode, write_history
+from agents.search.history import Episode, front, write_history
 from agents.search.profile import profile
 from agents.search.report import draw_curves
 from agents.search.result import RESULT
