@@ -55,7 +55,9 @@ class Interval:
 
     def __format__(self, numbers: str) -> str:
         mean, low, high = (format(number, numbers or ".3f") for number in (self.mean, self.low, self.high))
-        return mean if math.isnan(self.low) else f"{mean} ({low} to {high})"
+        if math.isnan(self.low):
+            return mean
+        return f"{mean} ({low} to {high})" if has_width(self.to_json()) else f"{mean} (all alike)"
 
 
 def has_width(found: Mapping[str, Any]) -> bool:

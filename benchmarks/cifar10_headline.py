@@ -1,4 +1,4 @@
-"""The finals of a search on CIFAR-10: the student, its teacher in less width and ResNet-20, each trained three times alike.
+"""The finals of a search on CIFAR-10: the student, its teacher scaled in width and ResNet-20, each trained three times alike.
 
     n2n teacher import benchmarks/cifar10_teacher.py:resnet --name cifar10-teacher \
         --weights benchmarks/results/cifar10-teacher.safetensors --dataset cifar10 \
@@ -7,7 +7,7 @@
         --stages 2 --students 72 --iterations 6 --rollouts 12 --constraint "parameters<=269000" --finalists 0 --no-speed \
         --out runs/headline
     python benchmarks/cifar10_headline.py --run runs/headline [--smaller 0:3] [--device cuda] [--epochs 90] [--out FILE.json]
-    python benchmarks/cifar10_headline.py    # only the picture of accuracy and size, anew from the figures' file
+    python benchmarks/cifar10_headline.py    # only the picture of accuracies, anew from the figures' file
 
 The search ends without finals, which are done here, on whatever machine: test images are read here for the first time. Stopped
 at any moment, the same command goes on.
@@ -27,7 +27,7 @@ import tyro
 from report import RESULTS, Report
 from rich.console import Console
 
-from agents.display import ProgressDisplay
+from agents.display import ProgressDisplay, short
 from agents.interval import Interval
 from agents.pictures import new_figure, open_frame, save_figure
 from agents.search.comparison import sizes
@@ -128,55 +128,46 @@ SMALLER = "smaller-"
 TITLES = {
     "teacher": "teacher: ResNet-18 x 0.5",
     "student": "the search's student",
-    "width_scaled": "the teacher in less width",
+    "width_scaled": "the teacher scaled in width",
     "resnet20": "ResNet-20, by hand",
     "cifar10_wide_early": "wide early layers, by hand",
 }
 SEARCHED, BY_HAND, TEACHER = "#ee7733", "#4477aa", "#1c2024"
-NEAR, LINES = 1.5, 0.45
-"""Networks whose sizes differ by a smaller factor have their labels at least so many points of accuracy apart."""
-ROOM = 0.68
-"""Further to the left by this factor is where the student's label ends."""
 
 
 def draw_accuracy(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Test accuracy against parameters: a dot a training, a bar for the 95% interval of each network's mean.
+    """Test accuracy, a line a network, the most accurate first: a dot a training, a bar for the 95% interval of the mean.
 
     Args:
         path: The picture.
-        rows: Of the report: `case`, `parameters` and `test_accuracy`, a share a training.
+        rows: Of the report: `case`, `parameters`, `macs` and `test_accuracy`, a share a training.
     """
-    figure = new_figure(8, 4.6)
+    ranked = sorted(rows, key=lambda row: fmean(row["test_accuracy"]))
+    figure = new_figure(8, 1.2 + 0.55 * len(ranked))
     axes = figure.subplots()
-    said: list[tuple[float, float]] = []  # sizes and places of the labels at the right
-    for row in sorted(rows, key=lambda row: -fmean(row["test_accuracy"])):
-        name, size, accuracies = row["case"], row["parameters"], [100 * each for each in row["test_accuracy"]]
+    labels = []
+    for place, row in enumerate(ranked):
+        name, accuracies = row["case"], [100 * each for each in row["test_accuracy"]]
         searched = name == "student" or name.startswith(SMALLER.replace("-", "_"))
         colour = TEACHER if name == "teacher" else SEARCHED if searched else BY_HAND
         found = Interval.of(accuracies)
         if len(accuracies) > 1:
-            axes.vlines(size, found.low, found.high, color=colour, linewidth=2, alpha=0.5)
-        axes.plot([size] * len(accuracies), accuracies, "o", color=colour, markersize=4)
-        at_left = name in ("teacher", "student")
-        above = [place for other, place in said if not at_left and other / NEAR < size < other * NEAR]
-        place = min([found.mean, *(each - LINES for each in above)])
-        if not at_left:
-            said.append((size, place))
+            axes.hlines(place, found.low, found.high, color=colour, linewidth=6, alpha=0.25)
+        axes.plot(accuracies, [place] * len(accuracies), "o", color=colour, markersize=4)
         axes.annotate(
-            f"{TITLES.get(name, 'a smaller student of the search' if searched else name)}\n{size:,}: {found.mean:.1f}%",
-            (size, place),
-            xytext=(-9 if at_left else 9, 0),
+            f"{found.mean:.1f}%",
+            (found.mean, place),
+            xytext=(0, 7),
             textcoords="offset points",
-            ha="right" if at_left else "left",
-            va="center",
-            fontsize=8,
+            ha="center",
+            fontsize=9,
             color=colour,
         )
-    axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    axes.set_xlim(low * ROOM, high)
-    axes.set_xlabel("parameters")
-    axes.set_ylabel("test accuracy, %")
+        title = TITLES.get(name, "a smaller student of the search" if searched else name)
+        labels.append(f"{title}\n{short(row['parameters'])} parameters, {short(row['macs'])} MACs")
+    axes.set_yticks(range(len(labels)), labels, fontsize=9)
+    axes.set_ylim(-0.6, len(labels) - 0.3)
+    axes.set_xlabel("test accuracy, %")
     axes.set_title("CIFAR-10: what the search found, and what needs no search", loc="left")
     open_frame(axes)
     save_figure(figure, path)

@@ -136,13 +136,12 @@ def search(name: str, envs: BatchedVecEnv, seed: int, evaluations: int, policy_e
     agent.set_logger(Logger(None, []))  # without one, Stable-Baselines3 leaves an empty folder in the temporary files
     played: list[tuple[int, ...]] = []
 
-    def finish(episodes: Sequence[Sequence[int]], rngs: Sequence[np.random.Generator]) -> list[Finished]:
+    def finish(judge: Judge, episodes: Sequence[Sequence[int]], rngs: Sequence[np.random.Generator]) -> list[Finished]:
         played.extend(tuple(map(int, actions)) for actions in episodes)
-        return Judge.finish(envs.envs.judge, episodes, rngs)
+        return judge.evaluated(episodes, rngs)
 
-    envs.envs.judge.finish = finish  # type: ignore[method-assign]
-    agent.learn(evaluations * envs.envs.stage.decisions, callback=PolicyUpdates(), log_interval=NEVER)
-    del envs.envs.judge.finish
+    with envs.envs.judge.overseen(finish):
+        agent.learn(evaluations * envs.envs.stage.decisions, callback=PolicyUpdates(), log_interval=NEVER)
     batches = range(policy_episodes // SIDE_BY_SIDE)
     if isinstance(agent, PlannedSearch):  # it has no policy: what it would look at next stands for one
         sampled = [tuple(map(int, plan)) for _ in batches for plan in agent.propose(SIDE_BY_SIDE)]

@@ -24,7 +24,7 @@ class WorkerSettings:
     """By whom students are trained."""
 
     workers: int | str | None = None
-    """Processes that train students side by side: a number, 0 for none, None for one per core on a CPU and none on a GPU; or
+    """Processes that train students side by side: a number, 0 for none, by default one per core on a CPU and none on a GPU; or
     ray, or ray:ADDRESS of a cluster that is running."""
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from typing import NoReturn, Self
 
 import numpy as np
@@ -96,20 +95,11 @@ class Spending(ABC):
 
     @abstractmethod
     def finish(self, judge: Judge, episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]) -> list[Finished]:
-        """Finish episodes as a judge does, and count them."""
-
-    @contextlib.contextmanager
-    def of(self, judge: Judge) -> Iterator[None]:
-        """Count what an environment's judge finishes.
+        """Oversee a judge (`Judge.overseen`): count the episodes that it finishes.
 
         An algorithm runs in this process, so it could look at the table itself; who submits one is trusted not to, and its
         file is read.
         """
-        judge.finish = functools.partial(self.finish, judge)  # type: ignore[method-assign]
-        try:
-            yield
-        finally:
-            del judge.finish
 
 
 def spend(agent: BaseAlgorithm, account: Spending) -> None:
@@ -124,7 +114,7 @@ def spend(agent: BaseAlgorithm, account: Spending) -> None:
     agent.set_logger(Logger(None, []))  # without one, Stable-Baselines3 leaves an empty folder in the temporary files
     assert agent.env is not None
     (judge, *_), (stage, *_) = agent.env.get_attr("judge"), agent.env.get_attr("stage")
-    with account.of(judge), contextlib.suppress(BudgetSpentError):
+    with judge.overseen(account.finish), contextlib.suppress(BudgetSpentError):
         while not account.over:
             begun = agent.num_timesteps > 0
             steps = account.budget * stage.decisions
@@ -173,7 +163,7 @@ class Account(Spending):
         episodes: Sequence[Actions],
         rngs: Sequence[np.random.Generator],
     ) -> list[Finished]:
-        return Judge.finish(judge, episodes, self.task.rngs(self.seed, self.look(episodes)))
+        return judge.evaluated(episodes, self.task.rngs(self.seed, self.look(episodes)))
 
     def report(self, actions: Actions) -> None:
         """From now on the search would choose this student.

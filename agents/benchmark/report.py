@@ -131,9 +131,10 @@ class Standing:
     def _over_random(self, agent: str) -> Interval | None:
         return improvement(self.gaps[agent], self.gaps[RANDOM]) if RANDOM in self.gaps and agent != RANDOM else None
 
-    def _behind(self, agent: str) -> Interval:
-        """By how much of the gap an algorithm is behind the one that it is compared with."""
-        return difference(self.gaps[self.against or self.agents[0]], self.gaps[agent])
+    def _behind(self, agent: str) -> Interval | None:
+        """By how much of the gap an algorithm is behind the one that it is compared with, task by task; None of that one."""
+        first = self.against or self.agents[0]
+        return None if agent == first else difference(self.gaps[first], self.gaps[agent])
 
     def ranking(self) -> Iterator[str]:
         """The track's first table: what separates."""
@@ -141,12 +142,11 @@ class Standing:
         yield f"| algorithm | gap closed | {budgets} | rank | behind {self.against or 'the first'} | runs | students |"
         yield f"|---|---|{'---|' * len(self.budgets)}---|---|---|---|"
         for agent in self.agents:
-            behind = None if agent == (self.against or self.agents[0]) else self._behind(agent)
             cells = (self.closed[agent], *(self.at(agent, budget) for budget in self.budgets))
             columns = " | ".join(shown(cell) for cell in cells)
             found = f"{np.mean([len(run.students) for own in self.runs[agent] for run in own]):.0f}"
             rank = shown(self.ranks.get(agent), ".1f")
-            yield f"| {agent} | {columns} | {rank} | {shown(behind)} | {self.counts[agent]} | {found} |"
+            yield f"| {agent} | {columns} | {rank} | {shown(self._behind(agent))} | {self.counts[agent]} | {found} |"
         if known := [by_run for by_run in self.ceiling if by_run is not None]:
             means = np.mean([by_run.mean(0) for by_run in known], axis=0)
             columns = " | ".join(f"{mean:.2f}" for mean in (means.mean(), *means))
@@ -207,7 +207,7 @@ class Comparison:
     Args:
         results: One for each algorithm; all with the same budgets. On a track, each ran on all tasks or on none.
         tasks: What they ran on.
-        against: Which of them the others are told to be behind of, by paired differences; the first of each track by default.
+        against: Which of them the others' differences are taken to, task by task; the first of each track by default.
 
     Raises:
         InputError: If they cannot be compared.

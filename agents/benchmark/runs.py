@@ -184,7 +184,7 @@ def _search_own(path: Path, task: Task, account: Account) -> None:
         env = ReportingEnv(task.env(), account)
         set_random_seed(account.seed)
         with (
-            account.of(env.unwrapped.judge),  # type: ignore[attr-defined]
+            env.unwrapped.judge.overseen(account.finish),  # type: ignore[attr-defined]
             _blamed_on(f"{path} on {task.name}, seed {account.seed}"),
             contextlib.suppress(BudgetSpentError),
         ):

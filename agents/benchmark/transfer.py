@@ -110,7 +110,7 @@ class Tally(Spending):
         self._space = space
 
     def finish(self, judge: Judge, episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]) -> list[Finished]:
-        done = Judge.finish(judge, episodes, rngs)
+        done = judge.evaluated(episodes, rngs)
         for actions, each in zip(episodes, done, strict=True):
             student = self._space.known.look(plan := np.array(actions))
             if self.count(student.fingerprint if student.allowed else None):
@@ -129,7 +129,7 @@ class Proposing(Contender):
         tally = Tally(space, budget)
         judge = space.vector_env(1, seed).get_attr("judge")[0]
         rng = np.random.default_rng(seed)
-        with tally.of(judge), contextlib.suppress(BudgetSpentError):
+        with judge.overseen(tally.finish), contextlib.suppress(BudgetSpentError):
             for plan in self.proposals(space, rng):
                 judge.finish([plan.tolist()], [rng])
         return tally.students

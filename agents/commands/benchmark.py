@@ -157,7 +157,7 @@ class Report:
     tracks: tuple[str, ...] = ()
     """What was asked of each; with --tasks all by default, else as the files have it."""
     against: str | None = None
-    """Algorithm that the others are told to be behind of; by default the first of each track."""
+    """Algorithm that the others' differences are taken to, task by task; by default the first of each track."""
     out: str = "runs/benchmark"
     """Folder of leaderboard and figures."""
 
@@ -171,10 +171,12 @@ def _report(words: list[str]) -> None:
     if not options.files:
         raise InputError("name the result files to compare, such as runs/benchmark/agents/*.json")
     by_agent: dict[str, Results] = {}
-    for file in options.files:
-        found = Results.load(Path(file).expanduser())
-        before = by_agent.get(found.agent)
-        by_agent[found.agent] = found if before is None else before.joined(found)
+    for file in options.files:  # a pattern that no shell has expanded, as leaderboards tell the command
+        named = Path(file).expanduser()
+        for path in sorted(named.parent.glob(named.name)) or [named]:
+            found = Results.load(path)
+            before = by_agent.get(found.agent)
+            by_agent[found.agent] = found if before is None else before.joined(found)
     if options.tasks:
         tasks = tasks_by_name(options.tasks, options.tracks)
     else:

@@ -70,6 +70,7 @@ def _print_result(screen: Console, result: dict[str, Any], folder: Path) -> None
     screen.print(
         f"{search['evaluations']} students: {search['trained']} trained, {search['from_store']} from the store, "
         f"{search['degenerate']} degenerate"
+        + (f", {on} that halving had stopped trained on" if (on := search.get("trained_on")) else "")
         + "".join(f", {count} failed ({reason})" for reason, count in search.get("failed", {}).items()),
     )
     for file in ("curves.png", "architectures.png", "result.json", "report.html"):
@@ -86,7 +87,7 @@ def _accuracy(part: dict[str, Any]) -> str:
     found = part.get("test_accuracies", {"mean": part["test_accuracy"], "low": None, "high": None})
     if not has_width(found):
         return f"{found['mean']:.2%}"
-    return f"{found['mean']:.2%} ({100 * found['low']:.2f} to {100 * min(found['high'], 1):.2f})"
+    return f"{found['mean']:.2%} ({100 * max(found['low'], 0):.2f} to {100 * min(found['high'], 1):.2f})"
 
 
 COMMANDS = {

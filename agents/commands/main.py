@@ -16,6 +16,7 @@ from n2n_gym import __version__
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.system.files import remedy_of
 from n2n_gym.system.memory import is_out_of_memory, keep_freed_memory
+from n2n_gym.system.offered import load_plugins
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,7 +63,10 @@ def _dispatch(words: list[str]) -> int:
         console().print(f"n2n-gym {__version__}")
         return 0
     if words[0] == "completion":
-        completion.print_script(words[1:], COMMANDS)
+        if words[1:] in ([], ["-h"], ["--help"]):
+            console().print("\n".join(["usage: n2n completion SHELL", "", *map("  {}".format, completion.SHELLS.values())]))
+        else:
+            completion.print_script(words[1:], COMMANDS)
         return 0
     if _below(words[0]) and words[1:] in (["-h"], ["--help"]):
         _print_help(_below(words[0]))
@@ -71,6 +75,7 @@ def _dispatch(words: list[str]) -> int:
     for length in (2, 1):
         name = " ".join(words[:length])
         if name in COMMANDS:
+            load_plugins()
             COMMANDS[name].run(words[length:])
             return 0
     length = 2 if _below(words[0]) else 1

@@ -36,6 +36,11 @@ COLOURS = ("#4477aa", "#ee7733", "#228833", "#aa3377", "#66ccee")
 
 Curves = Sequence[Sequence[float]]
 
+ENDS = 10
+"""Policy updates that first and last rewards are means over; half of a search's, where it has fewer than twice as many."""
+
+ENDS_ARE = f"First and last updates are {ENDS} each, or the two halves of a shorter search."
+
 
 def search_figure(number: int, networks: Sequence[tuple[str, str]]) -> Callable[[Lab], Document]:
     """A figure of reward, accuracy and compression during searches, like figures 3, 4, 5, 11 and 12.
@@ -48,7 +53,7 @@ def search_figure(number: int, networks: Sequence[tuple[str, str]]) -> Callable[
     def draw(lab: Lab) -> Document:
         title = f"Figure {number}: student learning on {lab.data(networks[0][1])}"
         columns = ("network", "stage", "mean reward, first updates", "last updates", "best")
-        document = Document(title, columns, notes=[_said(number), ONE_RUN])
+        document = Document(title, columns, notes=[_said(number), ONE_RUN, ENDS_ARE])
         for teacher, dataset in networks:
             name = network_name(lab, teacher, dataset)
             if not lab.available(dataset, name, document):
@@ -59,7 +64,7 @@ def search_figure(number: int, networks: Sequence[tuple[str, str]]) -> Callable[
             document.data[name] = {}
             for stage in sorted({episode.stage for episode in run.history}):
                 curve = run.curve("reward", stage)
-                part = max(1, min(10, len(curve) // 2))
+                part = max(1, min(ENDS, len(curve) // 2))
                 best = max(episode.reward for episode in run.history if episode.stage == stage)
                 document.data[name][f"stage {stage}"] = {"reward": curve.tolist(), "best": best}
                 ends = (f"{curve[:part].mean():.3f}", f"{curve[-part:].mean():.3f}")
@@ -113,14 +118,14 @@ def _compared(lab: Lab, number: int, about: str, teacher: str, dataset: str, kin
             for seed in range(lab.scale.seeds)
         ]
         lines[line] = [run.curve("reward").tolist() for run in runs]
-        part = max(1, min(10, len(lines[line][0]) // 2))
+        part = max(1, min(ENDS, len(lines[line][0]) // 2))
         first = Interval.of([float(np.mean(curve[:part])) for curve in lines[line]])
         last = Interval.of([float(np.mean(curve[-part:])) for curve in lines[line]])
         best = Interval.of([max(episode.reward for episode in run.history) for run in runs])
         document.rows.append((network, line, str(first), str(last), str(best), f"{len(runs[0].history):,}"))
         measured = {"first": first.to_json(), "last": last.to_json(), "best": best.to_json()}
         document.data[line] = {"curves": lines[line], **measured}
-    document.notes.append(f"Stage 1, {lab.scale.seeds} seeds; 95% intervals in parentheses.")
+    document.notes.append(f"Stage 1, {lab.scale.seeds} seeds; 95% intervals in parentheses. {ENDS_ARE}")
     draw_lines(lab.folder / f"figure{number}.png", {title: lines})
     return document
 

@@ -18,12 +18,10 @@ from n2n_gym.models.build import Network
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.loop import train
 from n2n_gym.training.recipes import Recipe
+from n2n_gym.training.seeds import training_seed
 
 GRADIENT_BATCHES = 10
 """Batches that a filter's influence is estimated on."""
-
-STEPS_APART = 1_000
-"""Seeds of one pruning's steps lie this close to the next one's: their images never come in the same order."""
 
 BETWEEN = Recipe(name="fine-tune", epochs=1, batch_size=64, learning_rate=1e-3, weight_decay=0.0, hard=1.0)
 """Fine-tuning between two prunings."""
@@ -105,7 +103,7 @@ def prune(
         pruner.step()
         network.zero_grad(set_to_none=True)
         network.architecture = described = described_by(network)
-        score = train(network, data, between, seed=STEPS_APART * seed + step).score
+        score = train(network, data, between, seed=training_seed(seed, step)).score
         if on_step is not None:
             on_step(step, described.parameters, score.accuracy)
         if described.parameters < limits.parameters:

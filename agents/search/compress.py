@@ -18,7 +18,19 @@ from agents.search.comparison import ahead_by, beside_verdict, class_accuracies,
 from agents.search.finalists import by_final_limits
 from agents.search.finals import Finals
 from agents.search.forecast import Forecast
-from agents.search.history import HISTORY, STORE, Episode, check_history, digest, read_history, trained, write_history, written
+from agents.search.history import (
+    HISTORY,
+    STORE,
+    Episode,
+    check_history,
+    digest,
+    furthest,
+    read_history,
+    trained,
+    trained_here,
+    write_history,
+    written,
+)
 from agents.search.options import Search
 from agents.search.recorder import Recorder
 from agents.search.report import draw_architectures, draw_curves
@@ -79,6 +91,9 @@ def compress(
         )
         with RunFolder(search.folder, start) as folder:
             if (result := folder.result) is not None and folder.keeps_student(result):
+                if search.speed and "speed" not in result and result["student"] is not None:
+                    both = f"{result['teacher']['name']} {folder.path}"
+                    shown.say(f"the run is finished, and its student was not timed: n2n compare {both} does that")
                 return result
             folder.hold_versions()
             with Forecast(shown, search) as told:
@@ -189,12 +204,11 @@ class _Run:
         if stage == 1:
             free = self.search.stage(1, self.search.start).masks.sum(axis=1) > 1
             return [self.search.start] if free.any() else []
-        first = [episode for episode in self.history if episode.stage == 1 and not episode.reason]
-        ranked = sorted(first, key=lambda episode: (episode.excess, -episode.reward))
-        distinct = {episode.fingerprint: episode for episode in reversed(ranked)}
-        best = [episode.candidate(self.search.start) for episode in ranked if distinct[episode.fingerprint] is episode]
+        tried = furthest(episode for episode in self.history if episode.stage == 1 and not episode.reason)
+        ranked = sorted(tried.values(), key=lambda episode: (episode.excess, -episode.reward))
+        best = [episode.candidate(self.search.start) for episode in ranked]
         shrinkable = [start for start in best or [self.search.start] if shrink_decisions(start.architecture)]
-        return shrinkable[: 1 if self.search.uses_table else self.search.starts]
+        return shrinkable[: 1 if self.search.uses_table else min(self.search.starts, self.search.iterations)]
 
     def _learn(self, stage: int, starts: Sequence[Student], part: int, evaluator: Evaluator, logger: Logger) -> None:
         """Run the policy updates of one stage from one start.
@@ -250,7 +264,8 @@ class _Run:
             students=None if self.search.budget is None else math.ceil(self.search.budget * (part + 1) / parts),
             later=later,
         )
-        earlier_updates, updates = (self.search.iterations * number // parts for number in (part, part + 1))
+        # what cannot be shared out goes to the better starts, which come first
+        earlier_updates, updates = (math.ceil(self.search.iterations * number / parts) for number in (part, part + 1))
         if self.search.budget is None:
             self.display.start(f"stage {stage}", self.search.iterations, earlier_updates + done)
         else:
@@ -270,8 +285,8 @@ class _Run:
         """Who keeps the limits and has the highest reward; where nobody keeps them, who comes nearest; None if all failed."""
         tried = [episode for episode in self.history if episode.stage <= stage]  # a later one's, where this one found nobody
         history = by_final_limits(tried, self.search) if stage == 2 else tried
-        episodes = [episode for episode in history if not episode.reason]
-        best = max(episodes, key=lambda episode: (-episode.excess, episode.reward), default=None)
+        students = furthest(episode for episode in history if not episode.reason).values()
+        best = max(students, key=lambda episode: (-episode.excess, episode.reward), default=None)
         if best is None:
             return None
         return best.candidate(self.search.start)  # in stage 2, maybe one of stage 1
@@ -283,7 +298,7 @@ class _Run:
             student, reports = Finals(self.search, self.folder.path, self.history, teacher, self.display).run(found)
             parts |= reports
             if self.search.baseline is not None and has_network(reports):
-                parts["baseline"] = self._baseline(reports["student"])
+                parts |= self._baseline(reports["student"])
             verdict = beside_verdict(reports["student"], reports.get("beside", {}))
             student.save(self.folder.path / "student.json")
             draw_architectures(self.folder.path / "architectures.png", student)
@@ -310,9 +325,14 @@ class _Run:
         }
         self.display.say(f"baseline: {agent}")
         other = replace(self.search, agent=agent, out=str(self.folder.path / BASELINE), **plain)
-        found = compress(other, display=self.display, command=f"{self.folder.start.command} (its baseline)")
+        try:
+            found = compress(other, display=self.display, command=f"{self.folder.start.command} (its baseline)")
+        except InputError as error:  # that it finds nothing is no reason to have no result
+            self.display.say(f"baseline {agent}: {error}")
+            return {"baseline_failed": f"{agent}: {error}"}
         rival = found["student"]
-        return {"agent": agent, **rival, "search": found["search"], "student_ahead_by": ahead_by(student, rival)}
+        ahead = ahead_by(student, rival)
+        return {"baseline": {"agent": agent, **rival, "search": found["search"], "student_ahead_by": ahead}}
 
     def _speed(self, student: Student) -> list[dict[str, Any]]:
         """How fast the student and its teacher are here."""
@@ -329,6 +349,9 @@ class _Run:
 
     def _result(self, teacher: Teacher, parts: dict[str, Any]) -> dict[str, Any]:
         problem, student = self.search.problem, parts["student"]
+        here = trained_here(self.history)
+        ours = [episode for episode in here if episode.reason not in MACHINE_FAILURES]
+        last = {episode.fingerprint: episode for episode in ours}
         images = len(load_dataset(problem.data).split(problem.train_size)[1])
         return {
             "teacher": {
@@ -347,12 +370,13 @@ class _Run:
             },
             "search": {
                 "evaluations": len(self.history),
-                "trained": sum(not e.from_store and e.seconds > 0 for e in self.history if e.reason not in MACHINE_FAILURES),
+                "trained": len(last),
+                "trained_on": len(ours) - len(last),
                 "from_store": sum(e.from_store for e in self.history),
                 "degenerate": sum(bool(e.reason) and not e.seconds for e in self.history if e.reason not in MACHINE_FAILURES),
                 "failed": dict(Counter(e.reason for e in self.history if e.reason in MACHINE_FAILURES)),
-                "stopped": sum(e.rung > 0 and not e.from_store for e in self.history),
-                "seconds": round(sum(e.seconds for e in self.history if not e.from_store), 3),
+                "stopped": sum(episode.rung > 0 for episode in last.values()),
+                "seconds": round(sum({episode.fingerprint: episode.seconds for episode in here}.values()), 3),
                 "recipe": self.search.recipe,
             },
             "seed": self.search.seed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agents.search.history import Episode, front
+from agents.search.history import Episode, front, furthest
 from agents.search.options import Search
 from n2n_gym.architecture import FACTORS, shrink_decisions
 from n2n_gym.evaluation import Evaluation
@@ -23,8 +23,7 @@ def finalists(history: Sequence[Episode], count: int) -> list[Episode]:
         history: Every student that was tried.
         count: How many, at most.
     """
-    distinct = {e.fingerprint: e for e in reversed(history) if not e.reason}
-    best = front(list(distinct.values()), "parameters")
+    best = front([episode for episode in furthest(history).values() if not episode.reason], "parameters")
     return sorted(best, key=lambda episode: (-episode.reward, episode.fingerprint))[:count]
 
 

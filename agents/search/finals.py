@@ -20,7 +20,7 @@ from agents.display import Display
 from agents.interval import Interval
 from agents.search.comparison import ahead_by, sizes
 from agents.search.finalists import by_final_limits, finalists, unsearched, winner
-from agents.search.history import Episode
+from agents.search.history import Episode, furthest
 from agents.search.options import Search
 from agents.search.race import contenders
 from agents.search.result import STUDENT
@@ -40,6 +40,7 @@ from n2n_gym.system.files import write_folder
 from n2n_gym.system.machine import process_count
 from n2n_gym.teachers.saved import Teacher
 from n2n_gym.training.recipes import final_recipe
+from n2n_gym.training.seeds import training_seed
 
 
 @dataclass
@@ -143,7 +144,7 @@ class Finals:
         turns: Counter[int] = Counter()
         due: list[tuple[_Contestant, Training]] = []
         for each in contestants:
-            seed = self._search.seed + len(each.trainings) + turns[id(each)]
+            seed = training_seed(self._search.seed, len(each.trainings) + turns[id(each)])
             turns[id(each)] += 1
             due.append((each, Training(each.architecture, self._place(each, seed), seed)))
         new = list({training.folder: training for _, training in due if not training.folder.exists()}.values())
@@ -240,7 +241,7 @@ class Finals:
 
     def _searched(self, architecture: Architecture, saved: Path | None = None) -> dict[str, Any]:
         """What the result says of a network without a final training; `saved` is where one with it is kept."""
-        seen = next((e for e in self._history if e.fingerprint == architecture.fingerprint[:16]), None)
+        seen = furthest(self._history).get(architecture.fingerprint[:16])
         unknown = ("val_accuracy", "val_class_accuracy", "test_accuracy", "reward")
         return {
             **sizes(architecture, saved),

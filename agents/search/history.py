@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from hashlib import sha256
@@ -45,7 +46,7 @@ class Episode:
         reason: Why it is degenerate or failed, or empty.
         excess: The largest share by which it exceeds a limit; 0 if it keeps all.
         seconds: Time that its training took, whenever that was.
-        from_store: Whether it had been trained before.
+        from_store: Whether it had been trained before, and no further now.
         latency_ms: Its measured forward pass, if a limit needs it.
         start: In stage 2, after a stage 1, the removals that it started from, one digit each; else empty.
         rung: Epochs after which halving stopped its training, and predicted its accuracy; 0 if it was trained whole.
@@ -107,6 +108,29 @@ def trained(history: Iterable[Episode], stage: int) -> set[str]:
         if not episode.reason or episode.seconds:
             asked.setdefault(episode.fingerprint, episode.stage)
     return {fingerprint for fingerprint, first in asked.items() if first == stage}
+
+
+def furthest(history: Iterable[Episode]) -> dict[str, Episode]:
+    """Of each distinct student, by its fingerprint, the first of the episodes that know it best.
+
+    A training's end is known better than its failure, and what halving predicts of a training that it stopped is no more than
+    a guess: who was trained on later is what that training says.
+    """
+    found: dict[str, Episode] = {}
+    for episode in history:
+        before = found.setdefault(episode.fingerprint, episode)
+        if _certainty(episode) > _certainty(before):
+            found[episode.fingerprint] = episode
+    return found
+
+
+def _certainty(episode: Episode) -> tuple[bool, float]:
+    return not episode.reason, episode.rung or math.inf
+
+
+def trained_here(history: Iterable[Episode]) -> list[Episode]:
+    """The episodes that a run trained students for; one that halving had stopped, and trained on later, has several."""
+    return [episode for episode in history if not episode.from_store and episode.seconds > 0]
 
 
 def front(students: Sequence[Episode], quantity: str) -> list[Episode]:

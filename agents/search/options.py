@@ -90,8 +90,8 @@ class Search(JudgedSettings):
     """Weight of the mean squared error to the teacher's logits in the final training (the paper's lambda; a mean over classes,
     where the paper has a sum)."""
     seed: int = 0
-    """Seed of policies, of students' trainings and of final trainings. With a table, a student's accuracy is the mean of its
-    trainings, whatever the seed."""
+    """Seed of policies, of students' trainings and of final trainings. With a table, a student's accuracy is the mean of those
+    of its trainings that a search may see, whatever the seed."""
     speed: bool = True
     """Time the student beside its teacher at the end, in torch and, where it is installed, in ONNX Runtime."""
     tensorboard: bool = False

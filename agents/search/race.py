@@ -8,6 +8,8 @@ from statistics import fmean
 
 from scipy.special import stdtrit
 
+from agents.interval import ALIKE
+
 LEVEL = 0.95
 """How sure it must be that a contestant is worse than the best before it leaves."""
 
@@ -17,7 +19,8 @@ def contenders(scores: Sequence[Sequence[float]]) -> list[int]:
 
     How much one training's score differs from the next one's is taken to be alike for all, and estimated from all. A
     contestant leaves when its mean is so far below the best one's that at least `LEVEL` of such differences would be smaller
-    by chance (Student's t, one-sided). As long as nobody was trained twice, nobody leaves.
+    by chance (Student's t, one-sided). As long as nobody was trained twice, or
+    all trainings of each happen to be alike, nobody leaves.
 
     Args:
         scores: Of each contestant, those of its trainings, one at least; those that left before count, too.
@@ -27,9 +30,9 @@ def contenders(scores: Sequence[Sequence[float]]) -> list[int]:
     """
     means = [fmean(each) for each in scores]
     freedom = sum(len(each) - 1 for each in scores)
-    if not freedom:
-        return list(range(len(scores)))
     squares = sum((score - mean) ** 2 for each, mean in zip(scores, means, strict=True) for score in each)
+    if not freedom or math.sqrt(squares) <= ALIKE:
+        return list(range(len(scores)))
     best = max(range(len(scores)), key=means.__getitem__)
     bound = float(stdtrit(freedom, LEVEL)) * math.sqrt(squares / freedom)
     return [

@@ -54,7 +54,8 @@ class Recorder(BaseCallback):
         self._display = display
         self._students = students
         self._later = later
-        self._seen = {episode.fingerprint for episode in history}
+        by_seconds = sorted(history, key=lambda episode: episode.seconds)
+        self._seconds = {episode.fingerprint: episode.seconds for episode in by_seconds}  # of each student's training so far
         of_stage = [episode for episode in history if episode.stage == stage]
         self._episodes = [episode for episode in of_stage if episode.start == start]
         self._earlier = 1 + max((episode.iteration for episode in of_stage if episode.start != start), default=-1)
@@ -79,8 +80,9 @@ class Recorder(BaseCallback):
     def _record(self, finished: Finished) -> None:
         evaluation = finished.evaluation
         fingerprint = finished.student.architecture.fingerprint[:16]
-        trained_here = evaluation.run == self._folder.start.run and fingerprint not in self._seen
-        self._seen.add(fingerprint)
+        seconds = self._seconds.get(fingerprint, -1.0)
+        trained_here = evaluation.run == self._folder.start.run and evaluation.seconds > seconds
+        self._seconds[fingerprint] = max(evaluation.seconds, seconds)
         episode = Episode(
             stage=self._stage,
             iteration=self._earlier + len(self._episodes) // self._rollouts,

@@ -112,6 +112,7 @@ class _Counts(TypedDict):
     from_store: Count
     degenerate: Count
     seconds: Duration
+    trained_on: NotRequired[Count]
     failed: NotRequired[dict[str, Count]]
 
 

@@ -197,7 +197,7 @@ class TestAccounting:
     def test_only_distinct_feasible_students_are_paid_for(self, removal):
         different, twice, degenerate = feasible_and_not(removal)
         account, env = Account(removal, 0, 3), removal.env()
-        with account.of(env.unwrapped.judge):
+        with env.unwrapped.judge.overseen(account.finish):
             for code, paid in (
                 (degenerate, 0),
                 (twice[0], 1),
@@ -222,7 +222,7 @@ class TestAccounting:
         assert len(rows)
         assert table.columns["macs"][rows].min() > table.columns["macs"][limited.counts].max()
         account, env = Account(limited, 0, 3), limited.env()
-        with account.of(env.unwrapped.judge):
+        with env.unwrapped.judge.overseen(account.finish):
             reward, info = play(env, table.actions(int(rows[0])))
         assert (reward, account.students) == (-1, [])
         assert "macs" in info["violated"]
@@ -301,7 +301,7 @@ class TestTruth:
         rewards = []
         for seed in range(8):
             env, account = noisy.env(), Account(noisy, seed, 5)
-            with account.of(env.unwrapped.judge):
+            with env.unwrapped.judge.overseen(account.finish):
                 found = {play(env, actions(noisy, code))[0] for _ in range(4)}
             assert len(found) == 1
             rewards += found
@@ -311,7 +311,7 @@ class TestTruth:
         for task in tasks:
             students = feasible_and_not(task)[0][:12]
             env, account = task.env(), Account(task, 3, 50)
-            with account.of(env.unwrapped.judge):
+            with env.unwrapped.judge.overseen(account.finish):
                 rewards = [play(env, actions(task, code))[0] for code in students]
             paid = account.students
             assert len(paid) == len(rewards)
@@ -664,7 +664,7 @@ def test_a_copy_of_the_environment_spends_the_same_budget(removal):
     """Else a search could look at everything on copies, and then at the best alone."""
     account = Account(removal, 0, 5)
     env = removal.env()
-    with account.of(env.unwrapped.judge):
+    with env.unwrapped.judge.overseen(account.finish):
         first, second = feasible_and_not(removal)[0][:2]
         play(copy.deepcopy(env), actions(removal, first))
         play(copy.copy(env), actions(removal, second))
@@ -858,7 +858,7 @@ def test_runs_of_random_search_that_are_all_alike_are_no_proof(benchmarked, aske
     standing = Standing(results, [task for task in asked if task.track == "reward"])
     name = standing.tasks[0].space
     scattered = np.array([-0.1, 0.0, 0.2])
-    for second, said in ((0.4, "0.40 (0.40 to 0.40) at 5"), (-0.9, "-0.90 (-0.90 to -0.90) at 5"), (1e-12, " at 2")):
+    for second, said in ((0.4, "0.40 (all alike) at 5"), (-0.9, "-0.90 (all alike) at 5"), (1e-12, " at 2")):
         standing.gaps["random"][0] = np.stack([scattered, np.full(3, second)], axis=1)
         [first, *_] = standing.random_search_checked()
         assert first.startswith(name)

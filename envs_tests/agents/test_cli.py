@@ -47,7 +47,6 @@ def fails(capsys, *words):
         (["compress", "--dataset", "some/digits"], "/some/digits is not there; give a folder"),
         (["compress", "--dataset", "/proc/version"], "/proc/version is a file, and no .npz; give a folder of images"),
         (["completion", "fish"], "unknown shell 'fish'. Known: bash"),
-        (["completion"], "unknown shell ''"),
         (["compress", "--recipe", "papre"], "unknown recipe 'papre'. Did you mean 'paper'?"),
         (["compress", "--reward", "paepr"], "unknown reward"),
         (
@@ -112,7 +111,7 @@ def test_bad_words(capsys, tmp_path, monkeypatch, words, message):
     ("change", "message"),
     [
         (lambda a: a.update(x_train=a["x_train"][:, :, 0]), "x_train must be uint8 of shape (N, H, W, C)"),
-        (lambda a: a.update(y_test=a["y_test"] + 7), "labels in y_test must lie in 0 ... 2"),
+        (lambda a: a.update(y_test=a["y_test"] + 7), "test labels must lie in 0 ... 2"),
     ],
 )
 def test_bad_data(capsys, tmp_path, monkeypatch, change, message):
@@ -159,6 +158,13 @@ def test_help_says_in_words_what_happens_without_an_option(capsys, name):
     assert "(default: None)" not in shown
     assert "(default: )" not in shown
     assert "{None}" not in shown
+
+
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"]])
+def test_completion_tells_how_it_is_used(capsys, words):
+    assert main(["completion", *words]) == 0
+    printed = capsys.readouterr().out
+    assert all(way in printed for way in SHELLS.values())
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -11,13 +11,15 @@ import pytest
 import torch
 
 from agents.commands.main import main
+from agents.display import Display
 from agents.search.compress import compress
 from agents.search.finalists import TIE, by_final_limits, finalists, unsearched, winner
-from agents.search.history import Episode
+from agents.search.history import Episode, furthest
 from agents.search.options import Search
 from agents.search.student import FinalTraining, load_student
 from agents.search.trainings import FinalTrainings, Training
 from envs_tests.agents.conftest import rows, timeless
+from envs_tests.conftest import short_search
 from n2n_gym.errors import InputError
 from n2n_gym.networks.described import read_description
 from n2n_gym.student import Student
@@ -28,11 +30,22 @@ from n2n_gym.training import logits
 from n2n_gym.training.images import ImageData
 from n2n_gym.training.logits import TeacherLogits
 from n2n_gym.training.recipes import Recipe, final_recipe
+from n2n_gym.training.seeds import training_seed
 
 
 @pytest.fixture
 def settings(settings):
     return settings | {"final_epochs": 2}
+
+
+class Notes(Display):
+    """Keeps the lines that a run says."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, line):
+        self.said.append(line)
 
 
 def episode(name, accuracy, parameters, reward, *, reason="", excess=0.0):
@@ -54,6 +67,29 @@ def test_finalists_are_the_most_rewarded_of_the_front():
     ]
     assert names(history, 2) == ["small", "large"]
     assert names(history, 9) == ["small", "large", "tiny"]
+
+
+def test_a_training_refutes_what_halving_had_predicted():
+    guessed = replace(episode("a", 0.95, 100, 0.97), rung=1)
+    history = [guessed, episode("b", 0.93, 100, 0.96), replace(guessed, accuracy=0.9, reward=0.95, rung=2)]
+    assert names(history[:2], 1) == ["a"]
+    assert furthest(history)["a"].rung == 2
+    assert names(history, 1) == ["b"]
+    trained = episode("a", 0.80, 100, 0.90)
+    again = replace(trained, iteration=1)
+    history += [episode("a", 0.0, 100, -1.0, reason="timeout"), trained, guessed, again]
+    assert names(history, 1) == ["b"]
+    assert furthest(history)["a"] is trained
+
+
+def test_runs_with_other_seeds_have_no_final_training_in_common(deeper_toy_teacher, trained_toys, undrawn, tmp_path):
+    """Else an interval over runs is too narrow wherever they find equal networks."""
+    found = [training_seed(run, number) for run in range(4) for number in range(100)]
+    assert len(set(found)) == len(found)
+    asked = short_search(trained_toys, tmp_path / "run", seed=2, iterations=1, stages="1", finalists=1, final_trainings=2)
+    result = compress(**asked)
+    assert [training["seed"] for training in result["student"]["trainings"]] == [training_seed(2, 0), training_seed(2, 1)]
+    torch.Generator().manual_seed(training_seed(2**63 - 1, 999))
 
 
 def test_the_smallest_of_equals_wins():
@@ -235,6 +271,21 @@ def test_another_agent_searches_with_as_many_students(settings):
         compress(**{**budget, "iterations": 1, "out": settings["out"] + "2"})
     with pytest.raises(InputError, match="unknown agent 'randm'. Did you mean 'random'"):
         compress(**{**budget, "baseline": "randm", "out": settings["out"] + "2"})
+
+
+def test_a_baseline_that_finds_nothing_takes_no_result_away(settings, monkeypatch):
+    def fails(*_args, **_settings):
+        raise InputError("every student that was tried was degenerate")
+
+    monkeypatch.setattr("agents.search.compress.compress", fails)
+    told = Notes()
+    asked = {**settings, "students": 2, "baseline": "random", "display": told}
+    result = compress(**asked, speed=False)
+    assert result["student"]["test_accuracy"] > 0
+    assert result["baseline_failed"] == "random: every student that was tried was degenerate"
+    assert "baseline random: every student that was tried was degenerate" in told.said
+    assert compress(**asked, speed=True) == result
+    assert f"n2n compare {result['teacher']['name']} {settings['out']}" in told.said[-1]
 
 
 @pytest.mark.usefixtures("undrawn")

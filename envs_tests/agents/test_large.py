@@ -40,7 +40,7 @@ def test_what_a_search_sees_is_what_it_is_judged_to_have_seen(task):
     env = ReportingEnv(task.env(), account)
     rng = np.random.default_rng(0)
     rewards = {}
-    with account.of(env.unwrapped.judge), contextlib.suppress(BudgetSpentError):
+    with env.unwrapped.judge.overseen(account.finish), contextlib.suppress(BudgetSpentError):
         keep = env.unwrapped.stage.keep
         for index in itertools.count():
             env.reset(seed=0)

@@ -66,7 +66,7 @@ def test_students_are_counted_once(space):
     first, second = (np.array(student.episode) for student in space.sample.students[:2])
     rng = [np.random.default_rng(0)]
     nothing = np.full(space.known.stage.decisions, space.known.stage.keep)
-    with tally.of(judge):
+    with judge.overseen(tally.finish):
         for plan in (first, first, nothing, second):
             judge.finish([plan.tolist()], rng)
         with pytest.raises(BudgetSpentError):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -21,6 +22,9 @@ from n2n_gym.evaluators.contract import Evaluator
 from n2n_gym.rewards import Reward, relaxed, reward_by_name
 from n2n_gym.stages.base import Stage
 from n2n_gym.student import Actions
+
+Overseer = Callable[["Judge", Sequence[Actions], Sequence[np.random.Generator]], list[Finished]]
+"""Finishes a judge's episodes, and mostly asks it to do so (`Judge.evaluated`)."""
 
 
 class Judge:
@@ -40,6 +44,7 @@ class Judge:
         self.update = 0
         self._reward: Reward = reward_by_name(settings.reward)
         self._settings = settings
+        self._overseer: Overseer = Judge.evaluated
         self._limited = bool(settings.limits)
         if settings.limits and check_limits:
             settings.limits.check(
@@ -74,12 +79,25 @@ class Judge:
         return self._settings.make_evaluator(self.stage)
 
     def finish(self, episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]) -> list[Finished]:
-        """Evaluate the students of whole episodes in one batch.
+        """What whole episodes end with, as whoever oversees the judge has it; by default as they are `evaluated`.
 
         Args:
             episodes: The actions of each.
             rngs: The random numbers of each one's environment, for an evaluator that draws.
         """
+        return self._overseer(self, episodes, rngs)
+
+    @contextlib.contextmanager
+    def overseen(self, overseer: Overseer) -> Iterator[None]:
+        """For a while, have somebody else finish episodes: count them, say with which random numbers they are evaluated."""
+        before, self._overseer = self._overseer, overseer
+        try:
+            yield
+        finally:
+            self._overseer = before
+
+    def evaluated(self, episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]) -> list[Finished]:
+        """Evaluate the students of whole episodes in one batch; arguments as of `finish`."""
         evaluations = self.evaluator.evaluate_episodes(self.stage.student, episodes, rngs)
         return [self.finished(actions, evaluation) for actions, evaluation in zip(episodes, evaluations, strict=True)]
 
