@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from agents.commands.main import main
 from agents.display import Display
 from agents.search.compress import compress
 from agents.search.finalists import TIE, by_final_limits, finalists, unsearched, winner
+from agents.search.finals import Finals, _Contestant
 from agents.search.history import Episode, furthest
 from agents.search.options import Search
 from agents.search.student import FinalTraining, load_student
@@ -21,7 +23,9 @@ from agents.search.trainings import FinalTrainings, Training
 from envs_tests.agents.conftest import rows, timeless
 from envs_tests.conftest import short_search
 from n2n_gym.errors import InputError
+from n2n_gym.evaluation import Evaluation
 from n2n_gym.networks.described import read_description
+from n2n_gym.stages import ShrinkStage
 from n2n_gym.student import Student
 from n2n_gym.system import pool
 from n2n_gym.system.files import locked
@@ -205,6 +209,55 @@ def test_the_winner_is_told_with_interval_luck_and_what_stands_beside_it(honest,
     for name in beside:
         network = load_student(Path(honest["out"]) / "beside" / name)
         assert sum(p.numel() for p in network.parameters()) == beside[name]["parameters"]
+
+
+ACCURACIES = {"small": 0.92, "large": 0.94}
+
+
+@pytest.fixture
+def contest(toy_problem, tmp_path, monkeypatch):
+    """Finals whose trainings end as they are told to, and two contestants: a small one, and a larger one that is better."""
+
+    def trained(self, contestants):
+        for each in contestants:
+            accuracy = ACCURACIES[each.name]
+            each.trainings.append({"val_accuracy": accuracy, "val_class_accuracy": [accuracy], "test_accuracy": accuracy})
+
+    monkeypatch.setattr(Finals, "_train", trained)
+    limits = ("accuracy>=0.93",)
+    search = Search(teacher=toy_problem.teacher, dataset=toy_problem.dataset, constraint=limits, final_trainings=2)
+    finals = Finals(search, tmp_path, [], SimpleNamespace(validation_accuracy=0.95), Display())
+    stage, found = ShrinkStage(Student(toy_problem.architecture)), {}
+    for name, factor in (("small", 0), ("large", 8)):
+        found[name] = _Contestant(stage.student([factor] * stage.decisions).architecture)
+        found[name].name = name
+    return finals, found
+
+
+def test_who_breaks_a_limit_after_its_final_trainings_does_not_win(contest):
+    finals, found = contest
+    rewards = [
+        finals._reward(
+            Evaluation.of(
+                each.architecture, finals._search.problem.architecture, accuracy=ACCURACIES[name], teacher_accuracy=0.95
+            )
+        )
+        for name, each in found.items()
+    ]
+    assert rewards[0] > rewards[1]
+    assert finals._raced(list(found.values())) is found["large"]
+
+
+def test_luck_is_what_the_search_had_promised_too_much(contest, monkeypatch):
+    finals, found = contest
+    finals._train([found["small"]] * 2)
+    facts = {**found["small"].trainings[0], "epochs": 1, "trainings": found["small"].trainings}
+    (finals._folder / "student").mkdir()
+    monkeypatch.setattr("agents.search.finals.load_checkpoint", lambda _: SimpleNamespace(facts=facts))
+    monkeypatch.setattr(Finals, "_searched", lambda *_: {"search_reward": 2.0})
+    report = finals._report("student", found["small"])
+    assert 0 < report["reward"] < 1
+    assert report["luck"] == pytest.approx(2.0 - report["reward"])
 
 
 @pytest.mark.usefixtures("undrawn")
