@@ -17,6 +17,7 @@ from PIL import Image
 from torch import nn
 
 import n2n_gym.teachers
+from agents.algorithms.registry import ALGORITHMS
 from agents.commands.main import COMMANDS
 from agents.commands.parsing import parse
 from n2n_gym.data.known import DATASETS
@@ -50,7 +51,7 @@ def blocks(language, *, skipped=()):
     return shown
 
 
-EXAMPLES = ("log_sigmoid", "depth", "kilobytes", "stripes", "graph")
+EXAMPLES = ("log_sigmoid", "depth", "one-at-a-time", "kilobytes", "stripes", "graph")
 """What the documents' examples register."""
 
 
@@ -59,7 +60,7 @@ def as_it_was():
     """Whatever a block registers is forgotten again."""
     yield
     tables = [KINDS, QUANTITIES, DATASETS]
-    tables += [table for each in (EVALUATORS, FORMS) for table in (each._things, each._arguments)]
+    tables += [table for each in (ALGORITHMS, EVALUATORS, FORMS) for table in (each._things, each._arguments)]
     for table in tables:  # others may have been registered meanwhile by modules that were imported
         for name in EXAMPLES:
             table.pop(name, None)

@@ -1,15 +1,21 @@
 """A name that is checked is the name that is dispatched."""
 
 import importlib.metadata
+import os
+import sys
 
 import pytest
 
+from agents.algorithms.planned import RandomSearch
 from agents.algorithms.registry import ALGORITHMS
+from agents.commands.main import main
+from envs_tests.conftest import TOY, FormulaEvaluator
 from n2n_gym.errors import InputError
 from n2n_gym.evaluators import EVALUATORS
 from n2n_gym.networks.sources import SOURCES, ArchitectureFile, ZooSource, source_of
 from n2n_gym.registry import Registry
 from n2n_gym.stages import STAGES
+from n2n_gym.system.pool import Pool
 
 
 @pytest.fixture
@@ -44,14 +50,78 @@ def test_names_are_taken_once_and_well_formed(fruit, name):
     assert dict(fruit) == {"apple": 1, "pear": 2}
 
 
-def test_other_packages_offer_theirs(fruit, monkeypatch):
-    offered = importlib.metadata.EntryPoint("plum", "math:pi", "n2n_gym.fruit")
+@pytest.fixture
+def offers(monkeypatch):
+    """Whatever packages are installed, these are the entry points."""
 
-    def entry_points(*, group):
-        return [offered] if group == offered.group else []
+    def offer(group, **points):
+        made = [importlib.metadata.EntryPoint(name, value, group) for name, value in points.items()]
+        monkeypatch.setattr("n2n_gym.system.offered.entry_points", lambda *, group: [p for p in made if p.group == group])
 
-    monkeypatch.setattr("n2n_gym.registry.entry_points", entry_points)
+    return offer
+
+
+def test_other_packages_offer_theirs(fruit, offers):
+    offers("n2n_gym.fruit", plum="math:pi")
+    assert fruit.spellings == ("apple", "pear", "pear:KIND", "plum", "a stone")
     assert fruit.look_up("plum") == (pytest.approx(3.14159, abs=1e-4), "")
+    assert fruit.spellings == ("apple", "pear", "pear:KIND", "plum", "a stone")
+
+
+def test_what_is_broken_elsewhere_breaks_itself_alone(fruit, offers, caplog):
+    offers("n2n_gym.fruit", broken="no_such_package.module:thing", fig="math:no_such_thing", plum="math:pi")
+    assert fruit.look_up("plum")[0] > 3
+    with pytest.raises(InputError, match=r"unknown fruit 'brken'\. Did you mean 'broken'"):
+        fruit.look_up("brken")
+    for name, why in (("broken", "ModuleNotFoundError: No module named 'no_such_package'"), ("fig", "AttributeError: ")):
+        with pytest.raises(InputError, match=f"fruit {name}, which .+ offers, cannot be loaded: {why}"):
+            fruit.look_up(name)
+    fruit.load_offered()
+    assert set(fruit) == {"apple", "pear", "plum"}
+    assert [name for name in ("broken", "fig", "plum") if f"fruit {name}, which" in caplog.text] == ["broken", "fig"]
+
+
+def test_things_are_of_their_kind(offers):
+    numbers = Registry("number", kind=int, wanted="a whole number")
+    with pytest.raises(InputError, match="number half: register a whole number, not 'one half'"):
+        numbers.register("half", "one half")
+    offers("n2n_gym.number", pi="math:pi")
+    with pytest.raises(InputError, match="number pi: register a whole number, not 3.14"):
+        numbers.look_up("pi")
+
+
+def test_what_is_no_agent_is_not_registered_as_one():
+    with pytest.raises(InputError, match=r"agent mine: register its class within Planned\(\.\.\.\)"):
+        ALGORITHMS.register("mine", RandomSearch)
+    with pytest.raises(InputError, match=r"evaluator mine: register a maker that takes \(settings, order\)"):
+        EVALUATORS.register("mine", FormulaEvaluator(TOY))
+    assert "mine" not in ALGORITHMS
+    assert "mine" not in EVALUATORS
+
+
+def test_plug_ins_are_imported(offers, tmp_path, monkeypatch, caplog):
+    (tmp_path / "a_plug_in.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "a_plug_in", raising=False)
+    offers("n2n_gym.plugins", broken="no_such_package", mine="a_plug_in")
+    with pytest.raises(SystemExit):
+        main(["report", "--help"])
+    assert "a_plug_in" in sys.modules
+    assert "plug-in broken, which no_such_package offers, cannot be loaded" in caplog.text
+
+
+def test_worker_processes_import_plug_ins(tmp_path, monkeypatch):
+    package = tmp_path / "a_worker_plug_in-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: a_worker_plug_in\nVersion: 1\n")
+    (package / "entry_points.txt").write_text("[n2n_gym.plugins]\nmine = a_worker_plug_in\n")
+    (tmp_path / "a_worker_plug_in.py").write_text("import os; os.environ['A_PLUG_IN'] = 'was imported'")
+    monkeypatch.syspath_prepend(tmp_path)
+    pool = Pool(1, None)
+    try:
+        assert dict(pool.run(os.getenv, ["A_PLUG_IN"])) == {0: "was imported"}
+    finally:
+        pool.close()
 
 
 def test_the_registries_hold_what_is_dispatched():

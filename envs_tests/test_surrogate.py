@@ -1,9 +1,11 @@
 """Samples of students as files, the model that predicts the others, and the environment over it."""
 
 import json
+import os
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -12,11 +14,17 @@ import pytest
 import n2n_gym  # noqa: F401  registers the environments
 from envs_tests.conftest import made_accuracy, made_sample
 from n2n_gym.errors import InputError
+from n2n_gym.evaluation import Evaluation
+from n2n_gym.evaluators import distillation
+from n2n_gym.evaluators.distillation import DistillationEvaluator
+from n2n_gym.evaluators.joined import JoinedTrainings
 from n2n_gym.problem import Problem
+from n2n_gym.stages import stage_by_name
 from n2n_gym.student import Student
 from n2n_gym.tables.sample import Sample, SampledStudent, build_sample, draw_students, shipped_samples
-from n2n_gym.tables.surrogate import Surrogate, SurrogateEvaluator
+from n2n_gym.tables.surrogate import Surrogate, SurrogateEvaluator, surrogate_in
 from n2n_gym.testing.evaluator import EvaluatorSuite
+from n2n_gym.training.loop import DIVERGED
 
 NO_NAMES = ("", "/tmp/evil", "../../evil", "..", ".hidden", "a:b", "a|b", "made\n", "a" * 300)
 
@@ -84,6 +92,26 @@ def test_search_and_truth_are_told_from_different_trainings(sample):
     drawn = [apart.decisions.student(apart.students[0].episode)]
     assert Surrogate(apart).accuracies(drawn) == pytest.approx(0.2)
     assert Surrogate(apart, truth=True).accuracies(drawn) == pytest.approx(0.6)
+
+
+def test_files_that_look_alike_from_elsewhere_are_not_mistaken(sample, tmp_path, monkeypatch):
+    for folder, count in (("a", 80), ("b", 79)):
+        (tmp_path / folder).mkdir()
+        replace(sample, students=sample.students[:count]).save(tmp_path / folder / "made.json")
+    for file in tmp_path.glob("*/made.json"):
+        os.utime(file, (0, 0))
+
+    def count():
+        return len(surrogate_in(Path("made.json")).sample.students)
+
+    monkeypatch.chdir(tmp_path / "a")
+    assert count() == 80
+    monkeypatch.chdir(tmp_path / "b")
+    assert count() == 79
+    Path("made.json").replace(tmp_path / "a" / "made.json")
+    monkeypatch.chdir(tmp_path / "a")
+    assert count() == 79
+    assert surrogate_in(Path("made.json")) is surrogate_in(tmp_path / "a" / "made.json"), "it is not fitted again"
 
 
 def test_noise_is_a_students_own(sample):
@@ -160,6 +188,52 @@ def test_a_sample_says_which_images_it_is_of(toy_problem, tmp_path):
         "validation": None,
     }
     assert abs(Surrogate(made).agreement.again) <= 1  # three students are enough
+
+
+@pytest.mark.parametrize("joined", [False, True])
+@pytest.mark.parametrize("failing", [1, 3])
+def test_a_student_that_failed_once_is_left_out_of_a_sample(joined, failing, toy_problem, tmp_path, monkeypatch):
+    stage = stage_by_name("shrink", toy_problem.architecture)
+    drawn = draw_students(stage, 5)
+    failed = [student.architecture for _, student in drawn[1 : 1 + failing]]
+
+    def trained(student, seed):
+        if seed == 0 and student.architecture in failed:
+            return Evaluation.failed(student.architecture, stage.teacher, DIVERGED)
+        return Evaluation.of(student.architecture, stage.teacher, accuracy=0.9, teacher_accuracy=1.0, test_accuracy=0.8)
+
+    monkeypatch.setattr(DistillationEvaluator, "train_student", lambda self, student: trained(student, self.seed))
+    monkeypatch.setattr(JoinedTrainings, "train", lambda self, student: [trained(student, seed) for seed in self.seeds])
+
+    def build():
+        return Sample.load(build_sample("made", toy_problem, "shrink", tmp_path, students=5, joined=joined, workers=0))
+
+    if failing > 2:
+        with pytest.raises(
+            InputError, match="trainings of 3 of 5 students failed, and a sample needs 3 or more whose go well"
+        ):
+            build()
+        assert not (tmp_path / "made.json").exists()
+        return
+    made = build()
+    left = [student.episode for student in made.students]
+    assert left == [actions for actions, student in drawn if student.architecture not in failed]
+    assert {(*each.accuracy, *each.test_accuracy) for each in made.students} == {(0.9, 0.9, 0.8, 0.8)}
+    assert made.failed == 1
+
+
+def test_a_sample_of_trainings_that_inherit_is_the_same_joined(toy_problem, tmp_path, monkeypatch):
+    taken = []
+    real = distillation.inherit
+    monkeypatch.setattr(distillation, "inherit", lambda *given: taken.append(given) or real(*given))
+    settings = {"students": 3, "recipe": "inherit", "workers": 0}
+    apart, together = (
+        Sample.load(build_sample(f"joined-{joined}", toy_problem, "shrink", tmp_path, joined=joined, **settings))
+        for joined in (False, True)
+    )
+    assert len(taken) == 2 * 3 * 2
+    for here, there in zip(apart.students, together.students, strict=True):
+        assert here.accuracy == pytest.approx(there.accuracy, abs=0.02)
 
 
 def test_what_can_be_no_sample_is_said_before_anything_is_trained(toy_problem, tmp_path):

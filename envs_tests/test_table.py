@@ -2,6 +2,9 @@
 
 import itertools
 import json
+import os
+import shutil
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -291,6 +294,21 @@ def test_saved_and_loaded(table, folder):
     assert loaded.facts == table.facts
     assert loaded.facts["by"] == "a test"
     assert all(np.array_equal(loaded.columns[name], column) for name, column in table.columns.items())
+
+
+def test_files_that_look_alike_from_elsewhere_are_not_mistaken(folder, tmp_path, monkeypatch):
+    for stage in ("removal", "shrink"):
+        (tmp_path / stage).mkdir()
+        shutil.copy(folder / f"{stage}.npz", tmp_path / stage / "own.npz")
+        os.utime(tmp_path / stage / "own.npz", (0, 0))
+    monkeypatch.chdir(tmp_path / "removal")
+    assert Table.load("own.npz").stage == "removal"
+    monkeypatch.chdir(tmp_path / "shrink")
+    assert Table.load("own.npz").stage == "shrink"
+    Path("own.npz").replace(tmp_path / "removal" / "own.npz")
+    monkeypatch.chdir(tmp_path / "removal")
+    assert Table.load("own.npz").stage == "shrink"
+    assert Table.load("own.npz") is Table.load(tmp_path / "removal" / "own.npz"), "it is not read again"
 
 
 def test_a_stopped_build_goes_on(folder, problem, table, monkeypatch):

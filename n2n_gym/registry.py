@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from importlib.metadata import EntryPoint
+from typing import Any, Generic, TypeVar
 
 from n2n_gym.errors import InputError, unknown
+from n2n_gym.system.offered import load, offered
 
 Thing = TypeVar("Thing")
+
+_log = logging.getLogger("n2n_gym")
 
 
 class Registry(Mapping[str, Thing], Generic[Thing]):
     """What there is of a kind, by name; there is no name without a thing.
 
     A name may have an argument, behind a colon: `table:FILE.npz`. Another package offers things of its own as entry points,
-    which are loaded when they are asked for:
+    each of which is loaded when it is asked for:
 
     ```toml
     [project.entry-points."n2n_gym.evaluator"]
@@ -27,11 +31,15 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
     Args:
         what: What the things are, for messages and for the group of entry points: `evaluator`.
         others: What can stand where a name can, for messages: `a number`.
+        kind: What each of the things is an instance of.
+        wanted: The same in words, for messages: `a function (settings, order) that gives an Evaluator`.
     """
 
-    def __init__(self, what: str, *, others: tuple[str, ...] = ()) -> None:
+    def __init__(self, what: str, *, others: tuple[str, ...] = (), kind: Any = object, wanted: str = "") -> None:
         self.what = what
         self._others = others
+        self._kind = kind
+        self._wanted = wanted
         self._things: dict[str, Thing] = {}
         self._arguments: dict[str, str] = {}
 
@@ -44,12 +52,14 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
             argument: What may stand behind a colon, for messages: `FILE.npz`; nothing by default.
 
         Raises:
-            ValueError: If the name is malformed or taken.
+            ValueError: If the name is malformed or taken, or the thing is of another kind.
         """
         if not re.fullmatch(r"[\w.-]+", name):
             raise ValueError(f"a name of the kind {self.what} is made of letters, digits and . - _, unlike {name!r}")
         if name in self._things:
             raise ValueError(f"there is a thing of the kind {self.what} by the name of {name!r} already; choose another name")
+        if not isinstance(thing, self._kind):
+            raise InputError(f"{self.what} {name}: register {self._wanted}, not {thing!r}")
         self._things[name] = thing
         self._arguments[name] = argument
 
@@ -57,13 +67,13 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         """The thing that a text names, and its argument, which may be empty.
 
         Raises:
-            InputError: If there is no such thing, or it has no argument.
+            InputError: If there is no such thing, it has no argument, or another package offers it and it cannot be loaded.
         """
         name, colon, argument = text.partition(":")
         if name not in self._things:
-            self.load_offered()
-        if name not in self._things:
-            raise unknown(self.what, text, self.spellings)
+            if (point := self._offered().get(name)) is None:
+                raise unknown(self.what, text, self.spellings)
+            self._load(point)
         if colon and not self._arguments[name]:
             raise InputError(f"nothing goes behind a colon of {self.what} {name}; leave {colon}{argument} out")
         return self._things[name], argument
@@ -72,13 +82,25 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
     def spellings(self) -> tuple[str, ...]:
         """All that can be written: names, names with their arguments, and what can stand there instead."""
         written = ((name, f"{name}:{argument}") if argument else (name,) for name, argument in self._arguments.items())
-        return (*itertools.chain.from_iterable(written), *self._others)
+        not_yet = (name for name in self._offered() if name not in self._things)
+        return (*itertools.chain.from_iterable(written), *not_yet, *self._others)
 
     def load_offered(self) -> None:
-        """Add what other packages offer as entry points."""
-        for point in entry_points(group=f"n2n_gym.{self.what.replace(' ', '_')}"):
-            if point.name not in self._things:
-                self.register(point.name, point.load())
+        """Add all that other packages offer as entry points; one that cannot be loaded is logged, and stops no other."""
+        for name, point in self._offered().items():
+            if name not in self._things:
+                try:
+                    self._load(point)
+                except InputError as error:
+                    _log.warning("%s", error)
+
+    def _offered(self) -> dict[str, EntryPoint]:
+        return offered(f"n2n_gym.{self.what.replace(' ', '_')}")
+
+    def _load(self, point: EntryPoint) -> None:
+        thing = load(point, self.what)
+        if point.name not in self._things:  # its module may have registered it, with an argument
+            self.register(point.name, thing)
 
     def __getitem__(self, name: str) -> Thing:
         return self._things[name]

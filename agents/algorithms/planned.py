@@ -124,7 +124,7 @@ class PlannedSearch(EpisodicAlgorithm):
         return uniform_plans(self.stage, self.rng, count)
 
     def _update(self, callback: BaseCallback) -> bool:
-        plans = self.propose(self.n_envs)
+        plans = self._checked(self.propose(self.n_envs))
         played = self._play(plans, callback)
         if played is None:
             return False
@@ -135,6 +135,25 @@ class PlannedSearch(EpisodicAlgorithm):
         self.logger.record("rollout/reward_mean", float(np.mean(returns)))
         self.logger.record("rollout/reward_best", self.best_return)
         return True
+
+    def _checked(self, proposed: Any) -> Plans:
+        """What `propose` gave, in the type that it must have.
+
+        Raises:
+            InputError: If it is something else: a search of the user's own may give anything.
+        """
+        try:
+            plans = np.asarray(proposed)
+        except ValueError:  # lists of different lengths
+            plans = np.empty(0)
+        shape = (self.n_envs, len(self.masks))
+        if plans.shape != shape or plans.dtype.kind not in "iu":
+            given = f"{plans.dtype} of shape {plans.shape}" if plans.size else repr(proposed)
+            raise InputError(f"{type(self).__name__}.propose must give whole numbers of shape {shape}, not {given}")
+        most = self.masks.shape[1] - 1
+        if plans.min() < 0 or plans.max() > most:
+            raise InputError(f"{type(self).__name__}.propose must give actions from 0 to {most}, not {plans.tolist()}")
+        return plans.astype(np.int64, copy=False)
 
     def memory(self) -> dict[str, Tensor]:
         """What it has learned besides the best plan."""

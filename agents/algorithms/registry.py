@@ -126,8 +126,8 @@ class Algorithm(ABC):
         return
 
 
-class _Recurrent(Algorithm):
-    """`Reinforce` and its actor-critic form."""
+class Recurrent(Algorithm):
+    """`Reinforce`, its actor-critic form, or another subclass."""
 
     kind: type[Reinforce]
 
@@ -145,7 +145,7 @@ class _Recurrent(Algorithm):
         return self.kind.load(path, envs)
 
 
-class _Imagining(_Recurrent):
+class _Imagining(Recurrent):
     """`Dyna`, whose policies travel with what it knows of accuracies."""
 
     kind: type[Dyna]
@@ -165,8 +165,8 @@ class _Pretrained(_Imagining):
         return agent
 
 
-class _Planned(Algorithm):
-    """Search without a learned policy."""
+class Planned(Algorithm):
+    """Search without a learned policy: a subclass of `PlannedSearch`."""
 
     kind: type[PlannedSearch]
 
@@ -179,7 +179,7 @@ class _Planned(Algorithm):
         return self.kind.load(path, envs, **self.settings)
 
 
-class _Studying(_Planned):
+class _Studying(Planned):
     """`ArchitectureCompression`, which learns from what was trained before."""
 
     def study(self, agent: BaseAlgorithm, known: Iterable[tuple[Architecture, Evaluation]]) -> None:
@@ -188,7 +188,7 @@ class _Studying(_Planned):
 
 
 @dataclass(frozen=True)
-class _OnPolicy(Algorithm):
+class OnPolicy(Algorithm):
     """An algorithm of Stable-Baselines3 or sb3-contrib on encoded observations.
 
     Attributes:
@@ -269,33 +269,37 @@ PLAIN = {"n_epochs": 1, "ent_coef": 0.0, "normalize_advantage": False, "max_grad
 IMAGINED = PLAIN | {"ent_coef": 0.05, "anneal_entropy": False, "normalize_advantage": True}
 """Imagined episodes cost next to nothing: new ones are better than further steps on the same."""
 
-ALGORITHMS: Registry[Algorithm] = Registry("agent")
-ALGORITHMS.register("reinforce", _Recurrent(Reinforce, PLAIN))
-ALGORITHMS.register("reinforce-imitating", _Recurrent(Reinforce))
-ALGORITHMS.register("actor-critic", _Recurrent(ActorCritic, PLAIN))
-ALGORITHMS.register("actor-critic-imitating", _Recurrent(ActorCritic))
+ALGORITHMS: Registry[Algorithm] = Registry(
+    "agent",
+    kind=Algorithm,
+    wanted="its class within Planned(...), Recurrent(...) or OnPolicy(...) of agents.algorithms.registry",
+)
+ALGORITHMS.register("reinforce", Recurrent(Reinforce, PLAIN))
+ALGORITHMS.register("reinforce-imitating", Recurrent(Reinforce))
+ALGORITHMS.register("actor-critic", Recurrent(ActorCritic, PLAIN))
+ALGORITHMS.register("actor-critic-imitating", Recurrent(ActorCritic))
 ALGORITHMS.register("dyna", _Imagining(Dyna, IMAGINED))
 ALGORITHMS.register("dyna-pretrained", _Pretrained(Dyna, IMAGINED))
-ALGORITHMS.register("a2c", _OnPolicy(A2C, {"learning_rate": 0.001, "normalize_advantage": True}))
-ALGORITHMS.register("ppo", _OnPolicy(PPO, {"learning_rate": 0.001}))
+ALGORITHMS.register("a2c", OnPolicy(A2C, {"learning_rate": 0.001, "normalize_advantage": True}))
+ALGORITHMS.register("ppo", OnPolicy(PPO, {"learning_rate": 0.001}))
 ALGORITHMS.register(
     "recurrent-ppo",
-    _OnPolicy(
+    OnPolicy(
         RecurrentPPO,
         {"learning_rate": 0.003, "policy_kwargs": {"lstm_hidden_size": 64}},
         policy="MlpLstmPolicy",
         encoding="layer",
     ),
 )
-ALGORITHMS.register("maskable-ppo", _OnPolicy(MaskablePPO, {"learning_rate": 0.001}))
-ALGORITHMS.register("random", _Planned(RandomSearch))
-ALGORITHMS.register("evolution", _Planned(RegularizedEvolution, {"population_size": 10, "sample_size": 3}))
-ALGORITHMS.register("informed-evolution", _Planned(InformedEvolution))
-ALGORITHMS.register("local-search", _Planned(LocalSearch))
-ALGORITHMS.register("cross-entropy", _Planned(CrossEntropy))
-ALGORITHMS.register("tpe", _Planned(ParzenEstimator))
-ALGORITHMS.register("random-forest", _Planned(RandomForestSearch))
-ALGORITHMS.register("gaussian-process", _Planned(GaussianProcessSearch))
+ALGORITHMS.register("maskable-ppo", OnPolicy(MaskablePPO, {"learning_rate": 0.001}))
+ALGORITHMS.register("random", Planned(RandomSearch))
+ALGORITHMS.register("evolution", Planned(RegularizedEvolution, {"population_size": 10, "sample_size": 3}))
+ALGORITHMS.register("informed-evolution", Planned(InformedEvolution))
+ALGORITHMS.register("local-search", Planned(LocalSearch))
+ALGORITHMS.register("cross-entropy", Planned(CrossEntropy))
+ALGORITHMS.register("tpe", Planned(ParzenEstimator))
+ALGORITHMS.register("random-forest", Planned(RandomForestSearch))
+ALGORITHMS.register("gaussian-process", Planned(GaussianProcessSearch))
 ALGORITHMS.register("architecture-compression", _Studying(ArchitectureCompression))
 
 

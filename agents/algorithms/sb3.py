@@ -18,18 +18,12 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 import n2n_gym  # noqa: F401  registers the environments
-from n2n_gym.envs.vector import CompressionVectorEnv
+from n2n_gym.envs.vector import ONE_EACH, CompressionVectorEnv
 from n2n_gym.envs.wrappers import encoding_by_name
 from n2n_gym.errors import InputError
 
 ENVIRONMENTS = {"removal": "N2N/LayerRemoval-v0", "shrink": "N2N/LayerShrink-v0"}
 """Each stage's, by its name."""
-
-EACH_HAS = frozenset({"finished", "np_random", "np_random_seed"})
-"""Attributes that hold one thing for each environment; all others they share."""
-
-EACH_ANSWERS = frozenset({"action_masks", "render"})
-"""Methods that answer for each environment; all others are of all of them."""
 
 
 class BatchedVecEnv(VecEnv):
@@ -88,21 +82,22 @@ class BatchedVecEnv(VecEnv):
         return self.envs.render() or [None] * self.num_envs
 
     def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
-        value = getattr(self.envs, attr_name)
-        return [value[i] if attr_name in EACH_HAS else value for i in self._get_indices(indices)]
+        found = getattr(self.envs, attr_name)
+        # a method is handed out, as by DummyVecEnv, and not called
+        each = (found,) * self.num_envs if callable(found) else self.envs.get_attr(attr_name)
+        return [each[i] for i in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: int | Iterable[int] | None = None) -> None:
         self._refuse_some(f"set {attr_name}", indices)
-        setattr(self.envs, attr_name, value)
+        self.envs.set_attr(attr_name, [value] * self.num_envs)
 
     def env_method(
         self, method_name: str, *method_args: Any, indices: int | Iterable[int] | None = None, **method_kwargs: Any
     ) -> list[Any]:
-        each = method_name in EACH_ANSWERS
-        if not each:
+        if method_name not in ONE_EACH:
             self._refuse_some(f"call {method_name}", indices)
-        result = getattr(self.envs, method_name)(*method_args, **method_kwargs)
-        return [result[i] if each and result is not None else result for i in self._get_indices(indices)]
+        answers = self.envs.call(method_name, *method_args, **method_kwargs)
+        return [answers[i] for i in self._get_indices(indices)]
 
     def _refuse_some(self, what: str, indices: int | Iterable[int] | None) -> None:
         """What the episodes share cannot be another for some of them."""
@@ -137,14 +132,20 @@ class EncodedVecEnv(VecEnvWrapper):
     """Gives an algorithm flat, scaled vectors to observe.
 
     Args:
-        venv: The environments.
+        venv: The environments: `BatchedVecEnv`, or what `make_vec_env("N2N/...")` of Stable-Baselines3 gives.
         encoding: `layer` (the same size for every teacher) or `flat` (all decisions so far).
+
+    Raises:
+        InputError: If the encoding is unknown, or another wrapper has changed the observations.
+        TypeError: If they are other environments.
     """
 
-    venv: BatchedVecEnv
-
-    def __init__(self, venv: BatchedVecEnv, encoding: str = "layer") -> None:
-        self._encoding = encoding_by_name(encoding, venv.envs.stage)
+    def __init__(self, venv: VecEnv, encoding: str = "layer") -> None:
+        try:
+            stage = venv.get_attr("stage")[0]
+        except AttributeError:
+            raise TypeError(f"EncodedVecEnv wraps compression environments side by side, not {venv}") from None
+        self._encoding = encoding_by_name(encoding, stage, venv.observation_space)
         super().__init__(venv, observation_space=self._encoding.space)
 
     def reset(self) -> VecEnvObs:

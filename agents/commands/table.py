@@ -33,7 +33,7 @@ class TableBuild(WorkerSettings, RecipeSettings, ProblemSettings):
     seeds: int = 5
     """How many times each student is trained: the first half is for searches to see, the rest says what students are worth."""
     joined: bool = False
-    """Train a student with all seeds at once: 1.5 to 2 times as fast with small networks; accuracies are known only at the
+    """Train a student with all seeds at once: 1.5 to 2.1 times as fast with small networks; accuracies are known only at the
     end, not after each epoch."""
     benchmark: str | None = None
     """One of the benchmark's tables by name (n2n table list), built as it is defined, instead of the options above."""
@@ -266,7 +266,7 @@ def _sample(words: list[str]) -> None:
         )
     sample = Sample.load(path)
     agreement = asdict(Surrogate(sample, truth=True).agreement)
-    _print_facts(screen, sample.name, {"students": len(sample.students), "predicted": agreement})
+    _print_facts(screen, sample.name, {"students": len(sample.students), "failed": sample.failed, "predicted": agreement})
     screen.print(str(path), soft_wrap=True)
 
 

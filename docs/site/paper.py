@@ -164,7 +164,7 @@ def equations() -> list[Row]:
     return [
         row("3.1", "state s: a network that can be derived from the teacher", "n2n_gym.student:Student"),
         row("3.1", "transition T(s, a): certain", "n2n_gym.stages.base:Stage.student", here="built from all actions at once"),
-        row("3.1", "discount factor 1", "agents.algorithms.registry:_OnPolicy.make", here="1.0; REINFORCE sums the rewards"),
+        row("3.1", "discount factor 1", "agents.algorithms.registry:OnPolicy.make", here="1.0; REINFORCE sums the rewards"),
         row("3.1", "r = 0 before the last decision", "n2n_gym.envs.single:CompressionEnv.step"),
         row("3.2, Eq. 1", "R(s) = Σ r(s_i) = r(s_L)", judge),
         row("Alg. 1", "remove layers, take the best, shrink it, output it", "agents.search.compress:_Run.go"),

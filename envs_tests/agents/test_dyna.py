@@ -59,11 +59,12 @@ def test_it_imagines_by_the_model_and_trains_nothing(make_envs, stage, monkeypat
 def test_imagined_returns_are_exact_but_for_the_accuracy(make_envs):
     envs = make_envs("removal")
     agent = learn(algorithm("dyna").make(envs, stage=1, seed=0), envs, 1)
+    agent.optimism = 2.0
     known, judge = agent.known, envs.envs.judge
 
     class Half:
         def accuracies(self, features, deviations):
-            return np.full(len(features), 0.5)
+            return np.full(len(features), 0.5 + 0.1 * deviations)
 
         def kept(self, features, prospects):
             return np.full(len(features), 0.75)
@@ -75,7 +76,7 @@ def test_imagined_returns_are_exact_but_for_the_accuracy(make_envs):
     assert returns[:2].tolist() == known.returns[:2]
     assert previews[2].reason
     assert returns[2] == -1
-    assert returns[3] == pytest.approx(0.75 * 0.5 * previews[3].worth - 0.25)
+    assert returns[3] == pytest.approx(0.75 * 0.7 * previews[3].worth - 0.25)
 
 
 @EACH

@@ -158,7 +158,7 @@ def test_a_limit_that_is_not_on_accuracy_makes_a_student_count_for_less_and_one_
         for reason, limit, accuracy, teacher in (("diverged", "", 0.0, 0.0), ("", "", 0.96, 0.9), ("", limit, 0.9, 0.9))
     ]
     truncated = {"actions": [0, -1], "reason": "", "violated": "", "accuracy": 0.0, "teacher_accuracy": 0.0}
-    known.add(plans, [-1.0, 0.5, -0.2, 0.0], [*infos, truncated])
+    known.add(plans, [-1.0, 0.5, 0.9, 0.0], [*infos, truncated])
     assert known.teacher_accuracy == 0.9
     assert known.accuracies == [0.0, pytest.approx(0.5 / known.look(plans[1]).worth), 1.0 if limit == "accuracy" else 0.5]
     assert [plan.tolist() for plan in known.best_plans(2)] == [plans[1].tolist(), plans[2].tolist()]

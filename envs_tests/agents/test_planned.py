@@ -47,6 +47,39 @@ def test_finds_and_plays_a_good_student(algorithm, env_id):
     assert evaluate_policy(agent, vector(env_id, 1), n_eval_episodes=1, warn=False)[0] == pytest.approx(agent.best_return)
 
 
+@pytest.mark.parametrize(
+    ("proposed", "what"),
+    [
+        (np.zeros((5, 15), dtype=int), r"must give whole numbers of shape \(5, 16\), not int64 of shape \(5, 15\)"),
+        (np.zeros(16, dtype=int), r"not int64 of shape \(16,\)"),
+        (np.zeros((5, 16)), r"not float64 of shape \(5, 16\)"),
+        ([[0], [0, 1]], r"not \[\[0\], \[0, 1\]\]"),
+        (None, "not object of shape"),
+        (np.full((5, 16), 2), r"must give actions from 0 to 1, not \[\[2, 2"),
+        (np.full((5, 16), -1), "must give actions from 0 to 1"),
+    ],
+)
+def test_a_search_of_ones_own_proposes_plans(proposed, what):
+    class Own(RandomSearch):
+        def propose(self, count):
+            return proposed
+
+    with pytest.raises(InputError, match=rf"Own\.propose {what}" if what.startswith("must") else what):
+        Own(vector(), seed=0).learn(1)
+
+
+@pytest.mark.parametrize("kind", [list, np.uint8])
+def test_plans_may_be_lists_and_small_numbers(kind):
+    class Own(RandomSearch):
+        def propose(self, count):
+            plans = self.uniform(count)
+            return plans.tolist() if kind is list else plans.astype(kind)
+
+    own, plain = (algorithm(vector(), seed=0).learn(10 * 5 * 16) for algorithm in (Own, RandomSearch))
+    assert own.best_return == plain.best_return
+    assert own.policy.plan.tolist() == plain.policy.plan.tolist()
+
+
 def mean_of_last(algorithm):
     agent = algorithm(vector(), seed=1, stats_window_size=1000)
     agent.learn(80 * 16 * 5)

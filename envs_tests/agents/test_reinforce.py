@@ -103,6 +103,22 @@ def test_the_entropy_bonus_falls_to_nothing(make_envs):
     assert not torch.equal(weights(2, ent_coef=9.0, anneal_entropy=True), weights(2, ent_coef=0.0))
 
 
+def test_the_entropy_bonus_makes_the_policy_less_sure(make_envs):
+    agent = Reinforce(POLICIES["removal"], make_envs("removal"), seed=0, ent_coef=1.0)
+    rollouts = agent.learn(16 * 5)._collect_rollouts(agent._init_callback(None))
+
+    def entropy():
+        return agent._distribution(rollouts)[0].entropy().mean().item()
+
+    agent.policy.optimizer.state.clear()  # what the first update left there
+    with torch.no_grad():
+        for parameter in agent.policy.parameters():
+            parameter *= 3  # one that is hardly sure of anything cannot become less so
+    agent.baseline, before = 0.25, entropy()
+    agent._train(rollouts._replace(returns=torch.full((5,), 0.25)))  # no episode is better than expected
+    assert entropy() > before + 0.05
+
+
 def test_gradients_are_limited(make_envs):
     norms = {}
     for limit in (None, 0.2):

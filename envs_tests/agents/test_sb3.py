@@ -4,10 +4,12 @@ import pytest
 from sb3_contrib import MaskablePPO, RecurrentPPO
 from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
 from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from agents.algorithms.reinforce import Reinforce
-from agents.algorithms.sb3 import BatchedVecEnv, PolicyUpdates
+from agents.algorithms.sb3 import BatchedVecEnv, EncodedVecEnv, PolicyUpdates
 from envs_tests.agents.conftest import POLICIES, STAGES
 from envs_tests.conftest import FormulaEvaluator
 from n2n_gym.envs.wrappers import EncodedObservation
@@ -65,6 +67,47 @@ def test_the_adapter_refuses_to_change_for_some_what_all_share(make_envs):
     assert len(envs.env_method("action_masks", indices=[1])) == 1
     with pytest.raises(InputError, match="without autoreset_mode"):
         BatchedVecEnv(gym.make_vec(STAGES["removal"], num_envs=2, autoreset_mode="SameStep"))
+
+
+def test_the_adapter_answers_as_gymnasiums_and_stable_baselines_own(make_envs):
+    envs = make_envs("removal", 2)
+    single = DummyVecEnv([lambda: gym.make(STAGES["removal"], evaluator="table")] * 2)
+    for name in ("action_space", "observation_space", "metadata", "render_mode", "finished"):
+        assert envs.get_attr(name, [1]) == single.get_attr(name, [1]), name
+    assert envs.get_attr("stage")[0].teacher == single.get_attr("stage")[0].teacher
+    for name in ("action_masks", "set_update", "step"):
+        assert envs.has_attr(name)
+        assert callable(envs.get_attr(name)[0])
+    assert not envs.has_attr("no_such_thing")
+    for each in (envs, single):
+        each.reset()
+        assert np.array_equal(each.env_method("action_masks", indices=1), [[1, 0]])
+        assert each.env_method("render") == [None] * 2
+
+
+@pytest.mark.parametrize("encoding", ["layer", "flat"])
+def test_observations_are_encoded_round_stable_baselines_own_vector_environment(encoding, make_envs):
+    played = []
+    for envs in (make_vec_env(STAGES["removal"], 2, env_kwargs={"evaluator": "table"}), make_envs("removal", 2)):
+        encoded = EncodedVecEnv(envs, encoding)
+        observations = [encoded.reset()]
+        for _ in range(16):
+            observation, _, dones, infos = encoded.step(np.zeros(2, dtype=int))
+            observations.append(observation)
+        assert dones.all()
+        played.append([*observations, *(info["terminal_observation"] for info in infos)])
+    for one, other in zip(*played, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == other.dtype == np.float32
+
+
+def test_what_cannot_be_encoded_is_said():
+    with pytest.raises(TypeError, match="EncodedVecEnv wraps compression environments side by side, not <.*DummyVecEnv"):
+        EncodedVecEnv(make_vec_env("CartPole-v1"))
+    env = gym.wrappers.FlattenObservation(gym.make(STAGES["removal"], evaluator="table"))
+    for wrap in (lambda: EncodedObservation(env), lambda: EncodedVecEnv(DummyVecEnv([lambda: env]))):
+        with pytest.raises(InputError, match="encoded as the compression environment gives them, not Box"):
+            wrap()
 
 
 def test_the_adapter_seeds_each_environment_and_draws_them():

@@ -101,6 +101,42 @@ def test_no_two_kinds_claim_the_same(claims, what):
     assert other not in KINDS.values()
 
 
+@pytest.mark.parametrize(
+    ("says", "what"),
+    [
+        ({"kind": "other"}, "Other: a kind of layer has a line like code: ClassVar"),
+        ({"code": 60}, "Other: a kind of layer has a line like kind: ClassVar"),
+        ({"kind": "other", "code": "60"}, "line like code: ClassVar.int. = "),
+        ({"kind": "other", "code": 60}, "line like colour: "),
+        ({"kind": "other", "code": 60, "colour": "red", "torch_names": "aten.x"}, "must be a tuple of texts"),
+    ],
+)
+def test_a_kind_says_what_it_must(says, what):
+    other = type("Other", (Layer,), says)
+    with pytest.raises(ValueError, match=what):
+        register(other)
+    assert other not in KINDS.values()
+
+
+def test_a_class_that_is_defined_again_takes_its_former_place():
+    def cell(**says):
+        return register(type("InACell", (Relu,), {"code": 60, "torch_names": ("aten.x",), **says}))
+
+    known = dict(KINDS)
+    try:
+        cell(kind="first")
+        again = cell(kind="first")
+        assert {**known, "first": again} == KINDS
+        with pytest.raises(ValueError, match="the same code"):
+            cell(kind="second", code=3)
+        assert {**known, "first": again} == KINDS
+        renamed = cell(kind="second")
+        assert {**known, "second": renamed} == KINDS
+    finally:
+        for name in KINDS.keys() - known.keys():
+            del KINDS[name]
+
+
 def test_one_class_for_each_kind():
     assert len(set(KINDS.values())) == len(KINDS)
     assert all(issubclass(kind, Layer) and kind.kind == name for name, kind in KINDS.items())

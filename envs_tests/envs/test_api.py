@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -151,8 +152,8 @@ def test_wrong_use_is_said(toy_env):
     with pytest.raises(gym.error.ResetNeeded, match="no episode was begun"):
         env.step(0)
     env.reset()
-    for action in (2, -1, 0.9):
-        with pytest.raises(gym.error.InvalidAction):
+    for action in (2, -1, 0.9, "0"):
+        with pytest.raises(gym.error.InvalidAction, match=f"whole number from 0 to .*, not {re.escape(repr(action))}"):
             env.step(action)
     play(env, [0, 0, 0, 0])
     with pytest.raises(gym.error.ResetNeeded, match="the episode is over"):

@@ -102,8 +102,30 @@ def test_each_environment_can_be_asked(mode):
     assert [judge.update for judge in envs.get_attr("judge")] == [3, 3]
     assert [each.parameters for each in envs.call("preview", [1] * 16)] == [envs.call("preview", [1] * 16)[0].parameters] * 2
     assert envs.get_attr("finished") == (None, None)
+    single = gym.make("N2N/LayerRemoval-v0", teacher="conv4", evaluator=evaluator)
+    for name in ("action_space", "observation_space", "metadata"):
+        assert envs.get_attr(name) == (single.get_wrapper_attr(name),) * 2
+    assert envs.call("render") == (None, None)
+    envs.set_attr("seen", [3, 3])
+    assert envs.get_attr("seen") == (3, 3)
     with pytest.raises(AttributeError):
         envs.call("no_such_thing")
+
+
+def test_what_environments_share_is_set_for_all():
+    evaluator = FormulaEvaluator(network("conv4", (1, 8, 8)))
+    envs = gym.make_vec("N2N/LayerRemoval-v0", num_envs=2, teacher="conv4", evaluator=evaluator)
+    envs.set_attr("seen", 4)
+    assert envs.get_attr("seen") == (4, 4)
+    for values in ([3, 4], [3], [3, 3, 3]):
+        with pytest.raises(InputError, match="share seen: give one value, or 2 equal ones"):
+            envs.set_attr("seen", values)
+    for name in ("finished", "action_space", "step"):
+        with pytest.raises(InputError, match=f"{name} of environments side by side cannot be set"):
+            envs.set_attr(name, None)
+    for name in ("unwrapped", "reset"):
+        with pytest.raises(AttributeError, match=f"share their episodes: use {name} of all"):
+            envs.get_attr(name)
 
 
 def test_gymnasiums_own_vectorisation_works_too():

@@ -1,5 +1,8 @@
 """Trainings of a student that are joined end as trainings by themselves, but for how numbers are rounded."""
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,14 +11,17 @@ from envs_tests.conftest import DEEPER_TOY
 from n2n_gym.architecture import apply_removals
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import OUT_OF_MEMORY
-from n2n_gym.evaluators import joined, make_evaluator
+from n2n_gym.evaluators import distillation, joined, make_evaluator
+from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.evaluators.joined import JoinedTrainings
 from n2n_gym.models.build import Network
 from n2n_gym.models.joined import JoinedNetwork
 from n2n_gym.problem import Problem
+from n2n_gym.stages.removal import RemovalStage
 from n2n_gym.student import Student
+from n2n_gym.training.images import Score
 from n2n_gym.training.joined import train_joined
-from n2n_gym.training.loop import DIVERGED
+from n2n_gym.training.loop import DIVERGED, Outcome
 
 SEEDS = (0, 1, 4)
 
@@ -63,8 +69,6 @@ def test_each_ends_as_it_would_by_itself(trainings, students, problem):
 
 def test_weights_go_where_they_go_by_themselves(trainings):
     """After one epoch by plain gradient descent, which rounding does not drive apart."""
-    from dataclasses import replace
-
     from n2n_gym.training.loop import train
 
     first = trainings.evaluators[0]
@@ -79,6 +83,34 @@ def test_weights_go_where_they_go_by_themselves(trainings):
         weights = together.layers[0].weight.unflatten(0, (len(SEEDS), -1))[index]
         torch.testing.assert_close(weights, network.layers[0].weight, rtol=1e-3, atol=1e-5)
         assert not torch.allclose(weights, begun[index], atol=1e-3)
+
+
+def test_joined_trainings_of_students_that_inherit_begin_where_each_would_by_itself(problem, monkeypatch):
+    student = RemovalStage(Student(DEEPER_TOY)).student((0, 0, 1, 0, 0, 0))
+    alone, together = [], []
+
+    def untrained(network, *_, **__):
+        alone.append(copy.deepcopy(network))
+        yield
+        return Outcome(Score(0.0), 1)
+
+    monkeypatch.setattr(distillation, "training", untrained)
+    monkeypatch.setattr(joined, "train_joined", lambda networks, *_, **__: together.append(networks) or [""] * len(SEEDS))
+    for seed in SEEDS:
+        DistillationEvaluator(problem, seed, recipe="inherit", device="cpu").train_student(student)
+    JoinedTrainings(problem, SEEDS, "inherit").train(student)
+    expected = JoinedNetwork(alone).state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in together[0].state_dict().items())
+    teacher = DistillationEvaluator(problem, device="cpu").trained_teacher.checkpoint.network
+    assert torch.equal(alone[0].layers[0].weight, teacher.layers[0].weight)
+
+
+def test_joined_trainings_refuse_to_stop_by_patience(trainings):
+    first = trainings.evaluators[0]
+    networks = JoinedNetwork([Network(DEEPER_TOY, torch.Generator().manual_seed(seed)) for seed in SEEDS])
+    recipe = replace(first.training_recipe, patience=2)
+    with pytest.raises(InputError, match="recipe 'steady' stops by patience, .*; leave joined out"):
+        train_joined(networks, first.data, recipe, seeds=SEEDS, teacher=first.teacher_logits)
 
 
 def test_one_that_diverges_leaves_the_others_alone(trainings):

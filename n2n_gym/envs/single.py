@@ -67,7 +67,7 @@ class CompressionEnv(gym.Env[Observation, np.int64], ABC):
         except TypeError:
             chosen = UNDECIDED
         if not 0 <= chosen < self.stage.actions:
-            raise InvalidAction(f"action must be 0 to {self.stage.actions - 1}, not {action}")
+            raise InvalidAction(f"action must be a whole number from 0 to {self.stage.actions - 1}, not {action!r}")
         self._actions.append(chosen)
         self._rows[self._position, DECISION] = chosen + 1
         self._position += 1

@@ -20,15 +20,23 @@ from n2n_gym.envs.judge import Judge
 from n2n_gym.envs.masks import ActionMask, Masks
 from n2n_gym.envs.observation import Observation, space_of
 from n2n_gym.envs.registration import PlainSpec
-from n2n_gym.envs.render import RENDER_MODES, Renderer
+from n2n_gym.envs.render import Renderer
 from n2n_gym.envs.settings import Settings
+from n2n_gym.envs.single import CompressionEnv
 from n2n_gym.errors import InputError
 from n2n_gym.stages.base import Stage
 
-_ONE_EACH = frozenset({"action_masks", "finished", "np_random", "np_random_seed", "render"})
+ONE_EACH = frozenset({"action_masks", "finished", "np_random", "np_random_seed", "render"})
 """What has something for each episode; all else is the same for all."""
 
-_TOGETHER = frozenset({"reset", "step", "call", "get_attr", "set_attr"})
+_SINGLE = {
+    "action_space": "single_action_space",
+    "observation_space": "single_observation_space",
+    "metadata": "single_metadata",
+}
+"""What has another name here, for by its own name it is of all episodes together."""
+
+_TOGETHER = frozenset({"reset", "step", "unwrapped", "call", "get_attr", "set_attr"})
 
 Numbers = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
@@ -66,9 +74,9 @@ class CompressionVectorEnv(VectorEnv[Observation, Taken, Numbers]):
     spec = PlainSpec()
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
         "autoreset_mode": AutoresetMode.NEXT_STEP,
-        "render_modes": RENDER_MODES,
-        "render_fps": 4,
+        **CompressionEnv.metadata,
     }
+    single_metadata: ClassVar[dict[str, Any]] = CompressionEnv.metadata
 
     options: ClassVar[tuple[str, ...]] = ("render_mode", "max_episode_steps", "autoreset_mode")
     """Arguments that are about episodes side by side, and not about what is compressed."""
@@ -206,15 +214,33 @@ class CompressionVectorEnv(VectorEnv[Observation, Taken, Numbers]):
             AttributeError: If it has none, or it is about all episodes at once, as `step` is.
         """
         if name in _TOGETHER:
-            raise AttributeError(f"environments side by side share their episodes: call {name}() of all of them")
-        found = getattr(self, name)
+            raise AttributeError(f"environments side by side share their episodes: use {name} of all of them")
+        found = getattr(self, _SINGLE.get(name, name))
         if callable(found):
             found = found(*args, **kwargs)
-        return tuple(found) if name in _ONE_EACH else (found,) * self.num_envs
+        return tuple(found) if name in ONE_EACH and found is not None else (found,) * self.num_envs
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """What each environment has by a name; see `call`."""
         return self.call(name)
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Set what all environments share.
+
+        Args:
+            name: Of an attribute.
+            values: Its value, or a list or tuple with one for each environment, which must be equal.
+
+        Raises:
+            InputError: If there is not one for each, they differ, or it is nothing that can be set: there are no single
+                environments that could have something of their own.
+        """
+        if name in ONE_EACH | _TOGETHER | set(_SINGLE):
+            raise InputError(f"{name} of environments side by side cannot be set")
+        each = list(values) if isinstance(values, list | tuple) else [values] * self.num_envs
+        if len(each) != self.num_envs or any(value is not each[0] and value != each[0] for value in each):
+            raise InputError(f"environments side by side share {name}: give one value, or {self.num_envs} equal ones")
+        setattr(self, name, each[0])
 
     def set_update(self, update: int) -> None:
         """Tell the environments how many policy updates were done: relaxed limits tighten with them."""
@@ -261,7 +287,8 @@ class CompressionVectorEnv(VectorEnv[Observation, Taken, Numbers]):
             fit = going_on.view(np.uint64).max() < self.stage.actions
             if fit and (chosen is given or (going_on == given[playing]).all()):
                 return going_on
-        raise InvalidAction(f"expected {self.num_envs} actions from 0 to {self.stage.actions - 1}, received {actions}")
+        numbers = f"whole numbers from 0 to {self.stage.actions - 1}"
+        raise InvalidAction(f"expected {self.num_envs} actions, {numbers}, received {actions!r}")
 
     def _finish(self, ended: npt.NDArray[np.int64]) -> list[Finished]:
         """The students of episodes that ended, evaluated in one batch."""

@@ -18,10 +18,10 @@ from gymnasium.utils import RecordConstructorArgs
 
 from n2n_gym.architecture.features import COLUMNS, DECISION, standard_scores
 from n2n_gym.envs.masks import ActionMask
-from n2n_gym.envs.observation import Observation
+from n2n_gym.envs.observation import Observation, space_of
 from n2n_gym.envs.registration import CompressionSpec
 from n2n_gym.envs.single import CompressionEnv
-from n2n_gym.errors import by_name
+from n2n_gym.errors import InputError, by_name
 from n2n_gym.stages.base import Stage
 
 Vectors = npt.NDArray[np.float32]
@@ -114,12 +114,19 @@ class FlatEncoding(Encoding):
 ENCODINGS: dict[str, type[Encoding]] = {encoding.name: encoding for encoding in (LayerEncoding, FlatEncoding)}
 
 
-def encoding_by_name(name: str, stage: Stage) -> Encoding:
+def encoding_by_name(name: str, stage: Stage, observed: spaces.Space[Any]) -> Encoding:
     """One of `ENCODINGS`.
 
+    Args:
+        name: Its name.
+        stage: What is decided.
+        observed: The space of the observations that it will be given.
+
     Raises:
-        InputError: If the name is unknown.
+        InputError: If the name is unknown, or a wrapper has changed the observations.
     """
+    if observed != space_of(stage):
+        raise InputError(f"observations are encoded as the compression environment gives them, not {observed}; wrap it first")
     return by_name("observation encoding", name, ENCODINGS)(stage)
 
 
@@ -131,7 +138,7 @@ class EncodedObservation(gym.ObservationWrapper[Vectors, np.int64, Observation],
         encoding: `layer` (the same size for every teacher) or `flat` (all decisions so far).
 
     Raises:
-        InputError: If the encoding is unknown.
+        InputError: If the encoding is unknown, or another wrapper has changed the observations.
         TypeError: If the environment is another one.
     """
 
@@ -141,7 +148,7 @@ class EncodedObservation(gym.ObservationWrapper[Vectors, np.int64, Observation],
         inner: Any = env.unwrapped
         if not isinstance(inner, CompressionEnv):
             raise TypeError(f"EncodedObservation wraps a compression environment, not {type(inner).__name__}")
-        self._encoding = encoding_by_name(encoding, inner.stage)
+        self._encoding = encoding_by_name(encoding, inner.stage, env.observation_space)
         self.observation_space = self._encoding.space  # type: ignore[assignment]
 
     def observation(self, observation: Observation) -> Vectors:

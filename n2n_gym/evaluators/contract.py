@@ -7,8 +7,9 @@ around or instead of one, and passes the same tests.
 from __future__ import annotations
 
 import copy
+import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +39,11 @@ class Rung:
     def file(self, key: str) -> Path:
         """Of a student's training."""
         return self.states / f"{key}.safetensors"
+
+
+_MAY_LACK = ("test_accuracy", "rung_accuracy")
+_SHARES = ("accuracy", "teacher_accuracy", "class_accuracy", "epoch_accuracy", *_MAY_LACK)
+"""What of an evaluation lies from 0 to 1; the last ones may be None."""
 
 
 class Evaluator(ABC):
@@ -92,24 +98,55 @@ class Evaluator(ABC):
         """Train students that are feasible and distinct; yield index and evaluation as each is done, in any order."""
 
     def evaluate(self, students: Sequence[Student]) -> list[Evaluation]:
-        """One evaluation per student, in the same order."""
+        """One evaluation per student, in the same order.
+
+        Raises:
+            InputError: If `stream` does not do what it must: an evaluator of the user's own may not.
+        """
         verdicts = [student.architecture.verdict(self.teacher) for student in students]
         distinct = {self.key(s): s for s, verdict in zip(students, verdicts, strict=True) if verdict.feasible}
         keys = list(distinct)
         done: dict[str, Evaluation] = {}
         if distinct:
             stream = self.stream(list(distinct.values()))
+            if not isinstance(stream, Iterable):
+                raise self._misbehaves(f"stream gives {type(stream).__name__}")
             try:
-                for i, evaluation in stream:
+                for answer in stream:
+                    i, evaluation = self._answer(answer, len(keys))
                     done[keys[i]] = evaluation
                     report("student", len(done), len(keys))
             finally:  # at once, though the traceback of an interruption holds it: it may keep workers busy, and others waiting
                 if isinstance(stream, Generator):
                     stream.close()
+            if len(done) < len(keys):
+                raise self._misbehaves(f"stream answered {len(done)} of {len(keys)} students")
         return [
             done[self.key(s)] if verdict.feasible else Evaluation.failed(s.architecture, self.teacher, verdict)
             for s, verdict in zip(students, verdicts, strict=True)
         ]
+
+    def _answer(self, answer: Any, count: int) -> tuple[int, Evaluation]:
+        """What `stream` yields for one of so many students, once it was looked at."""
+        try:
+            index, evaluation = answer
+            index = operator.index(index)
+        except (TypeError, ValueError):
+            index, evaluation = -1, None
+        if not isinstance(evaluation, Evaluation):
+            raise self._misbehaves(f"stream yields {answer!r}")
+        if not 0 <= index < count:
+            raise self._misbehaves(f"stream yields index {index} where there are {count} students")
+        for name in _SHARES:
+            value = getattr(evaluation, name)
+            for share in value if isinstance(value, tuple | list) else (value,):
+                if not ((isinstance(share, float | int) and 0 <= share <= 1) or (share is None and name in _MAY_LACK)):
+                    raise InputError(f"evaluator {type(self).__name__}: {name} must be a float from 0 to 1, not {share!r}")
+        return index, evaluation
+
+    def _misbehaves(self, how: str) -> InputError:
+        must = "it must yield (index, Evaluation) once for each student that it is given"
+        return InputError(f"evaluator {type(self).__name__}: {how}; {must}")
 
     def evaluate_episodes(
         self, student: Callable[[Actions], Student], episodes: Sequence[Actions], rngs: Sequence[np.random.Generator]

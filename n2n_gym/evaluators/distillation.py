@@ -216,16 +216,13 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
             if self.timeout is not None and known.watch.seconds > self.timeout:
                 raise _OutOfTimeError
 
-        seed = self.student_seed(student)
         try:
-            network = Network(student.architecture, torch.Generator().manual_seed(seed)).to(self._device)
-            if self.inherits:
-                inherit(network, student, self.trained_teacher.checkpoint.network)
+            network = self.initialised(student)
             outcome = yield from training(
                 network,
                 self.data,
                 self.training_recipe,
-                seed=seed,
+                seed=self.student_seed(student),
                 teacher=self.teacher_logits,
                 bf16=self.bf16,
                 bf16_validation=True,
@@ -244,6 +241,13 @@ class DistillationEvaluator(TrainingSettings, Evaluator):
             known.failure = OUT_OF_MEMORY
         except _OutOfTimeError:
             known.failure = TIMEOUT
+
+    def initialised(self, student: Student) -> Network:
+        """A student's network as its training begins: with fresh weights, or its teacher's if the recipe says so."""
+        network = Network(student.architecture, torch.Generator().manual_seed(self.student_seed(student))).to(self._device)
+        if self.inherits:
+            inherit(network, student, self.trained_teacher.checkpoint.network)
+        return network
 
     def student_seed(self, student: Student) -> int:
         """From fingerprint, recipe and seed, so that neither order nor number of workers changes a result."""

@@ -9,14 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import OUT_OF_MEMORY, Evaluation
 from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.evaluators.store import StoredEvaluator
 from n2n_gym.evaluators.workers import REASONS
-from n2n_gym.models.build import Network
 from n2n_gym.models.joined import JoinedNetwork
 from n2n_gym.problem import Problem
 from n2n_gym.student import Student
@@ -68,7 +65,7 @@ class JoinedTrainings:
         begun = time.monotonic()
         try:
             with one_thread(CPU):
-                networks = JoinedNetwork([Network(architecture, torch.Generator().manual_seed(seed)) for seed in seeds])
+                networks = JoinedNetwork([each.initialised(student) for each in evaluators])
                 failures = train_joined(networks, first.data, first.training_recipe, seeds=seeds, teacher=logits)
                 validated = first.data.validation_scores(networks)
                 seconds = (time.monotonic() - begun) / len(seeds)

@@ -17,6 +17,7 @@ from n2n_gym.evaluators.distillation import DistillationEvaluator
 from n2n_gym.student import Student
 from n2n_gym.system.machine import cores
 from n2n_gym.system.memory import keep_freed_memory
+from n2n_gym.system.offered import load_plugins
 from n2n_gym.system.pool import RETRIES
 from n2n_gym.system.versions import library_versions
 
@@ -206,6 +207,7 @@ def _train(key: str, shipment: list[Any], student: Student) -> Evaluation:
 
     if key not in _unpacked:
         keep_freed_memory()
+        load_plugins()
         shipped: _Shipment = ray.get(shipment[0])
         if shipped.versions != library_versions():
             raise InputError(f"a node of the Ray cluster has {library_versions()}, this machine {shipped.versions}")

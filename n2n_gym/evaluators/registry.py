@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -42,7 +43,9 @@ class Order:
 Maker = Callable[[EvaluationSettings, Order], Evaluator]
 """Makes an evaluator: trains and downloads nothing, and refuses with an `InputError` what cannot be."""
 
-EVALUATORS: Registry[Maker] = Registry("evaluator")
+_MAKER = "a maker that takes (settings, order) and gives an Evaluator"
+
+EVALUATORS: Registry[Maker] = Registry("evaluator", kind=Callable, wanted=_MAKER)
 
 WORKERS: Registry[Callable[[DistillationEvaluator, str], Evaluator]] = Registry("workers", others=("a number",))
 """Who trains students, where it is not processes of this machine; made around the evaluator that trains one."""
@@ -68,7 +71,7 @@ def make_evaluator(
         **changes: Fields of `EvaluationSettings`, instead of what `settings` says.
 
     Raises:
-        InputError: If a name is unknown, or settings do not fit each other.
+        InputError: If a name is unknown, settings do not fit each other, or what was registered makes no evaluator.
         TypeError: If there is no such field.
     """
     check_arguments("make_evaluator", changes, (field.name for field in fields(EvaluationSettings)))
@@ -78,7 +81,15 @@ def make_evaluator(
             raise InputError("the evaluator is for another teacher than the settings'; give both the same settings")
         return chosen.evaluator
     maker, argument = EVALUATORS.look_up(chosen.evaluator)
-    return maker(chosen, Order(stage, argument, run, thorough, reward))
+    order = Order(stage, argument, run, thorough, reward)
+    try:
+        inspect.signature(maker).bind(chosen, order)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"evaluator {chosen.evaluator}: what was registered is not {_MAKER}: {error}") from None
+    made = maker(chosen, order)
+    if not isinstance(made, Evaluator):
+        raise InputError(f"evaluator {chosen.evaluator}: what was registered is not {_MAKER}: it gives {made!r}")
+    return made
 
 
 def check_workers(workers: int | str | None) -> None:

@@ -270,14 +270,22 @@ _Kind = TypeVar("_Kind", bound=type[Layer])
 
 
 def register(kind: _Kind) -> _Kind:
-    """Class decorator: make a kind known.
+    """Class decorator: make a kind known; a class that is defined once more takes its own former place.
 
     Raises:
-        ValueError: If its name, its code or a torch name is another kind's.
+        ValueError: If it has no name, code or colour, or a wrong one; if its name, its code or a torch name is another kind's.
     """
+    for needed, form in (("kind", str), ("code", int), ("colour", str)):
+        if not isinstance(getattr(kind, needed, None), form):
+            raise ValueError(f"{kind.__name__}: a kind of layer has a line like {needed}: ClassVar[{form.__name__}] = ...")
     if not 1 <= kind.code <= MOST_CODES:
         raise ValueError(f"{kind.kind}: a type code lies from 1 to {MOST_CODES}, not at {kind.code}")
-    for other in KINDS.values():
+    if isinstance(kind.torch_names, str) or not all(isinstance(name, str) for name in kind.torch_names):
+        raise ValueError(
+            f"{kind.kind}: torch_names must be a tuple of texts, ('aten.relu.default',), not {kind.torch_names!r}"
+        )
+    former = [name for name, other in KINDS.items() if _place(other) == _place(kind)]  # a notebook's cell that is run again
+    for other in [other for name, other in KINDS.items() if name not in former]:
         taken = set(kind.torch_names) & set(other.torch_names)
         same = {
             "name": kind.kind == other.kind,
@@ -287,8 +295,14 @@ def register(kind: _Kind) -> _Kind:
         for what, is_taken in same.items():
             if is_taken:
                 raise ValueError(f"{kind.__name__} and {other.__name__} claim the same {what}")
+    for name in former:
+        del KINDS[name]
     KINDS[kind.kind] = kind
     return kind
+
+
+def _place(kind: type[Layer]) -> tuple[str, str]:
+    return kind.__module__, kind.__qualname__
 
 
 def layer_from_json(data: Mapping[str, Any]) -> Layer:

@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from n2n_gym.system.memory import is_out_of_memory
+from n2n_gym.system.offered import load_plugins
 from n2n_gym.system.processes import begin_worker, ended_by
 
 SILENCE = 60.0
@@ -189,6 +190,7 @@ def _serve(pipe: Connection, begins_with: bytes) -> None:
     threading.Thread(target=show_life, daemon=True).start()
     _tell = say
     try:
+        load_plugins()
         initializer, arguments = pickle.loads(begins_with)  # noqa: S301  our parent wrote it
         if initializer is not None:
             initializer(*arguments)

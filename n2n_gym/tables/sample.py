@@ -73,13 +73,14 @@ class Sample:
         recipe: How students are trained.
         val_accuracy: The teacher's.
         test_accuracy: The teacher's.
-        students: Distinct ones, drawn at random.
+        students: Distinct ones, drawn at random, all of whose trainings went well: who failed once has failed, as in a table.
         family: Of networks that the teacher is of, if it was generated.
         held_out: Whether it is for testing, and not for learning.
         format: Of the file.
         data: What the data set is known by wherever its files lie; empty in files of before, which do not say it.
         reading: How it is read.
         identity: What the teacher is, as `Problem.identity`; empty in files of before, which do not say it.
+        failed: How many were drawn besides, and left out because a training of theirs failed.
     """
 
     name: Name
@@ -97,6 +98,7 @@ class Sample:
     data: str = ""
     reading: DataSettings = PLAIN
     identity: str = ""
+    failed: Count = 0
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -125,7 +127,7 @@ class Sample:
 
     def to_json(self) -> dict[str, Any]:
         """It as JSON data; what files of before lack is left out where it says nothing, so that they stay what they are."""
-        unsaid = (("data", ""), ("reading", PLAIN), ("identity", ""))
+        unsaid = (("data", ""), ("reading", PLAIN), ("identity", ""), ("failed", 0))
         silent_about = {name for name, nothing in unsaid if getattr(self, name) == nothing}
         return {key: value for key, value in asdict(self).items() if key not in silent_about}
 
@@ -202,7 +204,7 @@ def build_sample(
         problem: Teacher and data.
         stage_name: `removal` or `shrink`, of the teacher itself.
         folder: Where to.
-        students: How many distinct ones; fewer, where there are not so many.
+        students: How many distinct ones; fewer, where there are not so many, or trainings of some fail.
         recipe: How they are trained.
         trainings: How many times each, with the seeds from 0 on; the last is for the truth.
         joined: Whether a student's trainings are joined (`JoinedTrainings`).
@@ -213,8 +215,8 @@ def build_sample(
         on_progress: See `Progress`.
 
     Raises:
-        InputError: If nothing can be called so, numbers are out of range, there are too few students, trainings cannot be
-            joined, or memory was not enough.
+        InputError: If nothing can be called so, numbers are out of range, there are too few students, or too few whose
+            trainings go well, trainings cannot be joined, or memory was not enough.
     """
     check_name(name)
     if students < FEWEST or trainings < 2:
@@ -242,6 +244,12 @@ def build_sample(
         store=folder / f"{name}.sqlite",
         on_progress=on_progress,
     )
+    by_student = list(zip(*done, strict=True))
+    sound = [index for index, trainings in enumerate(by_student) if not any(each.reason for each in trainings)]
+    failed = len(chosen) - len(sound)
+    if len(sound) < FEWEST:
+        found = f"trainings of {failed} of {len(chosen)} students failed"
+        raise InputError(f"{found}, and a sample needs {FEWEST} or more whose go well; take another recipe or teacher")
     path = folder / f"{name}.json"
     Sample(
         name=name,
@@ -254,16 +262,17 @@ def build_sample(
         test_accuracy=teacher.test_accuracy,
         students=tuple(
             SampledStudent(
-                actions="".join(map(str, actions)),
-                accuracy=tuple(round(found[index].accuracy, 6) for found in done),
-                test_accuracy=tuple(round(found[index].test_accuracy or 0.0, 6) for found in done),
+                actions="".join(map(str, chosen[index][0])),
+                accuracy=tuple(round(each.accuracy, 6) for each in by_student[index]),
+                test_accuracy=tuple(round(each.test_accuracy or 0.0, 6) for each in by_student[index]),
             )
-            for index, (actions, _) in enumerate(chosen)
+            for index in sound
         ),
         family=family,
         held_out=held_out,
         data=problem.data.identity,
         reading=DataSettings(**values_of(problem, DataSettings)),
         identity=problem.identity,
+        failed=failed,
     ).save(path)
     return path

@@ -226,14 +226,14 @@ def surrogate_in(path: Path, *, truth: bool = False) -> Surrogate:
         InputError: If it is none.
     """
     try:
-        modified = path.stat().st_mtime_ns
+        found = path.stat()
     except OSError:
-        modified = 0  # what is wrong is said when it is read
-    return _surrogate(path, modified, truth)
+        return Surrogate(Sample.load(path), truth=truth)  # what is wrong is said there
+    return _surrogate(path.resolve(), (found.st_size, found.st_mtime_ns, found.st_ctime_ns), truth)
 
 
 @lru_cache(maxsize=64)
-def _surrogate(path: Path, _modified: int, truth: bool) -> Surrogate:
+def _surrogate(path: Path, _state: tuple[int, ...], truth: bool) -> Surrogate:
     return Surrogate(Sample.load(path), truth=truth)
 
 

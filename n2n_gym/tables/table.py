@@ -82,7 +82,8 @@ class Table:
         """
         path = table_path(name)
         try:
-            return _read(path, path.stat().st_mtime_ns)
+            found = path.stat()
+            return _read(path.resolve(), (found.st_size, found.st_mtime_ns, found.st_ctime_ns))
         except OSError as error:
             raise InputError(f"no table at {path}: {error.strerror or error}") from None
 
@@ -356,7 +357,7 @@ class Table:
 
 
 @lru_cache(maxsize=16)
-def _read(path: Path, _changed: int) -> Table:
+def _read(path: Path, _state: tuple[int, ...]) -> Table:
     return Table(*read_columns(path))
 
 

@@ -52,7 +52,12 @@ def train_joined(
 
     Returns:
         Why each network's training failed, or "".
+
+    Raises:
+        InputError: If the recipe has `patience`: each network would stop elsewhere.
     """
+    if recipe.patience:
+        raise InputError(f"recipe {recipe.name!r} stops by patience, where joined trainings go on; leave joined out")
     networks.to(memory_format=torch.channels_last)
     networks.train()
     optimizer = optimizer_for(networks, recipe)
