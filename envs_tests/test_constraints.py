@@ -28,6 +28,7 @@ from n2n_gym.evaluation import Evaluation
 from n2n_gym.layers import Shuffle, Sigmoid, avg_pool, batch_norm, conv, linear, multiply, relu
 from n2n_gym.limits import Constraint, Constraints, Relaxation, relaxation
 from n2n_gym.limits.feasibility import contradictory
+from n2n_gym.limits.quantities import QUANTITIES, Measure
 from n2n_gym.networks.zoo import network
 from n2n_gym.rewards import paper_reward, relaxed
 
@@ -108,11 +109,34 @@ def test_limits_from_python_go_wherever_text_goes():
         ("class_accuracy>=0.5", "the number of a class"),
         ("accuracy[2]>=0.5", "the number of a class"),
         ("<=3", "cannot read the constraint"),
+        ("parameters<5000", "quantities go left of <= or >= (not < or >), a number without unit and comma right of it"),
+        ("5000>=parameters", "quantities go left of"),
+        ("parameters<=5k", "without unit and comma"),
+        ("parameters<=5,000", "without unit and comma"),
+        ("parameters<=1__000", "cannot read the constraint"),
+        ("parameters<=1_000_", "cannot read the constraint"),
+        ("1__0*parameters<=5", "cannot read"),
     ],
 )
 def test_a_misspelt_limit_is_said(text, message):
-    with pytest.raises(InputError, match=message.replace("(", r"\(")):
+    with pytest.raises(InputError, match=re.escape(message)):
         Constraints.parse(text)
+
+
+@pytest.mark.parametrize("number", ["1_000", "1_000.5", "1_0.", ".5", "1_0e10"])
+def test_numbers_are_read_as_python_reads_them(number):
+    assert Constraint.parse(f"{number}*parameters<={number}").bound == float(number)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.text("0159_.eE+-*<>=k, ٣²[]parmetscuy;", max_size=24) | st.from_regex(r"[0-9_.e+-]{0,9}\*?macs[<>]=[0-9_.e+-]{1,9}"))
+def test_any_text_is_a_limit_or_refused_in_one_line(text):
+    said = "none"
+    try:
+        Constraints.parse(text)
+    except InputError as error:
+        said = str(error)
+    assert len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -130,7 +154,11 @@ def test_a_misspelt_limit_is_said(text, message):
             ["parameters<=5000", "parameters>=6000"],
             "no student can keep parameters>=6000|no student can keep parameters<=5000",
         ),
-        (["parameters<=5000", "10*parameters + macs >= 1e6", "macs<=1000"], "no student can keep"),
+        (
+            ["parameters<=5000", "10*parameters + macs >= 1e6", "macs<=20000"],
+            "no student can keep 10*parameters + macs >= 1e6 beside macs<=20000; parameters<=5000: loosen",
+        ),
+        ("accuracy<=0.5; accuracy>=0.6", "no student can keep accuracy<=0.5 beside accuracy>=0.6: loosen or drop one"),
         (
             ["accuracy + class_accuracy[1] >= 1.5", "accuracy - class_accuracy[1] >= 0.6"],
             "no student can keep all of accuracy + class_accuracy[1] >= 1.5; accuracy - class_accuracy[1] >= 0.6: loosen",
@@ -222,6 +250,44 @@ def test_only_what_shrinking_makes_smaller_is_loosened():
     assert [row.bound for row in loose.rows] == [4000, 20_000, -0.5, 2, -10]
     assert list(map(str, loose.rows)) == ["parameters<=1000, 4 times", "parameters + 0.1*macs<=5000, 4 times", *texts[2:]]
     assert limits.loosened(1) == limits
+
+
+@pytest.mark.parametrize(
+    ("text", "alone", "kept"),
+    [
+        ("parameters<=999", True, False),
+        ("parameters>=1001", True, False),
+        ("activation_bytes<=799", True, False),
+        ("activation_bytes<=800", True, True),
+        ("parameters + activation_bytes<=1799", True, False),
+        ("macs - 2*parameters<=47_999", True, False),
+        ("latency_ms<=1", False, True),
+        ("parameters + accuracy<=5", False, True),
+        ("class_accuracy[1]>=0.9", False, True),
+    ],
+)
+def test_limits_that_an_architecture_decides_are_told_from_others(text, alone, kept):
+    limits = Constraints.parse(["accuracy>=0.99", text])
+    assert limits.of_sizes.rows == limits.rows[1:] * alone
+    assert (not limits.of_sizes.violated(STUDENT)) is kept
+
+
+@pytest.mark.parametrize(
+    ("limit", "violated"),
+    [
+        ("activation_bytes<=3000", True),
+        ("activation_bytes<=4096", False),
+        ("parameters>=6400", True),
+        ("parameters + activation_bytes<=10_000", True),
+        ("macs - 2*parameters<=15_000", True),
+        ("accuracy>=1; latency_ms<=1", False),
+    ],
+)
+def test_a_preview_knows_all_limits_on_sizes(limit, violated):
+    env = gym.make("N2N/LayerRemoval-v0", width=0.25, constraints=limit).unwrapped
+    student = env.preview([0, 0, 0, 0, 1, *[0] * 11])
+    assert student.violated == (limit if violated else "")
+    assert student.allowed is not violated
 
 
 def test_from_a_file(tmp_path):
@@ -369,3 +435,14 @@ def test_what_latency_has_no_part_in():
 def test_what_accuracy_limits_ask_for(limits, needed):
     student = Evaluation(0.0, 0.9, 500, 1000, 7)
     assert Constraints.parse(limits).needed_accuracy(student) == pytest.approx(needed)
+
+
+def test_a_quantity_of_ones_own_is_treated_as_those_of_the_package(monkeypatch):
+    monkeypatch.setitem(QUANTITIES, "kb2", Measure(lambda each: each.model_bytes / 1_000, of_architecture=True, shrinks=True))
+    own, known = (Constraints.parse([text]) for text in ("kb2<=40", "model_bytes<=40000"))
+    assert [bool(limits.of_sizes) for limits in (own, known)] == [True, True]
+    assert [str(limits.loosened(4.0)) for limits in (own, known)] == ["kb2<=40, 4 times", "model_bytes<=40000, 4 times"]
+    monkeypatch.setitem(QUANTITIES, "noise", Measure(lambda _: 0.5))
+    other = Constraints.parse(["noise<=1"])
+    assert not other.of_sizes
+    assert str(other.loosened(4.0)) == "noise<=1"

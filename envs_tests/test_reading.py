@@ -77,6 +77,16 @@ def test_numbers_that_json_has_not_are_not_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_text_that_could_not_be_read_back_is_not_written(tmp_path):
+    good = ["caf\u00e9", "\U0001f408", r"\ud83d", "\x7f"]
+    write_json(tmp_path / "a.json", good)
+    assert read_document(tmp_path / "a.json", list[str], "list") == good
+    with pytest.raises(InputError, match=r"a.json cannot be written: .*x\\udcff.* is no UTF-8") as caught:
+        write_json(tmp_path / "a.json", {"names": [*good, os.fsdecode(b"x\xff")]})
+    assert str(caught.value).isprintable()
+    assert read_document(tmp_path / "a.json", list[str], "list") == good
+
+
 def test_a_place_that_cannot_be_written_is_said_with_the_remedy(tmp_path):
     (tmp_path / "file").write_text("x")
     for write in (write_text, write_json):
@@ -117,7 +127,7 @@ def test_arrays_are_read_as_they_were_written(tmp_path):
     np.save(tmp_path / "b.npy", arrays["b"])
     assert np.array_equal(read_array(tmp_path / "b.npy", what="array", remedy="", mapped=True), arrays["b"])
     np.save(tmp_path / "o.npy", np.array([{}], dtype=object))
-    with pytest.raises(InputError, match="an array of object holds no numbers"):
+    with pytest.raises(InputError, match="objects, which could run code"):
         read_array(tmp_path / "o.npy", what="array", remedy="write numbers")
 
 

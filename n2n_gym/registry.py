@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint
 from typing import Any, Generic, TypeVar
 
 from n2n_gym.errors import InputError, unknown
-from n2n_gym.system.offered import load, offered
+from n2n_gym.system.offered import offered, resolved
 
 Thing = TypeVar("Thing")
 
@@ -98,7 +98,7 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         return offered(f"n2n_gym.{self.what.replace(' ', '_')}")
 
     def _load(self, point: EntryPoint) -> None:
-        thing = load(point, self.what)
+        thing = resolved(point, self.what)
         if point.name not in self._things:  # its module may have registered it, with an argument
             self.register(point.name, thing)
 

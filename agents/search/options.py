@@ -162,9 +162,7 @@ class Search(JudgedSettings):
         torch_device(self.device)
         self.evaluator_of(first).close()  # nothing is trained: what does not fit is said at once
         dataset = load_dataset(self.problem.data)
-        _, validation = dataset.split(self.train_size)
-        self._check_classes(set(dataset.train[1][validation].tolist()))
-        _ = dataset.test  # what is wrong with it is said now, not when all is done
+        _ = dataset.split(self.train_size), dataset.test  # what is wrong with it is said now, not when all is done
         if self.store is not None:
             EvaluationStore(Path(self.store).expanduser()).close()
 
@@ -178,12 +176,6 @@ class Search(JudgedSettings):
             raise InputError(
                 f"in stage 1, where limits on sizes are {self.headroom:g} times as wide, {error}; or give more --headroom"
             ) from None
-
-    def _check_classes(self, validated: set[int]) -> None:
-        """Refuse limits on the accuracy for classes that no validation image shows: it would be 0 for ever."""
-        for quantity in sorted(self.limits.quantities):
-            if quantity.index is not None and quantity.index not in validated:
-                raise InputError(f"{quantity}: no validation image shows this class; give some with --validation, or drop it")
 
     def check_numbers(self) -> None:
         super().check_numbers()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +25,8 @@ from n2n_gym.training.logits import TeacherLogits
 from n2n_gym.training.loop import Outcome, training
 from n2n_gym.training.recipes import Recipe
 from n2n_gym.training.turns import in_turns
+
+_log = logging.getLogger("n2n_gym")
 
 
 @dataclass(frozen=True)
@@ -107,11 +110,13 @@ class FinalTraining:
                 on_epoch=lambda epoch, _accuracy: on_epoch(epoch),
                 resume=unfinished,
             )
-            if not outcome.failure and not _is_constant(outcome):
+            if not outcome.failure and not self._is_constant(outcome):
                 break
             unfinished.unlink(missing_ok=True)
         if outcome.failure:
             raise InputError(f"final training: {outcome.failure}, at any learning rate; try a smaller --distillation-weight")
+        if self._is_constant(outcome):
+            _log.warning("%s gives one answer for all images, at whichever of %d learning rates", asked.folder, TRIES)
         facts: dict[str, Any] = {
             "parameters": architecture.parameters,
             "macs": architecture.macs,
@@ -126,14 +131,18 @@ class FinalTraining:
         save_checkpoint(asked.folder, network, self._data.preprocessing, facts)
         unfinished.unlink(missing_ok=True)
 
+    def _is_constant(self, outcome: Outcome) -> bool:
+        """Whether one answer for all images is all that a network has learned: its loss is finite, but its units are dead.
+
+        Only classes with validation images tell, and only if there are several.
+        """
+        known = self._data.validation_labels.unique().tolist()
+        right = [label for label in known if outcome.score.class_accuracy[label] > 0]
+        return len(right) < 2 <= len(known)
+
     def test(self, trained: Sequence[Path], chosen: int, folder: Path) -> None:
         """Measure trainings of a student on the test images and save one of them, with all test accuracies, in a folder."""
         test_saved(trained, chosen, folder, self._data)
-
-
-def _is_constant(outcome: Outcome) -> bool:
-    """Whether one answer for all images is all that a network has learned: its loss is finite, but its units are dead."""
-    return sum(accuracy > 0 for accuracy in outcome.score.class_accuracy) < 2
 
 
 def test_saved(trained: Sequence[Path], chosen: int, folder: Path, data: ImageData) -> None:

@@ -36,6 +36,7 @@ def test_found_by_name_from_then_on(own_home):
         Image.fromarray,
         lambda image: torch.from_numpy(image).permute(2, 0, 1),
         lambda image: torch.from_numpy(image).permute(2, 0, 1) / 255,
+        lambda image: (torch.from_numpy(image).permute(2, 0, 1) / 255).half(),
         lambda image: (image / 255).astype(np.float32),
         torch.from_numpy,
         lambda image: image.transpose(2, 0, 1),
@@ -68,6 +69,20 @@ def test_where_the_channels_are_is_what_sizes_tell(kind, shape, kept):
     image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     last = kind is np.array if kept is None else shape == kept  # sizes that do not tell are as is usual for the kind
     np.testing.assert_array_equal(pixels_of(kind(image)), image if last else image.transpose(1, 2, 0))
+
+
+def test_floats_that_numpy_lacks():
+    image = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
+    np.testing.assert_array_equal(pixels_of(image), pixels_of(image.float()))
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_labels_that_no_training_image_has(split):
+    given = {"test": noise(9), split: [(pixels(8, 3, 0), 7)]}
+    with pytest.raises(InputError, match=f"mine: {split} labels must lie in 0 ... 2, found 7 ... 7"):
+        add(noise(), name="mine", **given)
+    with pytest.raises(InputError, match=f"mine: {split} labels must count classes from 0, found 10"):
+        add(noise(), name="mine", **{**given, split: [(pixels(8, 3, 0), 10**9)]})
 
 
 def test_black_and_white_images():
@@ -157,7 +172,13 @@ class Endless(IterableDataset):
         ([(np.zeros(8, np.uint8), 0)], r"but of shape \(8,\)"),
         ([(Image.fromarray(np.zeros((8, 8), np.uint16)), 0)], "more than 8 bits a channel"),
         ([*noise(30), (pixels(8, 3, 0), 3)], r"1 of 4 classes \(label 3\) have too few training images; each needs 2"),
-        (noise(classes=1), "has only one class"),
+        (noise(classes=1), "test labels must lie in 0 ... 0, found 0 ... 2"),
+        ([*noise(), (pixels(8, 3, 0), 2**40)], "mine: training labels must count classes from 0, found 0 ... 1099511627776"),
+        ([*noise(), (pixels(8, 3, 0), 10**8)], "training labels must count classes from 0, found 0 ... 100000000; number"),
+        ([*noise(), (pixels(8, 3, 0), 2**70)], "labels count from 0; image 30 of train has 1180591620717411303424"),
+        ([{"image": pixels(8, 3, 0), "label": 0}], r"no pair of an image and a label, but dict; give .* \(image, label\)"),
+        ({"a", "b"}, "train gives no item by its number"),
+        ([(torch.zeros(3, 8, 8).to_sparse(), 0)], "a tensor that cannot be read as an array"),
     ],
 )
 def test_what_cannot_be_added_is_said_in_one_line_and_leaves_nothing(own_home, train, message):
@@ -174,7 +195,7 @@ def test_names_that_cannot_be(name):
         add(noise(), name=name)
 
 
-@pytest.mark.parametrize("form", [np.array, tuple, iter])
+@pytest.mark.parametrize("form", [np.array, tuple, iter, lambda names: np.array(names, "S")])
 def test_class_names_come_in_many_forms(form):
     assert add(noise(), noise(9), name="mine", class_names=form(["a", "b", "c"])).class_names == ("a", "b", "c")
 

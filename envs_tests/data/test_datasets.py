@@ -85,16 +85,30 @@ def broken(change):
         ),
         (lambda a: a.update(y_train=a["y_train"] / 3), "not float64 .*; give each image the number of its one class"),
         (lambda a: a.update(y_train=a["y_train"].astype(str)), r"number the classes: class_names, y_train = numpy.uni"),
-        (lambda a: a.update(class_names=np.array(["a", "b"])), "class_names has 2 names for 3 classes"),
+        (
+            lambda a: a.update(class_names=np.array(["a", "b"])),
+            "there are 2 class names for 3 classes; give one for each label",
+        ),
+        (lambda a: a.update(class_names=np.array([b"a", b"\xff", b"c"])), r"class_names has b'\\xff', which is no UTF-8"),
+        (lambda a: a.update(y_train=a["y_train"].astype(np.uint64) + 2**63), "from 0, found 9223372036854775810"),
+        (lambda a: a.update(y_test=a["y_test"] + 2**40), "test labels must count classes from 0, found 1099511627776"),
+        (
+            lambda a: a.update(y_train=a["y_train"].astype(object)),
+            r'y_train: objects.*; .astype\("int64"\) makes them numbers',
+        ),
+        (
+            lambda a: a.update(class_names=np.array(["a", "b", "c"], object)),
+            r"class_names: objects, .* .astype\(str\) texts",
+        ),
         (lambda a: a.update(x_val=a["x_test"]), "has x_val but lacks y_val"),
         (lambda a: a.update(x_train=a["x_train"][..., 0]), r"x_train must be uint8 of shape \(N, H, W, C\)"),
         (lambda a: a.update(x_train=a["x_train"].astype(float)), "not float64"),
         (lambda a: a.update(x_test=a["x_test"][:, :4]), r"x_test must be uint8 of shape \(N, 8, 8, 1\)"),
         (lambda a: a.update(y_train=a["y_train"][:-1]), "y_train must be integers"),
         (lambda a: a.update(y_test=a["y_test"].astype(float)), r"y_test must be integers .* write y_test.astype\(.int64.\)"),
-        (lambda a: a.update(y_test=a["y_test"] + 3), r"labels in y_test must lie in 0 ... 2, found 3 ... 5"),
-        (lambda a: a.update(y_train=a["y_train"] - 1), "labels in y_train must count from 0, found -1"),
-        (lambda a: a["y_train"].__setitem__(0, 4), "labels in y_train must be 0 to 4 with images of each; none has label 3"),
+        (lambda a: a.update(y_test=a["y_test"] + 3), "test labels must lie in 0 ... 2, found 3 ... 5"),
+        (lambda a: a.update(y_train=a["y_train"] - 1), "training labels must count classes from 0, found -1"),
+        (lambda a: a["y_train"].__setitem__(0, 4), "training labels must be 0 to 4 with images of each; none has label 3"),
     ],
 )
 def test_a_malformed_file_is_said_in_one_line(tmp_path, change, message):
@@ -126,6 +140,12 @@ def test_labels_come_in_several_forms(tmp_path, own_home, form):
             labels = getattr(dataset, split)[1]
             assert labels.dtype == np.int64
             np.testing.assert_array_equal(labels, arrays[f"y_{split}"].ravel())
+
+
+def test_class_names_may_be_bytes(tmp_path):
+    names = np.array([name.encode() for name in ("a", "ö", "c")])
+    np.savez(tmp_path / "mine.npz", **toy_arrays(), class_names=names)
+    assert dataset_spec(str(tmp_path / "mine.npz")).class_names == ("a", "ö", "c")
 
 
 def rgb(images, height=8, width=8):
@@ -307,7 +327,7 @@ def test_odd_files(tmp_path):
     far = toy_arrays()
     far["y_train"][0] = 10**12
     np.savez(tmp_path / "far.npz", **far)
-    with pytest.raises(InputError, match="labels in y_train must count from 0"):
+    with pytest.raises(InputError, match="training labels must count classes from 0"):
         dataset_spec(str(tmp_path / "far.npz"))
     np.savez(tmp_path / "two.npz", **{name: values[:2] for name, values in toy_arrays().items()})
     with pytest.raises(InputError, match=r"2 of 2 classes \(label 0, label 1\) have too few training images; each needs 2"):

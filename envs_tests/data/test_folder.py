@@ -153,6 +153,46 @@ def test_images_that_cannot_be_used_are_named_and_counted(cats_and_dogs, kept, w
     assert kept() == []
 
 
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [("no/self", "."), ("no/up", ".."), ("no/deep/er", "../../no"), ("no/far", "../.."), ("again", ".")],
+)
+def test_a_link_that_leads_back_is_named(plain_folder, kept, link, target):
+    (plain_folder / "no" / "deep").mkdir()
+    (plain_folder / link).symlink_to(target)
+    with pytest.raises(InputError, match=rf"{link} leads back to a folder that it lies in \(.*\); remove the link"):
+        dataset_spec(str(plain_folder))
+    assert kept() == []
+
+
+def test_other_links_are_followed(plain_folder, tmp_path):
+    write_class(tmp_path / "elsewhere" / "deep", 3, channels=1, seed=7)
+    (plain_folder / "no" / "more").symlink_to(tmp_path / "elsewhere")
+    (plain_folder / "perhaps").symlink_to(tmp_path / "elsewhere" / "deep")
+    dataset = load_dataset(str(plain_folder))
+    assert len(dataset.train[1]) + len(dataset.test[1]) == 15 + 15 + 3 + 3
+
+
+@pytest.mark.parametrize("name", [b"b\xff", b"no/x\xff.png", b"no/d\xff/1.png"])
+def test_names_that_are_no_utf_8_are_refused(plain_folder, kept, name):
+    path = plain_folder / os.fsdecode(name)
+    if path.suffix:
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(plain_folder / "no" / "000.png", path)
+    else:
+        write_class(path, 3, channels=1)
+    with pytest.raises(InputError, match=r"rename '.*\\udcff.*': its name is no UTF-8") as caught:
+        dataset_spec(str(plain_folder))
+    assert str(caught.value).isascii()
+    assert kept() == []
+
+
+def test_what_is_no_file_is_not_waited_for(plain_folder):
+    os.mkfifo(plain_folder / "no" / "999.png")
+    with pytest.raises(InputError, match=r"no/999.png cannot be read: it is no file; remove it"):
+        dataset_spec(str(plain_folder))
+
+
 def foreign_class(root):
     write_class(root / "test" / "cow", 2)
 

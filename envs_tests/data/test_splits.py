@@ -1,8 +1,11 @@
+import os
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from envs_tests.conftest import toy_arrays
-from n2n_gym.data import DataSettings, dataset_spec, load_dataset
+from n2n_gym.data import DATASETS, Dataset, DataSettings, dataset_spec, load_dataset
 from n2n_gym.data.splits import drawn_split, test_split
 from n2n_gym.errors import InputError
 
@@ -41,17 +44,25 @@ def named(tmp_path):
 
     def read(text, dataset="digits"):
         file = tmp_path / "validation.txt"
-        file.write_text(text)
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
         return load_dataset(dataset_spec(dataset, DataSettings(validation=str(file))))
 
     return read
 
 
+ONE_OF_EACH = (0, 1, 2, 3, 4, 11, 5, 6, 7, 20)
+"""The first image of each digit."""
+
+
+def lines(*more, of=ONE_OF_EACH):
+    return "\n".join(map(str, [*of, *more]))
+
+
 def test_numbers_of_validation_images(named):
-    dataset = named("3\n\n 0007 \n1437\n")
+    dataset = named(lines("", " 000700 ", "1437", ""))
     train, validation = dataset.split()
-    assert validation.tolist() == [3, 7, 1437]
-    assert len(train) == 1435
+    assert validation.tolist() == sorted([*ONE_OF_EACH, 700, 1437])
+    assert len(train) == 1426
     assert not set(train) & set(validation)
     assert dataset.spec.validation_given
     assert dataset.fingerprint not in (load_dataset("digits").fingerprint, named("3\n7\n").fingerprint)
@@ -65,10 +76,16 @@ def test_numbers_of_validation_images(named):
         ("1\n2\n1\n", "names 1 images twice"),
         (
             "1\n1438\ncat.png\n",
-            "names 3 images that are not among the training images: 1, 1438, cat.png; known are numbers from 0",
+            "names 2 images that are not among the training images: 1438, cat.png; known are numbers from 0",
         ),
         ("1438\n", "names 1 images that are not among the training images: 1438"),
         ("\n".join(map(str, range(1437))), "leave at least 2 for training"),
+        (lines(of=ONE_OF_EACH[1:]), r"validation.txt: 1 of 10 classes \(label 0\) have no validation image; add one of each"),
+        ("9" * 5000, "names 1 images that are not among the training images: 999"),
+        ("1\n²\n", "images: ²; known"),
+        (lines().encode("utf-16"), "is no UTF-8 text; save it as UTF-8"),
+        (lines().encode("utf-16-be"), "is no UTF-8 text; save it as UTF-8"),
+        (b"1\n\xff.png", "is no UTF-8 text; save it as UTF-8"),
     ],
 )
 def test_validation_images_that_cannot_be(named, text, message):
@@ -82,7 +99,7 @@ def test_validation_images_that_leave_a_class_untrained(tmp_path, named):
     arrays["y_train"][:] = [0, 1] * 58 + [2] * 4
     names = {"class_names": np.array(["low", "middle", "high"])}
     np.savez(tmp_path / "mine.npz", **arrays, **names)
-    assert named("0\n117\n118\n119", str(tmp_path / "mine.npz")).split()[1].tolist() == [0, 117, 118, 119]
+    assert named("0\n1\n118\n119", str(tmp_path / "mine.npz")).split()[1].tolist() == [0, 1, 118, 119]
     with pytest.raises(InputError, match=r"names all images of 1 classes \(high\) for validation; leave one of each for"):
         named("116\n117\n118\n119", str(tmp_path / "mine.npz")).split()
 
@@ -99,6 +116,30 @@ def test_paths_of_validation_images(cats_and_dogs, named):
         InputError, match="names 1 images that are not among .* such as train/cat/000.png, or numbers from 0 to 19"
     ):
         named("dog/000.png\ncow/1.png", str(cats_and_dogs)).split()
+
+
+def test_a_mark_at_the_beginning_is_none_of_the_text(named):
+    assert named(b"\xef\xbb\xbf" + lines().encode()).split()[1].tolist() == sorted(ONE_OF_EACH)
+
+
+def test_a_pipe_is_refused_by_the_name_that_was_given():
+    reader, writer = os.pipe()
+    os.write(writer, lines().encode())
+    os.close(writer)
+    try:
+        with pytest.raises(InputError, match=f"^/dev/fd/{reader} is no file; validation images are read several times"):
+            dataset_spec("digits", DataSettings(validation=f"/dev/fd/{reader}"))
+    finally:
+        os.close(reader)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25])
+def test_drawn_splits_without_a_class_are_refused(tmp_path, share):
+    labels = np.array([0] * 20 + [1])
+    np.savez(tmp_path / "d.npz", x_train=np.zeros((21, 8, 8, 1), np.uint8), y_train=labels)
+    spec = replace(DATASETS["digits"], classes=2, validation_share=share)
+    with pytest.raises(InputError, match=r"1 of 2 classes \(label 1\) have no validation image"):
+        Dataset(spec, tmp_path / "d.npz").split()
 
 
 def test_validation_images_that_were_given_before(cats_and_dogs, plain_folder, named):

@@ -965,7 +965,7 @@ FAULTS = [
         "a limit on a class without validation images",
         "one line",
         _unseen_class,
-        Refused("class_accuracy\\[2\\]: no validation image shows this class"),
+        Refused("1 of 3 classes \\(label 2\\) have no validation image; add one of each"),
         does=_limit_unseen,
         begun=0,
     ),

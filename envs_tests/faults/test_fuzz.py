@@ -46,7 +46,7 @@ from agents.search.options import Search
 from agents.search.result import read_result
 from agents.search.run_folder import RunFolder, RunStart
 from envs_tests.conftest import DEEPER_TOY, FormulaEvaluator, toy_arrays
-from n2n_gym.data import dataset_spec, load_dataset
+from n2n_gym.data import DataSettings, dataset_spec, load_dataset
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators.store import EvaluationStore, _checksum
@@ -464,6 +464,41 @@ def spoil_pictures(folder: Path, rng: random.Random) -> None:
     path.write_bytes(mutated_bytes(path.read_bytes(), rng))
 
 
+def make_validation(folder: Path) -> None:
+    (folder / "v.txt").write_text("".join(f"{number}\n" for number in range(30)))
+
+
+def spoil_validation(folder: Path, rng: random.Random) -> None:
+    path = folder / "v.txt"
+    if rng.random() < 0.5:
+        return spoiling_bytes("v.txt")(folder, rng)
+    text = path.read_text().splitlines()
+    text[rng.randrange(len(text))] = rng.choice(
+        ("9" * 5000, "1438", "-1", "1_0", "²", "cat/1.png", "\u0663", "\0", "1.0", "x" * 9999)
+    )
+    path.write_text("\n".join(text), encoding=rng.choice(("utf-8", "utf-8-sig", "utf-16")))
+    return None
+
+
+def load_validation(folder: Path) -> object:
+    return load_dataset(dataset_spec("digits", DataSettings(validation=str(folder / "v.txt")))).split()
+
+
+def make_limit(folder: Path) -> None:
+    (folder / "l.txt").write_text("2*parameters + 1e-1*macs <= 1_000_000; class_accuracy[3] >= 0.5; -activation_bytes<=-5")
+
+
+def spoil_limit(folder: Path, rng: random.Random) -> None:
+    """Change characters of a limit to others that limits are made of."""
+    text = list((folder / "l.txt").read_text())
+    for _ in range(rng.choice((1, 2, 5))):
+        where = rng.randrange(len(text))
+        text[where : where + rng.randrange(2)] = rng.choice(
+            [*"0159_.eE+-*<>=;[]k, \n\0\u0663²", "__", "1__0", "9" * 5000, "1e999", "macs"]
+        )
+    (folder / "l.txt").write_text("".join(text))
+
+
 def make_state(folder: Path) -> None:
     state = Network(DEEPER_TOY, torch.Generator().manual_seed(0)).state_dict()
     torch.save({"state_dict": state}, folder / "w.pt")
@@ -520,6 +555,8 @@ LOADERS = {
         spoiling("l.json"),
         lambda folder: Constraints.parse(str(folder / "l.json")),
     ),
+    "limit": Loader(make_limit, spoil_limit, lambda folder: Constraints.parse((folder / "l.txt").read_text())),
+    "validation": Loader(make_validation, spoil_validation, load_validation),
     "store": Loader(make_store, spoil_store, load_store, forgiving=True),
     "table": Loader(make_table, spoil_archive("t.npz"), lambda folder: Table.load(str(folder / "t.npz")).statistics(), 2),
     "data": Loader(make_data, spoil_archive("d.npz"), load_data, 4),

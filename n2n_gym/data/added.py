@@ -5,14 +5,14 @@ from __future__ import annotations
 import operator
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from n2n_gym.data.kept import FACTS, Part, Parts, keep, kept_spec
+from n2n_gym.data.kept import FACTS, Part, Parts, keep, kept_spec, text_names
 from n2n_gym.data.known import DATASETS
 from n2n_gym.data.npz import Images
 from n2n_gym.data.pixels import UnfitImageError, pixels_of
@@ -107,6 +107,8 @@ def _part(data: Any, split: str, scratch: Path) -> Part:
         count = len(data)
     except TypeError:
         raise InputError(f"{split} has no length; give a map-style data set, not an iterable one") from None
+    if not hasattr(data, "__getitem__"):
+        raise InputError(f"{split} gives no item by its number; give a map-style data set")
     if count == 0:
         raise InputError(f"{split} holds no images")
     images: Images | None = None
@@ -128,16 +130,20 @@ def _part(data: Any, split: str, scratch: Path) -> Part:
 
 
 def _item(data: Any, split: str, index: int) -> tuple[Images, int]:
+    item = data[index]
     try:
-        image, label = data[index]
+        if isinstance(item, Mapping):  # it would unpack to its keys
+            raise TypeError
+        image, label = item
     except (TypeError, ValueError):
-        raise InputError(f"item {index} of {split} is no pair of an image and a label") from None
+        what = f"no pair of an image and a label, but {type(item).__name__}"
+        raise InputError(f"item {index} of {split} is {what}; give a data set whose items are (image, label)") from None
     try:
         number = operator.index(label.item() if hasattr(label, "item") else label)
     except (TypeError, ValueError, RuntimeError):  # arrays and tensors of several numbers fail in their own ways
         remedy = "; give its argmax, if just one of its numbers is 1" if getattr(label, "ndim", 0) else ""
         raise InputError(f"the label of image {index} of {split} is no integer, but {shown(repr(label))}{remedy}") from None
-    if number < 0:
+    if not 0 <= number <= np.iinfo(np.int64).max:
         raise InputError(f"labels count from 0; image {index} of {split} has {number}")
     try:
         return pixels_of(image), number
@@ -149,7 +155,7 @@ def _names(train: Any, given: Any) -> tuple[str, ...]:
     """A name for each label, from a list, an array, or whatever else has them one by one; nothing where there are none."""
     names = getattr(train, "classes", None) if given is None else given
     if isinstance(names, Iterable) and not isinstance(names, str):
-        return tuple(map(str, names))
+        return text_names(names)
     if given is not None:
         raise InputError(f"class_names must be a name for each label, from 0, not {shown(repr(given))}")
     return ()
@@ -160,9 +166,6 @@ def _parts(name: str, parts: dict[str, Part], names: tuple[str, ...]) -> Parts:
     if len(set(shapes.values())) > 1:
         listed = ", ".join(f"{shape} in {split}" for split, shape in shapes.items())
         raise InputError(f"images differ in height, width and channels ({listed}); bring them to one size in the transform")
-    classes = max(int(part.labels.max()) for part in parts.values()) + 1
-    if len(names) not in (0, classes):
-        raise InputError(f"there are {len(names)} class names for {classes} classes; give one for each label")
     height, width, channels = shapes["train"]
     shape = (height, width, channels)
     return Parts(name, shape, names, parts["train"], parts.get("validation"), parts.get("test"))

@@ -106,7 +106,7 @@ def _read_so(spec: DatasetSpec, settings: DataSettings) -> DatasetSpec:
     """A data set that is read as settings say."""
     choices: dict[str, Any] = {}
     if settings.validation is not None:
-        file = Path(settings.validation).expanduser().resolve()
+        file = Path(settings.validation).expanduser()
         choices["validation"] = sha256(read_validation(file)).hexdigest()
         if spec.validation_given:
             raise InputError(f"{spec.name} brings validation images of its own; leave validation out")
@@ -114,7 +114,7 @@ def _read_so(spec: DatasetSpec, settings: DataSettings) -> DatasetSpec:
             raise InputError(
                 f"{spec.name} has no test images; give some with validation, or those held out may be known to the teacher"
             )
-        spec = replace(spec, validation=str(file), validation_given=True)
+        spec = replace(spec, validation=str(file.resolve()), validation_given=True)
     if settings.flip and not spec.flip:
         choices["flip"] = True
         spec = replace(spec, flip=True)

@@ -12,7 +12,7 @@ import numpy as np
 from n2n_gym.data.kept import kept_names
 from n2n_gym.data.npz import Images, Labels, Rows, digest, labels_of, read_arrays
 from n2n_gym.data.spec import DatasetSpec
-from n2n_gym.data.splits import drawn_split, first_of_each, given_split, validation_rows
+from n2n_gym.data.splits import check_classes, drawn_split, first_of_each, given_split, validation_rows
 from n2n_gym.errors import InputError
 from n2n_gym.system.arrays import found_once
 from n2n_gym.system.progress import report
@@ -45,7 +45,17 @@ class Dataset:
 
     @cached_property
     def parts(self) -> tuple[Rows, Rows]:
-        """Rows of all training images that are for training, in the order in which fewer are taken, and for validation."""
+        """Rows of all training images that are for training, in the order in which fewer are taken, and for validation.
+
+        Raises:
+            InputError: If a class has no images for one of them, or it cannot be told which are for what.
+        """
+        train, validation = self._assigned()
+        labels, source = self.train[1], self.spec.validation or str(self.path)
+        check_classes(source, labels[train], labels[validation], self.spec.classes, self.spec.class_names)
+        return train, validation
+
+    def _assigned(self) -> tuple[Rows, Rows]:
         labels = self.train[1]
         if self.spec.validation:
             names = kept_names(self.path)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import stat
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
@@ -78,6 +80,7 @@ class _Listing:
         """The images that are there now."""
         stamps: dict[str, tuple[int, int]] = {}
         files = {split: _classes(root, root / split, stamps) for split in _splits(root)}
+        _check_names(root, [*(name for classes in files.values() for name in classes), *stamps])
         for split, classes in files.items():
             if not classes:
                 raise InputError(f"{root / split} holds no folders; give each class a folder with its images")
@@ -144,13 +147,38 @@ def _subfolders(path: Path) -> list[Path]:
     return [each for each in path.iterdir() if each.is_dir() and not each.name.startswith(".")]
 
 
+def _check_names(root: Path, names: Iterable[str]) -> None:
+    """Refuse folders and files whose names could not be written down."""
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{root}: rename {name!r}: its name is no UTF-8") from None
+
+
 def _walked(folder: Path) -> list[tuple[str, list[str]]]:
-    """A folder and all in it with their files, in order; what begins with a dot is passed over."""
+    """A folder and all in it with their files, in order; what begins with a dot is passed over.
+
+    Raises:
+        InputError: If a link leads back to a folder that it lies in, so that its images would count several times.
+    """
     found = []
+    above = {str(folder.parent): frozenset(map(_identity, folder.parents))}  # of each folder: those on the way to it, and it
     for place, folders, names in os.walk(folder, followlinks=True):
+        way, this = above[os.path.dirname(place)], _identity(place)  # noqa: PTH120
+        if this in way:
+            link = next((each for each in (Path(place), *Path(place).parents) if each.is_symlink()), Path(place))
+            raise InputError(f"{link} leads back to a folder that it lies in ({link.resolve()}); remove the link")
+        above[place] = way | {this}
         folders[:] = [name for name in folders if not name.startswith(".")]
         found.append((place, sorted(name for name in names if not name.startswith("."))))
     return sorted(found)
+
+
+def _identity(folder: str | Path) -> tuple[int, int]:
+    """What a folder is known by, whichever way leads to it."""
+    status = os.stat(folder)  # noqa: PTH116
+    return status.st_dev, status.st_ino
 
 
 def _classes(root: Path, split: Path, stamps: dict[str, tuple[int, int]]) -> dict[str, list[str]]:
@@ -163,11 +191,13 @@ def _classes(root: Path, split: Path, stamps: dict[str, tuple[int, int]]) -> dic
                 if name.lower().endswith(SUFFIXES):
                     file = os.path.join(place, name)  # noqa: PTH118  a Path for each of a million images takes long
                     try:
-                        stat = os.stat(file)  # noqa: PTH116
+                        status = os.stat(file)  # noqa: PTH116
                     except OSError as error:
                         raise InputError(f"{file} cannot be read: {error.strerror}; mend or remove it") from None
+                    if not stat.S_ISREG(status.st_mode):  # a pipe, say, that would be waited for
+                        raise InputError(f"{file} cannot be read: it is no file; remove it")
                     files.append(file[len(str(root)) + 1 :].replace(os.sep, "/"))
-                    stamps[files[-1]] = (stat.st_size, stat.st_mtime_ns)
+                    stamps[files[-1]] = (status.st_size, status.st_mtime_ns)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +88,9 @@ class Parts:
         train: Training images.
         validation: Validation images, if the user gave some.
         test: Test images; without them a share of the training images is held out, and no network sees them.
+
+    Raises:
+        InputError: If labels do not count classes from 0, the training images lack one, or it is not each that has a name.
     """
 
     source: str
@@ -96,6 +99,34 @@ class Parts:
     train: Part
     validation: Part | None = None
     test: Part | None = None
+
+    def __post_init__(self) -> None:
+        for split, part in {"training": self.train, "validation": self.validation, "test": self.test}.items():
+            if part is not None:
+                self._check_labels(split, part.labels)
+        if len(self.class_names) not in (0, self.classes):
+            raise InputError(
+                f"{self.source}: there are {len(self.class_names)} class names for {self.classes} classes; "
+                f"give one for each label"
+            )
+        if len(absent := np.setdiff1d(np.arange(self.classes), self.train.labels)):
+            wanted = f"0 to {self.classes - 1} with images of each"
+            raise InputError(f"{self.source}: training labels must be {wanted}; none has label {absent[0]}")
+
+    @property
+    def classes(self) -> int:
+        """How many there are."""
+        return int(self.train.labels.max()) + 1
+
+    def _check_labels(self, split: str, labels: Labels) -> None:
+        """Refuse labels that are no numbers of classes, before anything is counted by them: they may be as large as IDs."""
+        least, most = labels.min(), labels.max()
+        if least < 0 or most >= len(self.train.labels):
+            raise InputError(
+                f"{self.source}: {split} labels must count classes from 0, found {least} ... {most}; number the classes"
+            )
+        if most >= self.classes:
+            raise InputError(f"{self.source}: {split} labels must lie in 0 ... {self.classes - 1}, found {least} ... {most}")
 
 
 def keep(folder: Path, made: Callable[[], Parts], check: Callable[[Parts], object] = lambda _parts: None) -> Path:
@@ -180,6 +211,18 @@ def kept_names(folder: Path) -> list[str]:
     return read_document(folder / NAMES, list[str], "list of images", remedy=remedy, largest=MOST_NAMES)
 
 
+def text_names(names: Iterable[Any]) -> tuple[str, ...]:
+    """Names of classes as texts; an array may have them as bytes.
+
+    Raises:
+        InputError: If they are bytes of no UTF-8.
+    """
+    try:
+        return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
+    except UnicodeDecodeError as error:
+        raise InputError(f"class_names has {error.object!r}, which is no UTF-8; give texts") from None
+
+
 def kept_folder(key: str) -> Path:
     """Where images are kept that are known by a key."""
     return home() / "datasets" / "kept" / key
@@ -192,7 +235,7 @@ Chosen = list[tuple[Part, Rows]]
 def _write(folder: Path, parts: Parts, check: Callable[[Parts], object]) -> None:
     train, validation, test = _assigned(parts)
     train_labels, validation_labels = _labels(train), None if parts.validation is None else _labels(validation)
-    classes = len(parts.class_names) or int(train_labels.max()) + 1
+    classes = parts.classes
     check_classes(parts.source, train_labels, validation_labels, classes, parts.class_names)
     for split, chosen in (("train", train + validation), ("test", test)):
         _write_images(folder / f"x_{split}.npy", chosen, parts.shape)

@@ -59,6 +59,8 @@ def labels_of(path: Path, name: str, images: npt.NDArray[Any], labels: npt.NDArr
     count = len(images)
     row = labels.ravel() if labels.shape == (count, 1) else labels
     if row.shape == (count,) and row.dtype.kind in "iub":
+        if count and row.max() > np.iinfo(np.int64).max:  # it would become negative
+            raise InputError(f"{path}: {name} must be numbers of classes, from 0, found {row.max()}")
         return row.astype(np.int64, copy=False)
     remedy = f"; {_remedy(name, row)}" if row.ndim and len(row) == count else ""
     raise InputError(

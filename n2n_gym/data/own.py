@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from n2n_gym.data.kept import Part, Parts, keep, kept_folder, kept_spec
+from n2n_gym.data.kept import Part, Parts, keep, kept_folder, kept_spec, text_names
 from n2n_gym.data.npz import ARRAYS, labels_of, read_arrays
 from n2n_gym.data.pixels import channels_last
 from n2n_gym.data.spec import DatasetSpec
@@ -45,31 +45,19 @@ def _parts(path: Path) -> Parts:
             raise InputError(f"{path} has {there} but lacks {missing}; a data set has {', '.join(ARRAYS)}")
     parts = {split: _part(path, arrays, split) for split in ("train", "val", "test") if f"x_{split}" in arrays}
     shape = arrays["x_train"].shape[1:]
-    classes = int(parts["train"].labels.max()) + 1
-    for split, part in parts.items():
+    for split in parts:
         if (other := arrays[f"x_{split}"].shape[1:]) != shape:
             wanted = ", ".join(map(str, ("N", *shape)))
             raise InputError(f"{path}: x_{split} must be uint8 of shape ({wanted}) like x_train, not {other}")
-        least, most = part.labels.min(), part.labels.max()
-        if least < 0 or most >= classes:
-            raise InputError(f"{path}: labels in y_{split} must lie in 0 ... {classes - 1}, found {least} ... {most}")
     height, width, channels = shape
-    names = _names(path, arrays, classes)
+    names = text_names(arrays["class_names"].ravel()) if "class_names" in arrays else ()
     return Parts(str(path), (height, width, channels), names, parts["train"], parts.get("val"), parts.get("test"))
 
 
 def _part(path: Path, arrays: dict[str, npt.NDArray[Any]], split: str) -> Part:
     images = arrays[f"x_{split}"]
     _check_images(path, f"x_{split}", images)
-    labels = labels_of(path, f"y_{split}", images, arrays[f"y_{split}"])
-    if split == "train":
-        most = int(labels.max())
-        if labels.min() < 0 or most >= len(labels):
-            raise InputError(f"{path}: labels in y_train must count from 0, found {labels.min()} ... {most}")
-        absent = np.setdiff1d(np.arange(most + 1), labels)
-        if len(absent):
-            raise InputError(f"{path}: labels in y_train must be 0 to {most} with images of each; none has label {absent[0]}")
-    return Part(images, labels)
+    return Part(images, labels_of(path, f"y_{split}", images, arrays[f"y_{split}"]))
 
 
 def _check_images(path: Path, name: str, images: npt.NDArray[Any]) -> None:
@@ -105,12 +93,3 @@ def _to_pixels(name: str, images: npt.NDArray[Any]) -> str:
         return f'{name} = {name}.astype("uint8")' if whole else f'{name} = {name}.round().astype("uint8")'
     how = "scaled to 0 ... 255" if least >= 0 else "without its normalisation, which is done in training"
     return f"{name} {how}: its values lie in {least:,.6g} ... {most:,.6g}, pixels in 0 ... 255"
-
-
-def _names(path: Path, arrays: dict[str, npt.NDArray[Any]], classes: int) -> tuple[str, ...]:
-    if "class_names" not in arrays:
-        return ()
-    names = tuple(map(str, arrays["class_names"].ravel()))
-    if len(names) != classes:
-        raise InputError(f"{path}: class_names has {len(names)} names for {classes} classes; give one for each label")
-    return names

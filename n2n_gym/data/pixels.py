@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from n2n_gym.data.npz import Images
+from n2n_gym.system.documents import shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -16,6 +18,8 @@ GREY = ("L", "1", "LA")
 DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 """PIL's modes of pictures with more than 8 bits a channel."""
 
+BITS_PER_SAMPLE = 258
+"""TIFF's tag; where each channel lies by itself, nothing else says so."""
 
 MOST_CHANNELS = 4
 """More than these are rather rows or columns."""
@@ -47,8 +51,20 @@ def check_depth(image: Image) -> None:
     """
     if image.width * image.height > MOST_PIXELS:
         raise UnfitImageError(f"{image.width} x {image.height} pixels are more than {MOST_PIXELS:,}; make it smaller")
-    if image.mode in DEEP:
+    if image.mode in DEEP or _is_cut_off(image):
         raise UnfitImageError("more than 8 bits a channel; scale the values to 0 ... 255 and save them with 8 bits")
+
+
+def _is_cut_off(image: Image) -> bool:
+    """Whether PIL reads a picture's values into fewer bits than its file has: its mode does not tell."""
+    for decoder, _, _, args in getattr(image, "tile", []):  # what is still to be decoded
+        raw, *more = args if isinstance(args, tuple) else (args,)
+        if isinstance(raw, str) and ";16" in raw and not raw.startswith("BGR;"):  # BGR;16 are 16 bits in all
+            return True
+        if decoder.startswith("ppm") and any(isinstance(most, int) and most > 255 for most in more):
+            return True
+    bits = getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, ())
+    return any(each > 8 for each in bits)
 
 
 def picture(image: Image, size: int | None = None, *, channels: int | None = None) -> Images:
@@ -77,6 +93,18 @@ def picture(image: Image, size: int | None = None, *, channels: int | None = Non
     return pixels[..., None] if grey else pixels
 
 
+def _numbers(tensor: Any) -> npt.NDArray[Any]:
+    """A tensor as an array; numpy lacks some of torch's floating-point types."""
+    try:
+        return np.asarray(tensor.numpy())
+    except TypeError:
+        pass
+    try:
+        return np.asarray(tensor.float().numpy())
+    except (TypeError, RuntimeError) as error:
+        raise UnfitImageError(f"a tensor that cannot be read as an array: {shown(error)}") from None
+
+
 def pixels_of(image: Any) -> Images:
     """The pixels of an image from a data set in Python.
 
@@ -90,7 +118,7 @@ def pixels_of(image: Any) -> Images:
     if hasattr(image, "convert"):
         return picture(image)
     tensor = hasattr(image, "detach")
-    values = image.detach().cpu().numpy() if tensor else np.asarray(image)
+    values = _numbers(image.detach().cpu()) if tensor else np.asarray(image)
     if values.ndim not in (2, 3) or 0 in values.shape:
         raise UnfitImageError(
             f"not a PIL image, nor a tensor or array of shape (H, W), (H, W, C) or (C, H, W), but of shape {values.shape}"

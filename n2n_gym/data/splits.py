@@ -9,6 +9,7 @@ import numpy as np
 
 from n2n_gym.data.npz import Labels, Rows
 from n2n_gym.errors import InputError
+from n2n_gym.system.documents import shown
 
 TRAIN, VALIDATION, TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
 """What a folder may be called that stands above those of the classes, in small or capital letters."""
@@ -94,21 +95,17 @@ def validation_rows(file: Path, names: Sequence[str], labels: Labels, class_name
         InputError: If it names none, all, all of a class, one twice, or one that there is not.
     """
     images = len(labels)
-    lines = [line.strip() for line in read_validation(file).decode(errors="replace").splitlines()]
-    lines = [line for line in lines if line]
+    lines = list(filter(None, map(str.strip, _text(file).splitlines())))
     where = {name: row for row, name in enumerate(names)}
     where |= {name.partition("/")[2]: row for row, name in enumerate(names) if name.partition("/")[0].lower() in TRAIN}
-    if lines and not any(line in where for line in lines) and all(line.isdecimal() for line in lines):
-        where = {str(row): row for row in range(images)}
-        lines = [str(int(line)) for line in lines]
-    unknown = [line for line in lines if line not in where]
-    if unknown:
+    found = [where.get(line, _number(line, images)) for line in lines]  # no path is a number: it has the folder of a class
+    if unknown := [shown(line) for line, row in zip(lines, found, strict=True) if row is None]:
         kinds = f"such as {names[0]}, or numbers" if names else "numbers"
         raise InputError(
             f"{file} names {len(unknown)} images that are not among the training images: {first(unknown)}; "
             f"known are {kinds} from 0 to {images - 1}"
         )
-    rows = np.array([where[line] for line in lines], np.intp)
+    rows = np.array(found, np.intp)
     if len(np.unique(rows)) < len(rows):
         raise InputError(f"{file} names {len(rows) - len(np.unique(rows))} images twice; name each once")
     if not 0 < len(rows) <= images - 2:
@@ -119,13 +116,32 @@ def validation_rows(file: Path, names: Sequence[str], labels: Labels, class_name
     return np.sort(rows)
 
 
+def _number(line: str, images: int) -> int | None:
+    """The number that a line says; None if there is no image of that number."""
+    if not line.isdecimal() or len(digits := line.lstrip("0")) > len(str(images)):
+        return None
+    return row if (row := int(digits or "0")) < images else None
+
+
+def _text(file: Path) -> str:
+    try:
+        text = read_validation(file).decode("utf-8-sig")  # Windows begins a text with a mark
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:  # as in UTF-16
+        raise InputError(f"{file} is no UTF-8 text; save it as UTF-8")
+    return text
+
+
 def read_validation(file: Path) -> bytes:
-    """The text of such a file.
+    """The bytes of such a file.
 
     Raises:
-        InputError: If it cannot be read.
+        InputError: If it cannot be read, or not twice.
     """
     try:
+        if file.exists() and not file.is_file():
+            raise InputError(f"{file} is no file; validation images are read several times, so write them to one")
         return file.read_bytes()
     except OSError as error:
         raise InputError(f"no validation images at {file}: {error.strerror}") from None

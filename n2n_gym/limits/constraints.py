@@ -13,16 +13,17 @@ from typing import Any, Self, TypedDict
 
 import numpy as np
 
-from n2n_gym.architecture import SIZES, Range
+from n2n_gym.architecture import Range
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.limits.feasibility import contradictory
-from n2n_gym.limits.quantities import NAME, RANGES, SHRINKING, Quantity
+from n2n_gym.limits.quantities import NAME, Quantity
 from n2n_gym.system.documents import read_document, shown
 
-_NUMBER = r"(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = r"(?:\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _TERM = re.compile(rf"(?P<sign>[+-])(?:(?P<factor>{_NUMBER})\*)?(?P<quantity>{NAME})")
 _LIMIT = re.compile(rf"(?P<sum>[^<>=]+)(?P<side><=|>=)(?P<bound>[+-]?{_NUMBER})")
+_FORM = "quantities go left of <= or >= (not < or >), a number without unit and comma right of it"
 _EXAMPLE = 'write it like "parameters<=20000", "class_accuracy[3]>=0.9" or "2*parameters + macs <= 1e6"'
 
 _ACCURACY = Quantity("accuracy")
@@ -45,7 +46,7 @@ class Constraint:
     def __post_init__(self) -> None:
         weights = [weight for _, weight in self.coefficients]
         if not all(map(math.isfinite, (*weights, self.bound))) or not any(weights):
-            raise InputError(f"the constraint {self.text!r} limits nothing: a number is too large, or all are 0")
+            raise InputError(f"the constraint {shown(repr(self.text))} limits nothing: a number is too large, or all are 0")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -59,14 +60,14 @@ class Constraint:
         """
         limit = _LIMIT.fullmatch(re.sub(r"\s", "", text))
         if limit is None:
-            raise InputError(f"cannot read the constraint {text!r}; {_EXAMPLE}")
+            raise InputError(f"cannot read the constraint {shown(repr(text))}: {_FORM}; {_EXAMPLE}")
         side = 1.0 if limit["side"] == "<=" else -1.0
         rest = limit["sum"] if limit["sum"][0] in "+-" else "+" + limit["sum"]
         coefficients: dict[Quantity, float] = defaultdict(float)
         while rest:
             term = _TERM.match(rest)
             if term is None:
-                raise InputError(f"cannot read {rest!r} in the constraint {text!r}; {_EXAMPLE}")
+                raise InputError(f"cannot read {shown(rest)!r} in the constraint {shown(repr(text))}: {_FORM}; {_EXAMPLE}")
             coefficients[Quantity.parse(term["quantity"])] += side * float(term["sign"] + (term["factor"] or "1"))
             rest = rest[term.end() :]
         return cls(tuple(sorted(coefficients.items())), side * float(limit["bound"]), text.strip())
@@ -95,15 +96,20 @@ class Constraint:
         """From which accuracy on a student keeps the limit; 0 for a limit that does not only depend on it and on sizes."""
         weights = dict(self.coefficients)
         accuracy = weights.pop(_ACCURACY, 0.0)
-        if accuracy >= 0 or not all(quantity.name in SIZES for quantity in weights):
+        if accuracy >= 0 or not all(quantity.measure.of_architecture for quantity in weights):
             return 0.0
         rest = sum(weight * quantity.of(evaluation) for quantity, weight in weights.items())
         return max((rest - self.bound) / -accuracy, 0.0)
 
     @property
     def limits_what_shrinks(self) -> bool:
-        """Whether it is an upper limit on `SHRINKING` quantities, and on nothing else."""
-        return all(quantity.name in SHRINKING and weight >= 0 for quantity, weight in self.coefficients)
+        """Whether it is an upper limit on quantities that shrink with the filters, and on nothing else."""
+        return all(quantity.measure.shrinks and weight >= 0 for quantity, weight in self.coefficients)
+
+    @property
+    def is_of_sizes(self) -> bool:
+        """Whether an architecture alone decides if it is kept."""
+        return all(quantity.measure.of_architecture for quantity, _ in self.coefficients)
 
     def times(self, factor: float) -> Self:
         """The same limit with another bound."""
@@ -183,11 +189,11 @@ class Constraints:
 
     @property
     def of_sizes(self) -> Self:
-        """The upper limits on `SHRINKING` quantities alone: what an architecture keeps, whatever accuracy it has."""
-        return type(self)(tuple(row for row in self.rows if row.limits_what_shrinks))
+        """The limits on sizes alone: an architecture keeps them or not, whatever its accuracy and latency."""
+        return type(self)(tuple(row for row in self.rows if row.is_of_sizes))
 
     def loosened(self, factor: float) -> Self:
-        """The limits of students that are still to be shrunk: `SHRINKING` quantities may be so many times as large."""
+        """The limits of students that are still to be shrunk: what shrinks with the filters may be so many times as large."""
         return type(self)(tuple(row.times(factor) if row.limits_what_shrinks else row for row in self.rows))
 
     def violated(self, evaluation: Evaluation) -> tuple[Constraint, ...]:
@@ -217,19 +223,13 @@ class Constraints:
         for quantity in self.quantities:
             if quantity.index is not None and quantity.index >= classes:
                 raise InputError(f"{quantity}: there are classes 0 to {classes - 1}")
-            possible[quantity] = ranges.get(quantity.name, RANGES.get(quantity.name, (0.0, math.inf)))
+            possible[quantity] = ranges.get(quantity.name, quantity.measure.range)
         if (parameters := Quantity("parameters")) in possible:  # a student is smaller than its teacher
             low, high = possible[parameters]
             possible[parameters] = (low, min(high, teacher_parameters - 1))
         for row in self.rows:
             self._check_row(row, possible)
-            if len(row.coefficients) == 1:  # what the others must be compatible with
-                [(quantity, weight)] = row.coefficients
-                low, high = possible[quantity]
-                limit = row.bound / weight
-                possible[quantity] = (low, min(high, limit)) if weight > 0 else (max(low, limit), high)
-        for row in self.rows:
-            self._check_row(row, possible)
+        self._check_beside_each_other(possible)
         sums = [row for row in self.rows if len(row.coefficients) > 1]
         if sums and _contradict(sums, possible):
             raise InputError(f"no student can keep all of {'; '.join(map(str, sums))}: loosen or drop one")
@@ -241,6 +241,23 @@ class Constraints:
             what = f"{quantity} is always" if quantity else "the sum is always"
             side = "at least" if weight > 0 else "at most"
             raise InputError(f"no student can keep {row}: {what} {side} {least / weight:,.6g} here; loosen or drop the limit")
+
+    def _check_beside_each_other(self, possible: dict[Quantity, Range]) -> None:
+        """Refuse a limit that none keeps who keeps those on single quantities; it narrows what is possible to theirs."""
+        narrowing: dict[tuple[Quantity, bool], Constraint] = {}  # the limit that a quantity's lower or upper end is due to
+        for row in self.rows:
+            if len(row.coefficients) == 1:
+                [(quantity, weight)] = row.coefficients
+                low, high = possible[quantity]
+                limit, upper = row.bound / weight, weight > 0
+                if limit < high if upper else limit > low:
+                    narrowing[quantity, upper] = row
+                    possible[quantity] = (low, limit) if upper else (limit, high)
+        for row in self.rows:
+            if row.least(possible) > row.bound:
+                ends = [(quantity, weight < 0) for quantity, weight in row.coefficients if weight]
+                others = "; ".join(str(narrowing[end]) for end in ends if end in narrowing)
+                raise InputError(f"no student can keep {row} beside {others}: loosen or drop one")
 
     def __bool__(self) -> bool:
         return bool(self.rows)

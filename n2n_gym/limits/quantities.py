@@ -20,27 +20,37 @@ def _latency(evaluation: Evaluation) -> float:
     return evaluation.latency_ms
 
 
-QUANTITIES: dict[str, Callable[[Evaluation], float]] = {
-    **{size: operator.attrgetter(size) for size in SIZES},
-    "latency_ms": _latency,
-    "accuracy": operator.attrgetter("accuracy"),
+SHORTEST_MS = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """How a quantity is measured, and what is known of it before any training.
+
+    Attributes:
+        value: Its value for one student.
+        of_architecture: Whether a student's architecture alone decides it: then previews tell whether a limit is kept.
+        shrinks: Whether it grows with the square of a network's filters, so that halving them all divides it by four: then
+            stage 1 leaves `headroom` to stage 2.
+        range: Between what it lies whatever the teacher.
+    """
+
+    value: Callable[[Evaluation], float]
+    of_architecture: bool = False
+    shrinks: bool = False
+    range: Range = (0.0, math.inf)
+
+
+QUANTITIES: dict[str, Measure] = {
+    **{size: Measure(operator.attrgetter(size), of_architecture=True, shrinks=size != "activation_bytes") for size in SIZES},
+    "latency_ms": Measure(_latency, range=(SHORTEST_MS, math.inf)),
+    "accuracy": Measure(operator.attrgetter("accuracy"), range=(0.0, 1.0)),
 }
-"""What can be limited, and where an evaluation has it; `class_accuracy[i]` besides."""
+"""What can be limited; `class_accuracy[i]` besides."""
 
 CLASS_ACCURACY = "class_accuracy"
 
-SHRINKING = ("parameters", "macs", "model_bytes")
-"""What grows with the square of a network's filters: halving them all divides it by four."""
-
-SHORTEST_MS = 1e-6
-RANGES: dict[str, Range] = {
-    "accuracy": (0.0, 1.0),
-    CLASS_ACCURACY: (0.0, 1.0),
-    "latency_ms": (SHORTEST_MS, math.inf),
-}
-"""Between what a quantity lies whatever the teacher."""
-
-NAME = r"(?P<name>[a-z_]+)(?:\[(?P<index>\d+)\])?"
+NAME = r"(?P<name>[a-z_][a-z0-9_]*)(?:\[(?P<index>\d+)\])?"
 _QUANTITY = re.compile(NAME)
 _MOST_DIGITS = 9
 
@@ -78,11 +88,16 @@ class Quantity:
             raise InputError(f"class_accuracy: no data set has a class whose number has {len(index):,} digits")
         return cls(match["name"], None if index is None else int(index))
 
+    @property
+    def measure(self) -> Measure:
+        """How it is measured."""
+        if (label := self.index) is not None:
+            return Measure(lambda evaluation: evaluation.class_accuracy[label], range=QUANTITIES["accuracy"].range)
+        return QUANTITIES[self.name]
+
     def of(self, evaluation: Evaluation) -> float:
         """Its value for one student."""
-        if self.index is not None:
-            return evaluation.class_accuracy[self.index]
-        return QUANTITIES[self.name](evaluation)
+        return self.measure.value(evaluation)
 
     def __str__(self) -> str:
         return self.name if self.index is None else f"{self.name}[{self.index}]"

@@ -36,6 +36,9 @@ FAULTS = (
 PLAIN = "biufUS"
 """Kinds of arrays that are read: numbers and texts."""
 
+_UNREAD = {"O": 'objects, which could run code; .astype("int64") makes them numbers, .astype(str) texts'}
+"""What is said of other kinds."""
+
 DENSEST, LIGHT = 200, 1 << 28
 """An archive that unpacks to more than `LIGHT` bytes and to so many times its size is refused: pictures are packed a tenth as
 densely, and a few megabytes could fill any memory."""
@@ -74,7 +77,7 @@ class _Header:
             raise ValueError(f"an array's header cannot be read: {shown(error)}") from None
         found = cls(shape, fortran, dtype, file.tell())
         if dtype.kind not in PLAIN:
-            raise ValueError(f"an array of {dtype} holds no numbers")
+            raise ValueError(_UNREAD.get(dtype.kind, f"an array of {dtype} holds no numbers"))
         if any(type(side) is not int or side < 0 for side in shape):
             raise ValueError("an array's shape is no list of whole numbers")
         if found.length + math.prod(map(int, shape)) * dtype.itemsize != size:
@@ -104,8 +107,11 @@ def read_archive(
             _check_density(path, list(wanted.values()))
             found = {}
             for name, info in wanted.items():
-                array = _mapped(path, archive, info) if mapped else None
-                found[name] = _unpacked(archive, info) if array is None else array
+                try:
+                    array = _mapped(path, archive, info) if mapped else None
+                    found[name] = _unpacked(archive, info) if array is None else array
+                except ValueError as error:  # which does not say where; zipfile's errors do
+                    raise ValueError(f"{name}: {shown(error)}") from None
             return found
     except FAULTS as error:
         raise _damaged(path, what, error, remedy) from None

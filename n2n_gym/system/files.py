@@ -18,6 +18,7 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from n2n_gym.errors import InputError
+from n2n_gym.system.documents import shown
 
 
 def home() -> Path:
@@ -194,5 +195,13 @@ def write_json(path: Path, data: object) -> None:
 
     Raises:
         ValueError: If a number in it is infinite or NaN, which JSON has not.
+        InputError: If a text in it is no Unicode, such as a file's name in another encoding: it could not be read back.
     """
-    write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(data, indent=2, allow_nan=False)
+    if r"\ud" in text:  # half of a character, perhaps without the other half
+        try:
+            json.dumps(data, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            odd = shown(repr(error.object[max(error.start - 20, 0) : error.end + 20]))
+            raise InputError(f"{path} cannot be written: {odd} is no UTF-8; rename what is called so") from None
+    write_text(path, text + "\n")

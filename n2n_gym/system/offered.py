@@ -20,7 +20,7 @@ def offered(group: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in reversed(list(entry_points(group=group)))}
 
 
-def load(point: EntryPoint, what: str) -> Any:
+def resolved(point: EntryPoint, what: str) -> Any:
     """What an entry point stands for; its package's code is run for it.
 
     Args:
@@ -42,7 +42,7 @@ def load_plugins() -> None:
     """Import the modules of the group `PLUGINS`; what one of them fails with is logged, and stops nothing else."""
     for point in offered(PLUGINS).values():
         try:
-            load(point, "plug-in")
+            resolved(point, "plug-in")
         except InputError as error:
             _log.warning("%s", error)
 

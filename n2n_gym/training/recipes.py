@@ -93,8 +93,8 @@ def search_recipe(name: str, dataset: DatasetSpec, train_size: int | None = None
     `fast`: 2 epochs in one cycle of the learning rate, at most 0.005, from labels and logits. It ranks students as training to
     convergence does better than `paper`, in less than half the time (docs/speed.md has the figures of both).
 
-    `steady`: as `fast`, but 5 epochs: two trainings of a student differ by about half as much, or less, for twice the time. The
-    benchmark's tables are made by it (docs/benchmark.md).
+    `steady`: as `fast`, but 5 epochs: two trainings of a student differ by about half as much, or less, for twice the time.
+    The benchmark's tables are made by it (docs/benchmark.md).
 
     `inherit`: 2 epochs at 0.002; students start from their teacher's weights.
 
