@@ -11,7 +11,7 @@ from agents.display import Display
 from agents.search.options import Search
 from n2n_gym.system.device import torch_device
 from n2n_gym.system.machine import process_count
-from n2n_gym.system.progress import heard
+from n2n_gym.system.progress import EPOCH, STUDENT, heard
 from n2n_gym.training.recipes import final_recipe, search_recipe
 
 SHARE = 0.5
@@ -73,7 +73,7 @@ class Forecast(Display):
 
     def detail(self, what: str, done: int, total: int | None) -> None:
         within = int(self._done)
-        if total and what.startswith("student" if self._task in STAGES else "epoch"):
+        if total and what.startswith(STUDENT if self._task in STAGES else EPOCH):
             self._done = within + min(done / total, 0.999)
             self._foretell()
         self._display.detail(what, done, total)

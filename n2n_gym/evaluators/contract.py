@@ -21,7 +21,7 @@ from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.student import Actions, Student
-from n2n_gym.system.progress import report
+from n2n_gym.system.progress import STUDENT, report
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Evaluator(ABC):
                 for answer in stream:
                     i, evaluation = self._answer(answer, len(keys))
                     done[keys[i]] = evaluation
-                    report("student", len(done), len(keys))
+                    report(STUDENT, len(done), len(keys))
             finally:  # at once, though the traceback of an interruption holds it: it may keep workers busy, and others waiting
                 if isinstance(stream, Generator):
                     stream.close()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from n2n_gym.models.build import Network
 from n2n_gym.models.preprocessing import Batches
 from n2n_gym.system.device import by_itself
-from n2n_gym.system.progress import report
+from n2n_gym.system.progress import EPOCH, report
 from n2n_gym.system.tensors import tensors_hash
 from n2n_gym.training.gradients import Batch, Gradients, gradients_of
 from n2n_gym.training.images import ImageData, Score
@@ -215,7 +215,7 @@ def batches_of(
 def _reported(batches: Iterable[Batch], epoch: int, steps: int) -> Iterator[Batch]:
     """The batches of an epoch; it is told how far it is."""
     for step, batch in enumerate(batches):
-        report(f"epoch {epoch}, step", step, steps)
+        report(f"{EPOCH} {epoch}, step", step, steps)
         yield batch
 
 
