@@ -10,7 +10,7 @@ Listener = Callable[[str, int, int | None], object]
 """Told what is being done, how much of it is, and how much there is; None if that is not known."""
 
 STUDENT, EPOCH = "student", "epoch"
-"""With these begins what is said of students that are evaluated, and of a training's epochs: whoever foretells an end counts them."""
+"""What is said of students that are evaluated, and of a training's epochs, begins so: whoever foretells an end counts them."""
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
