@@ -112,7 +112,6 @@ def test_seconds_are_a_searchs(problem, monkeypatch):
     """What only a table looks at takes an hour each time; a training's seconds do not hold it."""
     from types import SimpleNamespace
 
-    from n2n_gym.evaluators import distillation
     from n2n_gym.training import turns
     from n2n_gym.training.images import ImageData
 
@@ -128,8 +127,7 @@ def test_seconds_are_a_searchs(problem, monkeypatch):
     clock = SimpleNamespace(monotonic=lambda: 3600.0 * len(hours))
     with make_evaluator(problem, device="cpu", thorough=True) as evaluator:
         _ = evaluator.trained_teacher, evaluator.data
-        for module in (distillation, turns):
-            monkeypatch.setattr(module, "time", clock)
+        monkeypatch.setattr(turns, "time", clock)
         for name in ("validation_score", "test_score"):
             monkeypatch.setattr(ImageData, name, slow(getattr(ImageData, name)))
         [trained] = evaluator.evaluate([Student(apply_removals(DEEPER_TOY, [0, 0, 1, 0, 0, 0]))])

@@ -142,7 +142,7 @@ def test_a_run_tells_its_details_and_its_end(settings, untrained):
     told = Told()
     compress(Search(**settings), display=told)
     assert told.tasks[0] == "teacher"
-    for what in ("epoch 1, step", "student", "teacher's answers, batch"):
+    for what in ("epoch 1, step", "student", "teacher's answers, part"):
         assert what in told.details
     assert told.ends
     assert told.ends[-1] == pytest.approx(0, abs=1)
