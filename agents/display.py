@@ -142,7 +142,7 @@ class ProgressDisplay(Display):
 
     def expect(self, seconds: float) -> None:
         self._ends = time.time() + seconds
-        self._progress.below = f"the whole run ends about {self._end()}"
+        self._progress.below = self._end()
 
     def say(self, line: str) -> None:
         self._line(line)
@@ -195,15 +195,17 @@ class ProgressDisplay(Display):
 
     def _state(self) -> str:
         task = f"{self._name}: {self._done} of {self._total}" if self._name else "starting"
-        ends = "" if self._ends is None else f"the whole run ends about {self._end()}"
+        ends = "" if self._ends is None else self._end()
         return "  ".join(filter(None, (task, self._note, self._within, ends)))
 
     def _end(self) -> str:
         """When the run ends, and in what time."""
         assert self._ends is not None
         left = max(self._ends - time.time(), 0.0)
+        if time.time() > self._ends + QUIET:
+            return "the whole run takes longer than was foreseen"
         clock = time.strftime("%H:%M" if left < 20 * 3600 else "%a %H:%M", time.localtime(self._ends))
-        return f"{clock}, in {duration(left)}"
+        return f"the whole run ends about {clock}, in {duration(left)}"
 
     def _line(self, line: str) -> None:
         self._written = time.monotonic()

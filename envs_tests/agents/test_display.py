@@ -87,6 +87,9 @@ def test_the_end_of_the_whole_run_is_told():
         display.expect(720)
         display._progress.refresh()
         assert re.search(r"the whole run ends about \d\d:\d\d, in 12 min", last(text))
+        display.expect(-2 * shown_how.QUIET)
+        display._progress.refresh()
+        assert "the whole run takes longer than was foreseen" in last(text)
 
 
 def test_a_file_gets_a_line_now_and_then(monkeypatch):
