@@ -20,7 +20,7 @@ from agents.report.charts import QUANTITIES, curves, fronts, pareto
 from agents.report.heading import dataset_of, moment, state_of, teacher_of
 from agents.report.run import Run, read_run
 from agents.report.students import Explained, Pair, layer_texts, side_by_side
-from agents.search.history import front
+from agents.search.history import front, last_trainings
 from n2n_gym.system.files import write_text
 
 REPORT = "report.html"
@@ -125,7 +125,7 @@ def _spent(run: Run) -> list[Spent]:
     found = []
     for stage, episodes in groupby(run.history, key=lambda episode: episode.stage):
         each = list(episodes)
-        seconds = [episode.seconds for episode in each if not episode.from_store and episode.seconds > 0]
+        seconds = [episode.seconds for episode in last_trainings(each).values()]
         degenerate = sum(bool(episode.reason) for episode in each)
         found.append(Spent(stage, len(each), len(seconds), degenerate, sum(seconds), median(seconds) if seconds else None))
     return found

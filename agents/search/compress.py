@@ -25,9 +25,9 @@ from agents.search.history import (
     check_history,
     digest,
     furthest,
+    last_trainings,
     read_history,
     trained,
-    trained_here,
     write_history,
     written,
 )
@@ -349,9 +349,8 @@ class _Run:
 
     def _result(self, teacher: Teacher, parts: dict[str, Any]) -> dict[str, Any]:
         problem, student = self.search.problem, parts["student"]
-        here = trained_here(self.history)
-        ours = [episode for episode in here if episode.reason not in MACHINE_FAILURES]
-        last = {episode.fingerprint: episode for episode in ours}
+        sound = [episode for episode in self.history if episode.reason not in MACHINE_FAILURES]
+        ours = last_trainings(sound).values()
         images = len(load_dataset(problem.data).split(problem.train_size)[1])
         return {
             "teacher": {
@@ -370,13 +369,13 @@ class _Run:
             },
             "search": {
                 "evaluations": len(self.history),
-                "trained": len(last),
-                "trained_on": len(ours) - len(last),
+                "trained": len(ours),
+                "trained_on": sum(episode.trained_here for episode in sound) - len(ours),
                 "from_store": sum(e.from_store for e in self.history),
                 "degenerate": sum(bool(e.reason) and not e.seconds for e in self.history if e.reason not in MACHINE_FAILURES),
                 "failed": dict(Counter(e.reason for e in self.history if e.reason in MACHINE_FAILURES)),
-                "stopped": sum(episode.rung > 0 for episode in last.values()),
-                "seconds": round(sum({episode.fingerprint: episode.seconds for episode in here}.values()), 3),
+                "stopped": sum(episode.rung > 0 for episode in ours),
+                "seconds": round(sum(episode.seconds for episode in last_trainings(self.history).values()), 3),
                 "recipe": self.search.recipe,
             },
             "seed": self.search.seed,

@@ -72,6 +72,11 @@ class Episode:
     rung: Count = 0
     rung_accuracy: Share | None = None
 
+    @property
+    def trained_here(self) -> bool:
+        """Whether the run trained its student for it, from the beginning or on from where it had been stopped."""
+        return not self.from_store and self.seconds > 0
+
     def candidate(self, start: Student) -> Student:
         """The student, made from what the run started from."""
         if self.stage == 1:
@@ -128,9 +133,12 @@ def _certainty(episode: Episode) -> tuple[bool, float]:
     return not episode.reason, episode.rung or math.inf
 
 
-def trained_here(history: Iterable[Episode]) -> list[Episode]:
-    """The episodes that a run trained students for; one that halving had stopped, and trained on later, has several."""
-    return [episode for episode in history if not episode.from_store and episode.seconds > 0]
+def last_trainings(history: Iterable[Episode]) -> dict[str, Episode]:
+    """Of each student that a run trained itself, by its fingerprint, the last episode that it was trained for.
+
+    One that halving had stopped, and trained on later, has several; the last one's seconds are those of the whole training.
+    """
+    return {episode.fingerprint: episode for episode in history if episode.trained_here}
 
 
 def front(students: Sequence[Episode], quantity: str) -> list[Episode]:

@@ -19,8 +19,8 @@ def contenders(scores: Sequence[Sequence[float]]) -> list[int]:
 
     How much one training's score differs from the next one's is taken to be alike for all, and estimated from all. A
     contestant leaves when its mean is so far below the best one's that at least `LEVEL` of such differences would be smaller
-    by chance (Student's t, one-sided). As long as nobody was trained twice, or
-    all trainings of each happen to be alike, nobody leaves.
+    by chance (Student's t, one-sided). As long as nobody was trained twice, or all
+    trainings of each happen to be alike, nobody leaves.
 
     Args:
         scores: Of each contestant, those of its trainings, one at least; those that left before count, too.

@@ -113,9 +113,11 @@ class FinalTraining:
             if not outcome.failure and not self._is_constant(outcome):
                 break
             unfinished.unlink(missing_ok=True)
-        if outcome.failure:
-            raise InputError(f"final training: {outcome.failure}, at any learning rate; try a smaller --distillation-weight")
-        if self._is_constant(outcome):
+        else:
+            if outcome.failure:
+                raise InputError(
+                    f"final training: {outcome.failure}, at any learning rate; try a smaller --distillation-weight"
+                )
             _log.warning("%s gives one answer for all images, at whichever of %d learning rates", asked.folder, TRIES)
         facts: dict[str, Any] = {
             "parameters": architecture.parameters,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from agents.report.page import _spent
+from agents.report.run import read_run
 from agents.search.compress import compress
 from envs_tests.agents.conftest import rows, timeless
 from envs_tests.conftest import made_once, short_search
@@ -87,6 +89,8 @@ def test_totals_of_a_search_that_halves_add_up(settings, took):
     assert counts["trained_on"] >= len(went_on)
     assert counts["trained"] == len(took)
     assert counts["seconds"] == pytest.approx(sum(each.seconds for each in took.values()), abs=1e-3)
+    [spent] = _spent(read_run(Path(settings["out"])))  # the page tells the same
+    assert (spent.trained, spent.seconds) == (counts["trained"], pytest.approx(counts["seconds"], abs=1e-3))
     parts = sum(counts[name] for name in ("trained", "trained_on", "from_store", "degenerate"))
     assert counts["evaluations"] == len(history) == parts
     assert counts["stopped"] == 0  # in so small a space all are trained whole in the end

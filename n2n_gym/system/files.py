@@ -92,6 +92,16 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
         lock.release()
 
 
+def state_of(path: Path) -> tuple[int, ...]:
+    """What differs between a file and whatever it is replaced by, also where that has the same size or a time that was set.
+
+    Raises:
+        OSError: If there is none.
+    """
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 class OwnFolder:
     """A new folder that goes with whoever holds it, and when the process ends that made it.
 

@@ -17,6 +17,7 @@ from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators import EVALUATORS, EvaluationSettings, Evaluator, Order
 from n2n_gym.student import Student
+from n2n_gym.system.files import state_of
 from n2n_gym.tables.sample import Sample
 
 if TYPE_CHECKING:
@@ -226,10 +227,10 @@ def surrogate_in(path: Path, *, truth: bool = False) -> Surrogate:
         InputError: If it is none.
     """
     try:
-        found = path.stat()
+        state = state_of(path)
     except OSError:
         return Surrogate(Sample.load(path), truth=truth)  # what is wrong is said there
-    return _surrogate(path.resolve(), (found.st_size, found.st_mtime_ns, found.st_ctime_ns), truth)
+    return _surrogate(path.resolve(), state, truth)
 
 
 @lru_cache(maxsize=64)

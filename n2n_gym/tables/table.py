@@ -21,6 +21,7 @@ from n2n_gym.problem import Problem
 from n2n_gym.rewards import REWARDS
 from n2n_gym.stages.removal import RemovalStage
 from n2n_gym.student import Actions, Student
+from n2n_gym.system.files import state_of
 from n2n_gym.tables.files import read_columns, table_names, table_path, write_columns
 from n2n_gym.tables.statistics import Numbers, best_row, noise, pareto_rows
 
@@ -82,8 +83,7 @@ class Table:
         """
         path = table_path(name)
         try:
-            found = path.stat()
-            return _read(path.resolve(), (found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+            return _read(path.resolve(), state_of(path))
         except OSError as error:
             raise InputError(f"no table at {path}: {error.strerror or error}") from None
 
