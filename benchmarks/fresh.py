@@ -31,7 +31,7 @@ class Fresh:
 
     def __init__(self, sample: Sample, path: Path, trainings: int, store: Path, workers: int = 0) -> None:
         self._sample, self._path, self._trainings, self._store, self._workers = sample, path, trainings, store, workers
-        self._worth: dict[tuple[int, ...], float] = {}
+        self._found: dict[tuple[int, ...], list[Evaluation]] = {}
 
     def train(self, plans: Iterable[tuple[int, ...]]) -> None:
         """Train the students of some episodes, each once for each seed."""
@@ -41,16 +41,19 @@ class Fresh:
         problem = Problem(**asked)
         distinct = list(dict.fromkeys(plans))
         how: dict[str, Any] = {"recipe": recipe, "device": "cpu", "store": self._store, "thorough": True}
-        worth = []
+        found: list[list[Evaluation]] = []
         for seed in range(FRESH, FRESH + self._trainings):
             with make_evaluator(problem, seed=seed, workers=self._workers, **how) as evaluator:
-                found = evaluator.evaluate([sample.decisions.student(plan) for plan in distinct])
-            worth.append([self._reward(each) for each in found])
-        self._worth |= dict(zip(distinct, np.mean(worth, axis=0).tolist(), strict=True))
+                found.append(evaluator.evaluate([sample.decisions.student(plan) for plan in distinct]))
+        self._found |= {plan: [*each] for plan, *each in zip(distinct, *found, strict=True)}
 
     def worth(self, plans: Sequence[tuple[int, ...]]) -> float:
         """The mean reward of students that were trained, by their test accuracies."""
-        return float(np.mean([self._worth[plan] for plan in plans]))
+        return float(np.mean([self._reward(each) for plan in plans for each in self._found[plan]]))
+
+    def accuracy(self, plan: tuple[int, ...]) -> float:
+        """The mean test accuracy of a student that was trained; 0 counts where a training failed."""
+        return float(np.mean([each.test_accuracy or 0.0 for each in self._found[plan]]))
 
     def _reward(self, found: Evaluation) -> float:
         facts: dict[str, Any] = {"accuracy": found.test_accuracy or 0.0, "teacher_accuracy": self._sample.test_accuracy}

@@ -34,7 +34,8 @@ TINY = {
         "--teacher conv4 --width 0.1 --train-size 50 --seeds 2 --evaluations 5 --again 1 --policy-episodes 5 --workers 0 "
         "--agents reinforce random"
     ),
-    "large_choices": "--results random.json --tasks samples/shrink-False.json --budget 3 --trainings 1",
+    "large_choices": "--results random.large.json --tasks samples/shrink-False.json --budget 3 --trainings 1",
+    "large_trajectories": "--results . --tasks samples/shrink-False.json --agents random evolution --budget 3",
     "memory": "--train-size 50 --width 0.1 --students 6 --every 2 --workers 0",
     "scaling": "--workers 0 1 --batches 1 --images 100 --depths conv2 --students 1 --repeats 1 --warm-seconds 0",
     "soak": "--train-size 50 --width 0.1 --students 8 --workers 0 --every 5",
@@ -91,12 +92,28 @@ def test_benchmark(name, tmp_path, monkeypatch):
     if name == "cifar10_headline":
         few = {"width": 0.1, "train_size": 50, "iterations": 1, "rollouts": 2, "workers": 0}
         compress(teacher="conv4", dataset="digits", finalists=0, speed=False, out="run", **few)
-    if name in ("transfer", "large_choices"):
+    if name in ("transfer", "large_choices", "large_trajectories"):
         few_samples(tmp_path / "samples")
-    if name == "large_choices":
+    if name in ("large_choices", "large_trajectories"):
         sizes = ["--seeds", "2", "--budgets", "3", "--workers", "1", "--tracks", "large"]
-        assert main(["benchmark", "--agents", "random", "--tasks", "samples/shrink-False.json", *sizes, "--out", "ran"]) == 0
-        shutil.copy("ran/agents/random.json", "random.json")
+        assert (
+            main(
+                [
+                    "benchmark",
+                    "--agents",
+                    "random",
+                    "evolution",
+                    "--tasks",
+                    "samples/shrink-False.json",
+                    *sizes,
+                    "--out",
+                    "ran",
+                ]
+            )
+            == 0
+        )
+        for agent in ("random", "evolution"):
+            shutil.copy(f"ran/agents/{agent}.json", f"{agent}.large.json")
     out = tmp_path / "out.json"
     program = str(BENCHMARKS / f"{name}.py")
     monkeypatch.setattr(sys, "argv", [program, *TINY[name].split(), "--out", str(out)])

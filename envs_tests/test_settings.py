@@ -16,6 +16,7 @@ from agents.search.options import Search
 from envs_tests.agents.conftest import rows
 from envs_tests.conftest import DEEPER_TOY, TOY, FormulaEvaluator
 from n2n_gym.data import DATASETS
+from n2n_gym.envs.both_stages import BothSettings, BothStagesEnv, BothStagesVectorEnv
 from n2n_gym.envs.layer_removal import LayerRemovalEnv, LayerRemovalVectorEnv
 from n2n_gym.envs.layer_shrink import LayerShrinkEnv, LayerShrinkVectorEnv, ShrinkSettings
 from n2n_gym.envs.settings import Settings
@@ -27,12 +28,14 @@ from n2n_gym.rewards import REWARDS
 from n2n_gym.settings import explained, values_of
 from n2n_gym.training.recipes import SEARCH_RECIPES
 
-IDS = ("N2N/LayerRemoval-v0", "N2N/LayerShrink-v0")
+IDS = ("N2N/LayerRemoval-v0", "N2N/LayerShrink-v0", "N2N/BothStages-v0")
 ENVS = {
     LayerRemovalEnv: ("render_mode", Settings),
     LayerRemovalVectorEnv: ("num_envs", Settings),
     LayerShrinkEnv: ("render_mode", ShrinkSettings),
     LayerShrinkVectorEnv: ("num_envs", ShrinkSettings),
+    BothStagesEnv: ("render_mode", BothSettings),
+    BothStagesVectorEnv: ("num_envs", BothSettings),
 }
 
 
@@ -47,7 +50,9 @@ def test_signatures_show_every_argument_with_its_default(env):
     assert ("architecture" in shown) == (settings is ShrinkSettings)
 
 
-@pytest.mark.parametrize(("env", "settings"), [(LayerRemovalEnv, Settings), (LayerShrinkEnv, ShrinkSettings)])
+@pytest.mark.parametrize(
+    ("env", "settings"), [(LayerRemovalEnv, Settings), (LayerShrinkEnv, ShrinkSettings), (BothStagesEnv, BothSettings)]
+)
 def test_pages_are_whole(env, settings):
     page = inspect.getdoc(env)
     headings = re.findall("^## (.*)$", page, re.MULTILINE)

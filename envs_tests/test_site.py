@@ -20,7 +20,7 @@ def test_the_site_is_built_without_a_warning_and_loads_nothing(tmp_path):
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     pages = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*.html")}
-    for name in ("index", "environments/layer-removal", "environments/layer-shrink", "agents", "how-it-works", "api/n2n_gym"):
+    for name in ("index", "environments/layer-removal", "environments/both-stages", "agents", "how-it-works", "api/n2n_gym"):
         assert f"{name}.html" in pages
     assert [name for name, page in pages.items() if LOADED.search(page)] == []
     assert "Observation Space" in pages["environments/layer-shrink.html"]

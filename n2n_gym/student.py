@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import msgspec
 
-from n2n_gym.architecture import Architecture, apply_shrinkages, cut, removed_layers
+from n2n_gym.architecture import Architecture, Cut, apply_shrinkages, cut, removed_layers
 from n2n_gym.errors import InputError
 from n2n_gym.system.documents import read_document, shown
 from n2n_gym.system.files import write_json
@@ -66,7 +66,7 @@ class Student:
     def _edited(self) -> tuple[Architecture, tuple[int, ...]]:
         architecture, origins = self.teacher, tuple(range(len(self.teacher.nodes)))
         if self.removals is not None:
-            architecture, origins = cut(architecture, removed_layers(architecture, self.removals))
+            architecture, origins = _cut(architecture, self.removals)
         if self.shrinkages is not None:
             architecture = apply_shrinkages(architecture, self.shrinkages)
         return architecture, origins
@@ -121,6 +121,12 @@ class Student:
         if not consistent:
             raise InputError(f"{path} was changed: its actions do not lead to its architecture; {REMEDY}")
         return student
+
+
+@lru_cache(maxsize=1024)
+def _cut(teacher: Architecture, removals: tuple[int, ...]) -> Cut:
+    """What stage 1's actions leave; students that are shrunk differently have it in common."""
+    return cut(teacher, removed_layers(teacher, removals))
 
 
 def _listed(actions: Actions | None) -> list[int] | None:

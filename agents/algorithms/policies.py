@@ -53,7 +53,7 @@ class SequencePolicy(BasePolicy):
         critic: bool = False,
     ) -> None:
         if not isinstance(observation_space, spaces.Dict) or not {"architecture", "position"} <= set(observation_space.spaces):
-            raise ValueError("this policy needs the observations of N2N/LayerRemoval-v0 or N2N/LayerShrink-v0")
+            raise ValueError("this policy needs the observations of a compression environment (N2N/...)")
         super().__init__(observation_space, action_space)
         self.lstm = nn.LSTM(self.inputs, hidden, layers, batch_first=True, bidirectional=self.bidirectional)
         self.actions = int(action_space.n)

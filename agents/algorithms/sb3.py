@@ -22,7 +22,7 @@ from n2n_gym.envs.vector import ONE_EACH, CompressionVectorEnv
 from n2n_gym.envs.wrappers import encoding_by_name
 from n2n_gym.errors import InputError
 
-ENVIRONMENTS = {"removal": "N2N/LayerRemoval-v0", "shrink": "N2N/LayerShrink-v0"}
+ENVIRONMENTS = {"removal": "N2N/LayerRemoval-v0", "shrink": "N2N/LayerShrink-v0", "both": "N2N/BothStages-v0"}
 """Each stage's, by its name."""
 
 

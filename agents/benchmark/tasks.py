@@ -133,7 +133,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def stage(self) -> str:
-        """`removal` or `shrink`."""
+        """`removal`, `shrink` or `both`."""
 
     @property
     @abstractmethod

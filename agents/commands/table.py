@@ -27,7 +27,7 @@ class TableBuild(WorkerSettings, RecipeSettings, ProblemSettings):
     out: str
     """The table's .npz file; what is done is kept beside it, in a .sqlite file."""
     stage: str = "removal"
-    """removal (of the teacher's layers) or shrink."""
+    """removal (of the teacher's layers), shrink, or both in one episode."""
     architecture: str | None = None
     """With --stage shrink: file of the stage-1 student to start from; by default the teacher itself."""
     seeds: int = 5
@@ -231,7 +231,7 @@ class TableSample(WorkerSettings, RecipeSettings, ProblemSettings):
     out: str
     """The sample's .json file; what is done is kept beside it, in a .sqlite file."""
     stage: str = "removal"
-    """removal (of the teacher's layers) or shrink."""
+    """removal (of the teacher's layers), shrink, or both in one episode."""
     students: int = 1_000
     """How many distinct feasible ones."""
     trainings: int = 2

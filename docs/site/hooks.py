@@ -40,9 +40,9 @@ def _present(entries: Any, docs: Path) -> Any:
 
 
 def _environment(name: str, title: str) -> str:
-    from n2n_gym.envs import layer_removal, layer_shrink
+    from n2n_gym.envs import both_stages, layer_removal, layer_shrink
 
-    kinds = {"LayerRemovalEnv": layer_removal, "LayerShrinkEnv": layer_shrink}
+    kinds = {"LayerRemovalEnv": layer_removal, "LayerShrinkEnv": layer_shrink, "BothStagesEnv": both_stages}
     text = inspect.cleandoc(getattr(kinds[name], name).__doc__)
     return f"# {title}\n\n{text}\n"
 
@@ -63,6 +63,7 @@ def _agents() -> str:
 MADE = {
     "environments/layer-removal.md": lambda: _environment("LayerRemovalEnv", "N2N/LayerRemoval-v0"),
     "environments/layer-shrink.md": lambda: _environment("LayerShrinkEnv", "N2N/LayerShrink-v0"),
+    "environments/both-stages.md": lambda: _environment("BothStagesEnv", "N2N/BothStages-v0"),
     "agents.md": _agents,
 }
 """Pages that are made from the code, and how."""

@@ -66,8 +66,9 @@ def test_finds_students_within_narrow_limits(algorithm):
 @EACH
 @STAGES
 def test_finds_better_students_than_it_began_with(algorithm, env_id):
-    agent = learn(algorithm(vector(env_id), seed=0), 6)
-    assert len(agent.known) == 30
+    updates = 12 if env_id == "N2N/BothStages-v0" else 6  # more to decide
+    agent = learn(algorithm(vector(env_id), seed=0), updates)
+    assert len(agent.known) == 5 * updates
     assert np.mean(sorted(agent.known.returns[10:])[-3:]) > max(agent.known.returns[:10])
 
 

@@ -25,7 +25,7 @@ from n2n_gym.tables.sample import large_samples
 from n2n_gym.tables.surrogate import Surrogate
 
 
-@pytest.fixture(scope="module", params=["removal", "shrink"])
+@pytest.fixture(scope="module", params=["removal", "shrink", "both"])
 def task(request, tmp_path_factory):
     """What is true of its students is the contrary of what a search sees."""
     path = tmp_path_factory.mktemp("large") / f"made-{request.param}.json"

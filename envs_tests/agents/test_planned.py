@@ -13,7 +13,7 @@ from n2n_gym.errors import InputError
 from n2n_gym.networks.zoo import network
 
 EACH = pytest.mark.parametrize("algorithm", [RandomSearch, RegularizedEvolution, InformedEvolution, ArchitectureCompression])
-STAGES = pytest.mark.parametrize("env_id", ["N2N/LayerRemoval-v0", "N2N/LayerShrink-v0"])
+STAGES = pytest.mark.parametrize("env_id", ["N2N/LayerRemoval-v0", "N2N/LayerShrink-v0", "N2N/BothStages-v0"])
 
 SMALL = {
     RandomSearch: {},

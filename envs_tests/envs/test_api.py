@@ -18,7 +18,7 @@ from n2n_gym.networks.zoo import network
 from n2n_gym.rewards import REWARDS
 from n2n_gym.student import Student
 
-IDS = ("N2N/LayerRemoval-v0", "N2N/LayerShrink-v0")
+IDS = ("N2N/LayerRemoval-v0", "N2N/LayerShrink-v0", "N2N/BothStages-v0")
 
 
 @pytest.fixture

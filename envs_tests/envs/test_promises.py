@@ -19,7 +19,7 @@ from n2n_gym.errors import InputError
 from n2n_gym.networks.zoo import network
 from n2n_gym.tables import Table
 
-IDS = ("N2N/LayerRemoval-v0", "N2N/LayerShrink-v0")
+IDS = ("N2N/LayerRemoval-v0", "N2N/LayerShrink-v0", "N2N/BothStages-v0")
 TYPES = {
     "accuracy": float,
     "teacher_accuracy": float,

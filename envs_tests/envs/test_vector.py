@@ -13,7 +13,7 @@ def make(env_id, count, evaluator):
     return gym.make_vec(env_id, num_envs=count, teacher="conv4", evaluator=evaluator)
 
 
-@pytest.mark.parametrize("env_id", ["N2N/LayerRemoval-v0", "N2N/LayerShrink-v0"])
+@pytest.mark.parametrize("env_id", ["N2N/LayerRemoval-v0", "N2N/LayerShrink-v0", "N2N/BothStages-v0"])
 def test_agrees_with_single_environments(env_id):
     evaluator = FormulaEvaluator(network("conv4", (1, 8, 8)))
     envs = make(env_id, 3, evaluator)

@@ -12,7 +12,7 @@ from torchrl.envs.utils import check_env_specs
 
 import n2n_gym  # noqa: F401  registers the environments
 
-IDS = ("N2N/LayerRemoval-v0", "N2N/LayerShrink-v0")
+IDS = ("N2N/LayerRemoval-v0", "N2N/LayerShrink-v0", "N2N/BothStages-v0")
 EPISODES = 20
 
 

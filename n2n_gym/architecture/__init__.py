@@ -22,6 +22,7 @@ from n2n_gym.architecture.shrinkage import (
     scaled_in_width,
     shrink,
     shrink_decisions,
+    size_of,
 )
 from n2n_gym.layers import Variable
 
@@ -51,5 +52,6 @@ __all__ = [
     "scaled_in_width",
     "shrink",
     "shrink_decisions",
+    "size_of",
     "student_ranges",
 ]

@@ -70,6 +70,13 @@ def shrink(architecture: Architecture, factors: Mapping[ShrinkDecision, float]) 
     return Architecture(nodes, architecture.input_shape, architecture.classes)
 
 
+def size_of(architecture: Architecture, layer: int, variable: Variable) -> int:
+    """A variable of a layer, its channels for `OUTPUTS`; 0 for what the layer does not have (any more)."""
+    if variable is Variable.OUTPUTS:
+        return architecture.widths[layer]
+    return architecture.nodes[layer].layer.value(variable) or 0
+
+
 def scaled_in_width(architecture: Architecture, parameters: int) -> Architecture:
     """The architecture with all of its free outputs multiplied by one factor: the narrowest with at least so many parameters.
 

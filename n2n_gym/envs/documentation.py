@@ -1,4 +1,4 @@
-"""What both environments' pages say alike, and their arguments in signature and page."""
+"""What the environments' pages say alike, and their arguments in signature and page."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ class JudgedSettings(EvaluationSettings, ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(JudgedSettings):
-    """The arguments of both environments that say what is compressed and how a student is judged."""
+    """The arguments of all environments that say what is compressed and how a student is judged."""
 
     constraints: Limits = ""
     """Limits, with ; between them, or a .json file: see below."""

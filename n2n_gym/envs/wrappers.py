@@ -134,7 +134,7 @@ class EncodedObservation(gym.ObservationWrapper[Vectors, np.int64, Observation],
     """A compression environment whose observation is one flat, scaled vector.
 
     Args:
-        env: `N2N/LayerRemoval-v0` or `N2N/LayerShrink-v0`.
+        env: A compression environment (`N2N/...`).
         encoding: `layer` (the same size for every teacher) or `flat` (all decisions so far).
 
     Raises:

@@ -7,23 +7,25 @@ from pathlib import Path
 from n2n_gym.architecture import Architecture
 from n2n_gym.registry import Registry
 from n2n_gym.stages.base import Stage
+from n2n_gym.stages.both import BothStages
 from n2n_gym.stages.removal import RemovalStage
 from n2n_gym.stages.shrink import ShrinkStage
 from n2n_gym.student import Student
 
-__all__ = ["STAGES", "RemovalStage", "ShrinkStage", "Stage", "stage_by_name"]
+__all__ = ["STAGES", "BothStages", "RemovalStage", "ShrinkStage", "Stage", "stage_by_name"]
 
 STAGES: Registry[type[Stage]] = Registry("stage")
 """Stages by name, each made from what its episodes start from."""
 STAGES.register(RemovalStage.name, RemovalStage)
 STAGES.register(ShrinkStage.name, ShrinkStage)
+STAGES.register(BothStages.name, BothStages)
 
 
 def stage_by_name(name: str, teacher: Architecture, start: str | None = None, *, lookahead: bool = True) -> Stage:
     """The decisions of one of `STAGES`.
 
     Args:
-        name: `removal` or `shrink`.
+        name: `removal`, `shrink` or `both`.
         teacher: The teacher.
         start: File of the student that episodes start from; by default the teacher itself.
         lookahead: As of `Stage`.

@@ -35,7 +35,7 @@ class Stage(ABC):
         masks: Which actions have an effect at all, shape (decisions, actions), bool.
         endings: Whole episodes whose ends are likely to make any beginning feasible.
         name: By which it is known.
-        number: Of Algorithm 1.
+        number: Of Algorithm 1; with both in one episode, that whose agents' settings serve.
         shows_previous_action: Whether the observation holds the previous action.
         keep: The action that leaves things as they are.
     """
@@ -78,7 +78,8 @@ class Stage(ABC):
 
     @abstractmethod
     def remains(self, student: Student) -> npt.NDArray[np.float64]:
-        """How much a student has left of what each decision is about, shape (decisions,), from 0 for nothing to 1 for all.
+        """How much a student has left of what each decision is about, shape (decisions,), from 0 for nothing to 1 for all, and
+        more where a layer gives the channels of others that are gone.
 
         Other than the actions that led to it, this tells only what makes a difference: two episodes whose kernels are rounded
         to the same size have the same.
@@ -124,6 +125,11 @@ class Stage(ABC):
         """The actions that have an effect at a position, whatever was decided before."""
         return self._effective[position]
 
+    def with_effect(self, taken: Sequence[int]) -> Mask:
+        """Which actions have an effect after the first actions of an episode, whatever follows, shape (actions,)."""
+        mask: Mask = self.masks[len(taken)].copy()
+        return mask
+
     def chains(self, position: int) -> tuple[tuple[int, ...], ...]:
         """The effective actions at a position, those in one chain such that an episode which is feasible with one of them is
         feasible with all that come after it.
@@ -145,7 +151,7 @@ class Stage(ABC):
             effect. After the last decision, the same as before it.
         """
         begun = tuple(map(int, taken[: self.decisions - 1]))
-        effective: Mask = self.masks[len(begun)].copy()
+        effective = self.with_effect(begun)
         if self.lookahead and (useful := self._ahead.actions(begun)):
             effective[[action for action in range(self.actions) if action not in useful]] = False
         return effective

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from n2n_gym.architecture import KEEP, REMOVE, Architecture, Range, Variable, removal_decisions, student_ranges
 from n2n_gym.architecture.features import decision_rows
 from n2n_gym.errors import InputError
+from n2n_gym.layers import Layer
 from n2n_gym.stages.base import Stage
 from n2n_gym.student import Actions, Student
 
@@ -51,6 +53,16 @@ class RemovalStage(Stage):
         return self.start.removed(actions)
 
     def actions_of(self, student: Architecture) -> tuple[int, ...] | None:
+        actions = self.aligned(student, operator.eq)
+        return actions if self.student(actions).architecture == student else None
+
+    def aligned(self, student: Architecture, like: Callable[[Layer, Layer], bool]) -> tuple[int, ...]:
+        """The actions that leave a main path whose layers are like a student's, one after the other, if there are any.
+
+        Args:
+            student: An architecture.
+            like: Whether the teacher's layer, the first argument, may have become the student's.
+        """
         path = self.base.main_path
         before = [self.base.nodes[index].layer for index in path]
         after = [student.nodes[index].layer for index in student.main_path]
@@ -59,17 +71,16 @@ class RemovalStage(Stage):
         fits = np.zeros((len(before) + 1, len(after) + 1), dtype=np.bool_)
         fits[-1, -1] = True
         for i in reversed(range(len(before))):
-            same = np.array([layer == before[i] for layer in after], dtype=np.bool_)
+            same = np.array([like(before[i], layer) for layer in after], dtype=np.bool_)
             fits[i, :-1] = same & fits[i + 1, 1:]
             if path[i] in removable:
                 fits[i] |= fits[i + 1]
         kept: set[int] = set()
         for i, index in enumerate(path):
             j = len(kept)
-            if j < len(after) and before[i] == after[j] and fits[i + 1, j + 1]:
+            if j < len(after) and like(before[i], after[j]) and fits[i + 1, j + 1]:
                 kept.add(index)
-        actions = tuple(KEEP if layers[0] in kept else REMOVE for layers in self.layers)
-        return actions if self.student(actions).architecture == student else None
+        return tuple(KEEP if layers[0] in kept else REMOVE for layers in self.layers)
 
     def describe(self, position: int, action: int) -> str:
         protected = not self.masks[position, REMOVE]

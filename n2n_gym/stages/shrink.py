@@ -17,6 +17,7 @@ from n2n_gym.architecture import (
     Variable,
     shrink,
     shrink_decisions,
+    size_of,
     student_ranges,
 )
 from n2n_gym.architecture.features import decision_rows
@@ -107,18 +108,12 @@ class ShrinkStage(Stage):
         return tuple(actions.tolist())
 
     def remains(self, student: Student) -> npt.NDArray[np.float64]:
-        left = [_size(student.architecture, d) / _size(self.base, d) for d in self._decisions]
+        of = [(d.layers[0], d.variable) for d in self._decisions]
+        left = [size_of(student.architecture, *each) / size_of(self.base, *each) for each in of]
         return np.array(left, dtype=np.float64)
 
     def resized(self, actions: Sequence[int]) -> Architecture:
         return shrink(self.base, {d: FACTORS[action] for d, action in zip(self._decisions, actions, strict=False)})
-
-
-def _size(architecture: Architecture, decision: ShrinkDecision) -> int:
-    """A decision's variable in the layer that leads it; outputs are channels, and what the layer has no more is 0."""
-    if decision.variable is Variable.OUTPUTS:
-        return architecture.widths[decision.layers[0]]
-    return _value(architecture, decision) or 0
 
 
 def _value(architecture: Architecture, decision: ShrinkDecision) -> int | None:

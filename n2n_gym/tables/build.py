@@ -54,7 +54,7 @@ def build_table(
 
     Args:
         problem: Teacher and data.
-        stage_name: `removal` or `shrink`.
+        stage_name: `removal`, `shrink` or `both`.
         out: The table's `.npz` file; the table is called as the file is.
         seeds: Each student is trained once with each.
         architecture: With `shrink`, file of the student that episodes start from.

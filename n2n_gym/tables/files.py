@@ -68,7 +68,7 @@ class _Facts(TypedDict):
     name: Name
     problem: _Problem
     data: str
-    stage: Literal["removal", "shrink"]
+    stage: Literal["removal", "shrink", "both"]
     base: dict[str, Any]
     shape: Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=100)]], msgspec.Meta(min_length=1, max_length=64)]
     seeds: Annotated[list[Count], msgspec.Meta(min_length=1)]

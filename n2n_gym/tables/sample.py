@@ -69,7 +69,7 @@ class Sample:
         architecture: The teacher's, as JSON data.
         dataset: What teacher and students are trained on.
         train_size: How many images of it.
-        stage: `removal` or `shrink`.
+        stage: `removal`, `shrink` or `both`.
         recipe: How students are trained.
         val_accuracy: The teacher's.
         test_accuracy: The teacher's.
@@ -202,7 +202,7 @@ def build_sample(
     Args:
         name: What it is called.
         problem: Teacher and data.
-        stage_name: `removal` or `shrink`, of the teacher itself.
+        stage_name: `removal`, `shrink` or `both`, of the teacher itself.
         folder: Where to.
         students: How many distinct ones; fewer, where there are not so many, or trainings of some fail.
         recipe: How they are trained.

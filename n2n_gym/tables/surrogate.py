@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,13 +48,21 @@ class Agreement:
         r2: Share of the variance of the log-odds of their accuracies that it explains.
         tau: Kendall's rank correlation to their accuracies rounded to `SPARSE`.
         top_tau: The same among the `TOP` best of them.
-        again: Of tau, what another training of the same students has.
+        again: Of tau, what another training of the same students has; None if that is not known.
     """
 
     r2: float
     tau: float
     top_tau: float
-    again: float
+    again: float | None = None
+
+    @classmethod
+    def of(cls, predicted: Numbers, seen: Numbers) -> Agreement:
+        """How well accuracies were predicted, both of shape (students,)."""
+        top = seen >= np.quantile(seen, 1 - TOP)
+        expected, found = _log_odds(predicted), _log_odds(seen)
+        left, whole = (float(np.square(each).sum()) for each in (found - expected, found - found.mean()))
+        return cls(r2=1 - left / max(whole, 1e-12), tau=_tau(predicted, seen), top_tau=_tau(predicted[top], seen[top]))
 
 
 class Surrogate:
@@ -95,17 +103,7 @@ class Surrogate:
         """By cross-validation over the sample's students."""
         last = np.array([student.test_accuracy[-1] for student in self.sample.students])
         before = np.array([np.mean(student.test_accuracy[:-1]) for student in self.sample.students])
-        seen, predicted = self._accuracies, _share(self._unseen)
-        top = seen >= np.quantile(seen, 1 - TOP)
-        left, whole = (
-            float(np.square(each).sum()) for each in (self._targets - self._unseen, self._targets - self._targets.mean())
-        )
-        return Agreement(
-            r2=1 - left / max(whole, 1e-12),
-            tau=_tau(predicted, seen),
-            top_tau=_tau(predicted[top], seen[top]),
-            again=_tau(before, last),
-        )
+        return replace(Agreement.of(_share(self._unseen), self._accuracies), again=_tau(before, last))
 
     @cached_property
     def _features(self) -> Numbers:
@@ -120,8 +118,7 @@ class Surrogate:
 
     @cached_property
     def _targets(self) -> Numbers:
-        share = np.clip(self._accuracies, LEAST, 1 - LEAST)
-        return np.log(share / (1 - share))
+        return _log_odds(self._accuracies)
 
     @cached_property
     def _models(self) -> list[GradientBoostingRegressor]:
@@ -154,6 +151,12 @@ def _fitted(rows: Numbers, targets: Numbers) -> list[GradientBoostingRegressor]:
         "max_features": 0.5,
     }
     return [GradientBoostingRegressor(random_state=seed, **settings).fit(rows, targets) for seed in range(MODELS)]
+
+
+def _log_odds(share: Numbers) -> Numbers:
+    share = np.clip(share, LEAST, 1 - LEAST)
+    log_odds: Numbers = np.log(share / (1 - share))
+    return log_odds
 
 
 def _share(log_odds: Numbers) -> Numbers:
