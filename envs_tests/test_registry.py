@@ -8,6 +8,9 @@ import pytest
 
 from agents.algorithms.planned import RandomSearch
 from agents.algorithms.registry import ALGORITHMS
+from agents.benchmark.exhaustive import TableTask
+from agents.benchmark.runs import name_of, run
+from agents.benchmark.sources import sources
 from agents.commands.main import main
 from envs_tests.conftest import TOY, FormulaEvaluator
 from n2n_gym.errors import InputError
@@ -64,7 +67,11 @@ def offers(monkeypatch):
 def test_other_packages_offer_theirs(fruit, offers):
     offers("n2n_gym.fruit", plum="math:pi")
     assert fruit.spellings == ("apple", "pear", "pear:KIND", "plum", "a stone")
+    assert "plum" in fruit
+    assert "cherry" not in fruit
+    assert dict(fruit) == {"apple": 1, "pear": 2}  # nothing is loaded for that
     assert fruit.look_up("plum") == (pytest.approx(3.14159, abs=1e-4), "")
+    assert fruit["plum"] > 3
     assert fruit.spellings == ("apple", "pear", "pear:KIND", "plum", "a stone")
 
 
@@ -99,6 +106,21 @@ def test_what_is_no_agent_is_not_registered_as_one():
     assert "mine" not in EVALUATORS
 
 
+def test_an_agent_that_is_offered_is_compared_by_its_name(offers, tmp_path, monkeypatch):
+    source = "from agents.algorithms.planned import RandomSearch\nfrom agents.algorithms.registry import Planned\n"
+    (tmp_path / "an_agent.py").write_text(f"{source}searching = Planned(RandomSearch)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(ALGORITHMS, "_things", {**ALGORITHMS})  # what is loaded here is forgotten afterwards
+    monkeypatch.setattr(ALGORITHMS, "_arguments", {**ALGORITHMS._arguments})
+    offers("n2n_gym.agent", mine="an_agent:searching")
+    assert name_of("mine") == "mine"
+    with pytest.raises(InputError, match="Did you mean 'mine'"):
+        name_of("min")
+    task = TableTask("conv4-digits-removal", "reward")
+    assert run("mine", task, 0, (2,)).students == run("random", task, 0, (2,)).students
+    assert sources("mine") == sources("random")  # the same class with the same settings
+
+
 def test_plug_ins_are_imported(offers, tmp_path, monkeypatch, caplog):
     (tmp_path / "a_plug_in.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
@@ -127,7 +149,7 @@ def test_worker_processes_import_plug_ins(tmp_path, monkeypatch):
 def test_the_registries_hold_what_is_dispatched():
     known = ["distillation", "halving", "surrogate", "surrogate:FILE.json", "table", "table:FILE.npz"]
     assert sorted(EVALUATORS.spellings) == known  # in the order of imports
-    assert {name: kind.name for name, kind in STAGES.items()} == {"removal": "removal", "shrink": "shrink"}
+    assert {name: kind.name for name, kind in STAGES.items()} == {name: name for name in ("removal", "shrink", "both")}
     assert ALGORITHMS.look_up("evolution")[0] is ALGORITHMS["evolution"]
     assert isinstance(source_of("resnet18"), ZooSource)
     assert isinstance(source_of("mine.json"), ArchitectureFile)

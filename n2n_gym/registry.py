@@ -28,6 +28,8 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
     mine = "my_package.my_module:make"
     ```
 
+    What is offered counts as being in it; iteration is over what was registered or loaded so far.
+
     Args:
         what: What the things are, for messages and for the group of entry points: `evaluator`.
         others: What can stand where a name can, for messages: `a number`.
@@ -70,13 +72,12 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
             InputError: If there is no such thing, it has no argument, or another package offers it and it cannot be loaded.
         """
         name, colon, argument = text.partition(":")
-        if name not in self._things:
-            if (point := self._offered().get(name)) is None:
-                raise unknown(self.what, text, self.spellings)
-            self._load(point)
+        if name not in self:
+            raise unknown(self.what, text, self.spellings)
+        thing = self[name]
         if colon and not self._arguments[name]:
             raise InputError(f"nothing goes behind a colon of {self.what} {name}; leave {colon}{argument} out")
-        return self._things[name], argument
+        return thing, argument
 
     @property
     def spellings(self) -> tuple[str, ...]:
@@ -103,7 +104,12 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
             self.register(point.name, thing)
 
     def __getitem__(self, name: str) -> Thing:
+        if name not in self._things and (point := self._offered().get(name)) is not None:
+            self._load(point)
         return self._things[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._things or name in self._offered()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._things)

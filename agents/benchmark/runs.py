@@ -139,7 +139,7 @@ def name_of(agent: str) -> str:
         with _beside(Path(agent)):
             return str(_load(Path(agent)).NAME)
     if agent not in ALGORITHMS:
-        raise unknown("agent", agent, (*ALGORITHMS, "a .py file of your own"))
+        raise unknown("agent", agent, (*ALGORITHMS.spellings, "a .py file of your own"))
     return agent
 
 
