@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from n2n_gym.errors import InputError
 from n2n_gym.evaluation import Evaluation
-from n2n_gym.evaluators import make_evaluator
 from n2n_gym.problem import Problem
 from n2n_gym.rewards import paper_reward
 from n2n_gym.tables.sample import Sample
+from n2n_gym.tables.trainings import trained, trained_joined
+from n2n_gym.training.joined import check_joined
 
 FRESH = 100
 """Seed of the first of the trainings."""
+
+
+CHUNK = 50
+"""Students after which it is said how many are done, where trainings are not joined."""
 
 
 class Fresh:
@@ -40,12 +47,25 @@ class Fresh:
         recipe = asked.pop("recipe")
         problem = Problem(**asked)
         distinct = list(dict.fromkeys(plans))
-        how: dict[str, Any] = {"recipe": recipe, "device": "cpu", "store": self._store, "thorough": True}
-        found: list[list[Evaluation]] = []
-        for seed in range(FRESH, FRESH + self._trainings):
-            with make_evaluator(problem, seed=seed, workers=self._workers, **how) as evaluator:
-                found.append(evaluator.evaluate([sample.decisions.student(plan) for plan in distinct]))
+        found = self._how(problem)(
+            problem,
+            [sample.decisions.student(plan) for plan in distinct],
+            range(FRESH, FRESH + self._trainings),
+            recipe=recipe,
+            workers=self._workers,
+            store=self._store,
+            on_progress=_shown,
+        )
         self._found |= {plan: [*each] for plan, *each in zip(distinct, *found, strict=True)}
+
+    @staticmethod
+    def _how(problem: Problem) -> Callable[..., list[list[Evaluation]]]:
+        """All trainings of a student at once, which is faster, if the network's layers allow for it."""
+        try:
+            check_joined(problem.architecture)
+        except InputError:
+            return partial(trained, chunk=CHUNK)
+        return trained_joined
 
     def worth(self, plans: Sequence[tuple[int, ...]]) -> float:
         """The mean reward of students that were trained, by their test accuracies."""
@@ -58,3 +78,9 @@ class Fresh:
     def _reward(self, found: Evaluation) -> float:
         facts: dict[str, Any] = {"accuracy": found.test_accuracy or 0.0, "teacher_accuracy": self._sample.test_accuracy}
         return paper_reward(Evaluation(**{**found.to_json(), **facts}))
+
+
+def _shown(done: int, trainings: int) -> None:
+    """A line now and then."""
+    if done % 50 == 0 or done == trainings:
+        print(f"{done} of {trainings} trainings", flush=True)

@@ -1,6 +1,6 @@
 """Whole searches in spaces too large for a table, each of their students trained: do models of accuracy stand for trainings?
 
-    python benchmarks/large_trajectories.py [--tasks NAME] [--agents NAME ...] [--budget 100] [--trainings 1] [--out FILE]
+    python benchmarks/large_trajectories.py [--tasks NAME] [--agents NAME ...] [--budget 100] [--trainings 2] [--out FILE]
 
 Of one run of each algorithm that the leaderboard has on track `large`, every student is trained that it paid for, with seeds
 that neither the sample nor any search has seen. Asked is, as where surrogates of benchmarks are validated (Zela et al., 2022):
@@ -41,7 +41,7 @@ def main(
     tasks: tuple[str, ...] = ("large",),
     agents: tuple[str, ...] = AGENTS,
     budget: int = 100,
-    trainings: int = 1,
+    trainings: int = 2,
     workers: int = 0,
     runs: Path = Path("runs/large-trajectories"),
     out: Path | None = None,

@@ -131,7 +131,27 @@ def test_noise_is_a_students_own(sample):
     assert found[0][:5] == [each.accuracy for each in one.evaluate(drawn[:5])]
     assert found[3] == pytest.approx(surrogate.accuracies(drawn).tolist())
     log_odds = [np.log(np.array(each) / (1 - np.array(each))) for each in found]
-    assert np.std(log_odds[0] - log_odds[3]) == pytest.approx(surrogate.spread, rel=0.3)
+    drawn_by = (log_odds[0] - log_odds[3]) / surrogate.spread(np.array(found[3]))
+    assert np.std(drawn_by) == pytest.approx(1, rel=0.3)
+
+
+def test_noise_is_as_large_as_models_are_wrong_about_students_of_the_kind(sample):
+    """Here larger students are better, and of the small ones that is less certain."""
+    drawn = [sample.decisions.student(each.episode) for each in sample.students]
+    size = np.argsort(np.argsort([student.architecture.parameters for student in drawn])) / len(drawn)
+    shown = 1 / (1 + np.exp(-(3 * size - 1 + np.random.default_rng(0).normal(0, 1 - size))))
+    students = tuple(replace(each, accuracy=(float(a), 0.5)) for each, a in zip(sample.students, shown, strict=True))
+    surrogate = Surrogate(replace(sample, students=students))
+    expected = surrogate.accuracies(drawn)
+    worst, *_, best = order = np.argsort(expected)
+    low, high, beyond = surrogate.spread(np.array([expected[worst], expected[best], 0.999]))
+    assert low > 2 * high == 2 * beyond
+    off = [
+        np.log(each.accuracy / (1 - each.accuracy)) - np.log(share / (1 - share))
+        for each, share in zip(SurrogateEvaluator(surrogate).evaluate(drawn), expected, strict=True)
+    ]
+    fifth = len(order) // 5
+    assert np.std(np.array(off)[order[:fifth]]) > 1.5 * np.std(np.array(off)[order[-fifth:]])
 
 
 def test_an_environment_over_it(path, sample):

@@ -33,6 +33,9 @@ FOLDS = 5
 LEAST = 0.01
 """No accuracy is taken for nearer than this to 0 or 1 where it becomes log-odds."""
 
+ALIKE, FEWEST_ALIKE = 0.1, 20
+"""Share of a sample's students, and the fewest of them, that say how far others may be off of whom as much is expected."""
+
 SPARSE = 0.001
 """Accuracies are rounded to this for Kendall's tau, so that differences which are noise do not count."""
 
@@ -93,10 +96,21 @@ class Surrogate:
         """The same of students that are `described`, shape (students, columns)."""
         return _share(self._predicted(self._models, rows))
 
-    @cached_property
-    def spread(self) -> float:
-        """Standard deviation of the log-odds about what is predicted, of students that a model has not seen."""
-        return float(np.std(self._targets - self._unseen))
+    def spread(self, accuracies: Numbers) -> Numbers:
+        """How far students are from what is expected of them, as a standard deviation of log-odds, shape (students,).
+
+        It is that of the sample's students of whom about as much is expected, by models that have not seen them: crippled
+        students are hard to predict, and good ones differ by little more than two trainings of one do.
+
+        Args:
+            accuracies: What is expected, shape (students,).
+        """
+        order = np.argsort(self._unseen)
+        alike = min(max(round(ALIKE * len(order)), FEWEST_ALIKE), len(order))
+        places = np.searchsorted(self._unseen[order], _log_odds(accuracies))
+        first = np.clip(places - alike // 2, 0, len(order) - alike)
+        sums = np.concatenate([[0.0], np.cumsum(np.square(self._targets - self._unseen)[order])])
+        return np.sqrt((sums[first + alike] - sums[first]) / alike)  # type: ignore[no-any-return]
 
     @cached_property
     def agreement(self) -> Agreement:
@@ -196,15 +210,12 @@ class SurrogateEvaluator(Evaluator):
     def stream(self, students: Sequence[Student]) -> Iterator[tuple[int, Evaluation]]:
         sample = self.surrogate.sample
         accuracies = self.surrogate.accuracies(students)
-        teacher_accuracy = self.surrogate.teacher_accuracy
+        if self.seed is not None:
+            luck = np.array([self._luck(student) for student in students])
+            accuracies = _share(_log_odds(accuracies) + self.surrogate.spread(accuracies) * luck)
+        against: dict[str, Any] = {"teacher_accuracy": self.surrogate.teacher_accuracy}
         for index, (student, accuracy) in enumerate(zip(students, accuracies.tolist(), strict=True)):
-            if self.seed is not None:
-                log_odds = np.log(accuracy / (1 - accuracy)) + self.surrogate.spread * self._luck(student)
-                accuracy = float(_share(log_odds))
-            yield (
-                index,
-                Evaluation.of(student.architecture, sample.teacher, accuracy=accuracy, teacher_accuracy=teacher_accuracy),
-            )
+            yield index, Evaluation.of(student.architecture, sample.teacher, accuracy=accuracy, **against)
 
     def _luck(self, student: Student) -> float:
         """A student's, in standard deviations."""
