@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from agents.algorithms.evolution import RegularizedEvolution
     from agents.algorithms.planned import RandomSearch
     from agents.algorithms.reinforce import ActorCritic, Reinforce
+    from agents.report.compress import compress
     from agents.report.page import write_report
-    from agents.search.compress import compress
     from agents.search.options import Search
     from agents.search.student import export, load_student
 
@@ -37,7 +37,7 @@ _HOMES = {
     "RegularizedEvolution": "agents.algorithms.evolution",
     "Reinforce": "agents.algorithms.reinforce",
     "Search": "agents.search.options",
-    "compress": "agents.search.compress",
+    "compress": "agents.report.compress",
     "export": "agents.search.student",
     "load_student": "agents.search.student",
     "write_report": "agents.report.page",

@@ -71,9 +71,19 @@ class Fresh:
         """The mean reward of students that were trained, by their test accuracies."""
         return float(np.mean([self._reward(each) for plan in plans for each in self._found[plan]]))
 
-    def accuracy(self, plan: tuple[int, ...]) -> float:
-        """The mean test accuracy of a student that was trained; 0 counts where a training failed."""
-        return float(np.mean([each.test_accuracy or 0.0 for each in self._found[plan]]))
+    def by_size(self, plan: tuple[int, ...]) -> float:
+        """The paper's reward of a student if it is as accurate as its teacher: what is known of it without any training."""
+        student = self._sample.decisions.student(plan).architecture
+        return paper_reward(Evaluation.of(student, self._sample.teacher, accuracy=1.0, teacher_accuracy=1.0))
+
+    def worths(self, plan: tuple[int, ...]) -> list[float]:
+        """The same of a student, a number for each training."""
+        return [self._reward(each) for each in self._found[plan]]
+
+    def accuracies(self, plan: tuple[int, ...]) -> list[float]:
+        """A student's test accuracies, one for each training; none if a training of it failed."""
+        found = [each.test_accuracy for each in self._found[plan] if not each.reason and each.test_accuracy is not None]
+        return found if len(found) == len(self._found[plan]) else []
 
     def _reward(self, found: Evaluation) -> float:
         facts: dict[str, Any] = {"accuracy": found.test_accuracy or 0.0, "teacher_accuracy": self._sample.test_accuracy}

@@ -35,7 +35,7 @@ from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators.contract import Evaluator, Rung
 from n2n_gym.evaluators.halving import HalvingEvaluator
 from n2n_gym.rewards import paper_reward
-from n2n_gym.stages import RemovalStage, ShrinkStage
+from n2n_gym.stages import STAGES
 from n2n_gym.student import Student
 from n2n_gym.tables import Table, table_names
 
@@ -167,13 +167,12 @@ def searched(table: Table, agent: str, seed: int, *, halves: bool, looks: int) -
     place = seed % len(table.seeds)
     looked = Looked(table, table.seeds[place])
     evaluator = HalvingEvaluator(looked, paper_reward) if halves else looked
-    stage = (RemovalStage if table.stage == "removal" else ShrinkStage)(table.start)
+    stage = STAGES[table.stage](table.start)
     problem = table.facts["problem"]
     settings = Settings(**problem, evaluator=evaluator)
     envs = BatchedVecEnv(CompressionVectorEnv(ROLLOUTS, stage, settings))
     best = Best()
-    number = 1 if table.stage == "removal" else 2
-    algorithm(agent).make(envs, stage=number, seed=seed).learn(looks * stage.decisions, callback=[PolicyUpdates(), best])
+    algorithm(agent).make(envs, stage=stage.number, seed=seed).learn(looks * stage.decisions, callback=[PolicyUpdates(), best])
     evaluator.close()
     others = np.delete(table.columns["test_correct"][table.rows([best.actions])[0]], place)
     tested = Evaluation.of(

@@ -23,7 +23,6 @@ from report import Report
 
 from agents.algorithms.pretraining import SampledSpace, learned_prior, pretrain
 from agents.algorithms.prior import FILE
-from agents.algorithms.sb3 import ENVIRONMENTS
 from agents.benchmark.transfer import BUDGETS, AcrossSpaces, Choice, ConstantRate, Contender, Searching, compete
 from agents.interval import Interval
 from n2n_gym.errors import by_name
@@ -71,7 +70,8 @@ def main(
     report = Report("transfer", ("worth", "low", "high"), out)
     report.facts["tasks"] = {"learned_on": len(learn), "held_out": len(held_out)}
     report.facts["surrogates"] = {space.sample.name: asdict(space.truth.agreement) for space in held_out}
-    policies = {stage: _policy(stage, learn, updates, runs) for stage in ENVIRONMENTS}
+    stages = dict.fromkeys(space.sample.stage for space in learn)
+    policies = {stage: _policy(stage, learn, updates, runs) for stage in stages}
     learned_prior(learn).save(runs / FILE)
     constant = ConstantRate.chosen_on(learn)
     report.facts["constant_rates"] = constant.rates

@@ -12,6 +12,7 @@ from agents.benchmark.exhaustive import TableTask
 from agents.benchmark.runs import name_of, run
 from agents.benchmark.sources import sources
 from agents.commands.main import main
+from agents.search.options import Search
 from envs_tests.conftest import TOY, FormulaEvaluator
 from n2n_gym.errors import InputError
 from n2n_gym.evaluators import EVALUATORS
@@ -75,7 +76,26 @@ def test_other_packages_offer_theirs(fruit, offers):
     assert fruit.spellings == ("apple", "pear", "pear:KIND", "plum", "a stone")
 
 
+def test_an_argument_that_is_a_file_is_told_by_how_it_was_registered(fruit, offers):
+    fruit.register("melon", 4, argument="FILE.json")
+    fruit.register("nut", 5, argument="FILE")
+    offers("n2n_gym.fruit", plum="math:pi")
+    texts = ("apple", "pear", "pear:a.json", "melon", "melon:", "melon:a:b.json", "nut:~/c", "plum:d.json", "aple:e.json")
+    files = {text: file for text in texts if (file := fruit.file_in(text)) is not None}
+    assert files == {"melon:a:b.json": "a:b.json", "nut:~/c": "~/c"}
+
+
+@pytest.mark.parametrize("kind", ["table", "surrogate"])
+def test_an_evaluators_file_is_found_from_any_folder(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Search(evaluator=f"{kind}:a.json").configuration["evaluator"] == f"{kind}:{tmp_path / 'a.json'}"
+    assert Search(evaluator=kind).configuration["evaluator"] == kind
+
+
 def test_what_is_broken_elsewhere_breaks_itself_alone(fruit, offers, caplog):
+    offers("n2n_gym.fruit", **{"sugar+pear": "math:pi"})  # no name
+    assert "sugar+pear" not in fruit
+    fruit.load_offered()
     offers("n2n_gym.fruit", broken="no_such_package.module:thing", fig="math:no_such_thing", plum="math:pi")
     assert fruit.look_up("plum")[0] > 3
     with pytest.raises(InputError, match=r"unknown fruit 'brken'\. Did you mean 'broken'"):

@@ -166,7 +166,7 @@ def test_an_environment_over_it(path, sample):
     for wrong, complaint in (
         ({"dataset": "digits", "train_size": 50}, "is of another teacher, or of dataset='digits', train_size=60"),
         ({"seed": "draw"}, "seed must be a number"),
-        ({"recipe": "paper"}, "made-shrink was made by recipe fast, not paper"),
+        ({"recipe": "paper"}, r"made-shrink was made by recipe fast, not paper: .* recipe='fast' \(--recipe fast\)"),
         ({"constraints": "latency_ms<=1"}, "a surrogate says nothing of latency_ms"),
         ({"constraints": "class_accuracy[1]>=0.2"}, r"a surrogate says nothing of class_accuracy\[1\]"),
     ):

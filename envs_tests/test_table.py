@@ -20,6 +20,7 @@ from n2n_gym.evaluators import make_evaluator
 from n2n_gym.layers import conv, linear, max_pool, relu
 from n2n_gym.problem import Problem
 from n2n_gym.rewards import paper_reward
+from n2n_gym.stages.both import BothStages
 from n2n_gym.stages.removal import RemovalStage
 from n2n_gym.stages.shrink import ShrinkStage
 from n2n_gym.student import Student
@@ -629,3 +630,24 @@ def test_the_packages_tables_are_small():
 
     sizes = [len((files("n2n_gym") / "tables" / "shipped" / f"{name}.npz").read_bytes()) for name in table_names()]
     assert sum(sizes) < 10e6
+
+
+def test_actions_of_both_stages_in_one_episode_say_keep_where_nothing_else_is_offered(folder, tmp_path):
+    (tmp_path / "one.json").write_text(
+        json.dumps(Architecture.chain([conv(12, 1, padding=0), max_pool(), linear(3)], (1, 8, 8), 3).to_json())
+    )
+    problem = Problem(str(tmp_path / "one.json"), str(folder / "toy.npz"))
+    table = build_table(problem, "both", tmp_path / "one.npz", seeds=[0, 1], workers=0)
+    stage = BothStages(table.start)
+    assert len(table) == 3  # 10, 11 or 12 filters
+    for row in range(len(table)):
+        actions = table.actions(row)
+        assert stage.masks[range(stage.decisions), actions].all()
+        assert table.rows([actions]).tolist() == [row]
+    arguments = {"teacher": problem.teacher, "dataset": problem.dataset}
+    env = gym.make("N2N/BothStages-v0", **arguments, evaluator=f"table:{tmp_path / 'one.npz'}", recipe="paper")
+    env.reset(seed=0)
+    *_, info = [env.step(action) for action in table.best().actions][-1]
+    assert info["parameters"] == table.best().evaluation.parameters
+    with pytest.raises(InputError, match=r"the package has no table of stage both; .* \(n2n table sample\)"):
+        gym.make("N2N/BothStages-v0", **arguments, evaluator="table")

@@ -14,6 +14,9 @@ from n2n_gym.system.offered import offered, resolved
 
 Thing = TypeVar("Thing")
 
+NAME = r"[\w.-]+"
+"""What a name looks like; what another package offers by another name is not seen."""
+
 _log = logging.getLogger("n2n_gym")
 
 
@@ -51,12 +54,13 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         Args:
             name: Letters, digits, and `.`, `-`, `_`; taken names are refused.
             thing: It.
-            argument: What may stand behind a colon, for messages: `FILE.npz`; nothing by default.
+            argument: What may stand behind a colon, for messages: `FILE.npz`; nothing by default. If it begins with FILE, what
+                stands there is the path of a file, which a run finds again from any folder.
 
         Raises:
             ValueError: If the name is malformed or taken, or the thing is of another kind.
         """
-        if not re.fullmatch(r"[\w.-]+", name):
+        if not re.fullmatch(NAME, name):
             raise ValueError(f"a name of the kind {self.what} is made of letters, digits and . - _, unlike {name!r}")
         if name in self._things:
             raise ValueError(f"there is a thing of the kind {self.what} by the name of {name!r} already; choose another name")
@@ -79,6 +83,18 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
             raise InputError(f"nothing goes behind a colon of {self.what} {name}; leave {colon}{argument} out")
         return thing, argument
 
+    def file_in(self, text: str) -> str | None:
+        """The file that a text has as its argument, as `table:mine.npz` has; None if it has none, or names no thing.
+
+        What stands behind a colon is a file where the argument was registered as one: `FILE`, `FILE.npz`.
+
+        Raises:
+            InputError: If another package offers the thing and it cannot be loaded.
+        """
+        name, _, argument = text.partition(":")
+        known = argument and self.get(name) is not None  # one that is offered has said what its argument is once it is loaded
+        return argument if known and self._arguments[name].startswith("FILE") else None
+
     @property
     def spellings(self) -> tuple[str, ...]:
         """All that can be written: names, names with their arguments, and what can stand there instead."""
@@ -96,7 +112,8 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
                     _log.warning("%s", error)
 
     def _offered(self) -> dict[str, EntryPoint]:
-        return offered(f"n2n_gym.{self.what.replace(' ', '_')}")
+        found = offered(f"n2n_gym.{self.what.replace(' ', '_')}")
+        return {name: point for name, point in found.items() if re.fullmatch(NAME, name)}
 
     def _load(self, point: EntryPoint) -> None:
         thing = resolved(point, self.what)

@@ -28,6 +28,7 @@ from agents.algorithms.planned import PlannedSearch, RandomSearch
 from agents.algorithms.prior import AccuracyPrior, prior_beside
 from agents.algorithms.reinforce import ActorCritic, Reinforce
 from agents.algorithms.saving import (
+    check_stage,
     policy_tensors,
     pretrained_policies,
     read_agent,
@@ -35,6 +36,7 @@ from agents.algorithms.saving import (
     restore_weights,
     restoring,
     save_agent,
+    stage_in,
 )
 from agents.algorithms.sb3 import BatchedVecEnv, EncodedVecEnv
 from agents.algorithms.tpe import ParzenEstimator
@@ -107,13 +109,14 @@ class Algorithm(ABC):
         Raises:
             InputError: If the file is no agent of this algorithm, or its policy has another shape.
         """
-        tensors, _ = read_agent(path, type(agent).__name__)
+        tensors, saved = read_agent(path, type(agent).__name__)
+        check_stage(saved, agent.get_env(), path)
         self._inform(agent, tensors, path)
         try:
             restore_weights(agent.policy, tensors)
         except RuntimeError:
             raise InputError(
-                f"the policy in {path} does not fit this environment: it was trained for the other stage, with other "
+                f"the policy in {path} does not fit this environment: it was trained for another stage, with other "
                 "settings, or sees a fixed number of decisions (those with a recurrent policy do not)"
             ) from None
 
@@ -157,11 +160,15 @@ class _Imagining(Recurrent):
 
 
 class _Pretrained(_Imagining):
-    """`Dyna` that knows other networks."""
+    """`Dyna` that knows other networks; of episodes through both stages it knows no policy, but what accuracies are likely."""
 
     def make(self, envs: BatchedVecEnv, *, stage: int, seed: int, learning_rate: float | None = None) -> BaseAlgorithm:
         agent = super().make(envs, stage=stage, seed=seed, learning_rate=learning_rate)
-        self.transfer(agent, pretrained_policies()[stage])
+        path = pretrained_policies()[stage]
+        if path.stem == envs.envs.stage.name:
+            self.transfer(agent, path)
+        else:
+            self._inform(agent, {}, path)
         return agent
 
 
@@ -236,6 +243,7 @@ def save_on_policy(agent: BaseAlgorithm, path: Path) -> None:
     settings = {
         "algorithm": type(agent).__name__,
         "actions": int(agent.action_space.n),  # type: ignore[attr-defined]
+        **stage_in(agent.env),
         "num_timesteps": agent.num_timesteps,
         "n_updates": agent._n_updates,
         "numpy_random": [kind, position, has_gauss, gauss],
@@ -250,6 +258,7 @@ def restore_on_policy(agent: BaseAlgorithm, path: Path) -> None:
         InputError: If the file is damaged, another algorithm's, or of another teacher or stage.
     """
     tensors, saved = read_agent(path, type(agent).__name__)
+    check_stage(saved, agent.env, path)
     try:
         restore_policy(agent.policy, tensors)
     except RuntimeError:

@@ -21,7 +21,7 @@ from torch.nn import functional
 from agents.algorithms.episodes import Episodes
 from agents.algorithms.episodic import EpisodicAlgorithm, keeps_limits
 from agents.algorithms.policies import AutoregressiveLstmPolicy, BidirectionalLstmPolicy, SequencePolicy, masked
-from agents.algorithms.saving import policy_tensors, read_agent, restore_policy, restoring, save_agent
+from agents.algorithms.saving import check_stage, policy_tensors, read_agent, restore_policy, restoring, save_agent, stage_in
 from n2n_gym.envs.observation import observation_space
 from n2n_gym.errors import InputError, unknown
 
@@ -302,6 +302,7 @@ class Reinforce(EpisodicAlgorithm):
             "policy_class": type(self.policy).__name__,
             "actions": self.policy.actions,
             "decisions": int(self.observation_space["position"].n) - 1,  # type: ignore[index]
+            **stage_in(self.env),
             "observes_previous_action": "previous_action" in self.observation_space.spaces,  # type: ignore[attr-defined]
             **{name: getattr(self, name) for name in self._constructor},
             "learning_rate": self.policy.optimizer.param_groups[0]["lr"],
@@ -348,10 +349,11 @@ class Reinforce(EpisodicAlgorithm):
                 agent.action_space = spaces.Discrete(saved["actions"])
                 agent.n_envs = agent.n_rollouts  # what `set_env` expects
                 agent._setup_model()
+            check_stage(saved, agent.env, Path(path))
             if agent.policy.actions != saved["actions"]:
                 raise InputError(
                     f"{path} chooses among {saved['actions']} actions, the environment has "
-                    f"{agent.policy.actions}; was it trained for the other stage?"
+                    f"{agent.policy.actions}; was it trained for another stage?"
                 )
             agent._restore(saved, tensors)
         return agent

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Required, TypedDict
 import msgspec
 import torch
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from n2n_gym.errors import InputError
@@ -45,6 +46,7 @@ class _Settings(TypedDict, total=False):
     algorithm: Required[str]
     actions: Size
     decisions: Size
+    stage: str
     num_timesteps: Count
     n_updates: Count
     policy_class: str
@@ -126,6 +128,22 @@ def read_agent(path: Path, algorithm: str | None = None) -> tuple[dict[str, Tens
     if algorithm not in (None, known["algorithm"]):
         raise InputError(f"{path} was saved by {shown(known['algorithm'])}, not by {algorithm}")
     return tensors, settings
+
+
+def stage_in(env: VecEnv | None) -> dict[str, str]:
+    """What is saved of the stage that an agent plays; nothing without an environment."""
+    return {} if env is None else {"stage": env.get_attr("stage")[0].name}
+
+
+def check_stage(saved: Mapping[str, Any], env: VecEnv | None, path: Path) -> None:
+    """Refuse an agent of another stage than an environment's; where files of before do not say it, other things must tell.
+
+    Raises:
+        InputError: Then.
+    """
+    here = stage_in(env)
+    if here and saved.get("stage", here["stage"]) != here["stage"]:
+        raise InputError(f"{path} was trained for stage {shown(saved['stage'])}, the environment is of stage {here['stage']}")
 
 
 @contextmanager

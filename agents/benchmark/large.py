@@ -18,7 +18,7 @@ from n2n_gym.rewards import DEGENERATE, reward_by_name
 from n2n_gym.stages.base import Stage
 from n2n_gym.student import Student
 from n2n_gym.tables.sample import Sample, large_samples
-from n2n_gym.tables.surrogate import SurrogateEvaluator, surrogate_in
+from n2n_gym.tables.surrogate import EDITION, SurrogateEvaluator, surrogate_in
 
 POOL = 1_000
 """Random students that stand for all that random search draws from."""
@@ -57,7 +57,8 @@ class LargeTask(Task):
 
     @cached_property
     def fingerprint(self) -> str:
-        return hashlib.sha256(json.dumps(self.sample.to_json(), sort_keys=True).encode()).hexdigest()[:16]
+        known = json.dumps([EDITION, self.sample.to_json()], sort_keys=True)
+        return hashlib.sha256(known.encode()).hexdigest()[:16]
 
     @property
     def stage(self) -> str:
@@ -106,19 +107,24 @@ class LargeTask(Task):
 
     @cached_property
     def optimum(self) -> float:
-        """The best that is known: from the best of `POOL` random students, the truth is climbed one decision at a time."""
+        """The best that is known by the model of the truth: of the students that were `climbed` to."""
+        return float(self.worths(self.climbed).max())
+
+    @cached_property
+    def climbed(self) -> list[int]:
+        """Where climbing the model of the truth, one decision at a time, leads from the best of `POOL` random episodes."""
         worths = self.worths(self.pool)
-        best = worths.max()
+        found = []
         for start in np.argsort(-worths)[:CLIMBERS].tolist():
-            plan, worth = self._plan(self.pool[start]), worths[start]
+            best, worth = self.pool[start], worths[start]
             while True:
-                around = self.encode(neighbours(self._decisions, plan).tolist())
-                found = self.worths(around)
-                if found.max() <= worth:
+                around = self.encode(neighbours(self._decisions, self._plan(best)).tolist())
+                theirs = self.worths(around)
+                if theirs.max() <= worth:
                     break
-                plan, worth = self._plan(around[int(found.argmax())]), found.max()
-            best = max(best, worth)
-        return float(best)
+                best, worth = around[int(theirs.argmax())], theirs.max()
+            found.append(best)
+        return found
 
     def drawn_from(self, seed: int) -> tuple[Numbers, Numbers]:
         """As of `Task`, with `POOL` random students in the place of all, each as probable."""

@@ -126,7 +126,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """A hash of all that is known of it."""
+        """A hash of all that is known of it, and of how models of it are made."""
 
     # Playing
 

@@ -48,6 +48,7 @@ def _benchmark(words: list[str]) -> None:
         from agents.benchmark.suite import benchmark
         from n2n_gym.system.machine import machine
 
+    ALGORITHMS.load_offered()
     agents: list[str] = []
     for agent in options.agents or ("all",):
         agents += _installed(screen, ALGORITHMS) if agent == "all" else [agent]

@@ -15,14 +15,14 @@ from n2n_gym.settings import DeviceSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Compare(DeviceSettings):
-    """Two trained networks side by side: accuracies, sizes, and forward passes timed in turn."""
+    """Two trained networks side by side: accuracies as they were measured once, sizes, and forward passes timed in turn."""
 
     a: tyro.conf.Positional[str]
     """A run's folder (its student), a saved network's folder, or one of n2n teacher list."""
     b: tyro.conf.Positional[str]
     """Another one."""
     device: str = "auto"
-    """Where accuracies are measured and passes timed: auto, cpu, cuda."""
+    """Where passes are timed besides the CPU: auto, cpu, cuda."""
     out: str | None = None
     """A JSON file to write the comparison to."""
 
@@ -37,6 +37,8 @@ def _compare(words: list[str]) -> None:
 
         found = compare(options.a, options.b, device=str(torch_device(options.device)))
     screen.print(comparison_table(found, "a", "b"))
+    if found["warning"]:
+        screen.print(found["warning"], soft_wrap=True)
     if options.out is not None:
         path = Path(options.out).expanduser()
         write_json(path, found)

@@ -26,16 +26,13 @@ def _options() -> type[Any]:
 def _compress(words: list[str]) -> None:
     screen = console()
     with ProgressDisplay(screen):  # what is imported takes seconds
-        from agents.search.compress import compress
+        from agents.report.compress import compress
 
         options = _options()
     search = parse(options, "compress", words)
     search = search.resumed(given_options(words, options))
     command = shlex.join(["n2n", "compress", *words])
     result = compress(search, display=ProgressDisplay(screen), command=command)
-    from agents.report.page import write_report  # it is for who looks at a result: not before there is one
-
-    write_report([search.folder])
     _print_result(screen, result, search.folder)
 
 
@@ -68,7 +65,7 @@ def _print_result(screen: Console, result: dict[str, Any], folder: Path) -> None
         screen.print(comparison_table(result, "teacher", "student", ("file_bytes", "activation_bytes")))
     search = result["search"]
     screen.print(
-        f"{search['evaluations']} students: {search['trained']} trained, {search['from_store']} from the store, "
+        f"{search['evaluations']} episodes: {search['trained']} trained, {search['from_store']} from the store, "
         f"{search['degenerate']} degenerate"
         + (f", {on} that halving had stopped trained on" if (on := search.get("trained_on")) else "")
         + "".join(f", {count} failed ({reason})" for reason, count in search.get("failed", {}).items()),

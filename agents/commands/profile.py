@@ -18,7 +18,10 @@ from n2n_gym.errors import InputError
 from n2n_gym.problem import Problem, ProblemSettings
 from n2n_gym.settings import DeviceSettings, RecipeSettings, values_of
 
-FOOTNOTE = "lost: points of accuracy without any training; saved: parameters; * some weights are new, their shape has changed"
+FOOTNOTE = (
+    "lost: points of accuracy without any training; saved: parameters; * some weights are new, their shape has changed; "
+    "lost is told against the teacher with batch statistics as those of the changed networks"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +123,11 @@ def _cells(change: dict[str, Any] | None) -> tuple[str, str]:
         return "", ""
     if "reason" in change:
         return change["reason"].partition(":")[0], ""
+    from agents.search.profile_picture import kept
+
     fresh = "*" if change["inherited"] < 1 else ""
-    return f"{100 * change['lost']:.1f}{fresh}", short(change["parameters"])
+    left = f" ({outputs})" if (outputs := kept(change)) else ""
+    return f"{100 * change['lost']:.1f}{fresh}{left}", short(change["parameters"])
 
 
 COMMANDS = {

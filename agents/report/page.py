@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +19,7 @@ from agents.display import duration
 from agents.interval import has_width
 from agents.report.charts import QUANTITIES, curves, fronts, pareto
 from agents.report.heading import dataset_of, moment, state_of, teacher_of
-from agents.report.run import Run, read_run
+from agents.report.run import Run, check_profiles, read_run
 from agents.report.students import Explained, Pair, layer_texts, side_by_side
 from agents.search.history import front, last_trainings
 from n2n_gym.system.files import write_text
@@ -148,6 +149,11 @@ def percent(share: float | None, places: int = 2) -> str:
     return "" if share is None else f"{share:.{places}%}"
 
 
+def quoted(word: object) -> str:
+    """A word of a command line that may be copied into a shell, whatever is in it."""
+    return shlex.quote(str(word))
+
+
 def points(difference: float | None) -> str:
     """A difference of shares in points, with its sign."""
     return "" if difference is None else f"{100 * difference:+.2f}"
@@ -164,7 +170,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {"percent": percent, "points": points, "duration": duration, "moment": moment}
-    found.filters |= {"teacher_of": teacher_of, "dataset_of": dataset_of}
+    found.filters |= {"teacher_of": teacher_of, "dataset_of": dataset_of, "quoted": quoted}
     found.tests["wide"] = has_width
     found.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return found
@@ -190,10 +196,11 @@ def write_report(folders: Iterable[Path], out: Path | None = None, profiles: Ite
         The file.
 
     Raises:
-        InputError: If a folder holds no run, or a damaged one.
+        InputError: If a folder holds no run, or a damaged one, or a profile is of no run's teacher.
     """
     given = list(profiles)
     runs = [read_run(folder, given) for folder in folders]
+    check_profiles(given, runs)
     path = out or (runs[0].path / REPORT if len(runs) == 1 else Path(REPORT))
     write_text(path, report_page(runs))
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -67,6 +68,11 @@ def link(name: str) -> str:
 
 class _Handler(BaseHTTPRequestHandler):
     server: RunServer
+
+    def handle(self) -> None:
+        """Answer, unless the reader has left meanwhile, as one does who does not wait for a long page."""
+        with suppress(ConnectionError):
+            super().handle()
 
     def do_GET(self) -> None:
         if self.headers.get("Host", "").partition(":")[0] not in (HOST, "localhost"):  # another site's name for this address

@@ -10,9 +10,11 @@ from rich.table import Table
 from scipy.stats import binomtest
 
 from agents.interval import Interval, has_width
+from agents.search.run_folder import read_start
 from agents.search.student import network_folder
 from n2n_gym.architecture import Architecture
 from n2n_gym.data import DatasetSpec
+from n2n_gym.errors import InputError
 from n2n_gym.models.checkpoint import WEIGHTS, load_checkpoint
 from n2n_gym.models.speed import compare_speed
 from n2n_gym.system.machine import machine
@@ -151,7 +153,9 @@ def compare(a: str | Path, b: str | Path, *, device: str = "cpu") -> dict[str, A
         device: A GPU is timed besides the CPU.
 
     Returns:
-        JSON data: under `a` and `b` names, accuracies and `sizes`; under `speed` what `compare_speed` returns.
+        JSON data: under `a` and `b` names, accuracies, what they were measured on (`dataset`, and `data`, the fingerprint of
+        its images; None where that is not known) and `sizes`; under `warning` a sentence if that is not the same images, else
+        None; under `speed` what `compare_speed` returns.
 
     Raises:
         InputError: If there is no such network, or it is damaged.
@@ -162,11 +166,39 @@ def compare(a: str | Path, b: str | Path, *, device: str = "cpu") -> dict[str, A
         checkpoint = load_checkpoint(folder)
         networks[key] = checkpoint.network
         accuracies = {name: checkpoint.facts[name] for name in ("val_accuracy", "test_accuracy")}
-        found[key] = {"name": str(text), **accuracies, **sizes(checkpoint.network.architecture, folder)}
-    return {**found, "speed": compare_speed(networks, device), "machine": machine(), "versions": library_versions()}
+        data = _data_of(folder, checkpoint.facts)
+        found[key] = {"name": str(text), **data, **accuracies, **sizes(checkpoint.network.architecture, folder)}
+    return {
+        **found,
+        "warning": _other_images(found["a"], found["b"]),
+        "speed": compare_speed(networks, device),
+        "machine": machine(),
+        "versions": library_versions(),
+    }
+
+
+def _data_of(folder: Path, facts: Mapping[str, Any]) -> dict[str, str | None]:
+    """What a saved network's accuracies were measured on: a teacher says so, for all others their run does."""
+    if "data_fingerprint" in facts:
+        return {"dataset": facts.get("dataset"), "data": facts["data_fingerprint"]}
+    for run in (folder.parent, folder.parent.parent):  # student/, or beside/NAME/
+        try:
+            start = read_start(run)
+        except InputError:  # no run, or nothing that can be read
+            continue
+        return {"dataset": start.configuration.get("dataset"), "data": start.identity.get("dataset")}
+    return {"dataset": None, "data": None}
+
+
+def _other_images(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
+    if None in (a["data"], b["data"]) or a["data"] == b["data"]:
+        return None
+    each = " and ".join(f"{one['name']} on {one['dataset']}" for one in (a, b))
+    return f"the accuracies say nothing of each other, they were measured on different images: {each}"
 
 
 QUANTITIES = {
+    "dataset": ("data set", "{}"),
     "val_accuracy": ("val accuracy", "{:.2%}"),
     "test_accuracy": ("test accuracy", "{:.2%}"),
     "parameters": ("parameters", "{:,}"),
@@ -178,7 +210,7 @@ QUANTITIES = {
 
 
 def comparison_table(found: Mapping[str, Any], a: str, b: str, quantities: Sequence[str] = tuple(QUANTITIES)) -> Table:
-    """Sizes and times of two networks as a table: medians of forward passes in milliseconds, quartiles in brackets.
+    """Two networks as a table: what is known of them, then medians of forward passes in milliseconds, quartiles in brackets.
 
     Args:
         found: What is known of both under their keys, and under `speed` what `compare_speed` returned.
@@ -187,17 +219,24 @@ def comparison_table(found: Mapping[str, Any], a: str, b: str, quantities: Seque
         quantities: Which of `QUANTITIES` are shown.
     """
     names = [found[key].get("name", key) for key in (a, b)]
-    table = Table(title="forward passes in ms: median (quartiles)")
+    table = Table(title="side by side; forward passes in ms: median (quartiles)")
     for heading in ("", *names, "ratio"):
         table.add_column(heading, justify="right" if heading else "left", overflow="fold")
     for quantity in quantities:
         title, form = QUANTITIES[quantity]
         first, second = found[a][quantity], found[b][quantity]
         cells = ["" if value is None else form.format(value) for value in (first, second)]
-        table.add_row(title, *cells, "" if form.endswith("%}") else f"{first / second:.1f}x")
+        table.add_row(title, *cells, _ratio(first, second) if form == "{:,}" else "")
     for row in found["speed"]:
         where = f"{row['threads']} thread{'s' * (row['threads'] > 1)}" if row["device"] == "cpu" else row["device"]
         first, second = row[a], row[b]
         cells = [f"{each['median']:.3g} ({each['lower']:.3g} to {each['upper']:.3g})" for each in (first, second)]
-        table.add_row(f"{row['engine']}, {where}, batch {row['batch']}", *cells, f"{first['median'] / second['median']:.1f}x")
+        times = _ratio(first["median"], second["median"])
+        table.add_row(f"{row['engine']}, {where}, batch {row['batch']}", *cells, times)
     return table
+
+
+def _ratio(first: float, second: float) -> str:
+    """How many times as much; with two digits that count where it is less."""
+    ratio = first / second
+    return f"{ratio:.1f}x" if ratio >= 1 else f"{ratio:.2g}x"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -76,13 +77,9 @@ def compress(
         InputError: If an argument is wrong, or the run's folder cannot be used.
         TypeError: If there is no such argument.
     """
-    if search is None:
-        search = Search.of(settings)
-    elif settings or not isinstance(search, Search):
-        raise TypeError("compress takes a Search, or the fields of one as keyword arguments")
+    search = asked(search, settings)
     # one thread of this process, whose policies are small; whatever else is computed decides for itself
     with display or Display() as shown, threads(1):
-        search = search.resumed(settings)
         search.check()
         check_trackers(search)
         versions = library_versions()
@@ -92,12 +89,26 @@ def compress(
         with RunFolder(search.folder, start) as folder:
             if (result := folder.result) is not None and folder.keeps_student(result):
                 if search.speed and "speed" not in result and result["student"] is not None:
-                    both = f"{result['teacher']['name']} {folder.path}"
-                    shown.say(f"the run is finished, and its student was not timed: n2n compare {both} does that")
+                    both = shlex.join(["n2n", "compare", result["teacher"]["name"], str(folder.path)])
+                    shown.say(f"the run is finished, and its student was not timed: {both} does that")
                 return result
             folder.hold_versions()
             with Forecast(shown, search) as told:
                 return _Run(search, folder, told).go()
+
+
+def asked(search: Search | None, settings: Mapping[str, Any]) -> Search:
+    """What `compress` is to do, by its arguments: with `resume` what was started there.
+
+    Raises:
+        InputError: If an argument is wrong, or there is no such run.
+        TypeError: If there is no such argument.
+    """
+    if search is None:
+        search = Search.of(settings)
+    elif settings or not isinstance(search, Search):
+        raise TypeError("compress takes a Search, or the fields of one as keyword arguments")
+    return search.resumed(settings)
 
 
 class _Run:

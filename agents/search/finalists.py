@@ -27,16 +27,22 @@ def finalists(history: Sequence[Episode], count: int) -> list[Episode]:
     return sorted(best, key=lambda episode: (-episode.reward, episode.fingerprint))[:count]
 
 
-def by_final_limits(history: Sequence[Episode], search: Search) -> list[Episode]:
+def by_final_limits(history: Sequence[Episode], search: Search, start: Student | None = None) -> list[Episode]:
     """The history with every student held to the limits that the end result must keep.
 
     Stage 1 leaves `headroom` to stage 2, so what kept its limits may still exceed these.
+
+    Args:
+        history: Students that were tried.
+        search: Who tried them.
+        start: What it started from, where that is known without the files that the search names.
     """
     if search.stages_alike:
         return list(history)
+    first = search.start if start is None else start
 
     def excess(episode: Episode) -> float:
-        return max(episode.excess, _oversize(episode.candidate(search.start), search))
+        return max(episode.excess, _oversize(episode.candidate(first), search))
 
     return [replace(e, excess=excess(e)) if e.stage == 1 and not e.reason else e for e in history]
 

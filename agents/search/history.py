@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from hashlib import sha256
@@ -209,7 +210,7 @@ def check_history(run: Path, stage: int, episodes: Iterable[Episode]) -> None:
 
 def _another(run: Path) -> str:
     """What to do where a run cannot go on."""
-    return f"start another run; with --store {run / STORE} it need not train again what this one has"
+    return f"start another run; with --store {shlex.quote(str(run / STORE))} it need not train again what this one has"
 
 
 def _episode(row: dict[Any, Any], path: Path, remedy: str) -> Episode:

@@ -17,6 +17,7 @@ from n2n_gym.architecture import FACTORS, student_ranges
 from n2n_gym.data import load_dataset
 from n2n_gym.envs.settings import JudgedSettings
 from n2n_gym.errors import InputError, check_arguments, typed, unknown
+from n2n_gym.evaluators import EVALUATORS
 from n2n_gym.evaluators.store import EvaluationStore
 from n2n_gym.limits import Constraint, Constraints, Relaxation
 from n2n_gym.models.checkpoint import file_hash
@@ -25,6 +26,7 @@ from n2n_gym.stages import RemovalStage, ShrinkStage, Stage
 from n2n_gym.student import Student
 from n2n_gym.system.device import torch_device
 from n2n_gym.system.documents import checked
+from n2n_gym.tables.surrogate import uses_surrogate
 
 
 def _agents(default: str) -> str:
@@ -74,7 +76,7 @@ class Search(JudgedSettings):
     alone, 0 trains none: the run ends with the search."""
     unsearched: bool = True
     """With several finalists: race them against the teacher with the filters of all its layers shrunk alike, which no search
-    has to find. If it wins it is the student, and the result says so."""
+    has to find. If it wins it is the student, and the result says so. Not with --stages 1, nor with --baseline."""
     final_trainings: int = 3
     """Number of trainings of a finalist, each with a seed of its own. From the second on those that are worse than the best
     with 95% certainty have no more. The student has all, so that its accuracy has an interval."""
@@ -279,12 +281,14 @@ class Search(JudgedSettings):
     @property
     def identity(self) -> dict[str, str]:
         """What the configuration's files hold: a resumed run must find the same."""
+        file = EVALUATORS.file_in(self.evaluator) or (self.teacher if uses_surrogate(self) else None)
         return {
             "teacher": self.problem.identity,
             "dataset": load_dataset(self.problem.data).fingerprint,
             "constraints": str(self.limits),
             "start": self.start.architecture.fingerprint,
             "policies": " ".join(file_hash(path) for path in self.policies.values()),
+            **({} if file is None else {"evaluator": file_hash(Path(file).expanduser())}),
         }
 
     def resumed(self, given: Collection[str]) -> Search:

@@ -7,9 +7,10 @@ from typing import Any
 
 from agents.algorithms.saving import PRETRAINED
 from n2n_gym.data import is_named
+from n2n_gym.evaluators import EVALUATORS
 from n2n_gym.system.files import absolute
 
-MOVABLE = ("teacher", "dataset", "validation", "constraint", "policy", "architecture")
+MOVABLE = ("teacher", "dataset", "validation", "constraint", "policy", "architecture", "evaluator")
 """Options whose files a run knows by what they hold (`RunStart.identity`), wherever they are."""
 
 
@@ -32,7 +33,7 @@ def names_file(name: str, value: Any) -> bool:
         case "validation" | "architecture":
             return True
         case "evaluator":
-            return value.startswith("table:")
+            return EVALUATORS.file_in(value) is not None
         case "teacher" | "beside" | "constraint":
             return value.endswith(".json")
     return False
@@ -47,23 +48,33 @@ def placed(name: str, value: Any) -> Any:
     if name == "constraint":  # several may stand in one text
         parts = (part.strip() for part in value.split(";"))
         return "; ".join(absolute(part) if part.endswith(".json") else part for part in parts)
-    kind, colon, path = value.rpartition(":") if name == "evaluator" else ("", "", value)
-    return f"{kind}{colon}{absolute(path)}"
+    path = _file(name, value)
+    return f"{value.removesuffix(path)}{absolute(path)}"
 
 
 def gone(name: str, value: Any) -> str | None:
     """A file that an option names and that is not there; None if there is none such."""
     if isinstance(value, list | tuple):
         return next((path for each in value if (path := gone(name, each))), None)
-    if not names_file(name, value) or name == "evaluator":
+    if not names_file(name, value):
         return None
-    paths = [part.strip() for part in value.split(";")] if name == "constraint" else [value]
-    return next((path for path in paths if names_file(name, path) and not Path(path).expanduser().exists()), None)
+    parts = [part.strip() for part in value.split(";")] if name == "constraint" else [value]
+    paths = [_file(name, part) for part in parts if names_file(name, part)]
+    return next((path for path in paths if not Path(path).expanduser().exists()), None)
 
 
 def alike(name: str, there: Any, here: Any) -> bool:
     """Whether two values of an option may mean the same: equal ones, and files, which are told apart by what they hold."""
-    return there == here or (name in MOVABLE and names_file(name, there) and names_file(name, here))
+    if there == here:
+        return True
+    if name == "evaluator" and str(there).partition(":")[0] != str(here).partition(":")[0]:
+        return False
+    return name in MOVABLE and names_file(name, there) and names_file(name, here)
+
+
+def _file(name: str, value: str) -> str:
+    """The path in the value of an option that names one file; that of an evaluator stands behind its name and a colon."""
+    return EVALUATORS.file_in(value) or value if name == "evaluator" else value
 
 
 def _is_path(value: str) -> bool:

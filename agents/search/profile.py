@@ -35,6 +35,9 @@ from n2n_gym.training.recipes import final_recipe, search_recipe
 HALF = FACTORS.index(0.5)
 """Stage 2's action that halves."""
 
+NO_EFFECT = "no effect"
+"""Why nothing is lost by a change that leaves a network as it is: a layer of `MIN_FILTERS` has no fewer."""
+
 PASSES = 15
 """Passes whose layers are timed; of a layer's times the median counts."""
 
@@ -72,8 +75,10 @@ def profile(
         display: Shows how it goes.
 
     Returns:
-        JSON data: `layers`, a row per layer; `accuracy` of the teacher on the images; `decisions` of each stage; `search`, the
-        estimate in seconds and what it assumes.
+        JSON data: `layers`, a row per layer; `accuracy` of the teacher on the images, and `accuracy_renewed`, the same with
+        statistics renewed as those of changed networks are, which is what they are compared with; `decisions` of each stage,
+        and how many of them are `free`: at least one action alone changes the network; `search`, the estimate in seconds and
+        what it assumes.
 
     Raises:
         InputError: If a number is out of range, or the teacher or its data cannot be had.
@@ -95,14 +100,17 @@ def profile(
             "name": teacher.name,
             "dataset": problem.dataset,
             "identity": problem.identity,
+            "weights": teacher.checkpoint.fingerprint,
             "parameters": network.architecture.parameters,
             "macs": network.architecture.macs,
             "accuracy": worth.accuracy,
+            "accuracy_renewed": worth.accuracy_renewed,
             "images": worth.images,
             "statistics": f"renewed on {worth.renewed:,} training images" if worth.renewed else "the teacher's",
             "layers": worth.rows(stages, teacher.checkpoint.facts.get("places"), shown),
             "decisions": {
-                stage.name: {"all": stage.decisions, "free": int((stage.masks.sum(axis=1) > 1).sum())} for stage in stages
+                stage.name: {"all": stage.decisions, "free": sum(_is_free(stage, each) for each in range(stage.decisions))}
+                for stage in stages
             },
             "search": _estimate(problem, network, recipe, place),
             "device": str(place),
@@ -130,7 +138,11 @@ class _Worth:
         self.images = len(data.validation_images)
         normalised = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
         self.renewed = min(renewed, len(data.train_images)) if normalised else 0
-        self.accuracy = data.validation_score(network).accuracy
+        self.accuracy = self.accuracy_renewed = data.validation_score(network).accuracy
+        if self.renewed:  # what renewing alone does is no layer's doing
+            renewed_teacher = copy.deepcopy(network)
+            self._renew(renewed_teacher)
+            self.accuracy_renewed = data.validation_score(renewed_teacher).accuracy
 
     def rows(self, stages: Sequence[Stage], places: Sequence[dict[str, Any]] | None, display: Display) -> list[dict[str, Any]]:
         """A row per layer on the main path."""
@@ -160,9 +172,9 @@ class _Worth:
 
     def _changed(self, stage: Stage, position: int, action: int) -> dict[str, Any]:
         """What one decision alone does, or why it can do nothing."""
-        actions = [stage.keep] * stage.decisions
-        actions[position] = action
-        student = stage.student(actions)
+        student = _alone(stage, position, action)
+        if student.architecture == self._teacher:
+            return {"reason": NO_EFFECT}
         verdict = student.architecture.verdict(self._teacher)
         if verdict not in (Verdict.FEASIBLE, Verdict.NOT_SMALLER):  # an activation has no parameters to save
             return {"reason": str(verdict)}
@@ -170,8 +182,13 @@ class _Worth:
         taken = inherit(network, student, self._weights)
         network.to(self._data.device)
         self._renew(network)
+        found: dict[str, Any] = {}
+        if stage.variables[position] is Variable.OUTPUTS:
+            lead = stage.layers[position][0]
+            found = {"outputs": student.architecture.widths[lead], "of": self._teacher.widths[lead]}
         return {
-            "lost": self.accuracy - self._data.validation_score(network).accuracy,
+            **found,
+            "lost": self.accuracy_renewed - self._data.validation_score(network).accuracy,
             "parameters": self._teacher.parameters - student.architecture.parameters,
             "macs": self._teacher.macs - student.architecture.macs,
             "inherited": taken / sum(value.numel() for value in network.state_dict().values()),
@@ -233,8 +250,20 @@ def _hooks(network: Network, times: dict[int, list[float]], place: torch.device)
             handle.remove()
 
 
+def _alone(stage: Stage, position: int, action: int) -> Student:
+    """The student of one decision, all others leave things as they are."""
+    actions = [stage.keep] * stage.decisions
+    actions[position] = action
+    return stage.student(actions)
+
+
+def _is_free(stage: Stage, position: int) -> bool:
+    """Whether a decision has different results; masks let all factors by, also where they are rounded to the same size."""
+    return any(_alone(stage, position, action).architecture != stage.base for action in stage.effective(position))
+
+
 def _changes(stage: Stage, position: int) -> bool:
-    """Whether a decision is free, and of those that are looked at: to remove a layer, to halve outputs."""
+    """Whether a decision has a choice, and is of those that are looked at: to remove a layer, to halve outputs."""
     wanted = (Variable.LAYER, Variable.OUTPUTS)
     return stage.variables[position] in wanted and int(stage.masks[position].sum()) > 1
 

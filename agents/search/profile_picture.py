@@ -17,6 +17,13 @@ def layer_name(row: dict[str, Any]) -> str:
     return place["module"] if place and place["module"] else f"{row['layer']} {row['kind']}"
 
 
+def kept(change: dict[str, Any]) -> str:
+    """How many outputs are left where that is not half of them, as a layer keeps `MIN_FILTERS`: `10 of 16`; else nothing."""
+    outputs, before = change.get("outputs"), change.get("of")
+    halved = outputs is None or before is None or abs(2 * outputs - before) <= 1
+    return "" if halved else f"{outputs} of {before}"
+
+
 def draw_profile(path: Path, found: dict[str, Any]) -> None:
     """Accuracy lost and parameters saved by each change, a layer a row, from the image down.
 
@@ -33,7 +40,8 @@ def draw_profile(path: Path, found: dict[str, Any]) -> None:
             look = {"height": 0.38, "color": colour, "alpha": opacity, "label": f"{name}, some weights new" if new else name}
             heights = [y + offset for y, _ in known]
             left.barh(heights, [100 * change["lost"] for _, change in known], **look)
-            right.barh(heights, [100 * change["parameters"] / found["parameters"] for _, change in known], **look)
+            bars = right.barh(heights, [100 * change["parameters"] / found["parameters"] for _, change in known], **look)
+            right.bar_label(bars, [kept(change) for _, change in known], padding=2, fontsize=6)
     left.set_yticks(range(len(rows)), [layer_name(row) for row in rows], fontsize=7)
     left.set_ylim(len(rows) - 0.5, -0.5)
     left.set_xlabel(f"points of accuracy lost, {found['images']:,} validation images")

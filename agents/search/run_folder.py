@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import uuid
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
@@ -36,6 +37,7 @@ WHAT = {
     "constraints": "the file of limits",
     "start": "the stage-1 student",
     "policies": "a policy's file",
+    "evaluator": "the evaluator's table or sample",
 }
 """What the texts of a run's identity are of, for messages."""
 
@@ -125,7 +127,8 @@ class RunFolder:
             check_version(path, self.start.configuration, start.configuration)
             if differences := _differences(self.start.configuration, start.configuration):
                 raise InputError(f"{path} holds a run of another configuration ({differences}); choose another --out")
-            if changed := [what for what in start.identity if self.start.identity.get(what) != start.identity[what]]:
+            known = {**start.identity, **self.start.identity}  # a run of before says nothing of its evaluator's file
+            if changed := [what for what in start.identity if known[what] != start.identity[what]]:
                 what = " and ".join(WHAT[each] for each in changed)
                 raise InputError(
                     f"{what} changed since the run in {path} was started; put back what it was, or choose another --out"
@@ -223,7 +226,7 @@ def read_start(path: Path) -> RunStart:
         InputError: If the folder holds no run, or its file is damaged.
     """
     if not (path / CONFIG).exists():
-        raise InputError(f"no run to resume in {path}: it has no {CONFIG}; start one with --out {path}")
+        raise InputError(f"no run to resume in {path}: it has no {CONFIG}; start one with --out {shlex.quote(str(path))}")
     return read_document(path / CONFIG, RunStart, "run configuration", remedy="start another run")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -187,7 +188,7 @@ def network_folder(network: str | Path) -> Path:
     if found is None:
         if (path / RESULT).is_file():
             if has_network(read_result(path)):
-                raise InputError(f"{path / STUDENT} is gone; n2n compress --resume {path} makes it again")
+                raise InputError(f"{path / STUDENT} is gone; n2n compress --resume {shlex.quote(str(path))} makes it again")
             raise InputError(f"the run in {path} keeps no network: it found none, or had no final trainings (finalists 0)")
         where = "holds no saved network, and no finished run" if path.is_dir() else "is not there, and no teacher is called so"
         raise InputError(f"{network} {where}; give a run's folder, a saved network's, or one of n2n teacher list")

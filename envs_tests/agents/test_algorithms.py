@@ -1,6 +1,7 @@
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
@@ -8,7 +9,7 @@ from stable_baselines3.common.env_checker import check_env
 
 import n2n_gym  # noqa: F401
 from agents.algorithms.registry import ALGORITHMS, algorithm
-from agents.algorithms.sb3 import BatchedVecEnv, EncodedVecEnv, PolicyUpdates
+from agents.algorithms.sb3 import ENVIRONMENTS, BatchedVecEnv, EncodedVecEnv, PolicyUpdates
 from agents.commands.main import main
 from envs_tests.agents.conftest import STAGES
 from envs_tests.conftest import FormulaEvaluator
@@ -168,3 +169,28 @@ def test_limits_tighten_with_policy_updates_whoever_learns(name):
     assert sorted(set(seen)) == [0, 1, 2]
     agent.learn(2 * 5 * 16, callback=PolicyUpdates(), log_interval=10**9, reset_num_timesteps=False)
     assert sorted(set(seen)) == [0, 1, 2, 3, 4]
+
+
+def of_stage(name, count=5):
+    evaluator = FormulaEvaluator(network("conv4", (1, 8, 8)))
+    return BatchedVecEnv(gym.make_vec(ENVIRONMENTS[name], num_envs=count, evaluator=evaluator))
+
+
+@pytest.mark.parametrize("name", ["reinforce", "dyna", "recurrent-ppo"])
+def test_an_agent_of_one_stage_is_none_of_another_with_as_many_actions(name, tmp_path):
+    path, by = tmp_path / "shrink.policy", ALGORITHMS[name]
+    by.save(by.make(of_stage("shrink"), stage=2, seed=0), path)
+    with pytest.raises(InputError, match="was trained for stage shrink, the environment is of stage both"):
+        by.load(path, of_stage("both"), stage=2, seed=0)
+    with pytest.raises(InputError, match="was trained for stage shrink, the environment is of stage both"):
+        by.transfer(by.make(of_stage("both"), stage=2, seed=0), path)
+    by.load(path, of_stage("shrink"), stage=2, seed=0)
+
+
+def test_other_networks_tell_accuracies_but_no_policy_where_an_episode_has_both_stages():
+    fresh, informed = (ALGORITHMS[name].make(of_stage("both"), stage=2, seed=0) for name in ("dyna", "dyna-pretrained"))
+    weights = [agent.policy.state_dict() for agent in (fresh, informed)]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    assert (fresh.prior, informed.known.prior) == (None, informed.prior) != (None, None)
+    shrinking = ALGORITHMS["dyna-pretrained"].make(of_stage("shrink"), stage=2, seed=0)
+    assert not torch.equal(shrinking.policy.state_dict()["action_net.weight"], weights[0]["action_net.weight"])

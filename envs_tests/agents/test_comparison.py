@@ -1,16 +1,25 @@
 """Two saved networks side by side, and taking one elsewhere."""
 
 import json
+from dataclasses import asdict
 
 import pytest
+import torch
 
 import agents
 from agents.commands.main import main
-from agents.search.comparison import ahead_by, beside_verdict, compare, validation
+from agents.search import comparison
+from agents.search.comparison import ahead_by, beside_verdict, compare, comparison_table, validation
+from agents.search.run_folder import RunStart
 from agents.search.student import network_folder
+from envs_tests.conftest import DEEPER_TOY, TOY
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
+from n2n_gym.models.build import Network
+from n2n_gym.models.checkpoint import save_checkpoint
+from n2n_gym.models.preprocessing import Preprocessing
 from n2n_gym.networks.described import read_description
+from n2n_gym.system.files import write_json
 from n2n_gym.teachers.saved import teachers_folder
 
 
@@ -67,6 +76,50 @@ def test_compare_from_the_command_line(run, settings, tmp_path, capsys):
     assert found["speed"][0].keys() == {"engine", "device", "threads", "batch", "a", "b"}
     same = compare(settings["out"], tmp_path / "run" / "student")
     assert {**same["a"], "name": ""} == {**same["b"], "name": ""}
+
+
+@pytest.fixture
+def saved(tmp_path, monkeypatch):
+    """Saves networks and says what they were measured on; the clock is not asked."""
+    monkeypatch.setattr(comparison, "compare_speed", lambda networks, device: [])
+
+    def save(name, network=TOY, **facts):
+        folder = tmp_path / name
+        accuracies = {"val_accuracy": 0.9, "test_accuracy": 0.8, "parameters": network.parameters, "macs": network.macs}
+        saved = Network(network, torch.Generator().manual_seed(0))
+        save_checkpoint(folder, saved, Preprocessing((0.5,), (0.2,), (8, 8)), accuracies | facts)
+        return folder
+
+    return save
+
+
+def test_accuracies_on_different_images_are_not_set_side_by_side_in_silence(saved, tmp_path, capsys):
+    a = saved("a", dataset="digits", data_fingerprint="1")
+    b = saved("run/student")
+    (tmp_path / "run" / "beside").mkdir()
+    beside = saved("run/beside/width-scaled")
+    for data, warned in (("1", False), ("2", True)):
+        start = RunStart({"dataset": "mine.npz"}, {"dataset": data}, started="2026-11-28T00:00:00+00:00")
+        write_json(tmp_path / "run" / "config.json", asdict(start))
+        for other in (b, beside):
+            found = compare(a, other)
+            assert (found["b"]["dataset"], found["b"]["data"]) == ("mine.npz", data)
+            assert bool(found["warning"]) is warned
+    assert main(["compare", str(a), str(b), "--device", "cpu"]) == 0
+    printed = capsys.readouterr().out
+    assert "data set" in printed
+    assert "measured on different images" in printed
+    assert compare(saved("nowhere"), a)["a"]["data"] is compare(saved("alone"), a)["warning"] is None
+
+
+def test_a_ratio_below_1_has_digits(saved):
+    small, large = saved("small"), saved("large", DEEPER_TOY)
+    ratios = [
+        list(comparison_table(compare(*pair), "a", "b").columns[-1].cells)[3] for pair in ((small, large), (large, small))
+    ]
+    parts = sorted(network.parameters for network in (TOY, DEEPER_TOY))
+    assert sorted(ratios) == [f"{parts[0] / parts[1]:.2g}x", f"{parts[1] / parts[0]:.1f}x"]
+    assert comparison._ratio(1, 40) == "0.025x"
 
 
 def test_export_from_the_command_line(run, settings, tmp_path, capsys):

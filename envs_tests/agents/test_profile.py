@@ -6,11 +6,15 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from agents.commands.main import main
+from agents.commands.profile import _cells
 from agents.search import profile as profiling
 from agents.search.profile import profile
+from agents.search.profile_picture import draw_profile, kept
 from envs_tests.conftest import made_once, toy_arrays
+from n2n_gym import teachers
 from n2n_gym.architecture import Architecture
 from n2n_gym.errors import InputError
 from n2n_gym.layers import batch_norm, conv, linear, max_pool, relu
@@ -110,6 +114,29 @@ def test_the_estimate_of_a_recipe_with_some_images_an_epoch(problem, monkeypatch
     search = profile(problem, images=5, recipe="sample", device="cpu")["search"]
     assert "recipe sample (2 epochs on 200 images" in search["assumes"]
     assert set(asked) == {None}  # all that are timed are trained on, and count for as many
+
+
+def test_a_network_that_was_not_changed_has_lost_nothing(own_home, tmp_path, monkeypatch):
+    """Filters stay at least `MIN_FILTERS`: 16 become 10, and 8 stay 8; and ReLU after ReLU does nothing."""
+    np.savez(tmp_path / "toy.npz", **toy_arrays(images=200, brightness=20))
+    torch.manual_seed(0)
+    first = [nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.ReLU()]
+    module = nn.Sequential(*first, nn.Conv2d(16, 8, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(512, 3)).eval()
+    teachers.add(module, name="narrow", dataset=str(tmp_path / "toy.npz"))  # as it is: nothing is trained
+    monkeypatch.setattr(profiling, "_estimate", lambda *_: {})
+    problem = Problem("narrow", str(tmp_path / "toy.npz"))
+    found = profile(problem, renewed=8, device="cpu")
+    assert found["accuracy_renewed"] != found["accuracy"]
+    assert found["layers"][3]["removed"]["lost"] == 0
+    first, second = found["layers"][0]["halved"], found["layers"][4]["halved"]
+    assert (first["outputs"], first["of"], kept(first)) == (10, 16, "10 of 16")
+    assert second == {"reason": "no effect", "layers": [4]}
+    assert kept({"outputs": 10, "of": 20}) == kept({"outputs": 11, "of": 21}) == kept({"lost": 0.1}) == ""
+    shrink = ShrinkStage(Student(problem.architecture))
+    assert found["decisions"]["shrink"] == {"all": shrink.decisions, "free": shrink.decisions - 1}
+    draw_profile(tmp_path / "profile.png", found)
+    assert _cells(first)[0].endswith(" (10 of 16)")
+    assert _cells(second) == ("no effect", "")
 
 
 def test_numbers_out_of_range(problem):

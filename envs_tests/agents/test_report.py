@@ -4,10 +4,15 @@ import html
 import json
 import re
 import shutil
+import socket
+import struct
+import sys
 import threading
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from dataclasses import replace
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +20,7 @@ import pytest
 import torch
 from torch import nn
 
+import agents
 import n2n_gym.teachers
 from agents.commands.main import main
 from agents.report.charts import curves
@@ -30,6 +36,7 @@ from agents.search.profile import profile
 from agents.search.report import draw_curves
 from agents.search.result import RESULT
 from agents.search.run_folder import LOCK, RunFolder, read_start
+from agents.search.student import network_folder
 from envs_tests.conftest import toy_arrays
 from n2n_gym.errors import InputError
 from n2n_gym.problem import Problem
@@ -122,6 +129,21 @@ def test_what_removed_layers_were_worth_is_left_out_where_nobody_measured_it(run
     assert read_run(run, [tmp_path / "profile.json"]).profile is None
     with pytest.raises(InputError, match="no profile at"):
         read_run(run, [tmp_path / "nowhere.json"])
+
+
+def test_a_profile_of_another_training_or_of_other_images_is_refused(run, tmp_path):
+    """The architecture alone is not the teacher."""
+    measured, path = json.loads((run.parent.parent / "profile.json").read_text()), tmp_path / "profile.json"
+    assert measured["weights"] == json.loads((run / "teacher.json").read_text())["weights"]
+    for other in ({"name": f"{measured['name']}-n60"}, {"weights": "0" * 64}):
+        write_json(path, {**measured, **other})
+        assert read_run(run, [path]).profile is None
+        with pytest.raises(InputError, match=f"is of another teacher.*n2n teacher profile {measured['name']}$"):
+            page_of(run, out=tmp_path / "page.html", profiles=[path])
+    assert not (tmp_path / "page.html").exists()
+    del measured["weights"]  # as an older version left it
+    write_json(path, measured)
+    assert read_run(run, [path]).profile is not None
 
 
 def test_layers_side_by_side_are_those_of_both_networks(run):
@@ -266,6 +288,132 @@ def test_the_commands(run, tmp_path, capsys, monkeypatch):
     ):
         assert main(words) == 2
         assert message in capsys.readouterr().err
+
+
+def at_another_place(run, folder, **configuration):
+    """A copy of a run that has not ended, with other options."""
+    shutil.copytree(run, folder)
+    (folder / RESULT).unlink()
+    config = json.loads((folder / "config.json").read_text())
+    config["configuration"] |= configuration
+    write_json(folder / "config.json", config)
+    return folder
+
+
+def episode_of(run, name, **changes):
+    """An episode of stage 1 whose student has all layers, and is called `name`."""
+    [first, *_] = (episode for episode in read_run(run).history if episode.stage == 1)
+    whole = {"actions": "0" * len(first.actions), "reason": "", "excess": 0.0, "seconds": 1.0, "from_store": False}
+    return replace(first, fingerprint=name * 16, **{**whole, **changes})
+
+
+def test_a_page_knows_a_student_by_its_furthest_training(run, tmp_path):
+    folder = at_another_place(run, tmp_path / "halved", constraint=[])
+    stopped, other = episode_of(run, "a", accuracy=0.9, rung=1), episode_of(run, "b", accuracy=0.7, parameters=90)
+    on = replace(stopped, accuracy=0.6, rung=0, parameters=stopped.parameters)
+    write_history(folder, [episode_of(run, "a", reason="timeout", accuracy=0.0), stopped, other, on])
+    assert read_run(folder).students_tried == (on, other)
+    [row, _] = data_of(page_of(folder))["runs"][0]["students"]
+    assert row["accuracy"] == 0.6
+
+
+def test_a_page_holds_students_of_stage_1_to_the_limits_of_the_end(run, tmp_path):
+    """Headroom let them by, which the student does not have."""
+    teacher = read_run(run).teacher.architecture
+    most = teacher.parameters // 2
+    folder = at_another_place(run, tmp_path / "limited", constraint=[f"parameters<={most}"], headroom=4.0)
+    over = episode_of(run, "a", accuracy=0.9, parameters=teacher.parameters)
+    kept = replace(over, fingerprint="b" * 16, stage=2, accuracy=0.8, parameters=most)
+    write_history(folder, [over, kept])
+    assert [student.excess for student in read_run(folder).students_tried] == [pytest.approx(teacher.parameters / most - 1), 0]
+    page = without_plotly(page_of(folder))
+    assert "Hollow ones exceed a limit" in page
+    figure = data_of(page)["runs"][0]["pareto"]["parameters"]["data"]
+    assert [trace["marker"]["symbol"] for trace in figure[:2]] == [["circle-open"], ["diamond"]]
+    [line] = (trace for trace in figure if trace["name"] == "front")
+    assert (line["x"], line["y"]) == ([most], [0.8])
+    assert "bbbbbbbb" in page.partition("The front of accuracy")[2].partition("</table>")[0]
+    for unknown in ({"constraint": ["/nowhere/limits.json"]}, {"headroom": None}):  # then by those of its stage
+        config = json.loads((folder / "config.json").read_text())
+        config["configuration"] |= unknown
+        write_json(folder / "config.json", config)
+        assert read_run(folder).students_tried == (over, kept)
+
+
+def test_commands_to_copy_bear_any_folder(run, tmp_path):
+    folder = at_another_place(run, tmp_path / "Lauf \u00e4\u00df 1: a?b*")
+    quoted = f"'{folder}'"
+    assert f"n2n compress --resume {html.escape(quoted).replace('&#x27;', '&#39;')}<" in page_of(folder)
+    shutil.copy(run / RESULT, folder)
+    shutil.rmtree(folder / "student")
+    with pytest.raises(InputError) as error:
+        network_folder(folder)
+    assert f"n2n compress --resume {quoted} makes" in str(error.value)
+    with pytest.raises(InputError) as error:
+        read_start(folder / "student")
+    assert str(error.value).endswith(f"--out '{folder / 'student'}'")
+
+
+def test_what_is_not_known_of_a_run_is_not_said(run, tmp_path):
+    assert json.loads((run / RESULT).read_text())["threads"] is None
+    page = without_plotly(page_of(run, out=tmp_path / "page.html")).partition("All settings")[0]
+    assert '<td>device</td><td class="left">cpu</td>' in page
+    known = json.loads((run / RESULT).read_text()) | {"threads": 2}
+    shutil.copytree(run, tmp_path / "known")
+    write_json(tmp_path / "known" / RESULT, known)
+    assert '<td>device</td><td class="left">cpu, 2 threads</td>' in page_of(tmp_path / "known")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_run_in_python_has_its_page(settings, tmp_path, monkeypatch, caplog):
+    short = {**settings, "finalists": 0, "speed": False, "stages": "1", "iterations": 1}
+    result = agents.compress(**short)
+    assert (tmp_path / "run" / "report.html").is_file()
+    (tmp_path / "run" / "report.html").unlink()
+
+    def fails(folders):
+        raise InputError("the disk is full")
+
+    monkeypatch.setattr("agents.report.page.write_report", fails)
+    assert agents.compress(resume=settings["out"], workers=0) == result
+    assert f"the run in {settings['out']} has no page: the disk is full" in caplog.text
+    with pytest.raises(TypeError, match="unexpected keyword argument 'widht'"):
+        agents.compress(widht=1)
+
+
+def test_students_are_distinct_ones_and_episodes_are_all(run, tmp_path):
+    page = without_plotly(page_of(run, run, out=tmp_path / "page.html"))
+    found = read_run(run)
+    assert f"<b>{len(found.students_tried)}</b><span>distinct students evaluated</span>" in page
+    assert "<th>distinct students</th>" in page
+    with served(run.parent) as server:
+        listing = fetched(server.address)[1]
+    assert ">episodes</button>" in listing
+    assert f"<td>{len(found.history)}</td>" in listing
+
+
+def test_a_reader_who_leaves_is_no_error(run, monkeypatch):
+    """Before the page is there, so that it can be sent to nobody."""
+    left, over, errors = threading.Event(), threading.Event(), []
+
+    def slow(_server):
+        left.wait(10)
+        return " " * 10**7
+
+    def finished(server, request):
+        ThreadingHTTPServer.shutdown_request(server, request)
+        over.set()
+
+    monkeypatch.setattr(RunServer, "listing", slow)
+    monkeypatch.setattr(RunServer, "handle_error", lambda *_: errors.append(sys.exception()))
+    monkeypatch.setattr(RunServer, "shutdown_request", finished)
+    with served(run.parent) as server:
+        with socket.create_connection(server.server_address) as reader:
+            reader.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # leave with a reset
+        left.set()
+        assert over.wait(10)
+    assert errors == []
 
 
 @contextmanager

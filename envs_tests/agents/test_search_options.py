@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -15,7 +16,7 @@ from agents.commands.main import main
 from agents.search.compress import compress
 from agents.search.history import read_history
 from agents.search.options import Search
-from agents.search.run_folder import RunFolder, read_start
+from agents.search.run_folder import RunFolder, RunStart, read_start
 from agents.search.student import network_folder
 from envs_tests.agents.conftest import rows, timeless
 from envs_tests.conftest import toy_arrays
@@ -79,6 +80,35 @@ def test_a_policys_file_is_known_by_what_it_holds(settings, tmp_path):
     moved.write_bytes((tmp_path / "policy1" / "stage1.policy").read_bytes())
     with pytest.raises(InputError, match="^a policy's file changed since the run"):
         compress(**again, policy=moved)
+
+
+@pytest.mark.parametrize(("kind", "other"), [("table", "surrogate"), ("surrogate", "table")])
+def test_an_evaluators_file_is_known_by_what_it_holds(kind, other, tmp_path):
+    def held(search):
+        with RunFolder(search.folder, RunStart(search.configuration, search.identity)):
+            return True
+
+    file, moved = tmp_path / "a", tmp_path / "b"
+    file.write_text("one")
+    begun = Search(evaluator=f"{kind}:{file}", out=str(tmp_path / "run"))
+    assert held(begun)
+    resume = Search(resume=begun.out)
+    assert resume.resumed({"resume"}).evaluator == begun.evaluator
+    file.rename(moved)
+    with pytest.raises(InputError, match="was started with evaluator .*a, and .*a is not there; say where it is: --evaluator"):
+        resume.resumed({"resume"})
+    with pytest.raises(InputError, match=f"holds a run with evaluator '{kind}:.*a', not '{other}:.*b'"):
+        replace(resume, evaluator=f"{other}:{moved}").resumed({"resume", "evaluator"})
+    again = replace(resume, evaluator=f"{kind}:{moved}").resumed({"resume", "evaluator"})
+    assert held(again)
+    moved.write_text("two")
+    with pytest.raises(InputError, match="^the evaluator's table or sample changed since the run"):
+        held(again)
+    config = tmp_path / "run" / "config.json"
+    known = json.loads(config.read_text())
+    del known["identity"]["evaluator"]  # as a run of before
+    write_json(config, known)
+    assert held(again)
 
 
 @pytest.mark.usefixtures("undrawn")

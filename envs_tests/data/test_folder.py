@@ -33,6 +33,19 @@ def test_splits_of_a_folder(cats_and_dogs):
     assert spec.std == pytest.approx((dataset.train[0] / 255).std((0, 1, 2)))
 
 
+def test_a_folder_called_as_a_known_data_set_is_not_passed_over_in_silence(plain_folder, monkeypatch, caplog):
+    plain_folder.rename(plain_folder.with_name("digits"))
+    monkeypatch.chdir(plain_folder.parent)
+    for _ in range(2):
+        assert dataset_spec("digits").classes == 10
+    assert caplog.text.count("the data set called digits is used; write ./digits for the folder") == 1
+    caplog.clear()
+    for path in ("./digits", "digits/"):
+        assert dataset_spec(path).classes == 2
+    assert dataset_spec("mnist").name == "mnist"
+    assert "is used" not in caplog.text
+
+
 def test_classes_and_images_are_those_of_torchvision(plain_folder):
     from torchvision.datasets import ImageFolder
     from torchvision.datasets.folder import IMG_EXTENSIONS

@@ -25,6 +25,8 @@ def classifier():
         (torch.full((1, 1, 8, 8), float("nan")), "these lie from nan to nan"),
         (PIXELS.long(), r"uint8, or floats from 0 to 1, not torch.int64: convert them by .to\(torch.uint8\)"),
         (PIXELS.bool(), "not torch.bool"),
+        (PIXELS.numpy(), r"must be a tensor, not numpy.ndarray: give torch.from_numpy\(images\)"),
+        (PIXELS.tolist(), "must be a tensor, not list: give one of torch's"),
         (PIXELS[0], r"must have the shape \(N, 1, height, width\), not \(1, 8, 8\)"),
         (PIXELS.expand(4, 3, 8, 8), r"not \(4, 3, 8, 8\)"),
         (PIXELS.permute(0, 2, 3, 1), r"not \(4, 8, 8, 1\)"),

@@ -11,7 +11,7 @@ from envs_tests.conftest import FormulaEvaluator
 from envs_tests.families import FAMILIES
 from n2n_gym.architecture import Architecture, Variable
 from n2n_gym.errors import InputError
-from n2n_gym.layers import conv, linear, max_pool, relu
+from n2n_gym.layers import Channels, conv, linear, max_pool, relu
 from n2n_gym.networks.zoo import network
 from n2n_gym.stages import BothStages, RemovalStage, ShrinkStage
 from n2n_gym.student import Student
@@ -111,6 +111,20 @@ def test_what_masks_offer_has_an_effect():
                 assert len({stage.student(end).architecture for end in ends}) == 10
                 shown += 1
     assert shown > 20
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_pictures_show_what_each_layer_keeps(name):
+    """Also where a removal ties layers that the teacher decides one by one, and at each moment of an episode."""
+    teacher = NETWORKS[name]()
+    stage = BothStages(Student(teacher))
+    rng = np.random.default_rng(4)
+    for actions in [each for _ in range(4) for each in drawn(stage, rng)]:
+        student, resized = stage.student(actions), stage.resized(actions)
+        for index, origin in enumerate(student.origins):
+            if teacher.nodes[origin].layer.channels is Channels.FREE:
+                assert resized.nodes[origin].layer == student.architecture.nodes[index].layer
+    assert stage.resized([]) == teacher
 
 
 @pytest.mark.parametrize("name", ["conv4", "resnet18"])

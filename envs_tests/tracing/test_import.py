@@ -61,6 +61,15 @@ def test_kept_as_it_is(module, toy_data):
     assert len(kept["places"]) == len(checkpoint.network.architecture.nodes)
 
 
+def test_numbers_may_be_tensors(module):
+    teachers.add(module, name="mine", mean=torch.tensor([0.25]), std=torch.tensor(0.5), image_size=torch.tensor([8, 8]))
+    assert load_checkpoint(teachers_folder() / "mine").preprocessing.to_json() == {
+        "mean": [0.25],
+        "std": [0.5],
+        "side": [8, 8],
+    }
+
+
 def test_it_is_never_trained_and_its_preprocessing_is_its_students(module, toy_data):
     teachers.add(module, name="mine", dataset=toy_data, mean=(0.25,), std=(0.5,), device="cpu")
     problem = Problem("mine", toy_data)
@@ -299,6 +308,11 @@ KNOWN = ["--mean", "0", "--std", "1", "--image-size", "8"]
         ("{here}:Residual", ["--mean", "0", "--std", "1"], "give image-size"),
         ("{here}:Residual", ["--mean", "0", "--image-size", "8"], "mean and std go together"),
         ("{here}:Residual", ["--mean", "0", "--std", "0", "--image-size", "8"], "std must be more than 0"),
+        (
+            "{here}:Residual",
+            ["--mean", "127.5", "--std", "64", "--image-size", "8"],
+            "mean is of pixels scaled to [0, 1], so at most 1, not 127.5: divide mean and std by 255",
+        ),
         (
             "{here}:Residual",
             ["--mean", "0", "0", "--std", "1", "--image-size", "8"],

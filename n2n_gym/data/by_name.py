@@ -7,8 +7,10 @@ a user's own are a folder of images or a file, named by its path, or added under
 from __future__ import annotations
 
 import json
+import logging
 import os
 from dataclasses import replace
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +28,8 @@ from n2n_gym.data.spec import DatasetSpec
 from n2n_gym.data.splits import read_validation
 from n2n_gym.errors import InputError, unknown
 from n2n_gym.system.files import absolute, home
+
+_log = logging.getLogger("n2n_gym")
 
 
 def dataset_spec(name: str | os.PathLike[str], settings: DataSettings = PLAIN) -> DatasetSpec:
@@ -90,6 +94,8 @@ def _found(name: str, image_size: int | None) -> DatasetSpec:
 def _no_folder(name: str) -> DatasetSpec:
     path = Path(name).expanduser().resolve()
     if name in DATASETS:
+        if path.is_dir():
+            _say_which(name, path)
         return DATASETS[name]
     if is_named(name):
         return added_spec(name)
@@ -100,6 +106,11 @@ def _no_folder(name: str) -> DatasetSpec:
         raise InputError(f"{path} is {what}; give a folder of images with a folder for each class, or a .npz file")
     known = [*DATASETS, *added_names(), "or the path of your own folder of images or .npz file"]
     raise unknown("data set", name, known, likeness=0.7)
+
+
+@cache  # said once
+def _say_which(name: str, folder: Path) -> None:
+    _log.warning("the data set called %s is used; write ./%s for the folder %s", name, name, folder)
 
 
 def _read_so(spec: DatasetSpec, settings: DataSettings) -> DatasetSpec:

@@ -33,7 +33,7 @@ class BothStagesEnv(CompressionEnv):
     `N2N/LayerRemoval-v0`, then for each kernel, padding and number of filters by how much to shrink it, as in
     `N2N/LayerShrink-v0`. The student is trained once, at the end, to reproduce the teacher's logits, and rewarded for being
     small and accurate. *N2N Learning* (Ashok et al., ICLR 2018) searches one stage after the other; here a search may
-    trade layers for width, in a space that is as large as both together and whose only reward comes after all decisions.
+    trade layers for width, in a space whose size is the product of both and whose only reward comes after all decisions.
 
     ## Action Space
 

@@ -37,7 +37,7 @@ training that failed. Discount with 1.
 
 Where shapes, sizes and classes alone decide, `action_masks()` never offers what can only fail: after the actions taken so
 far, an action that is offered can still lead to a student that is not degenerate. Masks are advice: who ignores them may end
-with -1. `lookahead=False` has masks rule out only what has no effect.
+with -1. `lookahead=False` has masks rule out only removals of protected layers, and what is decided of a layer that is gone.
 
 `preview(actions)` tells of a whole episode, without training anything, what its student's sizes are, whether it is
 degenerate, which limits on sizes it exceeds, its reward if it were as accurate as its teacher (`worth`) and if it were never

@@ -72,7 +72,7 @@ def draw_ansi(stage: Stage, actions: Sequence[int]) -> str:
         size = f"{kernel}x{kernel}/{stride}" if kernel else ""
         full, filled = (round(BAR * width[index] / widest) or 1 for width in (before, after))
         bar = ("·" * full if index in removed else "█" * filled + "░" * (full - filled)).ljust(BAR)
-        said = ", ".join(decided[index])
+        said = decided[index][0] if index in removed else ", ".join(decided[index])
         if len(node.inputs) > 1:
             said = f"of {' and '.join('image' if i == IMAGE else str(i) for i in node.inputs)}"
         line = f"{'>' if index == here else ' '}{index:4d}  {layer.kind:<10} {size:<6}{after[index]:6d} {bar} {said}".rstrip()

@@ -34,7 +34,8 @@ class JudgedSettings(EvaluationSettings, ABC):
     update t its reward R becomes e (R + 1) - 1, by default with e = (1 - t/15)^4."""
     latency_batch_size: int = 1
     lookahead: bool = True
-    """Whether action masks rule out what can only end with a degenerate student; without, only what has no effect."""
+    """Whether action masks rule out what can only end with a degenerate student; without, they rule out what has no effect in
+    stage 1 alone, and nothing in stage 2, where factors may be rounded to the same size."""
 
     LEAST: ClassVar[Mapping[str, int]] = {"latency_batch_size": 1}
     """Below what a number must not be."""

@@ -62,10 +62,14 @@ def check_images(images: Tensor, channels: int) -> None:
     Where the network is traced, nothing is looked at: nothing of this enters the graph.
 
     Raises:
-        InputError: If they are not uint8 or floats from 0 to 1, or not of shape (N, channels, height, width).
+        InputError: If they are no tensor, not uint8 or floats from 0 to 1, or not of shape (N, channels, height, width).
     """
     if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return
+    if not isinstance(images, Tensor):
+        kind = f"{type(images).__module__}.{type(images).__qualname__}".removeprefix("builtins.")
+        remedy = "torch.from_numpy(images)" if kind == "numpy.ndarray" else "one of torch's"
+        raise InputError(f"images must be a tensor, not {kind}: give {remedy}")
     if images.dim() != 4 or images.shape[1] != channels:
         raise InputError(f"images must have the shape (N, {channels}, height, width), not {tuple(images.shape)}")
     if images.dtype == torch.uint8 or not images.numel():

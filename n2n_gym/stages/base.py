@@ -24,7 +24,7 @@ class Stage(ABC):
 
     Args:
         start: What an episode starts from.
-        lookahead: Whether `mask` rules out what can only fail; without, only what has no effect.
+        lookahead: Whether `mask` rules out what can only fail; without, only what `masks` and `with_effect` do.
 
     Attributes:
         start: What an episode starts from.
@@ -32,7 +32,8 @@ class Stage(ABC):
         rows: One row of features per decision, shape (decisions, columns), float32.
         layers: The layers of `base` that each decision is about.
         variables: What of those layers is decided.
-        masks: Which actions have an effect at all, shape (decisions, actions), bool.
+        masks: Which actions may have an effect at all, shape (decisions, actions), bool: not those on protected layers. Some
+            that shrink a layer have none, where rounding or the least width stands against it.
         endings: Whole episodes whose ends are likely to make any beginning feasible.
         name: By which it is known.
         number: Of Algorithm 1; with both in one episode, that whose agents' settings serve.
@@ -126,7 +127,7 @@ class Stage(ABC):
         return self._effective[position]
 
     def with_effect(self, taken: Sequence[int]) -> Mask:
-        """Which actions have an effect after the first actions of an episode, whatever follows, shape (actions,)."""
+        """Which actions may have an effect after the first actions of an episode, shape (actions,); see `masks`."""
         mask: Mask = self.masks[len(taken)].copy()
         return mask
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from n2n_gym.architecture import (
     Architecture,
     Range,
     Variable,
+    shrink,
     shrink_decisions,
     size_of,
     student_ranges,
@@ -121,7 +123,18 @@ class BothStages(Stage):
         return self._removal.removed(_removals(actions[: self._removals]))
 
     def resized(self, actions: Sequence[int]) -> Architecture:
-        return self._shrink.resized(actions[self._removals :])
+        """`base` with the layers that the first actions of an episode have left as they are by now."""
+        removals = _removals(actions[: self._removals])
+        left = self.start.removed(removals + (KEEP,) * (self._removals - len(removals)))
+        decided = actions[self._removals :]
+        decisions = zip(shrink_decisions(left.architecture), _deciders(left), strict=True)
+        shrunk = shrink(
+            left.architecture, {d: FACTORS[decided[by]] for d, by in decisions if by is not None and by < len(decided)}
+        )
+        nodes = list(self.base.nodes)
+        for node, origin in zip(shrunk.nodes, left.origins, strict=True):
+            nodes[origin] = replace(nodes[origin], layer=node.layer)
+        return replace(self.base, nodes=tuple(nodes))
 
 
 def _removals(actions: Iterable[int]) -> tuple[int, ...]:

@@ -105,9 +105,19 @@ def check_table(table: Table, settings: EvaluationSettings, stage: Stage) -> Non
         raise InputError(f"{table} is of stage {table.stage} with {arguments}; the environment is of another problem")
     problem.check_teacher(facts["teacher"].get("identity", ""), table)
     if settings.recipe != facts["recipe"]["name"]:
-        raise InputError(f"{table} was made by recipe {facts['recipe']['name']}, not {settings.recipe}")
+        raise InputError(f"{table} was made by {other_recipe(facts['recipe']['name'], settings.recipe)}")
     if table.base != stage.base:
         raise InputError(f"{table} starts from another network than the episodes; with gym.make, leave architecture out")
+
+
+def other_recipe(made: str, asked: str) -> str:
+    """What is said where students are known by another recipe than the one asked for, with the remedy.
+
+    Args:
+        made: By which they were trained.
+        asked: The other one.
+    """
+    return f"recipe {made}, not {asked}: ask for that, recipe={made!r} (--recipe {made})"
 
 
 def _table_evaluator(settings: EvaluationSettings, order: Order) -> Evaluator:

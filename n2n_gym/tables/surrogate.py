@@ -18,6 +18,7 @@ from n2n_gym.evaluation import Evaluation
 from n2n_gym.evaluators import EVALUATORS, EvaluationSettings, Evaluator, Order
 from n2n_gym.student import Student
 from n2n_gym.system.files import state_of
+from n2n_gym.tables.evaluator import other_recipe
 from n2n_gym.tables.sample import Sample
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ FOLDS = 5
 
 LEAST = 0.01
 """No accuracy is taken for nearer than this to 0 or 1 where it becomes log-odds."""
+
+EDITION = 2
+"""Of how accuracies are predicted and noise is drawn: what searches saw in another one is not to be compared."""
 
 ALIKE, FEWEST_ALIKE = 0.1, 20
 """Share of a sample's students, and the fewest of them, that say how far others may be off of whom as much is expected."""
@@ -265,9 +269,11 @@ def _surrogate_evaluator(settings: EvaluationSettings, order: Order) -> Evaluato
         raise InputError(f"{sample.name} is of other images than those of {sample.dataset}, or they were read with {read}")
     problem.check_teacher(sample.identity, sample.name)
     if settings.recipe != sample.recipe:
-        raise InputError(f"{sample.name} was made by recipe {sample.recipe}, not {settings.recipe}")
-    if order.stage is not None and (order.stage.name, order.stage.base) != (sample.stage, sample.teacher):
-        raise InputError(f"{sample.name} is of stage {sample.stage}, whose episodes start from the teacher")
+        raise InputError(f"{sample.name} was made by {other_recipe(sample.recipe, settings.recipe)}")
+    if order.stage is not None and order.stage.name != sample.stage:
+        raise InputError(f"{sample.name} is of stage {sample.stage}, not {order.stage.name}")
+    if order.stage is not None and order.stage.base != sample.teacher:
+        raise InputError(f"{sample.name} is of episodes that start from the teacher, and these start from a student of it")
     if isinstance(settings.seed, str):
         raise InputError(f"with evaluator='surrogate' the seed is a number that draws the noise, not {settings.seed!r}")
     return SurrogateEvaluator(surrogate, settings.seed)

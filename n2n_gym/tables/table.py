@@ -19,7 +19,7 @@ from n2n_gym.errors import InputError, unknown
 from n2n_gym.evaluation import Evaluation
 from n2n_gym.problem import Problem
 from n2n_gym.rewards import REWARDS
-from n2n_gym.stages.removal import RemovalStage
+from n2n_gym.stages import STAGES, RemovalStage
 from n2n_gym.student import Actions, Student
 from n2n_gym.system.files import state_of
 from n2n_gym.tables.files import read_columns, table_names, table_path, write_columns
@@ -352,8 +352,13 @@ class Table:
 
     @cached_property
     def _first_code(self) -> npt.NDArray[np.intp]:
-        _, first = np.unique(self.columns["row_of"], return_index=True)
-        return first
+        """Of each row, the first episode of which no action is masked: where one has no effect, what is said is to keep."""
+        offered: npt.NDArray[np.bool_] = np.ones(1, dtype=np.bool_)
+        for mask in STAGES[self.stage](self.start).masks:
+            offered = np.logical_and.outer(offered, mask).ravel()
+        codes = np.flatnonzero(offered)
+        _, first = np.unique(self.columns["row_of"][codes], return_index=True)
+        return codes[first]
 
 
 @lru_cache(maxsize=16)
@@ -366,7 +371,7 @@ def table_of(problem: Problem, stage: str) -> Table:
 
     Args:
         problem: Teacher and data.
-        stage: `removal` or `shrink`.
+        stage: Its name.
 
     Raises:
         InputError: If there is none.
@@ -375,6 +380,9 @@ def table_of(problem: Problem, stage: str) -> Table:
     if name in table_names():
         return Table.load(name)
     tables = [Table.load(each) for each in table_names() if each.endswith(f"-{stage}")]
+    if not tables:
+        remedy = "your own: evaluator='table:FILE.npz', or of some of its students evaluator='surrogate:FILE.json'"
+        raise InputError(f"the package has no table of stage {stage}; {remedy} (n2n table sample)")
     arguments = (", ".join(f"{key}={value!r}" for key, value in t.facts["problem"].items() if value) for t in tables)
     raise InputError(f"no table of {name}. There are tables of: {'; '.join(arguments)}; your own: evaluator='table:FILE.npz'")
 

@@ -52,6 +52,7 @@ def add(module: nn.Module, *, name: str, source: str = "Python", **settings: Any
         TypeError: If there is no such setting.
     """
     check_arguments("add", settings, (field.name for field in fields(ImportSettings)))
+    settings = {name: value.tolist() if isinstance(value, torch.Tensor) else value for name, value in settings.items()}
     free = dict.fromkeys(("mean", "std", "image_size"), object)  # `ImportSettings` looks at them
     given = typed("add", settings, {**get_type_hints(ImportSettings), **free})
     return add_found(Found(module), ImportSettings(**given), name=name, source=source)
@@ -227,6 +228,8 @@ def _normalisation(found: Found, settings: ImportSettings, dataset: DatasetSpec 
         raise InputError(f"std must be more than 0, not {min(std):g}")
     if not all(-float("inf") < number < float("inf") for number in mean):
         raise InputError("mean must be finite")
+    if max(mean, default=0) > 1:
+        raise InputError(f"mean is of pixels scaled to [0, 1], so at most 1, not {max(mean):g}: divide mean and std by 255")
     if dataset is not None and len(mean) != dataset.input_shape[0]:
         raise InputError(
             f"mean and std have {len(mean)} number(s), the images of {dataset.name} {dataset.input_shape[0]} channel(s)"
