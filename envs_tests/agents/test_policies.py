@@ -126,5 +126,5 @@ def test_a_single_environments_observation(stage, make_envs):
 
 
 def test_other_environments_are_refused():
-    with pytest.raises(ValueError, match="needs the observations of N2N/LayerRemoval-v0"):
+    with pytest.raises(ValueError, match="needs the observations of a compression environment"):
         Reinforce("BidirectionalLstmPolicy", "CartPole-v1", n_rollouts=1)

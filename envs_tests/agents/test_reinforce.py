@@ -6,6 +6,7 @@ from stable_baselines3.common.logger import configure
 
 from agents.algorithms.episodes import Episodes
 from agents.algorithms.reinforce import ActorCritic, Reinforce
+from agents.algorithms.saving import read_agent, save_agent
 from envs_tests.agents.conftest import POLICIES, STAGES
 from envs_tests.conftest import FormulaEvaluator
 from n2n_gym.errors import InputError
@@ -304,8 +305,13 @@ def test_the_file_is_safetensors_and_damage_is_said(make_envs, tmp_path):
 
 def test_a_policy_of_the_other_stage_is_refused(make_envs, tmp_path):
     Reinforce(POLICIES["removal"], make_envs("removal"), seed=0).save(tmp_path / "a.policy")
+    with pytest.raises(InputError, match="was trained for stage removal, the environment is of stage shrink"):
+        Reinforce.load(tmp_path / "a.policy", make_envs("shrinkage"))
+    tensors, saved = read_agent(tmp_path / "a.policy")
+    save_agent(tmp_path / "a.policy", tensors, {name: value for name, value in saved.items() if name != "stage"})  # of before
     with pytest.raises(InputError, match="chooses among 2 actions, the environment has 10"):
         Reinforce.load(tmp_path / "a.policy", make_envs("shrinkage"))
+    Reinforce.load(tmp_path / "a.policy", make_envs("removal"))
 
 
 def test_another_teacher_may_be_loaded_into(make_envs, tmp_path):

@@ -641,7 +641,7 @@ FAULTS = [
         "a policy of the other stage",
         "one line; the same remedy",
         in_run("stage2.policy", lambda path: shutil.copy(path.with_name("stage1.policy"), path)),
-        Refused("chooses among 2 actions, the environment has 10", without("stage2.policy")),
+        Refused("was trained for stage removal, the environment is of stage shrink", without("stage2.policy")),
     ),
     Fault(
         "a policy of a future format",
