@@ -92,6 +92,16 @@ class BothStagesEnv(CompressionEnv):
     gym.make("N2N/BothStages-v0", teacher="resnet18", dataset="cifar10", width=0.25)
     ```
 
+    There are too many students for tables of all. Of a ResNet-18 x 0.125 on Fashion-MNIST the package has 500 that were
+    trained, and a model predicts the others:
+
+    ```python
+    from n2n_gym.tables.sample import Sample, large_samples
+
+    path = large_samples()["resnet18-w0.125-fashion-mnist-n1000-both"]
+    gym.make("N2N/BothStages-v0", teacher=str(path), **Sample.load(path).arguments, evaluator="surrogate")
+    ```
+
     {arguments}
     | `render_mode` | None | `"ansi"` or `"rgb_array"`; `RecordVideo` needs the latter, and MoviePy (extra `video`) |
 
