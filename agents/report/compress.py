@@ -6,8 +6,7 @@ import logging
 from typing import Any
 
 from agents.display import Display
-from agents.search.compress import asked
-from agents.search.compress import compress as search_and_train
+from agents.search.compress import asked, carried_out
 from agents.search.options import Search
 from n2n_gym.errors import InputError
 
@@ -33,7 +32,7 @@ def compress(
         TypeError: If there is no such argument.
     """
     search = asked(search, settings)
-    result = search_and_train(search, display=display, command=command)
+    result = carried_out(search, display=display, command=command)
     from agents.report.page import write_report  # it is for who looks at a result: not before there is one
 
     try:

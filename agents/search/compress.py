@@ -62,22 +62,16 @@ UNKNOWN = "drawn from the training images; whether the teacher was trained on th
 def compress(
     search: Search | None = None, *, display: Display | None = None, command: str = "", **settings: Any
 ) -> dict[str, Any]:
-    """Compress a teacher: Algorithm 1 and the final training of its best student.
+    """As `agents.compress`, without the run's page: Algorithm 1, and the final training of its best student."""
+    return carried_out(asked(search, settings), display=display, command=command)
 
-    Args:
-        search: What to do; or give the fields of `Search` as keyword arguments.
-        display: Shows progress.
-        command: The command line, for the record.
-        **settings: Fields of `Search`.
 
-    Returns:
-        What `result.json` holds.
+def carried_out(search: Search, *, display: Display | None = None, command: str = "") -> dict[str, Any]:
+    """What `result.json` holds, when all that was `asked` is done.
 
     Raises:
         InputError: If an argument is wrong, or the run's folder cannot be used.
-        TypeError: If there is no such argument.
     """
-    search = asked(search, settings)
     # one thread of this process, whose policies are small; whatever else is computed decides for itself
     with display or Display() as shown, threads(1):
         search.check()

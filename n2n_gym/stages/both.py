@@ -60,30 +60,25 @@ class BothStages(Stage):
         self.variables = self._removal.variables + self._shrink.variables
         self.rows = np.concatenate([self._removal.rows, self._shrink.rows])
         self.masks = np.zeros((len(self.layers), len(FACTORS)), dtype=np.bool_)
-        self.masks[: self._removals, [self.keep, GONE]] = self._removal.masks[:, [KEEP, REMOVE]]
-        self.masks[self._removals :] = self._shrink.masks
+        self.masks[: self._removal.decisions, [self.keep, GONE]] = self._removal.masks[:, [KEEP, REMOVE]]
+        self.masks[self._removal.decisions :] = self._shrink.masks
         ways = itertools.product(self._removal.endings, self._shrink.endings)
         self.endings = tuple((*_actions(removals), *shrinkages) for removals, shrinkages in ways)
 
-    @property
-    def _removals(self) -> int:
-        """How many decisions are about whole layers; they come first."""
-        return self._removal.decisions
-
     def student(self, actions: Actions) -> Student:
-        left = self.start.removed(_removals(actions[: self._removals]))
-        decided = actions[self._removals :]
+        left = self.start.removed(_removals(actions[: self._removal.decisions]))
+        decided = actions[self._removal.decisions :]
         return left.shrunk([self.keep if by is None else decided[by] for by in _deciders(left)])
 
     def with_effect(self, taken: Sequence[int]) -> Mask:
-        position = len(taken) - self._removals
-        if position < 0 or position in _deciders(self.start.removed(_removals(taken[: self._removals]))):
+        position = len(taken) - self._removal.decisions
+        if position < 0 or position in _deciders(self.start.removed(_removals(taken[: self._removal.decisions]))):
             return super().with_effect(taken)
         mask: Mask = np.arange(self.actions) == self.keep
         return mask
 
     def chains(self, position: int) -> tuple[tuple[int, ...], ...]:
-        later = position - self._removals
+        later = position - self._removal.decisions
         return super().chains(position) if later < 0 else self._shrink.chains(later)
 
     def actions_of(self, student: Architecture) -> tuple[int, ...] | None:
@@ -99,9 +94,9 @@ class BothStages(Stage):
         return actions if self.student(actions).architecture == student else None
 
     def describe(self, position: int, action: int) -> str:
-        if position < self._removals:
+        if position < self._removal.decisions:
             return self._removal.describe(position, *_removals([action]))
-        return self._shrink.describe(position - self._removals, action)
+        return self._shrink.describe(position - self._removal.decisions, action)
 
     @property
     def ranges(self) -> Mapping[str, Range]:
@@ -120,13 +115,13 @@ class BothStages(Stage):
         return np.concatenate([self._removal.remains(student), left])
 
     def removed(self, actions: Sequence[int]) -> frozenset[int]:
-        return self._removal.removed(_removals(actions[: self._removals]))
+        return self._removal.removed(_removals(actions[: self._removal.decisions]))
 
     def resized(self, actions: Sequence[int]) -> Architecture:
         """`base` with the layers that the first actions of an episode have left as they are by now."""
-        removals = _removals(actions[: self._removals])
-        left = self.start.removed(removals + (KEEP,) * (self._removals - len(removals)))
-        decided = actions[self._removals :]
+        removals = _removals(actions[: self._removal.decisions])
+        left = self.start.removed(removals + (KEEP,) * (self._removal.decisions - len(removals)))
+        decided = actions[self._removal.decisions :]
         decisions = zip(shrink_decisions(left.architecture), _deciders(left), strict=True)
         shrunk = shrink(
             left.architecture, {d: FACTORS[decided[by]] for d, by in decisions if by is not None and by < len(decided)}
